@@ -1,0 +1,92 @@
+"""Writing files so that a reader never sees half of one.
+
+Everything the project writes goes through `write`: the bytes go to a temporary name beside the target, are flushed to
+the disk, and are renamed over it. A write that fails (a full disk, a limit, a missing right) leaves the old file, if any,
+as it was, and removes the temporary one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from saddlepoint.errors import InputError, OutputError
+
+
+def write(path: Path, content: bytes | str) -> Path:
+    """Write `content` to `path`, all of it or nothing; return the path.
+
+    Raises `OutputError` where the disk refuses; what `path` held before is then unchanged.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(Path(folder) / "note.txt", "kept").read_text()
+    'kept'
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {path}: {reason(error)}") from error
+    return path
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write `value` as indented JSON; see `write`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     read_json(write_json(Path(folder) / "a.json", {"eps": 0.5}))
+    {'eps': 0.5}
+    """
+    return write(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON value in `path`; raises `InputError` where it is missing or damaged.
+
+    >>> read_json(Path("no-such.json"))
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: cannot read no-such.json: No such file or directory
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {reason(error)}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}); delete it or restore it") from error
+
+
+def fingerprint(value: bytes | Mapping[str, Any]) -> str:
+    """Return 16 hexadecimal digits that identify bytes or a JSON mapping, whatever its order.
+
+    >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    True
+    """
+    if not isinstance(value, bytes):
+        value = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(value).hexdigest()[:16]
+
+
+def reason(error: OSError) -> str:
+    """Return the short reason of an operating-system error.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory"))
+    'No such file or directory'
+    """
+    return error.strerror or str(error) or type(error).__name__
