@@ -1,8 +1,8 @@
 """Writing files so that a reader never sees half of one.
 
-Everything the project writes goes through `write`: the bytes go to a temporary name beside the target, are flushed to
-the disk, and are renamed over it. A write that fails (a full disk, a limit, a missing right) leaves the old file, if any,
-as it was, and removes the temporary one.
+Everything the project writes goes through `write`: the bytes go to a temporary name beside the
+target, are flushed to the disk, and are renamed over it. A write that fails (a full disk, a limit,
+a missing right) leaves the old file, if any, as it was, and removes the temporary one.
 """
 
 from __future__ import annotations

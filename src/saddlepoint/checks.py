@@ -1,0 +1,144 @@
+"""Checks of what a user hands in: images, labels, logits. Each error names the value seen and the
+fix.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from saddlepoint.errors import InputError
+
+
+def check_images(images: object, low: float = 0.0, high: float = 1.0) -> None:
+    """Raise `InputError` unless `images` is a batch of finite floats in [low, high].
+
+    >>> check_images(torch.tensor([[0.0, 255.0]]))
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: images span 0 … 255, outside [0, 1]: divide them by 255
+    """
+    if not isinstance(images, Tensor):
+        raise InputError(f"images are a {type(images).__name__}; give a tensor (n, c, h, w)")
+    if not images.is_floating_point():
+        raise InputError(f"images are {images.dtype}; give floats in [{low:g}, {high:g}] (x / 255)")
+    if images.ndim < 2 or images.numel() == 0:
+        raise InputError(
+            f"images have shape {tuple(images.shape)}; give at least one image as (n, c, h, w)"
+        )
+    least, most = (float(v) for v in images.aminmax())
+    if least != least or most != most:  # NaN is the only value unequal to itself
+        count = int(images.isnan().flatten(1).any(1).sum())
+        raise InputError(f"{count} of {len(images)} images contain NaN; remove them")
+    if least < low or most > high:
+        remedy = (
+            "divide them by 255"
+            if (low, high) == (0.0, 1.0) and least >= 0 and 1 < most <= 255
+            else "give pixels; put the normalisation inside the model (saddlepoint.model.Normalised)"
+        )
+        raise InputError(
+            f"images span {least:.4g} … {most:.4g}, outside [{low:g}, {high:g}]: {remedy}"
+        )
+
+
+def check_labels(labels: object, count: int, name: str = "labels") -> None:
+    """Raise `InputError` unless `labels` is a vector of `count` whole numbers.
+
+    >>> check_labels(torch.tensor([0.5]), 1)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: labels are torch.float32; give class indices as int64
+    """
+    if not isinstance(labels, Tensor):
+        raise InputError(f"{name} are a {type(labels).__name__}; give a tensor of class indices")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise InputError(f"{name} are {labels.dtype}; give class indices as int64")
+    if labels.shape != (count,):
+        raise InputError(
+            f"{name} have shape {tuple(labels.shape)} for {count} images; give one class index each"
+        )
+
+
+def check_classes(labels: Tensor, classes: int, name: str = "labels") -> None:
+    """Raise `InputError` where a label is not one of 0 … classes − 1.
+
+    >>> check_classes(torch.tensor([3, 10]), 10)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: labels span 3 … 10, but the model has 10 classes: use 0 … 9
+    """
+    least, most = (int(v) for v in labels.aminmax())
+    if least < 0 or most >= classes:
+        raise InputError(
+            f"{name} span {least} … {most}, but the model has {classes} classes: use 0 … {classes - 1}"
+        )
+
+
+def check_output(output: object, count: int) -> None:
+    """Raise `InputError` unless a model's output is one tensor of logits (n, k).
+
+    >>> check_output((torch.zeros(1, 2), None), 1)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: the model returns a tuple; wrap it so that it returns the logits
+    alone
+    """
+    if not isinstance(output, Tensor):
+        raise InputError(
+            f"the model returns a {type(output).__name__}; wrap it so that it returns the logits alone"
+        )
+    if output.ndim != 2 or len(output) != count:
+        raise InputError(
+            f"the model returns shape {tuple(output.shape)} for {count} images;"
+            f" logits have shape ({count}, classes)"
+        )
+    if not output.is_floating_point():
+        raise InputError(f"the model returns {output.dtype}; logits are floats")
+
+
+def check_logits(logits: Float[Tensor, "n k"], model: nn.Module, one_logit: bool = False) -> None:
+    """Raise `InputError` for NaN logits or a wrong number of them; warn about probabilities.
+
+    >>> check_logits(torch.tensor([[float("nan"), 0.0]]), nn.Identity())
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: the model returns NaN or infinite logits for 1 of 1 images
+    """
+    if logits.shape[1] == 1 and not one_logit:
+        raise InputError(
+            "the model returns one logit per image; for a binary model pass criterion=BinaryLogit()"
+        )
+    if logits.shape[1] != 1 and one_logit:
+        raise InputError(
+            f"BinaryLogit needs one logit per image; the model returns {logits.shape[1]}"
+        )
+    bad = (logits.isnan() | (logits == float("inf"))).any(1)
+    if bool(bad.any()):
+        for name, value in (*model.named_parameters(), *model.named_buffers()):
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                raise InputError(f"the model's weights contain NaN or infinity: {name}")
+        raise InputError(
+            f"the model returns NaN or infinite logits for {int(bad.sum())} of {len(bad)} images"
+        )
+    if looks_like_probabilities(logits):
+        warnings.warn(
+            "the model's outputs are all in [0, 1] and sum to 1: these look like probabilities."
+            " Remove the final softmax; attacks on probabilities have vanishing gradients and"
+            " report too much robustness.",
+            stacklevel=2,
+        )
+
+
+def looks_like_probabilities(logits: Float[Tensor, "n k"]) -> bool:
+    """Say whether every row lies in [0, 1] and sums to one.
+
+    >>> looks_like_probabilities(torch.tensor([[0.25, 0.75]]))
+    True
+    """
+    if logits.shape[1] < 2:
+        return False
+    inside = bool((logits >= 0).all()) and bool((logits <= 1).all())
+    return inside and bool((logits.sum(1) - 1).abs().max() < 1e-3)

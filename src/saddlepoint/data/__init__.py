@@ -1,0 +1,34 @@
+"""Data sets as tensors in [0, 1]: embedded digits, MNIST, CIFAR, folders, `.npz` and Parquet."""
+
+from __future__ import annotations
+
+from saddlepoint.data.augment import AUGMENTATIONS, Augmentation, crop, crop_flip, unchanged
+from saddlepoint.data.base import ImageData
+from saddlepoint.data.batches import Batch, batches, epoch_order
+from saddlepoint.data.datasets import DATASETS, DatasetInfo
+from saddlepoint.data.decode import Progress
+from saddlepoint.data.folder import FolderData
+from saddlepoint.data.load import RESIDENT_BYTES, default_root, load_data
+from saddlepoint.data.tensor_data import TensorData, joined, statistics
+
+__all__ = [
+    "AUGMENTATIONS",
+    "DATASETS",
+    "RESIDENT_BYTES",
+    "Augmentation",
+    "Batch",
+    "DatasetInfo",
+    "FolderData",
+    "ImageData",
+    "Progress",
+    "TensorData",
+    "batches",
+    "crop",
+    "crop_flip",
+    "default_root",
+    "epoch_order",
+    "joined",
+    "load_data",
+    "statistics",
+    "unchanged",
+]

@@ -1,0 +1,159 @@
+"""Checks and normal forms of raw images and labels, so that every later number can trust them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from saddlepoint.errors import InputError
+
+Array = Tensor | NDArray[np.generic]
+
+_CHUNK = 1 << 24  # values looked at together; bounds the memory the checks need beside the data
+
+
+def chunks(images: Tensor) -> Iterator[Tensor]:
+    """Yield `images` in slices of about 16 million values.
+
+    >>> [len(part) for part in chunks(torch.zeros(3, 1, 2, 2))]
+    [3]
+    """
+    per_image = max(1, math.prod(images.shape[1:]))
+    yield from torch.split(images, max(1, _CHUNK // per_image))
+
+
+def checked_images(images: Array) -> Tensor:
+    """Return images as uint8 or float32, (N, C, H, W), or (N, D) for vectors.
+
+    A channel is added to (N, H, W), and (N, H, W, C) with one or three channels is transposed.
+    Floats must lie in [0, 1] and integers in 0 … 255; raises `InputError` where they do not.
+
+    >>> checked_images(torch.zeros(5, 8, 8)).shape
+    torch.Size([5, 1, 8, 8])
+    >>> checked_images(torch.full((5, 8, 8), 2.0))
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: images span 2 … 2; they must lie in [0, 1]: divide by 255 or \
+undo the normalisation
+    """
+    tensor = _tensor(images, "images")
+    if tensor.ndim not in (2, 3, 4):
+        raise InputError(
+            f"images have shape {tuple(tensor.shape)}; give (N, C, H, W), (N, H, W), "
+            "(N, H, W, C) or vectors (N, D)"
+        )
+    if tensor.numel() == 0:
+        raise InputError(f"images have shape {tuple(tensor.shape)}: there are none")
+    if tensor.is_complex():
+        raise InputError(f"images are {_kind(tensor)}; give uint8 or float32")
+    if tensor.is_floating_point() or tensor.dtype is torch.bool:
+        # A copy is made only where the type differs: resident images may be large.
+        tensor = tensor.to(torch.float32)
+        _check_unit_range(tensor)
+    elif tensor.dtype is not torch.uint8:
+        low, high = _span(tensor)
+        if low < 0 or high > 255:
+            raise InputError(
+                f"images span {low:g} … {high:g} as {_kind(tensor)}; integers must lie in 0 … 255"
+            )
+        tensor = tensor.to(torch.uint8)
+    return _channels_first(tensor).contiguous()
+
+
+def checked_labels(labels: Array, count: int, classes: int | None) -> Int64[Tensor, " n"]:
+    """Return `count` labels as int64, checked against the number of classes where it is known.
+
+    Labels of shape (N, 1) are flattened; raises `InputError` for anything but integers 0 … K-1.
+
+    >>> checked_labels(torch.tensor([[0], [2]], dtype=torch.uint8), 2, 3)
+    tensor([0, 2])
+    >>> checked_labels(torch.eye(3), 3, None)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: labels have shape (3, 3); give one integer per image \
+(for one-hot or soft labels: labels.argmax(1))
+    """
+    tensor = _tensor(labels, "labels")
+    if tensor.ndim == 2 and tensor.shape[1] == 1:
+        tensor = tensor[:, 0]
+    if tensor.ndim != 1:
+        raise InputError(
+            f"labels have shape {tuple(tensor.shape)}; give one integer per image "
+            "(for one-hot or soft labels: labels.argmax(1))"
+        )
+    if tensor.dtype is torch.bool or tensor.is_floating_point() or tensor.is_complex():
+        raise InputError(f"labels are {_kind(tensor)}; give integers 0 … K-1")
+    if len(tensor) != count:
+        raise InputError(f"there are {count} images but {len(tensor)} labels; give one per image")
+    tensor = tensor.to(torch.int64)
+    low, high = int(tensor.min()), int(tensor.max())
+    if low < 0:
+        where = int((tensor == low).nonzero()[0])
+        raise InputError(f"label {low} of image {where} is negative; labels are 0 … K-1")
+    if classes is not None and high >= classes:
+        where = int((tensor == high).nonzero()[0])
+        raise InputError(
+            f"label {high} of image {where} is outside 0 … {classes - 1}: there are {classes} "
+            "classes, and labels count from 0"
+        )
+    return tensor.contiguous()
+
+
+def _tensor(values: Array, what: str) -> Tensor:
+    if isinstance(values, Tensor):
+        return values.detach()
+    try:
+        array = np.asarray(values)
+        # torch neither takes foreign byte orders nor read-only memory without a warning.
+        native = array.dtype.newbyteorder("=")
+        return torch.from_numpy(np.require(array, dtype=native, requirements=["C", "W"]))
+    except (TypeError, ValueError) as error:
+        found = getattr(values, "dtype", type(values).__name__)
+        raise InputError(f"{what} are {found}; give a tensor or array of numbers") from error
+
+
+def _check_unit_range(images: Tensor) -> None:
+    low, high = _span(images)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        bad = 0
+        for part in chunks(images):
+            wrong = (~part.isfinite()).flatten(1).any(1)
+            if wrong.any():
+                bad += int(wrong.nonzero()[0])
+                break
+            bad += len(part)
+        raise InputError(f"image {bad} holds NaN or an infinity; remove it or repair it")
+    if low < 0 or high > 1:
+        raise InputError(
+            f"images span {low:.4g} … {high:.4g}; they must lie in [0, 1]: divide by 255 or "
+            "undo the normalisation"
+        )
+
+
+def _span(images: Tensor) -> tuple[float, float]:
+    pairs = [part.aminmax() for part in chunks(images)]
+    lows = torch.stack([pair.min for pair in pairs])
+    highs = torch.stack([pair.max for pair in pairs])
+    return float(lows.min()), float(highs.max())
+
+
+def _channels_first(images: Tensor) -> Tensor:
+    if images.ndim == 3:
+        return images.unsqueeze(1)
+    if images.ndim == 4:
+        _, first, second, last = images.shape
+        # A picture wider and higher than its last axis, which is 1 or 3 long, is channels-last,
+        # unless the first axis may be the channels as well.
+        if last in (1, 3) and first not in (1, 3) and min(first, second) > last:
+            return images.permute(0, 3, 1, 2)
+    return images
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

@@ -1,0 +1,178 @@
+"""Decoding of image files with Pillow, to uint8 pixels of one common shape."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from saddlepoint.errors import InputError
+
+Progress = Callable[[int, int], None]
+Source = Path | bytes
+
+# Modes with more than 8 bits per channel: Pillow would clip them to white without a word.
+_DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_GREY = ("L", "1")
+_BLOCK = 2048  # images between two reports of progress
+
+
+def probe(source: Source, label: str) -> tuple[str, tuple[int, int]]:
+    """Return the mode, `L` or `RGB`, and the size (H, W) of an image, from its header alone.
+
+    `label` names the image in errors. Raises `InputError` where it cannot be read.
+
+    >>> file = io.BytesIO()
+    >>> Image.new("L", (8, 6)).save(file, "PNG")
+    >>> probe(file.getvalue(), "grey.png")
+    ('L', (6, 8))
+    """
+    with _opened(source, label) as image:
+        return ("L" if image.mode in _GREY else "RGB"), (image.height, image.width)
+
+
+def decode(
+    source: Source, label: str, mode: str, image_size: int | None = None
+) -> UInt8[Tensor, "c h w"]:
+    """Return the pixels of one image file, in `mode` `L` or `RGB`.
+
+    With `image_size` the shorter side is resized to it and the centre square cut out. Raises
+    `InputError`, with `label`, where the file is damaged or deeper than 8 bits.
+
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (8, 6), (255, 0, 0)).save(file, "PNG")
+    >>> decode(file.getvalue(), "red.png", "RGB", image_size=4).shape
+    torch.Size([3, 4, 4])
+    """
+    try:
+        with _opened(source, label) as image:
+            flat = image if image.mode == mode else image.convert(mode)
+            array = np.array(flat if image_size is None else fitted(flat, image_size))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"cannot read the image {label}: {error}") from error
+    return torch.from_numpy(np.atleast_3d(array).transpose(2, 0, 1).copy())
+
+
+def fitted(image: Image.Image, size: int) -> Image.Image:
+    """Return the image with its shorter side resized to `size` and the centre square cut out.
+
+    Bilinear, with the filter widened when shrinking, so that nothing aliases.
+
+    >>> fitted(Image.new("L", (30, 20)), 10).size
+    (10, 10)
+    """
+    if size < 1:
+        raise InputError(f"the image size is {size}; give 1 or more pixels")
+    if image.size == (size, size):
+        return image
+    ratio = size / min(image.size)
+    width, height = (max(size, round(side * ratio)) for side in image.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    resized = image.resize((width, height), Image.Resampling.BILINEAR)
+    return resized.crop((left, top, left + size, top + size))
+
+
+def decode_all(
+    sources: Sequence[Source],
+    labels: Callable[[int], str],
+    *,
+    mode: str,
+    size: tuple[int, int],
+    image_size: int | None = None,
+    progress: Progress | None = None,
+) -> UInt8[Tensor, "n c h w"]:
+    """Return the pixels of many images of one size, decoded by a few threads.
+
+    `labels(i)` names image i in errors; `progress(done, total)` is called now and then. Raises
+    `InputError` where an image is damaged or of another size.
+
+    >>> file = io.BytesIO()
+    >>> Image.new("L", (8, 6), 7).save(file, "PNG")
+    >>> decode_all([file.getvalue()] * 3, str, mode="L", size=(6, 8)).shape
+    torch.Size([3, 1, 6, 8])
+    """
+    total = len(sources)
+    pixels = torch.empty(total, 1 if mode == "L" else 3, *size, dtype=torch.uint8)
+
+    def fill(span: range) -> None:
+        for i in span:
+            image = decode(sources[i], labels(i), mode, image_size)
+            if image.shape[1:] != size:
+                raise sizes_differ(labels(i), tuple(image.shape[1:]), size)
+            pixels[i] = image
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        spans = (range(at, min(at + 256, total)) for at in range(0, total, 256))
+        done = 0
+        for block in _grouped(spans, _BLOCK // 256):
+            for _ in pool.map(fill, block):
+                pass
+            done += sum(len(span) for span in block)
+            if progress is not None:
+                progress(done, total)
+    return pixels
+
+
+def sizes_differ(label: str, seen: tuple[int, ...], expected: tuple[int, ...]) -> InputError:
+    """Return the error for images of two sizes.
+
+    >>> print(sizes_differ("b.png", (6, 8), (8, 8)))
+    b.png is 6×8 pixels but others are 8×8; pass --image-size N to resize all of them
+    """
+    return InputError(
+        f"{label} is {seen[0]}×{seen[1]} pixels but others are {expected[0]}×{expected[1]}; "
+        "pass --image-size N to resize all of them"
+    )
+
+
+def resized(images: NDArray[np.generic], size: int) -> NDArray[np.generic]:
+    """Return uint8 or float32 images (N, C, H, W) fitted to size×size, as files would be.
+
+    >>> resized(np.zeros((2, 3, 8, 6), dtype=np.uint8), 4).shape
+    (2, 3, 4, 4)
+    """
+    if images.ndim != 4 or images.shape[2:] == (size, size):
+        return images
+    result = np.empty((*images.shape[:2], size, size), dtype=images.dtype)
+    for image, target in zip(images, result, strict=True):
+        for channel, place in zip(image, target, strict=True):
+            place[...] = np.asarray(fitted(Image.fromarray(channel), size))
+    return result
+
+
+def _opened(source: Source, label: str) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    except UnidentifiedImageError as error:
+        raise InputError(f"{label} is not an image that can be read; remove it") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"cannot read the image {label}: {error}") from error
+    if image.mode in _DEEP:
+        mode = image.mode
+        image.close()
+        raise InputError(
+            f"{label} has more than 8 bits per channel (mode {mode}); convert it to 8 bits"
+        )
+    return image
+
+
+def _grouped(spans: Iterable[range], count: int) -> Iterable[list[range]]:
+    group: list[range] = []
+    for span in spans:
+        group.append(span)
+        if len(group) == count:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -1,0 +1,126 @@
+"""Parquet files of encoded images: columns `image` (PNG, JPEG … bytes) and `label`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from saddlepoint.data.checks import checked_labels
+from saddlepoint.data.decode import Progress, decode_all, probe, sizes_differ
+from saddlepoint.errors import InputError
+
+IMAGE_COLUMNS = ("image", "img")
+LABEL_COLUMNS = ("label", "labels", "fine_label")
+
+
+def read_parquet(
+    paths: Sequence[Path],
+    *,
+    limit: int | None = None,
+    image_size: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[UInt8[Tensor, "n c h w"], Int64[Tensor, " n"]]:
+    """Return the decoded images and the labels of one or more Parquet files, in order.
+
+    An image is its file's bytes, or a structure with a field `bytes`; the label column may also
+    be `labels` or `fine_label`. Images are grey where all are, else RGB. `limit` stops after so
+    many. Raises `InputError` for damaged files, other columns, empty cells and mixed sizes.
+
+    >>> read_parquet([Path("no-such.parquet")])
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: no file no-such.parquet
+    """
+    encoded: list[bytes] = []
+    labels: list[int] = []
+    owners: list[tuple[int, str]] = []  # where each file's rows begin
+    for path in paths:
+        owners.append((len(encoded), str(path)))
+        remaining = None if limit is None else limit - len(encoded)
+        if remaining is None or remaining > 0:
+            images, targets = _columns(path, remaining)
+            encoded += images
+            labels += targets
+    if not encoded:
+        raise InputError(f"{paths[0]} holds no images")
+
+    def label(i: int) -> str:
+        start, name = next(owner for owner in reversed(owners) if owner[0] <= i)
+        return f"of row {i - start} of {name}"
+
+    modes: set[str] = set()
+    sizes: dict[tuple[int, int], int] = {}
+    for i, source in enumerate(encoded):
+        mode, size = probe(source, label(i))
+        modes.add(mode)
+        sizes.setdefault(size, i)
+    if image_size is not None:
+        size = (image_size, image_size)
+    elif len(sizes) > 1:
+        (first, _), (second, where) = list(sizes.items())[:2]
+        raise sizes_differ(f"the image {label(where)}", second, first)
+    else:
+        size = next(iter(sizes))
+    pixels = decode_all(
+        encoded,
+        label,
+        mode="L" if modes == {"L"} else "RGB",
+        size=size,
+        image_size=image_size,
+        progress=progress,
+    )
+    return pixels, checked_labels(torch.tensor(labels), len(pixels), None)
+
+
+def _columns(path: Path, limit: int | None) -> tuple[list[bytes], list[int]]:
+    import pyarrow as arrow  # late: most runs read no Parquet
+    import pyarrow.parquet as parquet
+
+    if not path.is_file():
+        raise InputError(f"no file {path}")
+    try:
+        with parquet.ParquetFile(path) as file:
+            image, label = _names(path, file.schema_arrow)
+            rows: list[dict[str, Any]] = []
+            for batch in file.iter_batches(columns=[image, label]):
+                rows += batch.to_pylist()
+                if limit is not None and len(rows) >= limit:
+                    break
+    except (arrow.ArrowException, OSError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else "unknown reason"
+        raise InputError(f"{path} is not a whole Parquet file: {first}") from error
+    images = [_bytes(row[image], path, i) for i, row in enumerate(rows[:limit])]
+    labels = [_integer(row[label], path, i) for i, row in enumerate(rows[:limit])]
+    return images, labels
+
+
+def _names(path: Path, schema: Any) -> tuple[str, str]:
+    image = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
+    label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
+    if image is None or label is None:
+        raise InputError(
+            f"{path} has the columns {', '.join(schema.names) or 'none'}; expected "
+            "image (encoded bytes) and label"
+        )
+    return image, label
+
+
+def _bytes(value: Any, path: Path, row: int) -> bytes:
+    content = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(content, bytes):
+        raise InputError(
+            f"row {row} of {path} has no encoded image (found {type(content).__name__}); "
+            "store the bytes of a PNG or JPEG file"
+        )
+    return content
+
+
+def _integer(value: Any, path: Path, row: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InputError(f"row {row} of {path} has the label {value!r}; give an integer 0 … K-1")
+    return value

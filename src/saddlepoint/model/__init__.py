@@ -1,0 +1,16 @@
+"""The model contract: images in [0, 1] go in, logits come out; and the guard that attacks run
+inside.
+
+A user's module is never touched directly. `Guard` puts every submodule in evaluation mode, freezes
+the parameters so that no weight gradient is ever computed, counts the passes of each sample, and on
+the way out, also after an exception, puts back every flag, every gradient, every buffer it could
+have changed, and the global random state.
+"""
+
+from __future__ import annotations
+
+from saddlepoint.model.guard import Guard, device_of, full_precision
+from saddlepoint.model.normalised import Normalised
+from saddlepoint.model.randomness import RandomLayer, is_random
+
+__all__ = ["Guard", "Normalised", "RandomLayer", "device_of", "full_precision", "is_random"]

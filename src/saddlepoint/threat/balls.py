@@ -1,0 +1,201 @@
+"""The norm balls: Linf, L2, L1 and L0 around the image, intersected with the valid range."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from saddlepoint.errors import InputError
+from saddlepoint.keyed import Keys
+from saddlepoint.threat.ball import NormBall
+from saddlepoint.threat.norms import at_least_single, expand, largest_k, unit
+from saddlepoint.threat.projections import project_l0, project_l1, project_l2
+
+
+class Linf(NormBall):
+    """Every entry may change by at most eps.
+
+    >>> ball = Linf(8 / 255)
+    >>> x = torch.tensor([[0.5, 0.0]])
+    >>> ball.project(x, x + torch.tensor([[0.2, -0.2]]))
+    tensor([[0.5314, 0.0000]])
+    >>> str(ball)
+    'Linf 8/255'
+    """
+
+    p = math.inf
+    norm_name = "Linf"
+    tolerance = 0.0
+    slack: ClassVar[float] = 1e-6
+
+    def project(
+        self, images: Float[Tensor, "n ..."], parameters: Float[Tensor, "n ..."]
+    ) -> Float[Tensor, "n ..."]:
+        """Return `parameters` clipped to [x − eps, x + eps] and then to the range, which is the
+        nearest point.
+        """
+        x, z = at_least_single(images), at_least_single(parameters)
+        eps = expand(self.radius(x), x)
+        low, high = self.range(x)
+        return z.clamp(x - eps, x + eps).clamp(low, high)
+
+    def contains(
+        self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
+    ) -> Bool[Tensor, " n"]:
+        """Say which candidates lie in the range and in [clip(x − eps), clip(x + eps)], to 1e-6.
+
+        For an image inside the range this is the ball; a clean pixel outside it (possible in
+        normalised space, where the report clips to [−2, 2]) may be pulled to the bound.
+        """
+        low, high = self.range(images)
+        inside = (candidates >= low) & (candidates <= high)
+        x, c = images.double(), candidates.double()
+        eps = expand(self.radius(images).double(), x)
+        low, high = low.double(), high.double()
+        near = (c >= (x - eps).clamp(low, high) - self.slack) & (
+            c <= (x + eps).clamp(low, high) + self.slack
+        )
+        return (inside & near).flatten(1).all(1)
+
+    def steepest_step(
+        self,
+        gradient: Float[Tensor, "n ..."],
+        at: Float[Tensor, "n ..."] | None = None,
+        k: int = 1,
+    ) -> Float[Tensor, "n ..."]:
+        """Return the sign of the gradient; entries are independent, so the range needs no care."""
+        return gradient.sign()
+
+    def _project(self, delta: Tensor, low: Tensor, high: Tensor, images: Tensor) -> Tensor:
+        eps = self.radius(images)[:, None]
+        return delta.clamp(-eps, eps).clamp(low, high)
+
+    def _steepest(self, gradient: Tensor, k: int) -> Tensor:
+        return gradient.sign()
+
+    def _uniform(self, x: Tensor, eps: Tensor, keys: Keys, restart: int) -> Tensor:
+        return eps * (2 * keys.uniform(x.shape[1:], restart=restart).to(x.dtype) - 1)
+
+
+class L2(NormBall):
+    """The Euclidean length of the change is at most eps.
+
+    >>> x = torch.full((1, 2), 0.5)
+    >>> L2(0.5).project(x, x + torch.tensor([[0.6, 0.8]]))
+    tensor([[0.8000, 0.9000]])
+    """
+
+    p = 2.0
+    norm_name = "L2"
+    tolerance = 1e-5
+
+    def _project(self, delta: Tensor, low: Tensor, high: Tensor, images: Tensor) -> Tensor:
+        return project_l2(delta, low, high, self.radius(images))
+
+    def _steepest(self, gradient: Tensor, k: int) -> Tensor:
+        return unit(gradient, 2)
+
+    def _uniform(self, x: Tensor, eps: Tensor, keys: Keys, restart: int) -> Tensor:
+        direction = unit(keys.normal(x.shape[1:], restart=restart).to(x.dtype), 2)
+        size = keys.uniform((1,), restart=restart, draw=1).to(x.dtype)
+        return direction * eps * expand(size[:, 0] ** (1 / x[0].numel()), x)
+
+
+class L1(NormBall):
+    """The sum of the absolute changes is at most eps.
+
+    >>> L1(12).steepest_step(torch.tensor([[0.1, -3.0, 2.0]]))
+    tensor([[ 0., -1.,  0.]])
+    """
+
+    p = 1.0
+    norm_name = "L1"
+    tolerance = 1e-5
+
+    def _project(self, delta: Tensor, low: Tensor, high: Tensor, images: Tensor) -> Tensor:
+        return project_l1(delta, low, high, self.radius(images))
+
+    def _steepest(self, gradient: Tensor, k: int) -> Tensor:
+        flat = gradient.flatten(1)
+        size = flat.abs()
+        index = size.topk(min(k, flat.shape[1]), dim=1).indices
+        step = torch.zeros_like(flat).scatter(1, index, flat.gather(1, index).sign())
+        # A zero among the k largest takes no share: the others keep the whole unit of norm.
+        return unit(step, 1).reshape(gradient.shape)
+
+    def _uniform(self, x: Tensor, eps: Tensor, keys: Keys, restart: int) -> Tensor:
+        # d + 1 exponential variables, divided by their sum, are uniform on the simplex.
+        size = -keys.uniform((x[0].numel() + 1,), restart=restart).to(x.dtype).log()
+        share = (size / size.sum(1, keepdim=True))[:, :-1].reshape(x.shape)
+        sign = keys.uniform(x.shape[1:], restart=restart, draw=1).to(x.dtype).sub(0.5).sign()
+        return eps * sign * share
+
+
+@dataclass(frozen=True)
+class L0(NormBall):
+    """At most eps features (or pixels, all channels of one position) may change, to any valid
+    value.
+
+    >>> L0(1).project(torch.zeros(1, 3), torch.tensor([[0.2, 0.9, 0.1]]))
+    tensor([[0.0000, 0.9000, 0.0000]])
+    >>> L0(1.5)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: an L0 budget counts features: give a whole number, not 1.5
+    """
+
+    per: str = "feature"
+
+    p: ClassVar[float] = 0.0
+    norm_name: ClassVar[str] = "L0"
+    tolerance: ClassVar[float] = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.per not in ("feature", "pixel"):
+            raise InputError(f'L0 counts per "feature" or per "pixel", not per "{self.per}"')
+        if (
+            not isinstance(self.eps, Tensor)
+            and math.isfinite(self.eps)
+            and self.eps != int(self.eps)
+        ):
+            raise InputError(f"an L0 budget counts features: give a whole number, not {self.eps}")
+
+    def distance(
+        self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
+    ) -> Float[Tensor, " n"]:
+        """Return the number of changed features or pixels, in float64; NaN where a candidate has
+        one.
+        """
+        delta = (candidates.double() - images.double()).flatten(1)
+        group = self._group(images)
+        changed = (delta != 0).reshape(len(delta), group, -1).any(1).sum(1).double()
+        return torch.where(delta.isnan().any(1), math.nan, changed)
+
+    def _group(self, images: Tensor) -> int:
+        return images.shape[1] if self.per == "pixel" and images.ndim > 2 else 1
+
+    def _project(self, delta: Tensor, low: Tensor, high: Tensor, images: Tensor) -> Tensor:
+        return project_l0(delta, low, high, self.radius(images), self._group(images))
+
+    def _steepest(self, gradient: Tensor, k: int) -> Tensor:
+        flat = gradient.flatten(1)
+        count = torch.full((len(flat),), max(k, 1), device=flat.device)
+        keep = largest_k(flat.abs(), count)
+        return torch.where(keep, flat.sign(), 0.0).reshape(gradient.shape)
+
+    def _uniform(self, x: Tensor, eps: Tensor, keys: Keys, restart: int) -> Tensor:
+        # `eps` random places take a uniform value; where the draw says nothing else the image
+        # stays.
+        low, high = self.range(x)
+        value = low + (high - low) * keys.uniform(x.shape[1:], restart=restart).to(x.dtype)
+        places = keys.uniform(x.flatten(1).shape[1:], restart=restart, draw=1)
+        group = self._group(x)
+        places = places[:, : x[0].numel() // group]
+        chosen = largest_k(places, eps.flatten()).repeat(1, group).reshape(x.shape)
+        return torch.where(chosen, value - x, 0.0)

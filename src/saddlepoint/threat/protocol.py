@@ -1,0 +1,114 @@
+"""The protocol: what every threat model can do, so that an attack loop is written once.
+
+A threat model says what the adversary may do to an image. Attacks move *parameters*; `render` turns
+parameters into images. For the norm balls the parameters are the perturbed image itself; for a
+rotation they would be an angle, for a patch its pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, Self, runtime_checkable
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from saddlepoint.keyed import Keys
+
+
+@runtime_checkable
+class ThreatModel(Protocol):
+    """What the adversary may do to an image, and the valid range of the result.
+
+    >>> from saddlepoint.threat import Linf
+    >>> isinstance(Linf(8 / 255), ThreatModel)
+    True
+    """
+
+    @property
+    def space(self) -> str:
+        """The units of the budget: "pixels", or "normalised" (divided by the channels'
+        deviation).
+        """
+        ...
+
+    def at(self, index: Tensor) -> Self:
+        """Return the threat model of the selected samples; budgets that differ per sample
+        follow.
+        """
+        ...
+
+    def radius(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
+        """Return the budget of each sample, in the units of `distance`."""
+        ...
+
+    def parametrise(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """Return the parameters that leave each image as it is."""
+        ...
+
+    def render(
+        self, images: Float[Tensor, "n ..."], parameters: Float[Tensor, "n ..."]
+    ) -> Float[Tensor, "n ..."]:
+        """Return the perturbed images, differentiable in `parameters`."""
+        ...
+
+    def project(
+        self, images: Float[Tensor, "n ..."], parameters: Float[Tensor, "n ..."]
+    ) -> Float[Tensor, "n ..."]:
+        """Return the nearest parameters that are within the budget and render inside the valid
+        range.
+        """
+        ...
+
+    def contains(
+        self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
+    ) -> Bool[Tensor, " n"]:
+        """Say which candidate images are within the budget and the valid range, measured in
+        float64.
+        """
+        ...
+
+    def distance(
+        self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
+    ) -> Float[Tensor, " n"]:
+        """Return the distance of each candidate image in float64, in the units of the budget."""
+        ...
+
+
+@runtime_checkable
+class Ascendable(ThreatModel, Protocol):
+    """A threat model with a steepest direction, which first-order attacks need.
+
+    >>> from saddlepoint.threat import Box
+    >>> isinstance(Box(0.0, 1.0), Ascendable)
+    True
+    """
+
+    def steepest_step(
+        self,
+        gradient: Float[Tensor, "n ..."],
+        at: Float[Tensor, "n ..."] | None = None,
+        k: int = 1,
+    ) -> Float[Tensor, "n ..."]:
+        """Return the step d of unit norm with the largest ⟨gradient, d⟩; zero where the gradient is
+        zero.
+
+        With the current parameters `at`, components that would leave the valid range are left out.
+        `k` is the number of coordinates among which an L1 step is shared (1 is the exact dual
+        step).
+        """
+        ...
+
+    def random_start(
+        self,
+        images: Float[Tensor, "n ..."],
+        keys: Keys,
+        *,
+        restart: int = 0,
+        gaussian: bool = False,
+    ) -> Float[Tensor, "n ..."]:
+        """Return parameters drawn uniformly from the ball, projected on the valid range.
+
+        With `gaussian` the perturbation is normal with deviation eps and, as in the report's
+        Algorithm 1, not projected.
+        """
+        ...

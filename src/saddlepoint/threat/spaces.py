@@ -1,0 +1,161 @@
+"""Budgets in normalised space: the ball of the report, whose pixels are divided by the channels'
+deviation first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from saddlepoint.errors import InputError
+from saddlepoint.keyed import Keys
+from saddlepoint.threat.ball import NormBall
+from saddlepoint.threat.norms import at_least_single
+
+
+@dataclass(frozen=True)
+class Rescaled:
+    """A norm ball around the *normalised* image (x − mean)/std; the model still receives x.
+
+    8/255 in normalised space is about 1.8/255 in pixels, so results always say which space the
+    budget is in. The valid range is the ball's own, in normalised units: `Linf(8/255, -inf, inf)`
+    is the report's Algorithm 1 without its optional clip, `Linf(8/255, -2, 2)` with it;
+    `Rescaled.pixels` makes the range [0, 1] in pixels.
+
+    >>> from saddlepoint.threat import Linf
+    >>> threat = Rescaled(Linf(8 / 255, -float("inf"), float("inf")), (0.5,), (0.25,))
+    >>> x = torch.full((1, 1, 1, 1), 0.5)
+    >>> z = threat.project(x, threat.parametrise(x) + 1)
+    >>> round(float(threat.render(x, z) - x) * 255, 4)
+    2.0
+    >>> str(threat)
+    'Linf 8/255 (normalised space)'
+    """
+
+    ball: NormBall
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or not all(s > 0 for s in self.std):
+            raise InputError(f"mean {self.mean} and std {self.std} need equal lengths and std > 0")
+
+    def __str__(self) -> str:
+        return f"{self.ball} (normalised space)"
+
+    @classmethod
+    def pixels(cls, ball: NormBall, mean: tuple[float, ...], std: tuple[float, ...]) -> Rescaled:
+        """Return the threat model whose budget is in normalised space and whose images stay in [0,
+        1].
+        """
+        lower = tuple((0.0 - m) / s for m, s in zip(mean, std, strict=True))
+        upper = tuple((1.0 - m) / s for m, s in zip(mean, std, strict=True))
+        return cls(dataclasses.replace(ball, lower=lower, upper=upper), mean, std)
+
+    @property
+    def eps(self) -> float | Tensor:
+        """The budget, in normalised units."""
+        return self.ball.eps
+
+    @property
+    def norm_name(self) -> str:
+        """The name of the ball's norm."""
+        return self.ball.norm_name
+
+    @property
+    def space(self) -> str:
+        """The units of the budget."""
+        return "normalised"
+
+    def with_eps(self, eps: float | Tensor) -> Self:
+        """Return the same threat model with another budget, in normalised units."""
+        return dataclasses.replace(self, ball=self.ball.with_eps(eps))
+
+    def at(self, index: Tensor) -> Self:
+        """Return the threat model of the selected samples."""
+        return dataclasses.replace(self, ball=self.ball.at(index))
+
+    def _scale(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (-1, *[1] * (like.ndim - 2))
+        mean, std = (
+            torch.tensor(v, dtype=like.dtype, device=like.device).reshape(shape)
+            for v in (self.mean, self.std)
+        )
+        return mean, std
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        x = at_least_single(images)
+        mean, std = self._scale(x)
+        return (x - mean) / std
+
+    def radius(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
+        """Return the budget of each sample in normalised units."""
+        return self.ball.radius(images)
+
+    def parametrise(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """Return the normalised images."""
+        return self._normalise(images)
+
+    def render(
+        self, images: Float[Tensor, "n ..."], parameters: Float[Tensor, "n ..."]
+    ) -> Float[Tensor, "n ..."]:
+        """Return the pixels of normalised parameters; where nothing has moved, exactly the
+        image.
+        """
+        mean, std = self._scale(parameters)
+        return torch.where(parameters == self._normalise(images), images, parameters * std + mean)
+
+    def project(
+        self, images: Float[Tensor, "n ..."], parameters: Float[Tensor, "n ..."]
+    ) -> Float[Tensor, "n ..."]:
+        """Return the nearest normalised parameters in the ball and its range."""
+        return self.ball.project(self._normalise(images), parameters)
+
+    def contains(
+        self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
+    ) -> Bool[Tensor, " n"]:
+        """Say which candidates are within the ball, their pixels divided as the images'.
+
+        Rendering rounds in pixels; the range is therefore tested to 1e-6 in normalised units.
+        """
+        x, c = self._normalise(images.double()), self._normalise(candidates.double())
+        low, high = self.ball.range(c)
+        near_range = c.clamp(low, high)
+        return self.ball.contains(x, near_range) & ((c - near_range).abs() <= 1e-6).flatten(1).all(
+            1
+        )
+
+    def distance(
+        self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
+    ) -> Float[Tensor, " n"]:
+        """Return the distance in normalised units, in float64."""
+        return self.ball.distance(
+            self._normalise(images.double()), self._normalise(candidates.double())
+        )
+
+    def steepest_step(
+        self,
+        gradient: Float[Tensor, "n ..."],
+        at: Float[Tensor, "n ..."] | None = None,
+        k: int = 1,
+    ) -> Float[Tensor, "n ..."]:
+        """Return the ball's steepest step, in normalised units."""
+        return self.ball.steepest_step(gradient, at, k)
+
+    def random_start(
+        self,
+        images: Float[Tensor, "n ..."],
+        keys: Keys,
+        *,
+        restart: int = 0,
+        gaussian: bool = False,
+    ) -> Float[Tensor, "n ..."]:
+        """Return normalised parameters drawn from the ball."""
+        return self.ball.random_start(
+            self._normalise(images), keys, restart=restart, gaussian=gaussian
+        )
