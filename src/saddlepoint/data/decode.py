@@ -148,7 +148,8 @@ def resized(images: NDArray[np.generic], size: int) -> NDArray[np.generic]:
     for image, target in zip(images, result, strict=True):
         for channel, place in zip(image, target, strict=True):
             place[...] = np.asarray(fitted(Image.fromarray(channel), size))
-    return result
+    # Weights that sum to one but for rounding may leave [0, 1] by the last digit.
+    return result if result.dtype == np.uint8 else result.clip(0, 1)
 
 
 def _opened(source: Source, label: str) -> Image.Image:

@@ -1,0 +1,34 @@
+"""Network architectures by name, and their weights."""
+
+from __future__ import annotations
+
+from saddlepoint.zoo.build import build_model, default_normalisation
+from saddlepoint.zoo.preact_block import PreActBlock
+from saddlepoint.zoo.preact_resnet import PreActResNet
+from saddlepoint.zoo.registry import ZOO, Build, ModelInfo
+from saddlepoint.zoo.resnet_cifar import ResNetCifar
+from saddlepoint.zoo.shapes import Size
+from saddlepoint.zoo.simple_cnn import ConvBlock, SimpleCNN
+from saddlepoint.zoo.state_file import read_state
+from saddlepoint.zoo.weights import LoadReport, load_weights, save_weights, weights_fingerprint
+from saddlepoint.zoo.wide_resnet import WideResNet
+
+__all__ = [
+    "ZOO",
+    "Build",
+    "ConvBlock",
+    "LoadReport",
+    "ModelInfo",
+    "PreActBlock",
+    "PreActResNet",
+    "ResNetCifar",
+    "SimpleCNN",
+    "Size",
+    "WideResNet",
+    "build_model",
+    "default_normalisation",
+    "load_weights",
+    "read_state",
+    "save_weights",
+    "weights_fingerprint",
+]

@@ -1,0 +1,103 @@
+"""One function for every source of networks: the zoo, timm, torchvision, the user's own file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from saddlepoint.errors import InputError, unknown
+from saddlepoint.zoo.library import (
+    IMAGENET,
+    Normalisation,
+    build_timm,
+    build_torchvision,
+    timm_normalisation,
+)
+from saddlepoint.zoo.registry import ZOO
+from saddlepoint.zoo.shapes import check_counts, sides
+from saddlepoint.zoo.user_code import build_user
+
+_SOURCES = ("zoo", "timm", "torchvision")
+
+
+def build_model(
+    spec: str,
+    *,
+    classes: int,
+    shape: tuple[int, int, int],
+    pretrained: bool = False,
+    seed: int = 0,
+) -> nn.Module:
+    """Return the network that `spec` names, for images of `shape` (C, H, W), without normalisation.
+
+    `spec` is `zoo:NAME` or a bare NAME of the zoo, `timm:NAME`, `torchvision:NAME`, or
+    `FILE.py:CALLABLE`. The initial weights depend on `seed` only; torch's global random state is
+    left as it was. Raises `InputError` where the model is unknown or cannot be built.
+
+    >>> network = build_model("zoo:simple-cnn", classes=10, shape=(1, 8, 8))
+    >>> network(torch.rand(2, 1, 8, 8)).shape
+    torch.Size([2, 10])
+    """
+    if len(shape) != 3:
+        raise InputError(f"the images have shape {tuple(shape)}; models take (C, H, W)")
+    channels, height, width = shape
+    check_counts(classes, channels)
+    sides((height, width))
+    source, name = _parsed(spec)
+    if pretrained and source in ("zoo", "file"):
+        raise InputError(f"{spec} has no pretrained weights; build it without and load a file")
+    with _seeded(seed):
+        if source == "zoo":
+            if name not in ZOO:
+                raise unknown("zoo model", name, ZOO)
+            size = height if height == width else (height, width)
+            return ZOO[name].build(classes=classes, channels=channels, size=size)
+        if source == "timm":
+            return build_timm(name, classes=classes, shape=shape, pretrained=pretrained)
+        if source == "torchvision":
+            return build_torchvision(name, classes=classes, shape=shape, pretrained=pretrained)
+        return build_user(spec, classes=classes, shape=shape)
+
+
+def default_normalisation(spec: str) -> Normalisation | None:
+    """Return the (mean, std) that a model's pretrained weights expect; None for zoo and own code.
+
+    Raises `InputError` for an unknown model, as `build_model` does.
+
+    >>> default_normalisation("torchvision:resnet18")
+    ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    >>> default_normalisation("simple-cnn") is None
+    True
+    """
+    source, name = _parsed(spec)
+    if source == "timm":
+        return timm_normalisation(name)
+    return IMAGENET if source == "torchvision" else None
+
+
+def _parsed(spec: str) -> tuple[str, str]:
+    """Return the source, `zoo`, `timm`, `torchvision` or `file`, and the name within it."""
+    source, colon, name = spec.partition(":")
+    if colon and source in _SOURCES:
+        return source, name
+    if spec in ZOO:
+        return "zoo", spec
+    if ".py:" in spec or spec.endswith(".py"):
+        return "file", spec
+    raise unknown("model", spec, (*ZOO, "timm:NAME", "torchvision:NAME", "FILE.py:CALLABLE"))
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    # Devices are forked only where CUDA is running already: asking would start it.
+    running = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count()) if running else ()
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        for device in devices:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield

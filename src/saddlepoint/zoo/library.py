@@ -1,0 +1,141 @@
+"""Networks of timm and torchvision by name; both are optional and imported when asked for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from saddlepoint.errors import InputError
+
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+
+IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def build_timm(
+    name: str, *, classes: int, shape: tuple[int, int, int], pretrained: bool
+) -> nn.Module:
+    """Return a timm network for images of `shape` (C, H, W), with new weights or pretrained ones.
+
+    Raises `InputError` where timm is not installed or does not know or cannot build the model.
+
+    >>> build_timm("resnet18x", classes=10, shape=(3, 32, 32), pretrained=False)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: unknown timm model 'resnet18x'; did you mean 'resnet18'?
+    """
+    timm = _timm()
+    if not timm.is_model(name):
+        raise _unknown("timm", name, timm.list_models())
+    channels, height, width = shape
+    options: dict[str, Any] = {"num_classes": classes, "in_chans": channels}
+    config = timm.models.get_pretrained_cfg(name)
+    # Transformers are built for one size and take it; convolutional networks refuse the option.
+    if config is not None and config.fixed_input_size:
+        options["img_size"] = (height, width)
+    try:
+        network = timm.create_model(name, pretrained=pretrained, **options)
+    except Exception as error:  # whatever its many constructors and the hub raise
+        raise _failed(f"timm:{name}", classes, shape, error) from error
+    return _module(network)
+
+
+def build_torchvision(
+    name: str, *, classes: int, shape: tuple[int, int, int], pretrained: bool
+) -> nn.Module:
+    """Return a torchvision classifier for images of `shape` (3, H, W).
+
+    Raises `InputError` where torchvision is not installed or does not know or cannot build the
+    model, for other channels than 3, and for pretrained weights with other classes than 1000.
+
+    >>> build_torchvision("resnet18", classes=10, shape=(1, 28, 28), pretrained=False)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: torchvision:resnet18 takes 3 channels, the images have 1; \
+use timm:resnet18, which adapts, or a zoo model
+    """
+    models = _torchvision()
+    known = models.list_models(module=models)
+    if name not in known:
+        raise _unknown("torchvision", name, known)
+    channels, height, width = shape
+    if channels != 3:
+        raise InputError(
+            f"torchvision:{name} takes 3 channels, the images have {channels}; use timm:{name}, "
+            "which adapts, or a zoo model"
+        )
+    if pretrained and classes != 1000:
+        raise InputError(
+            f"torchvision:{name} has pretrained weights for 1000 classes, not {classes}; "
+            f"use timm:{name}, which replaces the last layer"
+        )
+    options: dict[str, Any] = {"num_classes": classes}
+    if name.startswith("vit_") and height == width:
+        options["image_size"] = height
+    if name in ("googlenet", "inception_v3") and not pretrained:
+        # Auxiliary logits would make the output a tuple; slow truncated draws are the old default.
+        options |= {"aux_logits": False, "init_weights": True}
+    try:
+        network = models.get_model(name, weights="DEFAULT" if pretrained else None, **options)
+    except Exception as error:  # whatever its constructors and the download raise
+        raise _failed(f"torchvision:{name}", classes, shape, error) from error
+    return _module(network)
+
+
+def timm_normalisation(name: str) -> Normalisation | None:
+    """Return the mean and deviation that a timm model's pretrained weights expect, if known.
+
+    >>> timm_normalisation("vit_tiny_patch16_224")
+    ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    """
+    timm = _timm()
+    if not timm.is_model(name):
+        raise _unknown("timm", name, timm.list_models())
+    config = timm.models.get_pretrained_cfg(name)
+    return None if config is None else (tuple(config.mean), tuple(config.std))
+
+
+def _timm() -> Any:
+    try:
+        import timm  # late: optional, and slow to import
+    except ImportError as error:
+        raise _missing("timm") from error
+    return timm
+
+
+def _torchvision() -> Any:
+    try:
+        from torchvision import models  # late: optional, and slow to import
+    except ImportError as error:
+        raise _missing("torchvision") from error
+    found: ModuleType = models
+    return found
+
+
+def _missing(library: str) -> InputError:
+    return InputError(f"{library} is not installed: pip install 'saddlepoint[zoo]'")
+
+
+def _unknown(library: str, name: str, known: Sequence[str]) -> InputError:
+    # Unlike `errors.unknown`, without the list: timm has more than a thousand.
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {len(known)}"
+    return InputError(f"unknown {library} model '{name}'; {hint}")
+
+
+def _failed(spec: str, classes: int, shape: tuple[int, int, int], error: Exception) -> InputError:
+    text = str(error).strip()
+    first = text.splitlines()[0] if text else "no reason given"
+    return InputError(
+        f"{spec} cannot be built for {classes} classes and images of {shape}: "
+        f"{type(error).__name__}: {first}"
+    )
+
+
+def _module(network: Any) -> nn.Module:
+    module: nn.Module = network
+    return module

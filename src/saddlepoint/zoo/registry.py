@@ -1,0 +1,84 @@
+"""The architectures of this package by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Protocol
+
+from torch import nn
+
+from saddlepoint.zoo.preact_resnet import PreActResNet
+from saddlepoint.zoo.resnet_cifar import ResNetCifar
+from saddlepoint.zoo.shapes import Size
+from saddlepoint.zoo.simple_cnn import SimpleCNN
+from saddlepoint.zoo.wide_resnet import WideResNet
+
+
+class Build(Protocol):
+    """How every entry of `ZOO` is built.
+
+    >>> build: Build = ZOO["simple-cnn"].build
+    >>> type(build(classes=10, channels=1, size=8)).__name__
+    'SimpleCNN'
+    """
+
+    def __call__(self, *, classes: int, channels: int, size: Size) -> nn.Module:
+        """Return the network; those that end in a global average pass over `size`."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A name, how to build the network, and where it was published.
+
+    >>> ZOO["resnet20"].reference
+    'He et al., Deep Residual Learning for Image Recognition, 2016, arXiv:1512.03385'
+    """
+
+    name: str
+    build: Build
+    reference: str
+
+
+def _resnet(depth: int, *, classes: int, channels: int, size: Size) -> nn.Module:
+    return ResNetCifar(depth, classes=classes, channels=channels)
+
+
+def _preact18(*, classes: int, channels: int, size: Size) -> nn.Module:
+    return PreActResNet((2, 2, 2, 2), classes=classes, channels=channels)
+
+
+def _wrn(depth: int, width: int, *, classes: int, channels: int, size: Size) -> nn.Module:
+    return WideResNet(depth, width, classes=classes, channels=channels)
+
+
+_RESNET = "He et al., Deep Residual Learning for Image Recognition, 2016, arXiv:1512.03385"
+
+ZOO: Mapping[str, ModelInfo] = MappingProxyType(
+    {
+        info.name: info
+        for info in (
+            ModelInfo(
+                "simple-cnn",
+                SimpleCNN,
+                "after LeCun et al. (LeNet-5), 1998, and Krizhevsky et al. (AlexNet), 2012",
+            ),
+            ModelInfo("resnet20", partial(_resnet, 20), _RESNET),
+            ModelInfo("resnet32", partial(_resnet, 32), _RESNET),
+            ModelInfo("resnet56", partial(_resnet, 56), _RESNET),
+            ModelInfo(
+                "preactresnet18",
+                _preact18,
+                "He et al., Identity Mappings in Deep Residual Networks, 2016, arXiv:1603.05027",
+            ),
+            ModelInfo(
+                "wrn34-10",
+                partial(_wrn, 34, 10),
+                "Zagoruyko & Komodakis, Wide Residual Networks, 2016, arXiv:1605.07146",
+            ),
+        )
+    }
+)

@@ -1,0 +1,111 @@
+"""Loading and saving weights, without running code from a file and without guessing in silence."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from saddlepoint.errors import InputError
+from saddlepoint.files import fingerprint, write
+from saddlepoint.zoo.matching import NORMALISATION, bare, match
+from saddlepoint.zoo.state_file import read_state
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What `load_weights` did: the prefix it took off, and whose normalisation the model has now.
+
+    `normalisation` is `file` (the file's mean and std were loaded), `module` (the file has none
+    and the module keeps its own) or `none` (neither has).
+
+    >>> LoadReport(tensors=12, stripped="module.", normalisation="none").stripped
+    'module.'
+    """
+
+    tensors: int
+    stripped: str
+    normalisation: str
+
+
+def load_weights(module: nn.Module, path: Path) -> LoadReport:
+    """Load the weights in `path` into `module`, all of them or none; see `read_state` for formats.
+
+    Wrappings around the state dict (`state_dict`, `model` …) and prefixes before its keys
+    (`module.`, `_orig_mod.`, `model.`) are taken off where that makes the keys match. A module
+    with a normalisation layer (`net`, and buffers `mean` and `std`) takes a file of itself or of
+    its bare network; a bare network refuses a file with normalisation, which would be lost.
+    Raises `InputError` for a file that cannot be read, for missing or unexpected keys, other
+    shapes, NaN and infinity; the module is then unchanged.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save_weights(nn.Linear(2, 3), Path(folder) / "weights.safetensors")
+    ...     load_weights(nn.Linear(2, 3), path)
+    LoadReport(tensors=2, stripped='', normalisation='none')
+    """
+    state = read_state(path)
+    target = bare(module)
+    own = target.state_dict()
+    found = match(own, state, path)
+    for key, value in found.state.items():
+        expected = own[key]
+        if value.shape != expected.shape:
+            raise _shape_error(path, key, tuple(value.shape), tuple(expected.shape))
+        if (value.is_floating_point() or value.is_complex()) and not value.isfinite().all():
+            raise InputError(f"{path}: {key} holds NaN or an infinity; the training had diverged")
+    # Strict but for counters of batches, which old files lack; `match` has checked the rest.
+    target.load_state_dict({**own, **found.state})
+    has_normalisation = set(own) >= NORMALISATION and any(key.startswith("net.") for key in own)
+    source = "file" if set(found.state) >= NORMALISATION else "module"
+    return LoadReport(len(found.state), found.stripped, source if has_normalisation else "none")
+
+
+def save_weights(module: nn.Module, path: Path) -> Path:
+    """Write the module's state dict to a `.safetensors` file, all of it or nothing.
+
+    Raises `InputError` for another suffix and `OutputError` where the disk refuses.
+
+    >>> save_weights(nn.Linear(2, 3), Path("weights.pt"))
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: weights.pt: weights are saved as .safetensors; name the file so
+    """
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path}: weights are saved as .safetensors; name the file so")
+    # Copies, since tied weights share memory and the format refuses that.
+    state = {
+        key: value.detach().cpu().contiguous().clone()
+        for key, value in bare(module).state_dict().items()
+    }
+    return write(path, safetensors.torch.save(state))
+
+
+def weights_fingerprint(module: nn.Module) -> str:
+    """Return 16 hexadecimal digits of every parameter and buffer, the same on every device.
+
+    >>> layer = nn.Linear(2, 3)
+    >>> weights_fingerprint(layer) == weights_fingerprint(torch.nn.Sequential(layer)[0])
+    True
+    """
+    described = {}
+    for key, value in bare(module).state_dict().items():
+        raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        digest = hashlib.sha256(raw.data).hexdigest()
+        described[key] = [str(value.dtype), list(value.shape), digest]
+    return fingerprint(described)
+
+
+def _shape_error(
+    path: Path, key: str, seen: tuple[int, ...], expected: tuple[int, ...]
+) -> InputError:
+    hint = "is it another architecture?"
+    if seen and expected and seen[1:] == expected[1:]:
+        hint = f"was it built for {seen[0]} classes, not {expected[0]}?"
+    elif len(seen) == 4 and len(expected) == 4 and seen[1] != expected[1] and seen[1] in (1, 3):
+        hint = f"was it built for {seen[1]} channels, not {expected[1]}?"
+    return InputError(f"{path}: {key} is {seen}, but the model needs {expected}; {hint}")
