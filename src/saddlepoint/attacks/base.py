@@ -1,0 +1,257 @@
+"""The contract of every attack: what a call takes, what it checks, and that the judge has the last
+word.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.criteria import BinaryLogit, Criterion, Misclassified, Targeted
+from saddlepoint.attacks.judge import judge
+from saddlepoint.attacks.keep import Best, Keeper, Last
+from saddlepoint.attacks.result import AttackResult
+from saddlepoint.checks import check_classes, check_images, check_labels, check_logits
+from saddlepoint.errors import InputError
+from saddlepoint.keyed import Keys
+from saddlepoint.model import Guard, full_precision, is_random
+from saddlepoint.threat import NormBall, Rescaled, ThreatModel
+from saddlepoint.threat.norms import at_least_single
+
+
+@dataclass(frozen=True)
+class Attack(ABC):
+    """An attack: hyper-parameters, and one method with the paper's loop.
+
+    Args:
+        threat: what the adversary may do; its budget is in the units of `threat.space`.
+        criterion: what counts as fooled, where no targets are given.
+        stop: "success" finishes a sample at its first fooling iterate (evaluation); "never" goes on
+            to the end (training, transfer). A model that is random at inference is never finished
+            early: one lucky draw is no success.
+        keep: "best" hands the judge the iterate of smallest margin, "last" the last one.
+        eot_samples: passes averaged at every step and by the judge, for models that are random at
+            inference. The gradient is that of the loss of the averaged softmax (expectation over
+            transformation, Athalye et al. 2018, arXiv:1707.07397).
+
+    Subclasses are frozen dataclasses with keyword-only fields and define `perturb`. See
+    `UniformNoise` for a whole one.
+
+    >>> from saddlepoint.attacks import PGD
+    >>> from saddlepoint.threat import Linf
+    >>> net = torch.nn.Linear(2, 2, bias=False)
+    >>> _ = net.weight.data.copy_(torch.eye(2))
+    >>> result = PGD(Linf(0.1), steps=5)(net, torch.tensor([[0.5, 0.4], [0.9, 0.1]]), torch.tensor([0, 0]))
+    >>> result.success
+    tensor([ True, False])
+    """
+
+    threat: ThreatModel
+    criterion: Criterion = field(default=Misclassified(), kw_only=True)
+    stop: Literal["success", "never"] = field(default="success", kw_only=True)
+    keep: Literal["best", "last"] = field(default="best", kw_only=True)
+    eot_samples: int = field(default=1, kw_only=True)
+
+    minimum_norm: ClassVar[bool] = False
+    """A minimum-norm attack takes only the norm and reports the distance it found."""
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "Box")
+    """The norms that the paper, or its usual extension, covers."""
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        if not isinstance(self.threat, ThreatModel):
+            raise InputError(
+                f"{name} needs a threat model, for instance Linf(8/255); it got {self.threat!r}"
+            )
+        norm = getattr(self.threat, "norm_name", type(self.threat).__name__)
+        if norm in ("Linf", "L2", "L1", "L0", "Box") and norm not in self.norms:
+            raise InputError(f"{name} has no {norm} form; it takes {', '.join(self.norms)}")
+        if self.stop not in ("success", "never"):
+            raise InputError(f'{name}: stop is "{self.stop}"; it is "success" or "never"')
+        if self.keep not in ("best", "last"):
+            raise InputError(f'{name}: keep is "{self.keep}"; it is "best" or "last"')
+        self._at_least_one("eot_samples")
+
+    def _at_least_one(self, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) < 1:
+                raise InputError(
+                    f"{type(self).__name__}: {name} is {getattr(self, name)}; give at least 1"
+                )
+
+    @abstractmethod
+    def perturb(self, batch: Batch, best: Keeper) -> None:
+        """Run the paper's loop on `batch`, and `record` every iterate in `best`.
+
+        Called only with samples that are not fooled yet; `best` starts with the clean images.
+        """
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Float[Tensor, "n ..."],
+        labels: Int64[Tensor, " n"],
+        targets: Int64[Tensor, " n"] | None = None,
+        *,
+        seed: int = 0,
+        ids: Int64[Tensor, " n"] | None = None,
+        eps: float | Float[Tensor, " n"] | None = None,
+        starts: Float[Tensor, "n ..."] | None = None,
+        mask: Bool[Tensor, ...] | None = None,
+    ) -> AttackResult:
+        """Attack and judge; results are on the model's device.
+
+        Args:
+            model: from images in [0, 1] to logits (n, k). It comes out exactly as it went in.
+            images: (n, c, h, w) or (n, d) in the valid range.
+            labels: (n,) true classes.
+            targets: (n,) the classes to be reached, for a targeted attack.
+            seed: with `ids`, what every random draw is a function of.
+            ids: (n,) the identity of each image, by default its row; data-set indices make results
+                independent of batching.
+            eps: the budget, in place of the threat model's; one number or one per sample.
+            starts: (n, …) images to start from in place of the attack's own start (the first
+                restart only).
+            mask: True where a feature may change; of the shape of one image or of all.
+
+        Raises `InputError` for anything that cannot be attacked; see `saddlepoint.checks`.
+        """
+        batch = self._batch(model, images, labels, targets, seed, ids, eps, starts, mask)
+        random = is_random(model)
+        with batch.guard:
+            with full_precision(batch.guard.device):
+                clean = batch.guard.logits(batch.images, None, batch.keys)
+            check_logits(clean, model, isinstance(self.criterion, BinaryLogit))
+            check_classes(
+                batch.goals, max(clean.shape[1], 2), "labels" if targets is None else "targets"
+            )
+            check_classes(labels, max(clean.shape[1], 2))
+            right = batch.margin(clean) >= 0
+            best: Keeper = (
+                Last(batch.images)
+                if self.keep == "last"
+                else Best(batch.images, "never" if random else self.stop)
+            )
+            todo = batch.at(right)
+            if len(todo):
+                self.perturb(todo, best)
+            return judge(batch, best.images, clean, minimum_norm=self.minimum_norm)
+
+    def candidates(
+        self,
+        model: nn.Module,
+        images: Float[Tensor, "n ..."],
+        labels: Int64[Tensor, " n"],
+        targets: Int64[Tensor, " n"] | None = None,
+        *,
+        seed: int = 0,
+        ids: Int64[Tensor, " n"] | None = None,
+        mode: Literal["eval", "train"] = "eval",
+    ) -> Float[Tensor, "n ..."]:
+        """Return the last iterates, unjudged and without a clean pass: what adversarial training
+        needs.
+
+        `mode` says which BatchNorm statistics the loop sees; see `saddlepoint.model.Guard`.
+        """
+        batch = self._batch(model, images, labels, targets, seed, ids, mode=mode, training=True)
+        keeper = Last(batch.images)
+        with batch.guard:
+            self.perturb(batch, keeper)
+        return keeper.images
+
+    def _batch(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        targets: Tensor | None,
+        seed: int,
+        ids: Tensor | None,
+        eps: float | Tensor | None = None,
+        starts: Tensor | None = None,
+        mask: Tensor | None = None,
+        mode: Literal["eval", "train"] = "eval",
+        training: bool = False,
+    ) -> Batch:
+        if not training:
+            check_images(images, *self._range())
+            check_labels(labels, len(images))
+        count = len(images)
+        if targets is not None:
+            check_labels(targets, count, "targets")
+            if isinstance(self.criterion, BinaryLogit):
+                raise InputError("a binary model has one other class; leave targets out")
+            if bool((targets == labels).any()):
+                raise InputError("some targets equal the labels; give another class as the target")
+        ids = torch.arange(count) if ids is None else ids
+        check_labels(ids, count, "ids")
+        if starts is not None and starts.shape != images.shape:
+            raise InputError(
+                f"starts have shape {tuple(starts.shape)}, the images {tuple(images.shape)}"
+            )
+        guard = Guard(model, count, mode=mode, samples=self.eot_samples, seed=seed)
+        device = guard.device
+        threat = self._threat(eps.to(device) if isinstance(eps, Tensor) else eps, count)
+        images = at_least_single(images.detach()).to(device)
+        return Batch(
+            guard=guard,
+            threat=threat,
+            criterion=self.criterion if targets is None else Targeted(),
+            images=images.clone() if images.is_inference() else images,
+            goals=(labels if targets is None else targets).to(device, torch.int64),
+            keys=Keys(seed, ids.to(device)),
+            index=torch.arange(count, device=device),
+            starts=None if starts is None else starts.to(device, images.dtype),
+            mask=None if mask is None else _full_mask(mask, images),
+        )
+
+    def _threat(self, eps: float | Tensor | None, count: int) -> ThreatModel:
+        threat: Any = self.threat
+        if eps is not None:
+            if not isinstance(threat, NormBall | Rescaled):
+                raise InputError(f"a {threat} has no eps to replace; build another one")
+            if isinstance(eps, Tensor):
+                if eps.shape != (count,) or not bool((eps > 0).all()):
+                    raise InputError(
+                        f"eps has shape {tuple(eps.shape)}; give {count} positive budgets"
+                    )
+                if threat.norm_name == "L0" and not bool((eps == eps.round()).all()):
+                    raise InputError("an L0 budget counts features: give whole numbers")
+            threat = threat.with_eps(eps)
+        budget = getattr(threat, "eps", 1.0)
+        if not self.minimum_norm and not isinstance(budget, Tensor) and math.isinf(budget):
+            raise InputError(
+                f"{type(self).__name__} needs a budget: {threat} has none, give {threat}(eps)"
+            )
+        checked: ThreatModel = threat
+        return checked
+
+    def _range(self) -> tuple[float, float]:
+        """Return the range that clean images must lie in: the threat model's, where it is in
+        pixels.
+        """
+        if isinstance(self.threat, NormBall):
+            bounds = (self.threat.lower, self.threat.upper)
+            low, high = (b if isinstance(b, tuple) else (b,) for b in bounds)
+            return min(low), max(high)
+        return 0.0, 1.0
+
+
+def _full_mask(mask: Tensor, images: Tensor) -> Tensor:
+    if mask.dtype != torch.bool:
+        raise InputError(
+            f"the mask is {mask.dtype}; give booleans, True where a feature may change"
+        )
+    try:
+        return mask.to(images.device).expand(images.shape)
+    except RuntimeError:
+        raise InputError(
+            f"the mask has shape {tuple(mask.shape)}, which does not fit images {tuple(images.shape)}"
+        ) from None

@@ -1,0 +1,108 @@
+"""Batch: the samples still under attack, with everything about each of them.
+
+Attack loops see a model, a budget and images through this one object. `at` selects samples, so that
+a loop drops those that are finished, and every pass is counted on the right row of the caller's
+batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from saddlepoint.attacks.criteria import Criterion
+from saddlepoint.keyed import Keys
+from saddlepoint.model import Guard
+from saddlepoint.threat import ThreatModel
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The m samples under attack.
+
+    Attributes:
+        guard: the guarded model; call `logits` and `gradient` here instead, which count on the
+            right rows.
+        threat: the threat model of these samples.
+        criterion: what counts as fooled.
+        images: (m, …) clean images.
+        goals: (m,) the labels, or the targets of a targeted attack.
+        keys: the random stream of each sample.
+        index: (m,) the rows of the caller's batch that these samples are.
+        starts: (m, …) images to start from, or None.
+        mask: (m, …) True where a feature may change, or None.
+
+    >>> from saddlepoint.attacks import Misclassified
+    >>> from saddlepoint.threat import Linf
+    >>> images, labels, rows = torch.full((2, 3), 0.5), torch.tensor([0, 1]), torch.arange(2)
+    >>> with Guard(torch.nn.Flatten(), count=2) as guard:
+    ...     whole = Batch(guard, Linf(0.1), Misclassified(), images, labels, Keys(0, rows), rows)
+    ...     one = whole.at(torch.tensor([1]))
+    ...     logits = one.logits(one.images)
+    ...     guard.forwards
+    tensor([0, 1])
+    """
+
+    guard: Guard
+    threat: ThreatModel
+    criterion: Criterion
+    images: Float[Tensor, "m ..."]
+    goals: Int64[Tensor, " m"]
+    keys: Keys
+    index: Int64[Tensor, " m"]
+    starts: Float[Tensor, "m ..."] | None = None
+    mask: Bool[Tensor, "m ..."] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def at(self, rows: Tensor) -> Batch:
+        """Return the batch of the rows (indices or a mask) of this one."""
+        return replace(
+            self,
+            threat=self.threat.at(rows),
+            images=self.images[rows],
+            goals=self.goals[rows],
+            keys=self.keys.at(rows),
+            index=self.index[rows],
+            starts=None if self.starts is None else self.starts[rows],
+            mask=None if self.mask is None else self.mask[rows],
+        )
+
+    def render(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
+        """Return the images of the parameters `x` (for a norm ball: `x` itself)."""
+        return self.threat.render(self.images, x)
+
+    def logits(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m k"]:
+        """Return the logits at the parameters `x`; one forward pass."""
+        return self.guard.logits(self.render(x), self.index, self.keys)
+
+    def gradient(
+        self, x: Float[Tensor, "m ..."], objective: Callable[[Tensor], Tensor]
+    ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m ..."]]:
+        """Return the logits at `x` and the gradient of the objective there; a pass each way."""
+        return self.guard.gradient(x, objective, self.index, self.keys, self.render)
+
+    def margin(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
+        """Return the criterion's margin, negative where fooled."""
+        return self.criterion.margin(logits, self.goals)
+
+    def loss(self, name: str) -> Callable[[Tensor], Tensor]:
+        """Return the objective that an attack ascends: "cross-entropy" or "margin"."""
+        if name == "margin":
+            return lambda logits: -self.criterion.margin(logits, self.goals)
+        return lambda logits: self.criterion.cross_entropy(logits, self.goals)
+
+    def project(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
+        """Return `x` with masked features put back, projected on the budget and the range."""
+        return self.threat.project(self.images, self.masked(x))
+
+    def masked(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
+        """Return `x` with the features that may not change put back."""
+        if self.mask is None:
+            return x
+        return torch.where(self.mask, x, self.threat.parametrise(self.images))

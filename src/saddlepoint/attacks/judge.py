@@ -1,0 +1,99 @@
+"""The judge: it believes nothing a loop says, and measures every image again.
+
+The final images are classified afresh in full precision and the distance is recomputed in float64.
+An image that is outside the ball or the valid range, or not finite, or not strictly fooled, is not
+a success.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.criteria import Targeted
+from saddlepoint.attacks.result import AttackResult
+from saddlepoint.checks import check_logits
+from saddlepoint.model import full_precision
+from saddlepoint.threat.norms import expand
+
+# The judge's noise is independent of the attack's: an attack must not succeed by knowing the draw.
+_JUDGE_STREAM = 1
+
+
+def judge(
+    batch: Batch,
+    candidates: Float[Tensor, "n ..."],
+    clean: Float[Tensor, "n k"],
+    *,
+    minimum_norm: bool = False,
+) -> AttackResult:
+    """Return the judged result of offering `candidates` for the images of the whole `batch`.
+
+    Args:
+        batch: every sample of the call, in the caller's order, inside its guard.
+        candidates: (n, …) what the attack offers; anything at all.
+        clean: (n, k) the logits of the clean images; where they are fooled already, the image is
+            left alone.
+        minimum_norm: a failure's distance is infinity and its image the clean one.
+
+    Raises `InputError` where the model returns NaN logits.
+
+    >>> from saddlepoint.attacks import UniformNoise
+    >>> from saddlepoint.threat import Linf
+    >>> result = UniformNoise(Linf(0.1))(torch.nn.Flatten(), torch.tensor([[0.5, 0.4]]), torch.tensor([0]))
+    >>> bool(result.distance <= 0.1 + 1e-6)
+    True
+    """
+    images = batch.images
+    initially_wrong = batch.margin(clean) < 0
+    valid = batch.threat.contains(images, candidates)
+    valid &= candidates.isfinite().flatten(1).all(1)
+    if batch.mask is not None:
+        valid &= ((candidates == images) | batch.mask).flatten(1).all(1)
+    final = torch.where(
+        expand(valid & ~initially_wrong, images), candidates.to(images.dtype), images
+    )
+    with full_precision(batch.guard.device):
+        logits = batch.guard.logits(final, batch.index, batch.keys.split(_JUDGE_STREAM))
+    check_logits(logits, batch.guard.model, one_logit=logits.shape[1] == 1)
+    success = initially_wrong | (valid & (batch.margin(logits) < 0))
+    predictions, distance = predict(batch, logits), batch.threat.distance(images, final)
+    if minimum_norm:
+        final = torch.where(expand(success, images), final, images)
+        distance = torch.where(success, distance, torch.inf)
+        predictions = torch.where(success, predictions, predict(batch, clean))
+    return AttackResult(
+        adversarials=final,
+        success=success,
+        distance=distance,
+        predictions=predictions,
+        initially_wrong=initially_wrong,
+        rejected=~valid & ~initially_wrong,
+        forwards=batch.guard.forwards.clone(),
+        backwards=batch.guard.backwards.clone(),
+        space=batch.threat.space,
+    )
+
+
+def predict(batch: Batch, logits: Float[Tensor, "n k"]) -> Int64[Tensor, " n"]:
+    """Return the classes; a tie goes to the label, or against the target, as the criterion has it.
+
+    >>> from saddlepoint.attacks import Misclassified
+    >>> from saddlepoint.keyed import Keys
+    >>> from saddlepoint.model import Guard
+    >>> from saddlepoint.threat import Linf
+    >>> x, y = torch.zeros(1, 2), torch.tensor([1])
+    >>> guard = Guard(torch.nn.Identity(), count=1)
+    >>> batch = Batch(guard, Linf(0.1), Misclassified(), x, y, Keys(0, y), y)
+    >>> predict(batch, torch.tensor([[3.0, 3.0]]))
+    tensor([1])
+    """
+    if logits.shape[1] == 1:
+        return torch.where(batch.margin(logits) >= 0, batch.goals, 1 - batch.goals)
+    others = logits.scatter(1, batch.goals[:, None], -torch.inf)
+    own = logits.gather(1, batch.goals[:, None]).squeeze(1)
+    best, runner = others.max(1)
+    wins = own > best if isinstance(batch.criterion, Targeted) else own >= best
+    return torch.where(wins, batch.goals, runner)

@@ -1,0 +1,78 @@
+"""AttackResult: what the judge found, sample by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from saddlepoint.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class AttackResult:
+    """The judged outcome of an attack on n images.
+
+    Attributes:
+        adversarials: (n, c, h, w), always inside the valid range and the budget; the clean image
+            where the attack offered nothing valid.
+        success: (n,) the image is fooled by the judge's own measurement. An initially wrong image
+            counts as True.
+        distance: (n,) float64, in the units of the threat model; for a minimum-norm attack infinity
+            where it failed.
+        predictions: (n,) the class of each returned image; a tie goes to the true label.
+        initially_wrong: (n,) the criterion held before the attack, which left the image alone.
+        rejected: (n,) what the loop offered left the ball or the range, or was not finite.
+        forwards, backwards: (n,) passes spent on each sample, the clean check and the judge
+            included.
+        space: the units of the budget, "pixels" or "normalised".
+
+    >>> result = AttackResult(
+    ...     adversarials=torch.zeros(2, 1), success=torch.tensor([True, False]),
+    ...     distance=torch.tensor([0.1, 0.2]), predictions=torch.tensor([1, 0]),
+    ...     initially_wrong=torch.tensor([False, False]), rejected=torch.tensor([False, False]),
+    ...     forwards=torch.tensor([3, 22]), backwards=torch.tensor([1, 20]), space="pixels")
+    >>> result.success_rate, result.robust_accuracy
+    (0.5, 0.5)
+    """
+
+    adversarials: Float[Tensor, "n ..."]
+    success: Bool[Tensor, " n"]
+    distance: Float[Tensor, " n"]
+    predictions: Int64[Tensor, " n"]
+    initially_wrong: Bool[Tensor, " n"]
+    rejected: Bool[Tensor, " n"]
+    forwards: Int64[Tensor, " n"]
+    backwards: Int64[Tensor, " n"]
+    space: str
+
+    def __len__(self) -> int:
+        return len(self.success)
+
+    @property
+    def success_rate(self) -> float:
+        """The share of fooled images among those that were right before; NaN where there are
+        none.
+        """
+        attacked = ~self.initially_wrong
+        return float(self.success[attacked].double().mean())
+
+    @property
+    def robust_accuracy(self) -> float:
+        """The share of all images that the model still classifies correctly."""
+        return float((~self.success).double().mean())
+
+    @staticmethod
+    def cat(results: Sequence[AttackResult]) -> AttackResult:
+        """Return the results of several batches as one."""
+        if not results:
+            raise InputError("there are no results to join; attack at least one image")
+        joined = {
+            field.name: torch.cat([getattr(result, field.name) for result in results])
+            for field in fields(AttackResult)
+            if field.name != "space"
+        }
+        return AttackResult(**joined, space=results[0].space)

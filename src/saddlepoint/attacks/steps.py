@@ -1,0 +1,87 @@
+"""Pieces that several first-order loops share: where they start and how far they step."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saddlepoint.attacks.batch import Batch
+from saddlepoint.errors import InputError
+from saddlepoint.threat import Ascendable
+from saddlepoint.threat.norms import expand
+
+Start = Literal["uniform", "gaussian", "clean"]
+STARTS: tuple[Start, ...] = ("uniform", "gaussian", "clean")
+LOSSES = ("cross-entropy", "margin")
+
+
+def start_of(batch: Batch, start: Start, restart: int) -> Float[Tensor, "m ..."]:
+    """Return the first iterate: the given `starts` for the first restart, else a draw or the image.
+
+    >>> start_of.__name__
+    'start_of'
+    """
+    clean = batch.threat.parametrise(batch.images)
+    if batch.starts is not None and restart == 0:
+        return batch.project(batch.threat.parametrise(batch.starts))
+    if start == "clean":
+        return clean
+    threat = ascendable(batch)
+    drawn = threat.random_start(
+        batch.images, batch.keys, restart=restart, gaussian=start == "gaussian"
+    )
+    # The report's Gaussian start is not projected; every other one is.
+    return batch.masked(drawn) if start == "gaussian" else batch.project(drawn)
+
+
+def ascendable(batch: Batch) -> Ascendable:
+    """Return the batch's threat model, or explain that it has no steepest step.
+
+    >>> ascendable.__name__
+    'ascendable'
+    """
+    if not isinstance(batch.threat, Ascendable):
+        raise InputError(f"{batch.threat} has no steepest step; use a gradient-free attack")
+    return batch.threat
+
+
+def ascend(
+    batch: Batch,
+    x: Float[Tensor, "m ..."],
+    gradient: Float[Tensor, "m ..."],
+    length: Tensor,
+    k: int,
+) -> Float[Tensor, "m ..."]:
+    """Return the projection of `x` moved by `length` (m,) along the steepest step.
+
+    >>> ascend.__name__
+    'ascend'
+    """
+    step = ascendable(batch).steepest_step(gradient, x, k)
+    return batch.project(x + expand(length, x) * step)
+
+
+def step_length(
+    batch: Batch, step_size: float | None, relative: float, schedule: float = 1.0
+) -> Float[Tensor, " m"]:
+    """Return each sample's step: `step_size`, or `relative` times its budget.
+
+    >>> step_length.__name__
+    'step_length'
+    """
+    radius = batch.threat.radius(batch.images)
+    length = torch.full_like(radius, step_size) if step_size is not None else relative * radius
+    return schedule * length
+
+
+def cosine(step: int, steps: int) -> float:
+    """Return the factor that falls from 1 to almost 0 over `steps` along half a cosine.
+
+    >>> cosine(0, 10), round(cosine(5, 10), 3)
+    (1.0, 0.5)
+    """
+    return (1 + math.cos(math.pi * step / steps)) / 2
