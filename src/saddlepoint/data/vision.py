@@ -39,14 +39,12 @@ def read_vision(name: str, split: str, root: Path, download: bool) -> TensorData
         ) from error
     try:
         found: Any = getattr(datasets, kind)(root, train=split == "train", download=download)
-    except RuntimeError as error:
-        if not download and "not found" in str(error):
+    except Exception as error:  # its readers and the network raise nearly everything
+        if not download and "Dataset not found" in str(error):
             return None
-        raise InputError(f"cannot use {name} below {root}: {error}") from error
-    except (OSError, ValueError, EOFError) as error:
-        # URLError is an OSError: no network, a host that refuses, a full disk.
         doing = "download" if download else "read"
-        raise InputError(f"cannot {doing} {name} below {root}: {error}") from error
+        what = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"cannot {doing} {name} below {root}: {what}") from error
     info = DATASETS[name]
     return TensorData.of(
         found.data,

@@ -33,11 +33,11 @@ def build_timm(
         raise _unknown("timm", name, timm.list_models())
     channels, height, width = shape
     options: dict[str, Any] = {"num_classes": classes, "in_chans": channels}
-    config = timm.models.get_pretrained_cfg(name)
-    # Transformers are built for one size and take it; convolutional networks refuse the option.
-    if config is not None and config.fixed_input_size:
-        options["img_size"] = (height, width)
     try:
+        config = timm.models.get_pretrained_cfg(name)
+        # Transformers are built for one size and take it; convolutional networks refuse it.
+        if config is not None and config.fixed_input_size:
+            options["img_size"] = (height, width)
         network = timm.create_model(name, pretrained=pretrained, **options)
     except Exception as error:  # whatever its many constructors and the hub raise
         raise _failed(f"timm:{name}", classes, shape, error) from error
@@ -95,7 +95,10 @@ def timm_normalisation(name: str) -> Normalisation | None:
     timm = _timm()
     if not timm.is_model(name):
         raise _unknown("timm", name, timm.list_models())
-    config = timm.models.get_pretrained_cfg(name)
+    try:
+        config = timm.models.get_pretrained_cfg(name)
+    except RuntimeError as error:  # an unknown tag after the name
+        raise InputError(f"timm:{name}: {error}") from error
     return None if config is None else (tuple(config.mean), tuple(config.std))
 
 

@@ -60,31 +60,34 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 def _unpickled(path: Path) -> Any:
     try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {reason(error)}") from error
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about old formats; an error follows where it matters
             return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {reason(error)}") from error
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL ([\w.]+)|Unsupported (?:class|global):? ([\w.]+)", str(error))
-        if named or "Unsupported" in str(error) or "Trying to" in str(error):
-            what = next((name for name in named.groups() if name), "") if named else ""
-            raise InputError(
-                f"{path} holds pickled code{f' ({what})' if what else ''}, which is refused and "
-                "was not run;\nsave the state dict alone, best as .safetensors"
-            ) from error
-        raise InputError(
-            f"{path} is not a whole PyTorch file (damaged or of another kind)"
-        ) from error
     except Exception as error:  # the readers of the various formats raise nearly everything
-        if "weights_only" in str(error):
-            raise InputError(
-                f"{path} is a TorchScript or legacy archive, which may hold code and is refused;\n"
-                "save the state dict alone, best as .safetensors"
-            ) from error
-        raise InputError(
-            f"{path} is not a whole PyTorch file (damaged or of another kind)"
-        ) from error
+        raise _refusal(path, error) from error
+
+
+def _refusal(path: Path, error: Exception) -> InputError:
+    remedy = "save the state dict alone, best as .safetensors"
+    text = str(error)
+    if isinstance(error, pickle.UnpicklingError):
+        named = re.search(r"GLOBAL ([\w.]+)|Unsupported class ([\w.]+)", text)
+        if named or "unrecognized function" in text:
+            what = f" ({named[1] or named[2]})" if named else ""
+            return InputError(
+                f"{path} holds pickled code{what}, which is refused and was not run;\n{remedy}"
+            )
+    elif "weights_only" in text:
+        return InputError(
+            f"{path} is a TorchScript or legacy archive, which may hold code and is refused;\n"
+            f"{remedy}"
+        )
+    return InputError(f"{path} is not a whole PyTorch file (damaged or of another kind)")
 
 
 def _unwrapped(value: Any, path: Path) -> dict[str, Tensor]:

@@ -52,8 +52,11 @@ def load_weights(module: nn.Module, path: Path) -> LoadReport:
     target = bare(module)
     own = target.state_dict()
     found = match(own, state, path)
-    for key, value in found.state.items():
+    # Matrices before vectors: the shape of a weight says more than that of its bias.
+    for key, value in sorted(found.state.items(), key=lambda item: -item[1].ndim):
         expected = own[key]
+        if key in NORMALISATION and value.numel() == expected.numel():
+            found.state[key] = value = value.reshape(expected.shape)  # (C,), (1, C, 1, 1) …
         if value.shape != expected.shape:
             raise _shape_error(path, key, tuple(value.shape), tuple(expected.shape))
         if (value.is_floating_point() or value.is_complex()) and not value.isfinite().all():

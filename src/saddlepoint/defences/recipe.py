@@ -1,0 +1,174 @@
+"""Recipe: everything that determines a training, as one frozen value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from saddlepoint.data import AUGMENTATIONS
+from saddlepoint.defences.objectives import Standard, TrainingObjective
+from saddlepoint.errors import InputError, unknown
+
+
+@runtime_checkable
+class ModelTransform(Protocol):
+    """A change to the model itself (quantised weights, noise layers …), applied before training.
+
+    >>> isinstance(torch.nn.Identity, ModelTransform)
+    True
+    """
+
+    def __call__(self, model: nn.Module) -> nn.Module:
+        """Return the changed model; it may be the same object."""
+        ...
+
+
+@runtime_checkable
+class Penalty(Protocol):
+    """A term added to the loss that depends on the weights alone (orthogonal, spectral …).
+
+    A penalty with state is an `nn.Module` with buffers, which the checkpoint then holds.
+
+    >>> isinstance(lambda model: torch.zeros(()), Penalty)
+    True
+    """
+
+    def __call__(self, model: nn.Module) -> Tensor:
+        """Return the penalty, a scalar, differentiable in the weights."""
+        ...
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """The optimiser and its peak learning rate.
+
+    Args:
+        name: "sgd", "adam" or "adamw".
+        learning_rate: the peak, which the schedule multiplies.
+        momentum, nesterov: for sgd.
+        weight_decay: on every parameter.
+
+    >>> Optimiser("sgd", 0.1).momentum
+    0.9
+    """
+
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+
+    def __post_init__(self) -> None:
+        if self.name not in ("sgd", "adam", "adamw"):
+            raise unknown("optimiser", self.name, ("sgd", "adam", "adamw"))
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"learning_rate is {self.learning_rate}; give a positive number")
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"momentum is {self.momentum}; give a number in [0, 1)")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"weight_decay is {self.weight_decay}; give a number of at least 0")
+
+    def build(self, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return torch's optimiser over the parameters."""
+        if self.name == "sgd":
+            return torch.optim.SGD(
+                parameters,
+                lr=self.learning_rate,
+                momentum=self.momentum,
+                nesterov=self.nesterov and self.momentum > 0,
+                weight_decay=self.weight_decay,
+            )
+        kind = torch.optim.Adam if self.name == "adam" else torch.optim.AdamW
+        return kind(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate over training, as a pure function of progress: it has no state to resume.
+
+    Args:
+        name: "constant"; "one-cycle", linear up over the first `warmup` share and down to 0 (Smith
+            and Topin 2018, arXiv:1708.07120); "cosine", half a cosine after the warm-up (Loshchilov
+            and Hutter 2017, arXiv:1608.03983); or "multi-step", a tenth at each milestone.
+        warmup: the share of training in which the rate rises.
+        milestones: shares of training, for multi-step.
+
+    >>> Schedule("one-cycle", warmup=0.5).factor(0.5), Schedule("multi-step").factor(0.6)
+    (1.0, 0.1)
+    """
+
+    name: Literal["constant", "one-cycle", "cosine", "multi-step"] = "constant"
+    warmup: float = 0.3
+    milestones: tuple[float, ...] = (0.5, 0.75)
+
+    def __post_init__(self) -> None:
+        names = ("constant", "one-cycle", "cosine", "multi-step")
+        if self.name not in names:
+            raise unknown("schedule", self.name, names)
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"warmup is {self.warmup}; give a share of training in [0, 1)")
+
+    def factor(self, progress: float) -> float:
+        """Return what multiplies the peak learning rate when the share `progress` is done."""
+        if self.name == "constant":
+            return 1.0
+        if self.name == "multi-step":
+            return float(0.1 ** sum(progress >= milestone for milestone in self.milestones))
+        if progress < self.warmup:
+            return progress / self.warmup
+        rest = (progress - self.warmup) / (1 - self.warmup)
+        return 1 - rest if self.name == "one-cycle" else (1 + math.cos(math.pi * rest)) / 2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained: transforms of the model, an objective, penalties, and the loop's
+    settings.
+
+    Args:
+        objective: what a step minimises.
+        transforms: applied to the model in order, before training.
+        penalties: (weight, penalty) pairs added to the loss.
+        epochs, batch_size: of the loop.
+        optimiser, schedule: of the descent.
+        augmentation: "none", "crop" or "crop-flip"; see `saddlepoint.data.AUGMENTATIONS`.
+        ema: the decay of an exponential moving average of the weights, which is then the result;
+            None for none.
+        autocast: "bf16" runs the model in bfloat16 where that is safe; the weights stay in float32.
+
+    >>> Recipe(epochs=3).objective
+    Standard(label_smoothing=0.0)
+    """
+
+    objective: TrainingObjective = field(default=Standard())
+    transforms: tuple[ModelTransform, ...] = ()
+    penalties: tuple[tuple[float, Penalty], ...] = ()
+    epochs: int = 10
+    batch_size: int = 128
+    optimiser: Optimiser = field(default=Optimiser())
+    schedule: Schedule = field(default=Schedule("one-cycle"))
+    augmentation: str = "none"
+    ema: float | None = None
+    autocast: Literal["bf16"] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give at least 1")
+        if self.augmentation not in AUGMENTATIONS:
+            raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise InputError(f"ema is {self.ema}; give a decay between 0 and 1, for instance 0.999")
+        if self.autocast not in (None, "bf16"):
+            raise InputError(f'autocast is "{self.autocast}"; it is "bf16" or left out')
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Return the model with every transform applied."""
+        for transform in self.transforms:
+            model = transform(model)
+        return model

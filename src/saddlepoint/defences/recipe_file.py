@@ -1,0 +1,213 @@
+"""Recipes by name or from a YAML file, validated: an error names the field and what was
+expected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+
+from saddlepoint.attacks import Attack, build_attack
+from saddlepoint.defences.objectives import AdversarialTraining, Standard
+from saddlepoint.defences.recipe import Optimiser, Recipe, Schedule
+from saddlepoint.errors import InputError, unknown
+from saddlepoint.files import reason
+from saddlepoint.threat import Rescaled, ThreatModel, norm_ball
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""The mean and the deviation of each channel, for budgets in normalised space."""
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True)
+class _StandardSpec:
+    name: Literal["standard"] = "standard"
+    label_smoothing: float = 0.0
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True)
+class _AdversarialSpec:
+    attack: dict[str, Any]
+    name: Literal["adversarial-training"] = "adversarial-training"
+    mode: Literal["eval", "train"] = "eval"
+    label_smoothing: float = 0.0
+
+
+_ObjectiveSpec = Annotated[_StandardSpec | _AdversarialSpec, Field(discriminator="name")]
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True)
+class _OptimiserSpec(Optimiser):
+    pass
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True)
+class _ScheduleSpec(Schedule):
+    pass
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True)
+class _RecipeSpec:
+    objective: _ObjectiveSpec = field(default_factory=_StandardSpec)
+    epochs: int = 10
+    batch_size: int = 128
+    optimiser: _OptimiserSpec = field(default_factory=_OptimiserSpec)
+    schedule: _ScheduleSpec = field(default_factory=lambda: _ScheduleSpec("one-cycle"))
+    augmentation: str = "none"
+    ema: float | None = None
+    autocast: Literal["bf16"] | None = None
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Return the names of the shipped recipes.
+
+    >>> recipe_names()
+    ('adversarial', 'modern', 'modern-adversarial', 'report', 'report-adversarial', 'standard')
+    """
+    files = resources.files("saddlepoint.defences").joinpath("recipes").iterdir()
+    return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))
+
+
+def load_recipe(source: str, statistics: Statistics | None = None) -> Recipe:
+    """Return a shipped recipe by name, or the one in a YAML file.
+
+    Args:
+        source: a name of `recipe_names` or a path.
+        statistics: the data's mean and deviation, needed by budgets in normalised space.
+
+    Raises `InputError` for an unknown name, and for a file that is not a recipe: it names the
+    field.
+
+    >>> load_recipe("report").optimiser.learning_rate
+    0.001
+    >>> load_recipe("reprot")
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: unknown recipe 'reprot'; did you mean 'report'? (known: ...)
+    """
+    if source in recipe_names():
+        folder = resources.files("saddlepoint.defences").joinpath("recipes")
+        text = folder.joinpath(f"{source}.yaml").read_text(encoding="utf-8")
+    elif Path(source).suffix in (".yaml", ".yml"):
+        try:
+            text = Path(source).read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot read the recipe {source}: {reason(error)}") from error
+        except UnicodeDecodeError:
+            raise InputError(f"the recipe {source} is not text in UTF-8") from None
+    else:
+        raise unknown("recipe", source, recipe_names())
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise InputError(f"the recipe {source} is not valid YAML{line}") from error
+    return parse_recipe(values, statistics, source)
+
+
+def parse_recipe(
+    values: Any, statistics: Statistics | None = None, source: str = "given"
+) -> Recipe:
+    """Return the recipe of a mapping, as a YAML file holds it; see `load_recipe`.
+
+    >>> parse_recipe({"epochs": 3, "optimiser": {"learning_rate": 0.2}}).optimiser.learning_rate
+    0.2
+    >>> parse_recipe({"optimiser": {"learning_rat": 0.2}})
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: the recipe given: optimiser.learning_rat is 0.2: unexpected ...
+    """
+    if not isinstance(values, Mapping):
+        raise InputError(f"the recipe {source} is a {type(values).__name__}; give a mapping")
+    try:
+        spec = TypeAdapter(_RecipeSpec).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        seen, message = repr(first["input"])[:60], first["msg"].lower()
+        raise InputError(f"the recipe {source}: {where} is {seen}: {message}") from None
+    if isinstance(spec.objective, _AdversarialSpec):
+        attack = attack_from(spec.objective.attack, statistics)
+        objective: Standard | AdversarialTraining = AdversarialTraining(
+            attack, spec.objective.mode, spec.objective.label_smoothing
+        )
+    else:
+        objective = Standard(spec.objective.label_smoothing)
+    plain = {
+        f: getattr(spec, f) for f in ("epochs", "batch_size", "augmentation", "ema", "autocast")
+    }
+    return Recipe(
+        objective=objective,
+        optimiser=Optimiser(**vars(spec.optimiser)),
+        schedule=Schedule(**vars(spec.schedule)),
+        **plain,
+    )
+
+
+def attack_from(values: Mapping[str, Any], statistics: Statistics | None) -> Attack:
+    """Return the attack of a mapping: `name`, `norm`, `eps`, `space`, `range`, and its own options.
+
+    >>> attack_from({"name": "pgd", "norm": "l2", "eps": 0.5, "steps": 7}, None).steps
+    7
+    """
+    options = dict(values)
+    name = options.pop("name", None)
+    if name is None:
+        raise InputError("the attack has no name; give one, for instance {name: pgd, eps: 8/255}")
+    if "eps" not in options:
+        raise InputError(f"the attack {name} has no eps; give one, for instance eps: 8/255")
+    threat = threat_from(
+        str(options.pop("norm", "linf")),
+        options.pop("eps"),
+        str(options.pop("space", "pixels")),
+        str(options.pop("range", "image")),
+        statistics,
+    )
+    return build_attack(str(name), threat, options)
+
+
+def threat_from(
+    norm: str, eps: str | float, space: str, bounds: str, statistics: Statistics | None
+) -> ThreatModel:
+    """Return the threat model of a norm, a budget, a space and a range.
+
+    Args:
+        space: "pixels", or "normalised" for a budget on (x − mean)/std.
+        bounds: "image" keeps every image in [0, 1]; in normalised space also "unbounded", and
+            "clip" to [−2, 2], the optional line of the report's Algorithm 1.
+
+    >>> str(threat_from("linf", "8/255", "normalised", "unbounded", ((0.5,), (0.2,))))
+    'Linf 8/255 (normalised space)'
+    """
+    ball = norm_ball(norm, eps)
+    if space not in ("pixels", "normalised"):
+        raise unknown("space", space, ("pixels", "normalised"))
+    if bounds not in ("image", "unbounded", "clip"):
+        raise unknown("range", bounds, ("image", "unbounded", "clip"))
+    if space == "pixels":
+        if bounds != "image":
+            raise InputError(f'range "{bounds}" is for the normalised space; leave it out')
+        return ball
+    if statistics is None:
+        raise InputError(
+            "a budget in normalised space needs the mean and deviation of the channels"
+        )
+    mean, std = statistics
+    if bounds == "image":
+        return Rescaled.pixels(ball, mean, std)
+    limit = math.inf if bounds == "unbounded" else 2.0
+    return Rescaled(replace(ball, lower=-limit, upper=limit), mean, std)

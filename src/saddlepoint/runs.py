@@ -1,0 +1,73 @@
+"""Output folders: each holds one run, says which, and never mixes it with another's results."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from saddlepoint import __version__
+from saddlepoint.describe import describe, differences
+from saddlepoint.errors import InputError, OutputError
+from saddlepoint.files import read_json, reason, write_json
+
+RUN_FILE = "run.json"
+
+
+def claim(out: Path, kind: str, config: Any) -> bool:
+    """Make `out` the folder of the run that `kind` and `config` identify; say whether it was so
+    before.
+
+    Raises `InputError` where the folder holds another run (the differences are named) and
+    `OutputError` where it cannot be made.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     first = claim(Path(folder) / "a", "train", {"seed": 0})
+    ...     again = claim(Path(folder) / "a", "train", {"seed": 0})
+    >>> first, again
+    (False, True)
+    """
+    identity = {"kind": kind, "config": describe(config)}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {out}: {reason(error)}; choose another --out"
+        ) from error
+    if not (out / RUN_FILE).exists():
+        write_json(out / RUN_FILE, {**identity, "environment": environment()})
+        return False
+    before = read_json(out / RUN_FILE)
+    if not isinstance(before, dict) or "config" not in before:
+        raise InputError(f"{out / RUN_FILE} is not a run's; choose another --out")
+    if before.get("kind") != kind:
+        raise InputError(
+            f"{out} holds another run (a {before.get('kind')}, not a {kind}); choose another --out"
+        )
+    different = differences(before["config"], identity["config"])
+    if different:
+        more = f" and {len(different) - 3} more" if len(different) > 3 else ""
+        raise InputError(
+            f"{out} holds another run: {'; '.join(different[:3])}{more}; choose another --out"
+        )
+    return True
+
+
+def environment() -> dict[str, Any]:
+    """Return the versions and the machine that a result was computed with.
+
+    >>> sorted(environment())
+    ['cuda', 'machine', 'python', 'saddlepoint', 'threads', 'torch']
+    """
+    import torch
+
+    return {
+        "saddlepoint": __version__,
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
