@@ -1,0 +1,149 @@
+"""Checkpoints: a folder each, complete or absent, opened by anything that reads safetensors and
+JSON.
+
+    checkpoints/epoch-0003-step-000000/
+        model.safetensors       the weights and buffers
+        optimiser.safetensors   its tensors, named PARAMETER/ENTRY
+        ema.safetensors         the moving average, where there is one
+        penalties.safetensors   the state of penalties that have one
+        state.json              position, sums of the epoch so far, the rest of the optimiser
+
+There is no random state in it: every draw of the loop is a function of (seed, epoch, step).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import uuid
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from saddlepoint.errors import InputError, OutputError
+from saddlepoint.files import read_json, reason, write, write_json
+
+FOLDER = "checkpoints"
+KEEP = 2
+
+
+def save_checkpoint(
+    out: Path, position: tuple[int, int], tensors: Mapping[str, Mapping[str, Tensor]], state: Any
+) -> Path:
+    """Write a checkpoint under `out`, all of it or nothing, and remove all but the newest two.
+
+    Args:
+        position: (epoch, step within it) of the next step.
+        tensors: file name without suffix → tensors by name.
+        state: JSON values.
+
+    Raises `OutputError` where the disk refuses; the checkpoints before are then untouched.
+
+    >>> import tempfile
+    >>> weights = {"model": {"w": torch.ones(1)}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save_checkpoint(Path(folder), (1, 0), weights, {"loss": 0.5})
+    ...     latest_checkpoint(Path(folder))[1]
+    {'loss': 0.5}
+    """
+    folder = out / FOLDER
+    final = folder / f"epoch-{position[0]:04d}-step-{position[1]:06d}"
+    temporary = folder / f".{final.name}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        for name, values in tensors.items():
+            whole = {key: value.detach().cpu().contiguous() for key, value in values.items()}
+            write(temporary / f"{name}.safetensors", safetensors.torch.save(whole))
+        write_json(temporary / "state.json", state)
+        if final.exists():  # the same position, reached again after a resume
+            shutil.rmtree(final)
+        temporary.rename(final)
+        _flush(folder)
+    except OutputError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise OutputError(f"cannot write {final}: {reason(error)}") from error
+    for old in _sorted(folder)[:-KEEP]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def latest_checkpoint(out: Path) -> tuple[dict[str, dict[str, Tensor]], Any] | None:
+    """Return the tensors and the state of the newest checkpoint under `out`, or None.
+
+    A damaged one is named in a warning and the one before is taken. Raises `InputError` where all
+    are damaged.
+
+    >>> latest_checkpoint(Path("no-such-folder"))
+    """
+    folder = out / FOLDER
+    for stale in folder.glob(".*.tmp"):  # left by a process that was killed while writing
+        shutil.rmtree(stale, ignore_errors=True)
+    found = _sorted(folder)
+    for path in reversed(found):
+        try:
+            tensors = {
+                file.stem: safetensors.torch.load_file(file) for file in path.glob("*.safetensors")
+            }
+            return tensors, read_json(path / "state.json")
+        except (InputError, SafetensorError, OSError) as error:
+            warnings.warn(
+                f"the checkpoint {path} is damaged ({error}); trying the one before", stacklevel=2
+            )
+    if found:
+        raise InputError(f"every checkpoint in {folder} is damaged; delete it and train afresh")
+    return None
+
+
+def optimiser_state(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the optimiser's state as tensors "PARAMETER/ENTRY" and plain values.
+
+    >>> net = torch.nn.Linear(1, 1)
+    >>> optimiser_state(torch.optim.SGD(net.parameters(), lr=0.1))
+    ({}, {})
+    """
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, Any] = {}
+    for number, entries in optimiser.state_dict()["state"].items():
+        for name, value in entries.items():
+            target = tensors if isinstance(value, Tensor) else values
+            target[f"{number}/{name}"] = value
+    return tensors, values
+
+
+def restore_optimiser(
+    optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], values: Mapping[str, Any]
+) -> None:
+    """Put the state that `optimiser_state` returned back.
+
+    >>> net = torch.nn.Linear(1, 1)
+    >>> restore_optimiser(torch.optim.SGD(net.parameters(), lr=0.1), {}, {})
+    """
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**tensors, **values}.items():
+        number, _, name = key.partition("/")
+        state.setdefault(int(number), {})[name] = value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _sorted(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("epoch-*-step-*") if path.is_dir())
+
+
+def _flush(folder: Path) -> None:
+    # The rename itself must reach the disk before an older checkpoint is removed.
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

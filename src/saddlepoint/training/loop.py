@@ -1,0 +1,200 @@
+"""The training loop: one, readable, and resumable to the bit.
+
+Nothing random is carried from step to step. The order of an epoch, the augmentation of a step and
+the noise of an attack are functions of (seed, epoch, step), so the position alone is enough to go
+on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from saddlepoint.data import AUGMENTATIONS, ImageData, batches, epoch_order
+from saddlepoint.defences import Recipe, TrainingBatch
+from saddlepoint.errors import InputError
+from saddlepoint.keyed import derive, generator
+from saddlepoint.runs import claim
+from saddlepoint.training.accuracy import accuracy
+from saddlepoint.training.checkpoint import latest_checkpoint
+from saddlepoint.training.metrics import append_metrics, forget_after, open_tracker, read_metrics
+from saddlepoint.training.signals import Interrupted, stop_on_signals
+from saddlepoint.training.state import State
+from saddlepoint.zoo import save_weights
+
+WEIGHTS_FILE = "model.safetensors"
+Progress = Callable[[int, int, str], None]
+"""Called with (steps done, steps in all, what) as training goes on."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """A trained model and how it came about.
+
+    Attributes:
+        model: the given model, trained; with `ema` in the recipe it holds the averaged weights.
+        metrics: one mapping per epoch: loss, accuracy on what was trained on, test accuracy where
+            data was given, seconds.
+        seconds: the time of the epochs, over all resumptions.
+
+    >>> TrainingResult(nn.Identity(), [{"epoch": 1, "loss": 0.5}], 1.0).metrics[-1]["loss"]
+    0.5
+    """
+
+    model: nn.Module
+    metrics: list[dict[str, Any]]
+    seconds: float
+
+
+def train(
+    model: nn.Module,
+    data: ImageData,
+    recipe: Recipe,
+    *,
+    out: Path | None = None,
+    test: ImageData | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    identity: Any = None,
+    tracker: str | None = None,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> TrainingResult:
+    """Train `model` in place, on the device it is on, by `recipe`.
+
+    Args:
+        model: from images in [0, 1] to logits; the recipe's transforms are applied to it first.
+        data, test: training images, and images whose clean accuracy is reported after every epoch.
+        out: a folder for checkpoints (one per epoch, and one on SIGINT or SIGTERM) and
+            `metrics.jsonl`.
+        seed: of the order, the augmentation and the attacks; the initial weights are the caller's.
+        resume: continue from the newest checkpoint in `out`; on a CPU to bit-identical final
+            weights.
+        identity: what else distinguishes the run (the model's name …); a resumption with another is
+            refused.
+        tracker: "tensorboard" or "mlflow".
+        workers: processes that decode images which do not fit in memory.
+
+    Raises `InputError` for a folder of another run, a loss that is no longer finite; `OutputError`
+    where the disk refuses; `Interrupted` after the checkpoint that a signal asked for.
+
+    >>> from saddlepoint.data import load_data
+    >>> from saddlepoint.zoo import build_model
+    >>> data = load_data("digits", split="train", limit=64)
+    >>> net = build_model("zoo:simple-cnn", classes=10, shape=(1, 8, 8))
+    >>> result = train(net, data, Recipe(epochs=1, batch_size=32))
+    >>> sorted(result.metrics[0])
+    ['accuracy', 'epoch', 'learning_rate', 'loss', 'seconds']
+    """
+    model = recipe.prepare(model)
+    state = State(model, recipe, len(data))
+    if out is not None:
+        config = {"identity": identity, "recipe": recipe, "seed": seed, "data": data.fingerprint}
+        known = claim(out, "train", config)
+        if known and not resume:
+            raise InputError(
+                f"{out} holds this run already; pass --resume, or choose another --out"
+            )
+        if known:
+            _restore(out, state)
+    elif resume:
+        raise InputError("there is nothing to resume without an output folder; give out")
+    track = open_tracker(tracker, out) if out is not None else None
+    metrics = read_metrics(out) if out is not None else []
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        stack.enter_context(_forked_random_state())
+        if track is not None:
+            stack.callback(track.close)
+        while state.epoch < recipe.epochs:
+            began = time.perf_counter()
+            for _ in _epoch(state, data, seed, workers):
+                if progress is not None:
+                    done = state.epoch * state.steps + state.step
+                    progress(done, recipe.epochs * state.steps, f"epoch {state.epoch + 1}")
+                if stop.signal:
+                    state.seconds += time.perf_counter() - began
+                    if out is not None:
+                        state.save(out)
+                    raise Interrupted(stop.signal)
+            state.seconds += time.perf_counter() - began
+            record = state.finish_epoch()
+            if test is not None:
+                record["test_accuracy"] = accuracy(model, test, workers=workers)
+            metrics.append(record)
+            if out is not None:
+                append_metrics(out, record)
+                state.save(out)
+            if track is not None:
+                track.log(state.epoch, {k: v for k, v in record.items() if k != "epoch"})
+    if state.ema is not None:
+        model.load_state_dict(state.ema.state)
+    if out is not None:
+        save_weights(model, out / WEIGHTS_FILE)
+    return TrainingResult(model.eval(), metrics, sum(record["seconds"] for record in metrics))
+
+
+def _epoch(state: State, data: ImageData, seed: int, workers: int) -> Iterator[None]:
+    """Run the rest of the present epoch, a step at a time."""
+    recipe, model = state.recipe, state.model
+    model.train()
+    augment = AUGMENTATIONS[recipe.augmentation]
+    order = epoch_order(len(data), seed, state.epoch)
+    stream = batches(
+        data, order, recipe.batch_size, device=state.device, start=state.step, workers=workers
+    )
+    for ids, images, labels in stream:
+        here = (state.epoch, state.step)
+        # Layers such as Dropout draw from torch's own generator, which is forked around the loop.
+        torch.manual_seed(derive(seed, "layers", *here))
+        images = augment(images, generator(seed, "augmentation", *here, device=images.device))
+        batch = TrainingBatch(
+            images,
+            labels,
+            ids,
+            derive(seed, "attack", state.epoch),
+            torch.bfloat16 if recipe.autocast else None,
+        )
+        for group in state.optimiser.param_groups:
+            group["lr"] = state.learning_rate()
+        state.optimiser.zero_grad(set_to_none=True)
+        output = recipe.objective.accumulate(model, batch)
+        loss = output.loss + _penalise(model, recipe)
+        state.optimiser.step()
+        if state.ema is not None:
+            state.ema.update(model)
+        state.add(loss, output.logits, labels)
+        state.step += 1
+        yield
+
+
+def _penalise(model: nn.Module, recipe: Recipe) -> Tensor | float:
+    """Add the gradients of the penalties; return their weighted sum."""
+    if not recipe.penalties:
+        return 0.0
+    total: Tensor = sum(  # type: ignore[assignment]
+        weight * penalty(model) for weight, penalty in recipe.penalties
+    )
+    total.backward()  # type: ignore[no-untyped-call]
+    return total.detach()
+
+
+def _restore(out: Path, state: State) -> None:
+    found = latest_checkpoint(out)
+    if found is not None:
+        state.load(*found)
+    forget_after(out, state.epoch)
+
+
+@contextlib.contextmanager
+def _forked_random_state() -> Iterator[None]:
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=devices):
+        yield

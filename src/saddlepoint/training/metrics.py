@@ -1,0 +1,149 @@
+"""Metrics: a line of JSON per epoch, and on request TensorBoard or MLflow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from saddlepoint.errors import InputError, OutputError, unknown
+from saddlepoint.files import reason, write
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class Tracker(Protocol):
+    """Where metrics go besides the file.
+
+    >>> open_tracker("tensorbord", Path("runs"))
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: unknown tracker 'tensorbord'; did you mean 'tensorboard'? (known:
+    tensorboard, mlflow)
+    """
+
+    def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Take the metrics of one epoch."""
+        ...
+
+    def close(self) -> None:
+        """Flush and release."""
+        ...
+
+
+class TensorBoard:
+    """Event files under OUT/tensorboard, for `tensorboard --logdir`.
+
+    >>> TensorBoard.__name__
+    'TensorBoard'
+    """
+
+    def __init__(self, out: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise InputError("TensorBoard is missing: pip install 'saddlepoint[track]'") from None
+        self._writer: Any = SummaryWriter(str(out / "tensorboard"))
+
+    def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Write one scalar per metric."""
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, epoch)
+
+    def close(self) -> None:
+        """Flush the event file."""
+        self._writer.close()
+
+
+class MLflow:
+    """A run in the MLflow store that MLFLOW_TRACKING_URI names, by default a file under OUT.
+
+    >>> MLflow.__name__
+    'MLflow'
+    """
+
+    def __init__(self, out: Path) -> None:
+        try:
+            import mlflow
+        except ImportError:
+            raise InputError("MLflow is missing: pip install 'saddlepoint[track]'") from None
+        import os
+
+        if "MLFLOW_TRACKING_URI" not in os.environ:
+            mlflow.set_tracking_uri(f"sqlite:///{(out / 'mlflow.db').resolve()}")
+        self._mlflow = mlflow
+        mlflow.set_experiment("saddlepoint")
+        mlflow.start_run(run_name=out.name)
+
+    def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Log the metrics with the epoch as the step."""
+        self._mlflow.log_metrics(dict(metrics), step=epoch)
+
+    def close(self) -> None:
+        """End the run."""
+        self._mlflow.end_run()
+
+
+TRACKERS: Mapping[str, Callable[[Path], Tracker]] = MappingProxyType(
+    {"tensorboard": TensorBoard, "mlflow": MLflow}
+)
+
+
+def open_tracker(name: str | None, out: Path) -> Tracker | None:
+    """Return the tracker of that name, or None for None.
+
+    >>> open_tracker(None, Path("runs"))
+    """
+    if name is None:
+        return None
+    if name not in TRACKERS:
+        raise unknown("tracker", name, TRACKERS)
+    return TRACKERS[name](out)
+
+
+def append_metrics(out: Path, record: Mapping[str, Any]) -> None:
+    """Add one line to the metrics file; raises `OutputError` where the disk refuses.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     append_metrics(Path(folder), {"epoch": 1, "loss": 0.5})
+    ...     read_metrics(Path(folder))
+    [{'epoch': 1, 'loss': 0.5}]
+    """
+    path = out / METRICS_FILE
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {reason(error)}") from error
+
+
+def read_metrics(out: Path) -> list[dict[str, Any]]:
+    """Return the metrics written so far; a last line cut short by a kill is left out.
+
+    >>> read_metrics(Path("no-such-folder"))
+    []
+    """
+    path = out / METRICS_FILE
+    if not path.exists():
+        return []
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    return records
+
+
+def forget_after(out: Path, epoch: int) -> None:
+    """Drop the lines of epochs after `epoch`, and a last line cut short: a resumed run writes them
+    again.
+
+    >>> forget_after(Path("no-such-folder"), 0)
+    """
+    if (out / METRICS_FILE).exists():
+        kept = [record for record in read_metrics(out) if record["epoch"] <= epoch]
+        write(out / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in kept))

@@ -1,0 +1,128 @@
+"""All that changes while training, and its way into a checkpoint and back."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from saddlepoint.defences import Recipe
+from saddlepoint.errors import InputError
+from saddlepoint.training.checkpoint import optimiser_state, restore_optimiser, save_checkpoint
+from saddlepoint.training.ema import Ema
+
+
+class State:
+    """Everything of a training that the next step depends on.
+
+    Args:
+        model: to be trained; its device is that of everything else here.
+        recipe: how.
+        images: the size of the training set.
+
+    >>> from saddlepoint.defences import Recipe
+    >>> state = State(nn.Linear(2, 2), Recipe(batch_size=32), images=100)
+    >>> state.steps, state.epoch, state.step
+    (4, 0, 0)
+    """
+
+    def __init__(self, model: nn.Module, recipe: Recipe, images: int) -> None:
+        self.model, self.recipe = model, recipe
+        self.device = next(iter(model.parameters())).device
+        self.optimiser = recipe.optimiser.build(model.parameters())
+        self.ema = Ema(model, recipe.ema) if recipe.ema is not None else None
+        self.steps = math.ceil(images / recipe.batch_size)
+        self.epoch = self.step = 0
+        self.seconds = 0.0
+        self._penalties = {
+            str(i): penalty
+            for i, (_, penalty) in enumerate(recipe.penalties)
+            if isinstance(penalty, nn.Module)
+        }
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the sums of the epoch so far."""
+        self.seen = 0
+        # Sums stay on the device: reading them at every step would make it wait.
+        self.sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+
+    def learning_rate(self) -> float:
+        """Return the rate of the next step."""
+        progress = (self.epoch * self.steps + self.step) / (self.recipe.epochs * self.steps)
+        # The first step of a warm-up and the last of a decay would stand still at exactly zero.
+        factor = max(self.recipe.schedule.factor(progress), 1e-3)
+        return self.recipe.optimiser.learning_rate * factor
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add a step to the sums of the epoch."""
+        correct = (logits.argmax(1) == labels).sum()
+        self.sums += torch.stack([loss.double() * len(labels), correct.double()])
+        self.seen += len(labels)
+
+    def finish_epoch(self) -> dict[str, Any]:
+        """Close the epoch and return its metrics; raises `InputError` for a loss that is not
+        finite.
+        """
+        loss, correct = (self.sums / self.seen).tolist()
+        if not math.isfinite(loss):
+            raise InputError(
+                f"the loss is {loss} in epoch {self.epoch + 1}; lower the learning rate"
+                f" ({self.recipe.optimiser.learning_rate:g}) or switch autocast off"
+            )
+        self.epoch, self.step = self.epoch + 1, 0
+        record = {
+            "epoch": self.epoch,
+            "loss": loss,
+            "accuracy": correct,
+            "learning_rate": self.learning_rate(),
+            "seconds": round(self.seconds, 3),
+        }
+        self.seconds = 0.0
+        self.clear()
+        return record
+
+    def save(self, out: Path) -> None:
+        """Write a checkpoint of the present position under `out`."""
+        tensors, values = optimiser_state(self.optimiser)
+        files = {"model": self.model.state_dict(), "optimiser": tensors}
+        if self.ema is not None:
+            files["ema"] = self.ema.state
+        if self._penalties:
+            files["penalties"] = {
+                f"{number}/{name}": value
+                for number, penalty in self._penalties.items()
+                for name, value in penalty.state_dict().items()
+            }
+        state = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "seen": self.seen,
+            # Hexadecimal floats come back to the last bit.
+            "sums": [value.hex() for value in self.sums.tolist()],
+            "seconds": self.seconds,
+            "optimiser": values,
+            "ema_updates": self.ema.updates if self.ema is not None else 0,
+        }
+        save_checkpoint(out, (self.epoch, self.step), files, state)
+
+    def load(self, tensors: dict[str, dict[str, Tensor]], state: Any) -> None:
+        """Take over a checkpoint."""
+        self.model.load_state_dict(tensors["model"])
+        restore_optimiser(self.optimiser, tensors.get("optimiser", {}), state["optimiser"])
+        if self.ema is not None:
+            self.ema.load(tensors["ema"], state["ema_updates"])
+        for number, penalty in self._penalties.items():
+            entries = tensors.get("penalties", {}).items()
+            mine = {k.partition("/")[2]: v for k, v in entries if k.partition("/")[0] == number}
+            penalty.load_state_dict(mine)
+        self.epoch, self.step, self.seen = state["epoch"], state["step"], state["seen"]
+        self.sums = torch.tensor(
+            [float.fromhex(value) for value in state["sums"]],
+            dtype=torch.float64,
+            device=self.device,
+        )
+        self.seconds = state["seconds"]
