@@ -39,7 +39,7 @@ def test_an_archive_of_one_set(tmp_path, keys, layout):
     images = IMAGES if layout == "first" else IMAGES.transpose(0, 2, 3, 1)
     np.savez(tmp_path / "a.npz", **dict(zip(keys, (images, LABELS[:, None]), strict=True)))
     data = load_data(str(tmp_path / "a.npz"), split="train")
-    assert (data.name, data.split, data.classes) == ("a", "all", ("0", "1", "2"))
+    assert (data.name, data.split, data.classes) == ("a.npz", "all", ("0", "1", "2"))
     assert np.array_equal(data.pixels.numpy(), IMAGES)
     assert np.array_equal(data.labels.numpy(), LABELS)
 
@@ -131,7 +131,7 @@ def test_parquet_gives_the_pixels_back(tmp_path, columns, structured):
     data = load_data(path, progress=lambda done, total: seen.append((done, total)))
     assert np.array_equal(data.pixels.numpy(), IMAGES)
     assert np.array_equal(data.labels.numpy(), LABELS)
-    assert (data.name, data.split, data.classes) == ("a", "all", ("0", "1", "2"))
+    assert (data.name, data.split, data.classes) == ("a.parquet", "all", ("0", "1", "2"))
     assert seen[-1] == (6, 6)
 
 

@@ -67,9 +67,10 @@ def load_data(
     if path.suffix == ".npz":
         data = read_npz(path, split=split, image_size=image_size)
     elif path.suffix == ".parquet":
-        # All of it, also with a limit: classes and statistics must not depend on the limit.
+        # The name keeps its suffix: mnist.parquet is somebody's file, not the set called mnist.
+        # All of it is read, also with a limit: classes and statistics must not depend on the limit.
         pixels, labels = read_parquet([path], image_size=image_size, progress=progress)
-        data = TensorData.of(pixels, labels, name=path.stem)
+        data = TensorData.of(pixels, labels, name=path.name)
     elif path.exists():
         raise InputError(f"{path} is neither a folder nor a .npz nor a .parquet file")
     elif os.sep in spec or path.suffix:

@@ -128,4 +128,4 @@ def _data(
     if image_size is not None:
         pixels = checked_images(resized(pixels.numpy(), image_size))
     mean, std = statistics(pixels)
-    return TensorData.of(pixels, targets, name=path.stem, split=split, mean=mean, std=std)
+    return TensorData.of(pixels, targets, name=path.name, split=split, mean=mean, std=std)

@@ -65,7 +65,7 @@ def build_model(
 def default_normalisation(spec: str) -> Normalisation | None:
     """Return the (mean, std) that a model's pretrained weights expect; None for zoo and own code.
 
-    Raises `InputError` for an unknown model, as `build_model` does.
+    Raises `InputError` for a spec of no known form and for an unknown timm model.
 
     >>> default_normalisation("torchvision:resnet18")
     ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
