@@ -5,6 +5,7 @@ word.
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import BinaryLogit, Criterion, Misclassified, Targeted
+from saddlepoint.attacks.inputs import check_budgets, full_mask, plain
 from saddlepoint.attacks.judge import judge
 from saddlepoint.attacks.keep import Best, Keeper, Last
 from saddlepoint.attacks.result import AttackResult
@@ -23,7 +25,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard, full_precision, is_random
 from saddlepoint.threat import NormBall, Rescaled, ThreatModel
-from saddlepoint.threat.norms import at_least_single
+from saddlepoint.threat.norms import at_least_single, expand
 
 
 @dataclass(frozen=True)
@@ -133,16 +135,40 @@ class Attack(ABC):
                 batch.goals, max(clean.shape[1], 2), "labels" if targets is None else "targets"
             )
             check_classes(labels, max(clean.shape[1], 2))
-            right = batch.margin(clean) >= 0
+            todo = batch.at(~(batch.margin(clean) < 0))
             best: Keeper = (
                 Last(batch.images)
                 if self.keep == "last"
                 else Best(batch.images, "never" if random else self.stop)
             )
-            todo = batch.at(right)
             if len(todo):
                 self.perturb(todo, best)
-            return judge(batch, best.images, clean, minimum_norm=self.minimum_norm)
+            result = judge(batch, best.images, clean, minimum_norm=self.minimum_norm)
+            if isinstance(best, Best) and not random:
+                result = self._again(batch, best, clean, result)
+        if bool(batch.guard.broken.any()):
+            warnings.warn(
+                f"the gradient was NaN or infinite for {int(batch.guard.broken.sum())} of"
+                f" {len(images)} images and was taken as 0 there: their robustness is not to be"
+                " trusted; look for sqrt(0), log(0) or overflow in the model",
+                stacklevel=2,
+            )
+        return result
+
+    def _again(self, batch: Batch, best: Best, clean: Tensor, result: AttackResult) -> AttackResult:
+        """Attack once more, to the end and in full precision, what only the loop believes fooled.
+
+        Under autocast, TensorFloat-32 or in a model that is random without saying so, a sample may
+        be finished by an iterate that the judge does not confirm; it would then pass for robust.
+        """
+        doubtful = best.fooled & ~result.success & ~result.rejected
+        if not bool(doubtful.any()):
+            return result
+        second = Best(batch.images, "never")
+        with full_precision(batch.guard.device):
+            self.perturb(batch.at(doubtful), second)
+        images = torch.where(expand(doubtful, batch.images), second.images, best.images)
+        return judge(batch, images, clean, minimum_norm=self.minimum_norm)
 
     def candidates(
         self,
@@ -184,6 +210,7 @@ class Attack(ABC):
             check_images(images, *self._range())
             check_labels(labels, len(images))
         count = len(images)
+        images, labels = plain(images), plain(labels)
         if targets is not None:
             check_labels(targets, count, "targets")
             if isinstance(self.criterion, BinaryLogit):
@@ -192,24 +219,28 @@ class Attack(ABC):
                 raise InputError("some targets equal the labels; give another class as the target")
         ids = torch.arange(count) if ids is None else ids
         check_labels(ids, count, "ids")
-        if starts is not None and starts.shape != images.shape:
-            raise InputError(
-                f"starts have shape {tuple(starts.shape)}, the images {tuple(images.shape)}"
-            )
+        if starts is not None:
+            if starts.shape != images.shape:
+                raise InputError(
+                    f"starts have shape {tuple(starts.shape)}, the images {tuple(images.shape)}"
+                )
+            if not bool(starts.isfinite().all()):
+                raise InputError("starts contain NaN or infinity; give images")
+            starts = plain(starts)
         guard = Guard(model, count, mode=mode, samples=self.eot_samples, seed=seed)
         device = guard.device
-        threat = self._threat(eps.to(device) if isinstance(eps, Tensor) else eps, count)
-        images = at_least_single(images.detach()).to(device)
+        threat = self._threat(plain(eps).to(device) if isinstance(eps, Tensor) else eps, count)
+        images = at_least_single(images).to(device)
         return Batch(
             guard=guard,
             threat=threat,
             criterion=self.criterion if targets is None else Targeted(),
-            images=images.clone() if images.is_inference() else images,
-            goals=(labels if targets is None else targets).to(device, torch.int64),
-            keys=Keys(seed, ids.to(device)),
-            index=torch.arange(count, device=device),
+            images=images,
+            goals=(labels if targets is None else plain(targets)).to(device, torch.int64),
+            keys=Keys(seed, plain(ids).to(device)),
+            index=plain(torch.arange(count, device=device)),
             starts=None if starts is None else starts.to(device, images.dtype),
-            mask=None if mask is None else _full_mask(mask, images),
+            mask=None if mask is None else full_mask(plain(mask), images),
         )
 
     def _threat(self, eps: float | Tensor | None, count: int) -> ThreatModel:
@@ -217,15 +248,10 @@ class Attack(ABC):
         if eps is not None:
             if not isinstance(threat, NormBall | Rescaled):
                 raise InputError(f"a {threat} has no eps to replace; build another one")
-            if isinstance(eps, Tensor):
-                if eps.shape != (count,) or not bool((eps > 0).all()):
-                    raise InputError(
-                        f"eps has shape {tuple(eps.shape)}; give {count} positive budgets"
-                    )
-                if threat.norm_name == "L0" and not bool((eps == eps.round()).all()):
-                    raise InputError("an L0 budget counts features: give whole numbers")
             threat = threat.with_eps(eps)
         budget = getattr(threat, "eps", 1.0)
+        if isinstance(budget, Tensor):
+            check_budgets(budget, count, threat.norm_name == "L0")
         if not self.minimum_norm and not isinstance(budget, Tensor) and math.isinf(budget):
             raise InputError(
                 f"{type(self).__name__} needs a budget: {threat} has none, give {threat}(eps)"
@@ -242,16 +268,3 @@ class Attack(ABC):
             low, high = (b if isinstance(b, tuple) else (b,) for b in bounds)
             return min(low), max(high)
         return 0.0, 1.0
-
-
-def _full_mask(mask: Tensor, images: Tensor) -> Tensor:
-    if mask.dtype != torch.bool:
-        raise InputError(
-            f"the mask is {mask.dtype}; give booleans, True where a feature may change"
-        )
-    try:
-        return mask.to(images.device).expand(images.shape)
-    except RuntimeError:
-        raise InputError(
-            f"the mask has shape {tuple(mask.shape)}, which does not fit images {tuple(images.shape)}"
-        ) from None

@@ -84,8 +84,13 @@ class Batch:
     def gradient(
         self, x: Float[Tensor, "m ..."], objective: Callable[[Tensor], Tensor]
     ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m ..."]]:
-        """Return the logits at `x` and the gradient of the objective there; a pass each way."""
-        return self.guard.gradient(x, objective, self.index, self.keys, self.render)
+        """Return the logits at `x` and the gradient of the objective there; a pass each way.
+
+        The gradient of features that may not change is zero: a steepest step spends nothing on
+        them.
+        """
+        logits, gradient = self.guard.gradient(x, objective, self.index, self.keys, self.render)
+        return logits, gradient if self.mask is None else gradient * self.mask
 
     def margin(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
         """Return the criterion's margin, negative where fooled."""

@@ -34,7 +34,10 @@ class UniformNoise(Attack):
         for draw in range(self.draws):
             drawn = ascendable(batch).random_start(batch.images, batch.keys, restart=draw)
             x = batch.project(drawn)
+            if draw == self.draws - 1:
+                best.last(batch, x)
+                return
             best.record(batch, x, batch.logits(x))
-            batch, (x,) = best.compact(batch, x)
+            batch, _ = best.compact(batch)
             if not len(batch):
                 return

@@ -73,9 +73,12 @@ class PGD(Attack):
             if not len(active):
                 return
             x = start_of(active, self.start, restart)
+            inside = self.start != "gaussian" or (batch.starts is not None and restart == 0)
             for step in range(self.steps):
                 logits, gradient = active.gradient(x, active.loss(self.loss))
-                best.record(active, x, logits)
+                # A Gaussian start is outside the ball: kept, it would finish a sample for nothing.
+                if step > 0 or inside:
+                    best.record(active, x, logits)
                 active, (x, gradient) = best.compact(active, x, gradient)
                 if not len(active):
                     break

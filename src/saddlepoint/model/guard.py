@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional
 
 from saddlepoint.checks import check_output
 from saddlepoint.errors import InputError
@@ -62,6 +64,8 @@ class Guard:
 
     forwards: Int64[Tensor, " n"]
     backwards: Int64[Tensor, " n"]
+    broken: Bool[Tensor, " n"]
+    """Samples with a gradient entry that was NaN or infinite."""
 
     def __init__(
         self,
@@ -78,12 +82,14 @@ class Guard:
         self.samples = samples
         anchor = _anchor(model)
         self.device, self._dtype = anchor.device, anchor.dtype if anchor.numel() else None
-        self.forwards = torch.zeros(count, dtype=torch.int64, device=self.device)
-        self.backwards = torch.zeros(count, dtype=torch.int64, device=self.device)
+        with torch.inference_mode(False):
+            self.forwards = torch.zeros(count, dtype=torch.int64, device=self.device)
+            self.backwards = torch.zeros(count, dtype=torch.int64, device=self.device)
+            self.broken = torch.zeros(count, dtype=torch.bool, device=self.device)
         self._mode, self._seed = mode, seed
         self._stack = contextlib.ExitStack()
         self._layers = [m for m in model.modules() if isinstance(m, RandomLayer)]
-        self._passes = 0
+        self._passes: Counter[int] = Counter()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -143,25 +149,36 @@ class Guard:
             x = images.detach().requires_grad_()
             logits = self._forward(x if render is None else render(x), index, keys)
             value = objective(logits)
-            if not value.requires_grad:
-                raise InputError(
-                    "the model's output does not depend on the image by differentiable steps;"
-                    " use a gradient-free attack, or remove .detach() and rounding from its forward"
-                )
-            (gradient,) = torch.autograd.grad(value.sum(), x)
+            gradient = (
+                torch.autograd.grad(value.sum(), x, allow_unused=True)[0]
+                if value.requires_grad
+                else None
+            )
+        if gradient is None:
+            raise InputError(
+                "the model's output does not depend on the image by differentiable steps;"
+                " use a gradient-free attack, or remove .detach() and rounding from its forward"
+            )
         self._count(self.backwards, index)
-        return logits.detach(), gradient
+        broken = ~gradient.isfinite().flatten(1).all(1)
+        self.broken[slice(None) if index is None else index] |= broken
+        # One NaN would spoil the sample for good, and it would then pass for robust.
+        return logits.detach(), gradient.nan_to_num()
 
     def _forward(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> Tensor:
         if self.samples == 1:
             return self._one_pass(images, index, keys)
-        passes = [self._one_pass(images, index, keys).log_softmax(1) for _ in range(self.samples)]
-        return torch.logsumexp(torch.stack(passes), 0) - math.log(self.samples)
+        passes = torch.stack([self._one_pass(images, index, keys) for _ in range(self.samples)])
+        if passes.shape[2] == 1:  # one logit z: its probability is sigmoid(z), not a softmax
+            yes, no = (functional.logsigmoid(z).logsumexp(0) for z in (passes, -passes))
+            return yes - no
+        return passes.log_softmax(2).logsumexp(0) - math.log(self.samples)
 
     def _one_pass(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> Tensor:
-        self._passes += 1
+        stream = 0 if keys is None else keys.stream
+        self._passes[stream] += 1  # per stream: the judge's noise must not tell how long a loop was
         for number, layer in enumerate(self._layers):
-            layer.keys, layer.number, layer.pass_number = keys, number, self._passes
+            layer.keys, layer.number, layer.pass_number = keys, number, self._passes[stream]
         inputs = images if self._dtype is None else images.to(self._dtype)
         try:
             output = self.model(inputs)

@@ -15,7 +15,7 @@ from torch import Tensor
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.threat.budgets import format_eps
-from saddlepoint.threat.norms import at_least_single, expand, norm
+from saddlepoint.threat.norms import at_least_single, expand, norm, within
 
 Bound = float | tuple[float, ...]
 
@@ -86,8 +86,11 @@ class NormBall(ABC):
         """Return the point of ball ∩ range nearest to `parameters`, in float32 at least."""
         x, z = at_least_single(images), at_least_single(parameters)
         low, high = self.range(x)
-        delta = self._project((z - x).flatten(1), (low - x).flatten(1), (high - x).flatten(1), x)
-        return (x + delta.reshape(x.shape)).clamp(low, high)
+        wanted, least, most = ((v - x).flatten(1) for v in (z, low, high))
+        delta = self._project(wanted, least, most, x).reshape(x.shape)
+        # What needs no change stays to the last bit, so that projecting twice changes nothing.
+        kept = delta == wanted.clamp(least, most).reshape(x.shape)
+        return torch.where(kept, z, within(x, delta)).clamp(low, high)
 
     def contains(
         self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
@@ -95,7 +98,7 @@ class NormBall(ABC):
         """Say which candidates are finite, in the range, and within eps·(1 + tolerance) in
         float64.
         """
-        low, high = self.range(images)
+        low, high = self.range(at_least_single(candidates))
         inside = ((candidates >= low) & (candidates <= high)).flatten(1).all(1)
         limit = self.radius(images).double() * (1 + self.tolerance)
         return inside & (self.distance(images, candidates) <= limit)

@@ -52,7 +52,7 @@ class Linf(NormBall):
         For an image inside the range this is the ball; a clean pixel outside it (possible in
         normalised space, where the report clips to [−2, 2]) may be pulled to the bound.
         """
-        low, high = self.range(images)
+        low, high = self.range(at_least_single(candidates))
         inside = (candidates >= low) & (candidates <= high)
         x, c = images.double(), candidates.double()
         eps = expand(self.radius(images).double(), x)

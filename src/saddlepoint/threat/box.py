@@ -93,7 +93,7 @@ class Box:
         self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
     ) -> Bool[Tensor, " n"]:
         """Say which candidates lie between the bounds, exactly."""
-        low, high = self.range(candidates)
+        low, high = self.range(at_least_single(candidates))
         return ((candidates >= low) & (candidates <= high)).flatten(1).all(1)
 
     def distance(

@@ -55,6 +55,21 @@ def unit(x: Float[Tensor, "n ..."], p: float) -> Float[Tensor, "n ..."]:
     return scaled / expand(torch.where(size > 0, size, 1.0), x)
 
 
+def within(x: Tensor, delta: Tensor) -> Tensor:
+    """Return x + delta, rounded so that no entry moves further than |delta| says.
+
+    In float32 a sum near 1 is rounded by up to 3e-8; over the entries of an image that would carry
+    a small ball's surface outside the ball.
+
+    >>> x, delta = torch.tensor([0.7]), torch.tensor([5e-8])
+    >>> float(x + delta - x), float(within(x, delta) - x)
+    (5.960464477539063e-08, 0.0)
+    """
+    moved = x + delta
+    further = (moved.double() - x.double()).abs() > delta.double().abs()
+    return torch.where(further, torch.nextafter(moved, x), moved)
+
+
 def largest_k(x: Float[Tensor, "n d"], k: Tensor) -> Tensor:
     """Return the mask of the k[i] largest entries of row i (ties: the first); k is (n,) and whole.
 

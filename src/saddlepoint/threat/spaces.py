@@ -15,7 +15,10 @@ from torch import Tensor
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.threat.ball import NormBall
-from saddlepoint.threat.norms import at_least_single
+from saddlepoint.threat.norms import at_least_single, within
+
+# Pixels this close to a bound of the range are meant to be on it.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,27 @@ class Rescaled:
     ) -> Float[Tensor, "n ..."]:
         """Return the pixels of normalised parameters; where nothing has moved, exactly the
         image.
+
+        The value is rounded into the budget and the range; the gradient is that of z·std + mean
+        everywhere, also where the value is the image's or the bound's.
         """
-        mean, std = self._scale(parameters)
-        return torch.where(parameters == self._normalise(images), images, parameters * std + mean)
+        x = at_least_single(images)
+        _, std = self._scale(x)
+        change = (parameters - self._normalise(x)) * std
+        with torch.no_grad():
+            pixels = within(x, change)
+            near = pixels.clamp(*self._pixel_range(x))
+            pixels = torch.where((near - pixels).abs() <= _ROUNDING, near, pixels)
+        return pixels + (change - change.detach())
+
+    def _pixel_range(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = self._scale(like.double())
+        # 0 and 1 come out exactly, although (0 − mean)/std·std + mean may be 3e-17.
+        low, high = (
+            (bound * std + mean).round(decimals=12).to(like.dtype)
+            for bound in self.ball.range(like.double())
+        )
+        return low, high
 
     def project(
         self, images: Float[Tensor, "n ..."], parameters: Float[Tensor, "n ..."]

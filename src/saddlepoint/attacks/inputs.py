@@ -1,0 +1,53 @@
+"""What a call hands in besides images and labels: tensors of any kind, budgets, masks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from saddlepoint.errors import InputError
+
+
+def plain(x: Tensor) -> Tensor:
+    """Return `x` as a tensor that a graph may use, also where it was made in inference mode.
+
+    >>> with torch.inference_mode():
+    ...     plain(torch.zeros(1)).is_inference()
+    False
+    """
+    with torch.inference_mode(False):
+        return x.clone() if x.is_inference() else x.detach()
+
+
+def check_budgets(eps: Tensor, count: int, whole: bool) -> None:
+    """Raise `InputError` unless `eps` holds `count` budgets, whole numbers in L0.
+
+    >>> check_budgets(torch.tensor([0.1]), 2, whole=False)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: eps has shape (1,); give 2 budgets, one per image
+    """
+    if eps.shape != (count,):
+        raise InputError(f"eps has shape {tuple(eps.shape)}; give {count} budgets, one per image")
+    if not bool((eps >= 0).all()):
+        raise InputError(f"eps goes down to {float(eps.min()):g}; give budgets of at least 0")
+    if whole and not bool((eps == eps.round()).all()):
+        raise InputError("an L0 budget counts features: give whole numbers")
+
+
+def full_mask(mask: Tensor, images: Tensor) -> Tensor:
+    """Return the mask in the shape of the images.
+
+    >>> full_mask(torch.tensor([True, False]), torch.zeros(2, 2)).shape
+    torch.Size([2, 2])
+    """
+    if mask.dtype != torch.bool:
+        raise InputError(
+            f"the mask is {mask.dtype}; give booleans, True where a feature may change"
+        )
+    try:
+        return mask.to(images.device).expand(images.shape)
+    except RuntimeError:
+        raise InputError(
+            f"the mask has shape {tuple(mask.shape)}, which does not fit images {tuple(images.shape)}"
+        ) from None
