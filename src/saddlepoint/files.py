@@ -39,9 +39,10 @@ def write(path: Path, content: bytes | str) -> Path:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        raise OutputError(f"cannot write {path}: {reason(error)}") from error
+    finally:  # also after an interruption; a file that was renamed is no longer there
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {reason(error)}") from error
     return path
 
 

@@ -92,9 +92,9 @@ class Rescaled:
         return mean, std
 
     def _normalise(self, images: Tensor) -> Tensor:
-        x = at_least_single(images)
-        mean, std = self._scale(x)
-        return (x - mean) / std
+        # In float64, so that a pixel on a bound of the range comes out on the normalised bound.
+        mean, std = self._scale(images.double())
+        return ((images.double() - mean) / std).to(at_least_single(images[:0]).dtype)
 
     def radius(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
         """Return the budget of each sample in normalised units."""
