@@ -29,7 +29,7 @@ def check_images(images: object, low: float = 0.0, high: float = 1.0) -> None:
         raise InputError(
             f"images have shape {tuple(images.shape)}; give at least one image as (n, c, h, w)"
         )
-    least, most = (float(v) for v in images.aminmax())
+    least, most = (float(v) for v in images.detach().aminmax())
     if least != least or most != most:  # NaN is the only value unequal to itself
         count = int(images.isnan().flatten(1).any(1).sum())
         raise InputError(f"{count} of {len(images)} images contain NaN; remove them")

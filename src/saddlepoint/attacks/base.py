@@ -125,7 +125,8 @@ class Attack(ABC):
 
         Raises `InputError` for anything that cannot be attacked; see `saddlepoint.checks`.
         """
-        batch = self._batch(model, images, labels, targets, seed, ids, eps, starts, mask)
+        with torch.inference_mode(False), torch.no_grad():
+            batch = self._batch(model, images, labels, targets, seed, ids, eps, starts, mask)
         random = is_random(model)
         with batch.guard:
             with full_precision(batch.guard.device):
@@ -186,8 +187,9 @@ class Attack(ABC):
 
         `mode` says which BatchNorm statistics the loop sees; see `saddlepoint.model.Guard`.
         """
-        batch = self._batch(model, images, labels, targets, seed, ids, mode=mode, training=True)
-        keeper = Last(batch.images)
+        with torch.inference_mode(False), torch.no_grad():
+            batch = self._batch(model, images, labels, targets, seed, ids, mode=mode, training=True)
+            keeper = Last(batch.images)
         with batch.guard:
             self.perturb(batch, keeper)
         return keeper.images
@@ -238,7 +240,7 @@ class Attack(ABC):
             images=images,
             goals=(labels if targets is None else plain(targets)).to(device, torch.int64),
             keys=Keys(seed, plain(ids).to(device)),
-            index=plain(torch.arange(count, device=device)),
+            index=torch.arange(count, device=device),
             starts=None if starts is None else starts.to(device, images.dtype),
             mask=None if mask is None else full_mask(plain(mask), images),
         )

@@ -15,7 +15,7 @@ def plain(x: Tensor) -> Tensor:
     ...     plain(torch.zeros(1)).is_inference()
     False
     """
-    with torch.inference_mode(False):
+    with torch.inference_mode(False):  # a clone made in inference mode is still an inference tensor
         return x.clone() if x.is_inference() else x.detach()
 
 

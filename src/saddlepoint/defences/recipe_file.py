@@ -99,8 +99,7 @@ def load_recipe(source: str, statistics: Statistics | None = None) -> Recipe:
     saddlepoint.errors.InputError: unknown recipe 'reprot'; did you mean 'report'? (known: ...)
     """
     if source in recipe_names():
-        folder = resources.files("saddlepoint.defences").joinpath("recipes")
-        text = folder.joinpath(f"{source}.yaml").read_text(encoding="utf-8")
+        text = recipe_text(source)
     elif Path(source).suffix in (".yaml", ".yml"):
         try:
             text = Path(source).read_text(encoding="utf-8")
@@ -117,6 +116,16 @@ def load_recipe(source: str, statistics: Statistics | None = None) -> Recipe:
         line = f" at line {where.line + 1}" if where else ""
         raise InputError(f"the recipe {source} is not valid YAML{line}") from error
     return parse_recipe(values, statistics, source)
+
+
+def recipe_text(name: str) -> str:
+    """Return the YAML of a shipped recipe; its first line is a comment that says what it is.
+
+    >>> recipe_text("report").splitlines()[1]
+    'objective: {name: standard}'
+    """
+    folder = resources.files("saddlepoint.defences").joinpath("recipes")
+    return folder.joinpath(f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def parse_recipe(

@@ -1,0 +1,100 @@
+"""The command line: parse, call the library, print. torch is imported when a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from saddlepoint import __version__
+from saddlepoint.cli.attack import attack
+from saddlepoint.cli.console import note, plain_warnings
+from saddlepoint.cli.demo import demo
+from saddlepoint.cli.evaluate import evaluate
+from saddlepoint.cli.lists import attacks, data, models, recipes
+from saddlepoint.cli.train import train
+from saddlepoint.errors import InputError
+
+app = typer.Typer(
+    name="saddlepoint",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"saddlepoint {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """A laboratory for adversarial robustness: attacks, defences, evaluation and studies."""
+
+
+for command in (demo, train, attack, evaluate, attacks, models, data, recipes):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 2 for input that cannot be used, 130 or 143 when
+    stopped.
+    """
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status; errors are one or two lines on stderr.
+
+    >>> run(["--version"])
+    saddlepoint 0.1.0
+    0
+    """
+    debug = "--debug" in arguments
+    plain_warnings()
+    # --debug may stand anywhere, also behind the command's name.
+    words = [*(["--debug"] if debug else []), *(word for word in arguments if word != "--debug")]
+    try:
+        return int(app(words, standalone_mode=False) or 0)
+    except InputError as error:
+        if debug:
+            raise
+        note(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        note("stopped")
+        return 130
+    except Exception as error:
+        status = _expected(error)
+        if status is None or debug:
+            raise
+        return status
+
+
+def _expected(error: Exception) -> int | None:
+    """Return the status of an exception that is no fault of the program, after saying what it
+    was.
+    """
+    if hasattr(
+        error, "format_message"
+    ):  # the option parser's: an unknown option, a missing value …
+        note(f"error: {error.format_message()}")
+        return 2
+    if hasattr(error, "signal"):  # training stopped after a checkpoint
+        note(f"{error}; go on with --resume")
+        return 128 + int(error.signal)
+    if type(error).__name__ == "OutOfMemoryError":
+        note("error: the device is out of memory; lower --batch-size")
+        return 2
+    return None

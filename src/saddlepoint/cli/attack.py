@@ -1,0 +1,126 @@
+"""`saddlepoint attack`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from saddlepoint.cli import options
+from saddlepoint.cli.console import progress, result, table
+from saddlepoint.cli.subject import (
+    DataWords,
+    ModelWords,
+    build_subject,
+    choose_device,
+    read_data,
+    statistics_of,
+)
+from saddlepoint.errors import InputError
+
+if TYPE_CHECKING:
+    from saddlepoint.evaluation import AttackRecord
+
+
+def attack(
+    data: options.Data,
+    model: options.Model,
+    attack: Annotated[str, typer.Option(help="A name; see `saddlepoint attacks`.")],
+    eps: Annotated[str, typer.Option(help="The budget: 8/255, 0.5 …")],
+    out: options.Out,
+    weights: options.Weights = None,
+    norm: options.Norm = "linf",
+    space: options.Space = "pixels",
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A hyper-parameter, NAME=VALUE: steps=40, step_size=2/255 …"),
+    ] = None,
+    target: Annotated[int | None, typer.Option(help="Attack towards this class.")] = None,
+    png: Annotated[
+        bool, typer.Option("--png", help="Also write 8-bit PNG files, judged again after rounding.")
+    ] = False,
+    split: options.Split = "test",
+    batch_size: options.BatchSize = 128,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    normalisation: options.Normalisation = "auto",
+    pretrained: options.Pretrained = False,
+    data_root: options.DataRoot = None,
+    download: options.Download = False,
+    image_size: options.ImageSize = None,
+    limit: options.Limit = None,
+    as_json: options.Json = False,
+) -> None:
+    """Run one attack and keep the adversarial images.
+
+    OUT gets attack.json, images.parquet (a row per image), adversarials.npz and a figure of images
+    before, perturbation and after. The same command goes on where an interrupted one stopped.
+    """
+    place = choose_device(device, threads)
+    images = read_data(DataWords(data, data_root, download, image_size, limit), split, place)
+    words = ModelWords(model, weights, normalisation, pretrained, seed)
+    subject = build_subject(words, images, place)
+
+    from saddlepoint.attacks import build_attack
+    from saddlepoint.defences import threat_from
+    from saddlepoint.evaluation import run_attack
+    from saddlepoint.files import write
+    from saddlepoint.reports import adversarial_grid, figure_bytes
+
+    threat = threat_from(norm, eps, space, "image", statistics_of(subject, images))
+    chosen = build_attack(attack, threat, _options(option or []))
+    with progress("attacking") as tick:
+        record = run_attack(
+            subject,
+            images,
+            chosen,
+            target=target,
+            out=out,
+            png=png,
+            batch_size=batch_size,
+            seed=seed,
+            identity={"model": model},
+            progress=tick,
+        )
+    write(out / "examples.png", figure_bytes(adversarial_grid(images, record.result)))
+    result(record.json(), as_json, lambda: _show(record, out))
+
+
+def _options(pairs: list[str]) -> dict[str, Any]:
+    options = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InputError(f"--set {pair}: write NAME=VALUE, for instance --set steps=40")
+        options[name.strip()] = value.strip()
+    return options
+
+
+def _show(record: AttackRecord, out: Path) -> None:
+    table(
+        (
+            "clean accuracy",
+            "accuracy under attack",
+            "attack success",
+            "mean distance",
+            "passes per image",
+        ),
+        [
+            (
+                str(record.clean),
+                str(record.robust_accuracy),
+                str(record.success),
+                "–" if record.mean_distance is None else f"{record.mean_distance:.4g}",
+                f"{record.forwards:.1f} + {record.backwards:.1f}",
+            )
+        ],
+        title=record.title,
+    )
+    if record.eight_bit is not None:
+        before, after = record.eight_bit
+        print(f"success in floating point {before}; after rounding to 8 bits {after}")
+        print(f"pictures {out / 'png'}")
+    print(f"record {out / 'attack.json'}\nimages {out / 'images.parquet'}")
+    print(f"tensors {out / 'adversarials.npz'}\nfigure {out / 'examples.png'}")

@@ -1,0 +1,95 @@
+"""Everything that prints: results on stdout, progress and notes on stderr, bars only on a
+terminal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+Tick = Callable[[int, int, str], None]
+"""Called with (done, in all, what)."""
+
+
+def note(text: str) -> None:
+    """Print a line for people on stderr."""
+    print(text, file=sys.stderr)
+
+
+def result(value: Any, as_json: bool, show: Callable[[], None]) -> None:
+    """Print one JSON document on stdout, or what `show` prints for people."""
+    if as_json:
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+    else:
+        show()
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
+    """Print a table on stdout; the first column is text, the others are numbers where they look
+    so.
+    """
+    drawn = Table(title=title, title_justify="left", header_style="bold")
+    rows = list(rows)
+    for i, column in enumerate(columns):
+        numeric = rows and all(row[i][:1].isdigit() or row[i] in ("–", "") for row in rows)
+        drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    width = None if sys.stdout.isatty() else 120
+    Console(width=width, highlight=False).print(drawn)
+
+
+@contextlib.contextmanager
+def progress(what: str) -> Iterator[Tick]:
+    """Show a bar on stderr while the block runs; nothing where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total, text: None
+        return
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bars:
+        task: TaskID = bars.add_task(what, total=None)
+
+        def tick(done: int, total: int, text: str) -> None:
+            bars.update(task, completed=done, total=total, description=f"{what}: {text}")
+
+        yield tick
+
+
+def plain_warnings() -> None:
+    """Print warnings as one line, without the place in the code."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        note(f"warning: {message}")
+
+    warnings.showwarning = show

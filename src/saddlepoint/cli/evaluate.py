@@ -1,0 +1,105 @@
+"""`saddlepoint evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from saddlepoint.cli import options
+from saddlepoint.cli.console import note, progress, result, table
+from saddlepoint.cli.subject import (
+    DataWords,
+    ModelWords,
+    build_subject,
+    choose_device,
+    read_data,
+    statistics_of,
+)
+
+if TYPE_CHECKING:
+    from saddlepoint.evaluation import Evaluation
+
+
+def evaluate(
+    data: options.Data,
+    model: options.Model,
+    eps: Annotated[
+        list[str], typer.Option(help="A budget, such as 8/255; give several for a curve.")
+    ],
+    out: options.Out,
+    weights: options.Weights = None,
+    norm: options.Norm = "linf",
+    space: options.Space = "pixels",
+    suite: Annotated[str, typer.Option(help="quick, standard or thorough.")] = "standard",
+    split: options.Split = "test",
+    batch_size: options.BatchSize = 128,
+    eot_samples: options.EotSamples = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    normalisation: options.Normalisation = "auto",
+    pretrained: options.Pretrained = False,
+    data_root: options.DataRoot = None,
+    download: options.Download = False,
+    image_size: options.ImageSize = None,
+    limit: options.Limit = None,
+    as_json: options.Json = False,
+) -> None:
+    """Measure clean and robust accuracy at one or more budgets.
+
+    Cheap attacks come first and only survivors go on. OUT gets evaluation.json, images.parquet (the
+    worst case of every image), attempts.parquet (every attack on every image) and the accuracy
+    curve. The same command goes on where an interrupted one stopped.
+    """
+    from saddlepoint.threat import parse_eps
+
+    budgets = [parse_eps(each) for each in eps]
+    place = choose_device(device, threads)
+    images = read_data(DataWords(data, data_root, download, image_size, limit), split, place)
+    words = ModelWords(model, weights, normalisation, pretrained, seed)
+    subject = build_subject(words, images, place)
+
+    from saddlepoint.defences import threat_from
+    from saddlepoint.evaluation import evaluate as run
+    from saddlepoint.files import write
+    from saddlepoint.reports import accuracy_curve, figure_bytes
+
+    threat = threat_from(norm, budgets[0], space, "image", statistics_of(subject, images))
+    if weights is None and not pretrained and ".py:" not in model:
+        note("note: no --weights: this evaluates a model with random weights")
+    with progress("evaluating") as tick:
+        record = run(
+            subject,
+            images,
+            threat,
+            eps=budgets,
+            suite=suite,
+            out=out,
+            batch_size=batch_size,
+            seed=seed,
+            eot_samples=eot_samples,
+            identity={"model": model},
+            progress=tick,
+        )
+    figure = out / "accuracy.png"
+    write(figure, figure_bytes(accuracy_curve({model: record})))
+    summary = {
+        **record.json(),
+        "files": {"record": str(out / "evaluation.json"), "figure": str(figure)},
+    }
+    result(summary, as_json, lambda: show_evaluation(record, out))
+
+
+def show_evaluation(record: Evaluation, out: Path) -> None:
+    """Print the table of an evaluation and where its files are."""
+    from saddlepoint.reports import evaluation_rows
+
+    columns, rows = evaluation_rows({"": record})
+    table(columns[1:], [row[1:] for row in rows], title=f"clean accuracy {record.clean}")
+    for line in record.notes:
+        print(f"note: {line}")
+    print(
+        f"record {out / 'evaluation.json'}\nimages {out / 'images.parquet'}\nfigure {out / 'accuracy.png'}"
+    )

@@ -1,0 +1,68 @@
+"""Options that several commands share, in the words of their help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[
+    str,
+    typer.Option(
+        help="A name (see `saddlepoint data`), a folder of class folders, a .npz or a .parquet."
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        help="zoo:NAME, timm:NAME, torchvision:NAME, or FILE.py:CALLABLE, which runs that file's code."
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="A .safetensors file, or a .pt/.pth state dict (read without running code)."),
+]
+Out = Annotated[Path, typer.Option(help="The folder for the results; one folder holds one run.")]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where named data sets lie. [default: $SADDLEPOINT_DATA]", show_default=False
+    ),
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="Download a named data set (torchvision).")
+]
+ImageSize = Annotated[
+    int | None, typer.Option(help="Resize and crop images of differing sizes to this.")
+]
+Limit = Annotated[int | None, typer.Option(help="Use only the first N images.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Seed = Annotated[int, typer.Option(help="Of every random draw.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads for torch.")]
+Normalisation = Annotated[
+    str,
+    typer.Option(
+        help="data: the data's mean and deviation; imagenet; none; auto: the weights', else data"
+        " (FILE.py models: none)."
+    ),
+]
+Pretrained = Annotated[
+    bool,
+    typer.Option("--pretrained", help="Start from the weights that timm or torchvision offer."),
+]
+Norm = Annotated[str, typer.Option(help="linf, l2 or l1.")]
+Space = Annotated[
+    str,
+    typer.Option(help="pixels, or normalised: the budget is on (x − mean)/std, as in the report."),
+]
+BatchSize = Annotated[int, typer.Option(help="Images per pass.")]
+Split = Annotated[str, typer.Option(help="test, train or all.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+EotSamples = Annotated[
+    int | None,
+    typer.Option(
+        help="Passes averaged per step for random models. [default: 10 for those, else 1]",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,149 @@
+"""From a command's words to the things it names: device, data, model with its weights, threat
+model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saddlepoint.cli.console import note, progress
+from saddlepoint.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from saddlepoint.data import ImageData
+    from saddlepoint.defences.recipe_file import Statistics
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True)
+class DataWords:
+    """How a command names its images."""
+
+    spec: str
+    root: Path | None
+    download: bool
+    image_size: int | None
+    limit: int | None
+
+
+@dataclass(frozen=True)
+class ModelWords:
+    """How a command names its model."""
+
+    spec: str
+    weights: Path | None
+    normalisation: str
+    pretrained: bool
+    seed: int
+
+
+def choose_device(name: str, threads: int | None) -> torch.device:
+    """Return the device, after setting the number of threads; raises `InputError` where CUDA is
+    absent.
+    """
+    import torch
+
+    if threads is not None:
+        if threads < 1:
+            raise InputError(f"threads is {threads}; give at least 1")
+        torch.set_num_threads(threads)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise unknown("device", name, ("auto", "cpu", "cuda", "cuda:0"))
+    if kind == "cuda":
+        if not torch.cuda.is_available():
+            raise InputError("CUDA was asked for, but torch finds no CUDA device; use --device cpu")
+        if number and int(number) >= torch.cuda.device_count():
+            raise InputError(
+                f"there is no {name}; torch finds {torch.cuda.device_count()} device(s)"
+            )
+    return torch.device(name)
+
+
+def read_data(words: DataWords, split: str, device: torch.device) -> ImageData:
+    """Return the images of a split, on the device where they fit in memory."""
+    from saddlepoint.data import TensorData, load_data
+
+    if words.limit is not None and words.limit < 1:
+        raise InputError(f"limit is {words.limit}; give at least 1")
+    if split not in ("train", "test", "all"):
+        raise unknown("split", split, ("train", "test", "all"))
+    with progress("reading") as tick:
+        data = load_data(
+            words.spec,
+            split=split,
+            data_root=words.root,
+            download=words.download,
+            image_size=words.image_size,
+            limit=words.limit,
+            progress=lambda done, total: tick(done, total, words.spec),
+        )
+    return data.to(device) if isinstance(data, TensorData) else data
+
+
+def build_subject(words: ModelWords, data: ImageData, device: torch.device) -> nn.Module:
+    """Return the named model for the data, with its normalisation and its weights, on the
+    device.
+    """
+    from saddlepoint.model import Normalised
+    from saddlepoint.zoo import build_model, load_weights
+
+    net = build_model(
+        words.spec,
+        classes=len(data.classes),
+        shape=data.shape,  # type: ignore[arg-type]
+        pretrained=words.pretrained,
+        seed=words.seed,
+    )
+    statistics = _statistics(words, data)
+    model = net if statistics is None else Normalised(net, *statistics)
+    if words.weights is not None:
+        report = load_weights(model, words.weights)
+        if report.normalisation == "module" and words.normalisation == "auto":
+            assert statistics is not None
+            mean, std = (", ".join(f"{v:.4g}" for v in values) for values in statistics)
+            note(
+                f"note: {words.weights.name} holds no normalisation; using mean ({mean}) and std ({std}),"
+                " change it with --normalisation"
+            )
+    return model.to(device)
+
+
+def statistics_of(model: nn.Module, data: ImageData) -> Statistics:
+    """Return the mean and deviation that the model divides by, or the data's where it has none."""
+    from saddlepoint.model import Normalised
+
+    if isinstance(model, Normalised):
+        return tuple(model.mean.flatten().tolist()), tuple(model.std.flatten().tolist())
+    return data.mean, data.std
+
+
+def _statistics(words: ModelWords, data: ImageData) -> Statistics | None:
+    from saddlepoint.zoo import default_normalisation
+
+    kind = words.normalisation
+    if kind not in ("auto", "data", "imagenet", "none"):
+        raise unknown("normalisation", kind, ("auto", "data", "imagenet", "none"))
+    if kind == "none" or len(data.shape) != 3:
+        return None
+    if kind == "imagenet":
+        if data.shape[0] != 3:
+            raise InputError(
+                f"imagenet normalisation is for 3 channels; the images have {data.shape[0]}"
+            )
+        return _IMAGENET
+    if kind == "auto":
+        if ".py:" in words.spec:
+            return None
+        own = default_normalisation(words.spec) if words.pretrained else None
+        if own is not None and len(own[0]) == data.shape[0]:
+            return own
+    return data.mean, data.std

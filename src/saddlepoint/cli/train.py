@@ -1,0 +1,125 @@
+"""`saddlepoint train`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from saddlepoint.cli import options
+from saddlepoint.cli.console import note, progress, result, table
+from saddlepoint.cli.subject import (
+    DataWords,
+    ModelWords,
+    build_subject,
+    choose_device,
+    read_data,
+    statistics_of,
+)
+
+
+def train(
+    data: options.Data,
+    model: options.Model,
+    recipe: Annotated[str, typer.Option(help="A name (see `saddlepoint recipes`) or a YAML file.")],
+    out: options.Out,
+    weights: options.Weights = None,
+    epochs: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="In place of the recipe's.")] = None,
+    augmentation: Annotated[str | None, typer.Option(help="none, crop or crop-flip.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint.")
+    ] = False,
+    track: Annotated[str | None, typer.Option(help="tensorboard or mlflow.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that decode images from folders.")] = 0,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    normalisation: options.Normalisation = "auto",
+    pretrained: options.Pretrained = False,
+    data_root: options.DataRoot = None,
+    download: options.Download = False,
+    image_size: options.ImageSize = None,
+    limit: options.Limit = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train a model by a recipe, with a checkpoint every epoch.
+
+    The result is OUT/model.safetensors, with the normalisation inside. Ctrl-C stops after a
+    checkpoint; the same command with --resume goes on, on a CPU to the bit-identical result.
+    """
+    place = choose_device(device, threads)
+    words = DataWords(data, data_root, download, image_size, limit)
+    images = read_data(words, "train", place)
+    tests = read_data(words, "test", place)
+    subject = build_subject(
+        ModelWords(model, weights, normalisation, pretrained, seed), images, place
+    )
+
+    from saddlepoint.defences import load_recipe
+    from saddlepoint.training import WEIGHTS_FILE
+    from saddlepoint.training import train as run
+    from saddlepoint.zoo import weights_fingerprint
+
+    plan = load_recipe(recipe, statistics_of(subject, images))
+    changed: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "augmentation": augmentation,
+    }
+    plan = replace(plan, **{key: value for key, value in changed.items() if value is not None})
+    if learning_rate is not None:
+        plan = replace(plan, optimiser=replace(plan.optimiser, learning_rate=learning_rate))
+    identity = {
+        "model": model,
+        "data": data,
+        "initial_weights": weights_fingerprint(subject),
+    }
+    if not as_json:
+        note(f"training {model} on {len(images):,} images of {images.name} by {recipe}, on {place}")
+    with progress("training") as tick:
+        trained = run(
+            subject,
+            images,
+            plan,
+            out=out,
+            test=tests,
+            seed=seed,
+            resume=resume,
+            identity=identity,
+            tracker=track,
+            workers=workers,
+            progress=tick,
+        )
+    last = trained.metrics[-1]
+    record = {
+        "weights": str(out / WEIGHTS_FILE),
+        "model": model,
+        "data": images.name,
+        "epochs": last["epoch"],
+        "loss": last["loss"],
+        "accuracy": last["accuracy"],
+        "test_accuracy": last.get("test_accuracy"),
+        "seconds": trained.seconds,
+    }
+    result(record, as_json, lambda: _show(record, Path(out)))
+
+
+def _show(record: dict[str, object], out: Path) -> None:
+    loss, accuracy, test = (record[key] for key in ("loss", "accuracy", "test_accuracy"))
+    table(
+        ("epochs", "loss", "accuracy in training", "test accuracy", "seconds"),
+        [
+            (
+                str(record["epochs"]),
+                f"{loss:.4f}",
+                f"{accuracy:.2%}",
+                f"{test:.2%}",
+                f"{record['seconds']:.1f}",
+            )
+        ],
+    )
+    print(f"weights {record['weights']}\nmetrics {out / 'metrics.jsonl'}")

@@ -1,0 +1,125 @@
+"""The demo: the report's CNN on digits, trained normally and adversarially, attacked at four
+budgets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from saddlepoint.attacks import PGD
+from saddlepoint.data import load_data
+from saddlepoint.defences import AdversarialTraining, load_recipe
+from saddlepoint.evaluation import Evaluation, evaluate
+from saddlepoint.evaluation.record import parquet_bytes
+from saddlepoint.files import write, write_json
+from saddlepoint.model import Normalised
+from saddlepoint.reports import accuracy_curve, adversarial_grid, figure_bytes
+from saddlepoint.runs import claim, environment
+from saddlepoint.threat import Linf
+from saddlepoint.training import train
+from saddlepoint.zoo import build_model, save_weights
+
+BUDGETS = (16 / 255, 32 / 255, 48 / 255, 64 / 255)
+"""Digits have strong contrast: the budgets are larger than those of photographs."""
+_TRAINING_EPS = 48 / 255
+
+
+@dataclass(frozen=True, eq=False)
+class DemoResult:
+    """What the demo found and where it wrote it.
+
+    >>> DemoResult({}, {}, 355, 1.0).json()["seconds"]
+    1.0
+    """
+
+    evaluations: dict[str, Evaluation]
+    files: dict[str, Path]
+    images: int
+    seconds: float
+
+    def json(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        return {
+            "models": {name: evaluation.json() for name, evaluation in self.evaluations.items()},
+            "files": {name: str(path) for name, path in self.files.items()},
+            "images": self.images,
+            "seconds": self.seconds,
+            "environment": environment(),
+        }
+
+
+def run_demo(
+    out: Path,
+    *,
+    device: torch.device | str = "cpu",
+    epochs: int = 20,
+    limit: int | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> DemoResult:
+    """Train two models, attack both at every budget, and write the figures and the record under
+    `out`.
+
+    A second run into the same folder with the same settings replaces the files by the same ones.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = run_demo(Path(folder), epochs=1, limit=8)
+    ...     sorted(path.name for path in found.files.values())
+    ['curve.png', 'demo.json', 'examples.png', 'images.parquet']
+    """
+    began = time.perf_counter()
+    claim(out, "demo", {"epochs": epochs, "limit": limit, "seed": seed, "device": str(device)})
+    data = load_data("digits", split="train")
+    tests = load_data("digits", split="test", limit=limit)
+    inner = PGD(Linf(_TRAINING_EPS), steps=7)
+    objectives = {"normal": None, "adversarial": AdversarialTraining(inner)}
+    evaluations: dict[str, Evaluation] = {}
+    models = {}
+    stages = 2 * len(objectives)
+    for i, (name, objective) in enumerate(objectives.items()):
+
+        def tell(done: int, total: int, what: str, stage: int = 2 * i, name: str = name) -> None:
+            if progress is not None:
+                progress(int(1000 * (stage + done / total)), 1000 * stages, f"{name} model, {what}")
+
+        def tell_next(done: int, total: int, what: str, tell: Any = tell, i: int = i) -> None:
+            tell(done, total, what, 2 * i + 1)
+
+        recipe = load_recipe("standard" if objective is None else "adversarial")
+        recipe = replace(recipe, epochs=epochs, objective=objective or recipe.objective)
+        net = build_model("zoo:simple-cnn", classes=10, shape=data.shape, seed=seed)  # type: ignore[arg-type]
+        model = Normalised(net, data.mean, data.std).to(device)
+        train(model, data, recipe, seed=seed, progress=tell)
+        save_weights(model, out / f"{name}.safetensors")
+        evaluations[name] = evaluate(
+            model, tests, Linf(), eps=BUDGETS, seed=seed, progress=tell_next
+        )
+        models[name] = model
+    shown = PGD(Linf(BUDGETS[1]))(
+        models["normal"], tests.images(torch.arange(len(tests))), tests.labels, seed=seed
+    )
+    files = {
+        "examples": write(out / "examples.png", figure_bytes(adversarial_grid(tests, shown))),
+        "curve": write(out / "curve.png", figure_bytes(accuracy_curve(evaluations))),
+        "images": write(out / "images.parquet", parquet_bytes(_per_image(evaluations))),
+        "record": out / "demo.json",
+    }
+    result = DemoResult(evaluations, files, len(tests), time.perf_counter() - began)
+    write_json(out / "demo.json", result.json())
+    return result
+
+
+def _per_image(evaluations: dict[str, Evaluation]) -> pa.Table:
+    tables = [
+        evaluation.images.append_column("model", pa.array([name] * len(evaluation.images)))
+        for name, evaluation in evaluations.items()
+    ]
+    return pa.concat_tables(tables)

@@ -1,0 +1,26 @@
+"""Evaluation: an honest measurement of the value of the game, with its uncertainty."""
+
+from __future__ import annotations
+
+from saddlepoint.evaluation.attack_run import AttackRecord, run_attack
+from saddlepoint.evaluation.evaluate import evaluate
+from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
+from saddlepoint.evaluation.record import Budget, Evaluation
+from saddlepoint.evaluation.statistics import Proportion
+from saddlepoint.evaluation.suites import SUITES, Suite, build_suite
+
+__all__ = [
+    "SUITES",
+    "AttackRecord",
+    "Budget",
+    "Evaluation",
+    "Export",
+    "Proportion",
+    "Replay",
+    "Suite",
+    "build_suite",
+    "evaluate",
+    "export_png",
+    "run_attack",
+    "to_eight_bits",
+]

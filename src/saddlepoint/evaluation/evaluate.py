@@ -1,0 +1,150 @@
+"""The evaluation: cheap attacks first, only survivors go on, budgets ascending.
+
+An image fooled at a budget is fooled at every larger one, since the smaller ball lies in the
+larger; it is not attacked again. Survivors start at the next budget from the best iterate that the
+last one found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from saddlepoint.checks import check_images
+from saddlepoint.data import ImageData
+from saddlepoint.errors import InputError
+from saddlepoint.evaluation.parts import forget_parts, in_parts
+from saddlepoint.evaluation.record import RECORD_FILE, Evaluation
+from saddlepoint.evaluation.suites import Suite, build_suite
+from saddlepoint.evaluation.summary import summarise
+from saddlepoint.evaluation.survivors import Progress, Survivors, budget_of
+from saddlepoint.model import Guard, full_precision, is_random
+from saddlepoint.runs import claim
+from saddlepoint.threat import NormBall, Rescaled, ThreatModel
+from saddlepoint.zoo import weights_fingerprint
+
+_EOT_SAMPLES = 10
+# A part is attacked, saved and never looked at again; survivors are re-batched within it.
+_BATCHES_PER_PART = 4
+
+
+def evaluate(
+    model: nn.Module,
+    data: ImageData,
+    threat: ThreatModel,
+    *,
+    eps: Sequence[float] | None = None,
+    suite: str | Suite = "standard",
+    out: Path | None = None,
+    batch_size: int = 128,
+    seed: int = 0,
+    eot_samples: int | None = None,
+    identity: Any = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Return the clean and robust accuracy of `model` on `data`, image by image.
+
+    Args:
+        model: from images in [0, 1] to logits, on the device where it is to run.
+        data: the images; an image's index is its identity, so results do not depend on batching.
+        threat: the norm, and the budget where `eps` is not given.
+        eps: budgets, in the units of `threat.space`; they are run in ascending order.
+        suite: a name of `SUITES`, or attacks by name in the order of their cost.
+        out: a folder for the record; an interrupted evaluation goes on there, a finished one is
+            read.
+        batch_size: images per pass.
+        seed: of every random draw.
+        eot_samples: passes averaged at each step; None is 10 for a model that is random at
+            inference, else 1.
+        identity: what else distinguishes the run, for the folder.
+
+    Raises `InputError` for what cannot be evaluated, `OutputError` where the disk refuses.
+
+    >>> from saddlepoint.data import load_data
+    >>> from saddlepoint.threat import Linf
+    >>> from saddlepoint.zoo import build_model
+    >>> data = load_data("digits", limit=20)
+    >>> net = build_model("simple-cnn", classes=10, shape=data.shape)
+    >>> record = evaluate(net, data, Linf(), eps=[0.01, 0.1], suite="quick")
+    >>> record.budgets[1].robust_accuracy.value <= record.budgets[0].robust_accuracy.value
+    True
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}; give at least 1")
+    if not len(data):
+        raise InputError(f"{data.name} has no images; evaluate at least one")
+    threats = _threats(threat, eps)
+    samples, notes = _samples(model, data, eot_samples)
+    attacks = build_suite(suite, threats[0]) if isinstance(suite, str) else suite
+    if not attacks:
+        raise InputError("the suite is empty; give at least one attack")
+    attacks = {
+        name: replace(
+            attack,
+            eot_samples=max(samples, attack.eot_samples),
+            stop="never" if samples > 1 else attack.stop,
+        )
+        for name, attack in attacks.items()
+    }
+    config = {
+        "model": weights_fingerprint(model),
+        "identity": identity,
+        "data": {
+            "name": data.name,
+            "split": data.split,
+            "images": len(data),
+            "fingerprint": data.fingerprint,
+        },
+        "threat": str(threats[0]) if len(threats) == 1 else threats[0],
+        "space": threat.space,
+        "eps": [budget_of(each) for each in threats],
+        "attacks": attacks,
+        "seed": seed,
+        "batch_size": batch_size,
+    }
+    if out is not None and claim(out, "evaluate", config) and (out / RECORD_FILE).exists():
+        return Evaluation.load(out)
+    run = Survivors(model, data, threats, attacks, batch_size, seed, samples, progress)
+    pieces = torch.split(torch.arange(len(data)), _BATCHES_PER_PART * batch_size)
+    columns = in_parts(pieces, run.part, out)
+    evaluation = summarise(columns, config, threats, list(attacks), notes)
+    if out is not None:
+        evaluation.save(out)
+        forget_parts(out)
+    return evaluation
+
+
+def _threats(threat: ThreatModel, eps: Sequence[float] | None) -> list[ThreatModel]:
+    if eps is None:
+        return [threat]
+    if not isinstance(threat, NormBall | Rescaled):
+        raise InputError(f"a {threat} has no eps; leave eps out")
+    if not eps:
+        raise InputError("eps is empty; give at least one budget")
+    return [threat.with_eps(each) for each in sorted(set(eps))]
+
+
+def _samples(
+    model: nn.Module, data: ImageData, eot_samples: int | None
+) -> tuple[int, tuple[str, ...]]:
+    """Return the passes to average, and a note where the model is random at inference."""
+    declared = is_random(model)
+    if not declared:
+        images = data.images(torch.arange(min(4, len(data))))
+        check_images(images)
+        with Guard(model, len(images)) as guard, full_precision(guard.device):
+            first, second = (guard.logits(images.to(guard.device)) for _ in range(2))
+        if torch.equal(first, second) or bool(first.isnan().any()):
+            return eot_samples or 1, ()
+    samples = eot_samples or _EOT_SAMPLES
+    kind = "declares itself random" if declared else "is random at inference, undeclared"
+    if samples == 1:
+        return 1, (
+            f"the model {kind} and was attacked without averaging: the accuracy is too high",
+        )
+    return samples, (f"the model {kind}; its expectation over {samples} passes was attacked",)

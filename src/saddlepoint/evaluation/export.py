@@ -1,0 +1,151 @@
+"""Saving images so that they stay adversarial: rounding to 8 bits undoes an attack more often than
+one thinks.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int64
+from PIL import Image
+from torch import Tensor, nn
+
+from saddlepoint.attacks import AttackResult
+from saddlepoint.attacks.base import Attack
+from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.keep import Keeper
+from saddlepoint.errors import InputError
+from saddlepoint.evaluation.statistics import Proportion
+from saddlepoint.files import write
+from saddlepoint.threat import ThreatModel
+from saddlepoint.threat.norms import expand
+
+
+@dataclass(frozen=True, eq=False)
+class Export:
+    """What became of adversarial images when they were rounded to 8 bits.
+
+    Attributes:
+        before: of the images that were right at first, the share that fooled the model in floating
+            point.
+        after: the same, re-judged after rounding: still inside the budget, and still fooling.
+        result: the judged 8-bit images.
+        files: the PNG files, one per image.
+
+    >>> Export.__name__
+    'Export'
+    """
+
+    before: Proportion
+    after: Proportion
+    result: AttackResult
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay(Attack):
+    """Offers given images to the judge: no search at all.
+
+    Args:
+        images: (n, …) the candidates, in the order of the call.
+
+    >>> from saddlepoint.threat import Linf
+    >>> x = torch.tensor([[0.5, 0.4]])
+    >>> y = torch.tensor([0])
+    >>> result = Replay(Linf(0.1), images=torch.tensor([[0.4, 0.5]]))(nn.Identity(), x, y)
+    >>> result.success
+    tensor([True])
+    """
+
+    images: Float[Tensor, "n ..."]
+    norms = ("Linf", "L2", "L1", "L0", "Box")
+
+    def perturb(self, batch: Batch, best: Keeper) -> None:
+        """Hand the candidates over, unseen."""
+        best.images[batch.index] = self.images.to(best.images)[batch.index]
+
+
+def to_eight_bits(
+    images: Float[Tensor, "n ..."],
+    adversarials: Float[Tensor, "n ..."],
+    threat: ThreatModel,
+) -> Float[Tensor, "n ..."]:
+    """Return each adversarial image on the lattice k/255, inside the budget where that is possible.
+
+    Each entry goes to the nearest level; an image that this pushes out of the budget is rounded
+    towards the clean one, which for 8-bit clean images never enlarges any norm.
+
+    >>> from saddlepoint.threat import Linf
+    >>> x = torch.tensor([[100 / 255]])
+    >>> 255 * to_eight_bits(x, x + 2.4 / 255, Linf(2.5 / 255))
+    tensor([[102.]])
+    """
+    levels = adversarials.double() * 255
+    nearest = (levels.round() / 255).to(adversarials.dtype)
+    inward = torch.where(adversarials >= images, (levels - 1e-4).floor(), (levels + 1e-4).ceil())
+    # An entry that did not change stays; a changed one moves towards the clean value.
+    inward = torch.where(adversarials == images, levels.round(), inward)
+    inside = threat.contains(images, nearest)
+    rounded = torch.where(expand(inside, images), nearest, (inward / 255).to(adversarials.dtype))
+    return rounded.clamp(0, 1)
+
+
+def export_png(
+    model: nn.Module,
+    images: Float[Tensor, "n c h w"],
+    labels: Int64[Tensor, " n"],
+    result: AttackResult,
+    threat: ThreatModel,
+    folder: Path,
+    *,
+    targets: Int64[Tensor, " n"] | None = None,
+    ids: Int64[Tensor, " n"] | None = None,
+    seed: int = 0,
+) -> Export:
+    """Write the adversarial images as PNG and judge what was written.
+
+    Args:
+        model, images, labels, targets, ids, seed: as in the attack's call.
+        result: its result, on the same images.
+        threat: the threat model it ran under.
+        folder: gets one file per image, ID-label-prediction.png.
+
+    Raises `InputError` for images that are not grey or RGB, `OutputError` where the disk refuses.
+
+    >>> export_png.__name__
+    'export_png'
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise InputError(f"PNG needs (n, 1 or 3, h, w) images, not {tuple(images.shape)}")
+    ids = torch.arange(len(images)) if ids is None else ids
+    clean = images.to(result.adversarials)
+    rounded = to_eight_bits(clean, result.adversarials, threat)
+    judged = Replay(threat, images=rounded)(
+        model, clean, labels.to(clean.device), targets, seed=seed, ids=ids
+    )
+    attacked = ~result.initially_wrong
+    total = int(attacked.sum())
+    files = []
+    for i, picture in enumerate((rounded * 255).round().to(torch.uint8).cpu()):
+        name = (
+            f"{int(ids[i]):06d}-label-{int(labels[i])}-predicted-{int(judged.predictions[i])}.png"
+        )
+        files.append(write(folder / name, _png(picture)))
+    return Export(
+        before=Proportion(int((result.success & attacked).sum()), total),
+        after=Proportion(int((judged.success & attacked).sum()), total),
+        result=judged,
+        files=tuple(files),
+    )
+
+
+def _png(picture: Tensor) -> bytes:
+    buffer = io.BytesIO()
+    array = (
+        picture.permute(1, 2, 0).squeeze(2) if picture.shape[0] == 1 else picture.permute(1, 2, 0)
+    )
+    Image.fromarray(array.numpy()).save(buffer, format="PNG")
+    return buffer.getvalue()

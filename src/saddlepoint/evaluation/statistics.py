@@ -1,0 +1,65 @@
+"""Proportions with the uncertainty that their number of images allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scipy.stats import binomtest
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """A share of a number of images, with its 95 % Wilson interval.
+
+    Reference: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+
+    >>> accuracy = Proportion(55, 100)
+    >>> accuracy.value, round(accuracy.low, 3), round(accuracy.high, 3)
+    (0.55, 0.452, 0.644)
+    >>> str(accuracy)
+    '55.0 % [45.2, 64.4]'
+    """
+
+    count: int
+    total: int
+
+    @property
+    def value(self) -> float:
+        """The share; NaN of nothing."""
+        return self.count / self.total if self.total else float("nan")
+
+    @property
+    def low(self) -> float:
+        """The lower end of the interval."""
+        return self._interval()[0]
+
+    @property
+    def high(self) -> float:
+        """The upper end of the interval."""
+        return self._interval()[1]
+
+    def _interval(self) -> tuple[float, float]:
+        if not self.total:
+            return 0.0, 1.0
+        interval = binomtest(self.count, self.total).proportion_ci(0.95, method="wilson")
+        return float(interval.low), float(interval.high)
+
+    def __str__(self) -> str:
+        if not self.total:
+            return "–"
+        return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+    def json(self) -> dict[str, float | int | None]:
+        """Return the numbers for a record.
+
+        >>> Proportion(1, 2).json()["count"]
+        1
+        """
+        value = self.value if self.total else None
+        return {
+            "value": value,
+            "low": self.low,
+            "high": self.high,
+            "count": self.count,
+            "total": self.total,
+        }

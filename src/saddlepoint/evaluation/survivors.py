@@ -1,0 +1,149 @@
+"""The order of work: every budget ascending, every attack in turn, and only survivors go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from saddlepoint.checks import check_classes, check_images, check_logits
+from saddlepoint.data import ImageData
+from saddlepoint.evaluation.parts import Columns
+from saddlepoint.evaluation.suites import Suite
+from saddlepoint.keyed import Keys
+from saddlepoint.model import Guard, full_precision
+from saddlepoint.threat import ThreatModel
+
+Progress = Callable[[int, int, str], None]
+"""Called with (images × budgets × attacks done, in all, what) as the evaluation goes on."""
+STANDING, WRONG_BEFORE = -1, -2
+"""What `fooled_by` holds where it is no attack's number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Survivors:
+    """An evaluation at work on a part of the data at a time.
+
+    >>> Survivors.__name__
+    'Survivors'
+    """
+
+    model: nn.Module
+    data: ImageData
+    threats: Sequence[ThreatModel]
+    attacks: Suite
+    batch_size: int
+    seed: int
+    samples: int
+    progress: Progress | None
+
+    def part(self, ids: Tensor) -> Columns:
+        """Evaluate the images `ids` at every budget with every attack."""
+        began = time.perf_counter()
+        images, labels = self.data.images(ids), self.data.labels[ids]
+        predictions = self._clean(images, labels, ids)
+        standing = predictions == labels.cpu()
+        starts: Tensor | None = None
+        rows: list[Columns] = []
+        worst = {
+            "fooled_by": torch.where(standing, STANDING, WRONG_BEFORE),
+            "fooled_at": torch.full((len(ids),), torch.nan, dtype=torch.float64),
+            "distance": torch.zeros(len(ids), dtype=torch.float64),
+            "prediction": predictions.clone(),
+        }
+        attempts: list[Columns] = []
+        for level, threat in enumerate(self.threats):
+            found = images.clone()
+            for number, (name, attack) in enumerate(self.attacks.items()):
+                for chunk in self._chunks(standing):
+                    result = replace(attack, threat=threat)(
+                        self.model,
+                        images[chunk],
+                        labels[chunk],
+                        seed=self.seed,
+                        ids=ids[chunk],
+                        starts=None if starts is None else starts[chunk],
+                    )
+                    found[chunk] = result.adversarials.to(found)
+                    success = result.success.cpu()
+                    hit = chunk[success]
+                    standing[hit] = False
+                    worst["fooled_by"][hit] = number
+                    worst["fooled_at"][hit] = budget_of(threat)
+                    worst["distance"][hit] = result.distance.cpu()[success]
+                    worst["prediction"][hit] = result.predictions.cpu()[success]
+                    attempts.append(
+                        {
+                            "id": ids[chunk],
+                            "level": torch.full_like(chunk, level),
+                            "attack": torch.full_like(chunk, number),
+                            "success": success,
+                            "distance": result.distance.cpu(),
+                            "prediction": result.predictions.cpu(),
+                            "rejected": result.rejected.cpu(),
+                            "forwards": result.forwards.cpu(),
+                            "backwards": result.backwards.cpu(),
+                        }
+                    )
+                self._tell(ids, level, number, name)
+            starts = found
+            rows.append(
+                {
+                    "id": ids,
+                    "level": torch.full_like(ids, level),
+                    "label": labels.cpu(),
+                    "clean_prediction": predictions,
+                    **{key: value.clone() for key, value in worst.items()},
+                }
+            )
+        seconds = torch.tensor([time.perf_counter() - began], dtype=torch.float64)
+        return {**_joined("images", rows), **_joined("attempts", attempts), "seconds": seconds}
+
+    def _chunks(self, standing: Tensor) -> tuple[Tensor, ...]:
+        rows = standing.nonzero().squeeze(1)
+        return torch.split(rows, self.batch_size) if len(rows) else ()
+
+    def _clean(self, images: Tensor, labels: Tensor, ids: Tensor) -> Tensor:
+        check_images(images)
+        predictions = []
+        for chunk in torch.split(torch.arange(len(ids)), self.batch_size):
+            guard = Guard(self.model, len(chunk), samples=self.samples, seed=self.seed)
+            with guard, full_precision(guard.device):
+                keys = Keys(self.seed, ids[chunk].to(guard.device))
+                logits = guard.logits(images[chunk].to(guard.device), None, keys)
+            check_logits(logits, self.model)
+            check_classes(labels, logits.shape[1])
+            predictions.append(logits.argmax(1).cpu())
+        return torch.cat(predictions)
+
+    def _tell(self, ids: Tensor, level: int, number: int, name: str) -> None:
+        if self.progress is not None:
+            each = len(self.threats) * len(self.attacks)
+            done = int(ids[0]) * each + len(ids) * (level * len(self.attacks) + number + 1)
+            self.progress(done, len(self.data) * each, f"{self.threats[level]}, {name}")
+
+
+_EMPTY = {
+    "id": torch.int64, "level": torch.int64, "attack": torch.int64, "success": torch.bool,
+    "distance": torch.float64, "prediction": torch.int64, "rejected": torch.bool,
+    "forwards": torch.int64, "backwards": torch.int64,
+}  # fmt: skip
+
+
+def _joined(table: str, rows: list[Columns]) -> Columns:
+    if not rows:  # every image was wrong before any attack
+        rows = [{name: torch.zeros(0, dtype=kind) for name, kind in _EMPTY.items()}]
+    return {f"{table}/{name}": torch.cat([row[name] for row in rows]) for name in rows[0]}
+
+
+def budget_of(threat: ThreatModel) -> float:
+    """Return the budget of a threat model; NaN where it has no single one.
+
+    >>> from saddlepoint.threat import Linf
+    >>> budget_of(Linf(0.5))
+    0.5
+    """
+    return float(getattr(threat, "eps", float("nan")))
