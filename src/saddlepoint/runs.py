@@ -44,7 +44,7 @@ def claim(out: Path, kind: str, config: Any) -> bool:
         raise InputError(f"{out / RUN_FILE} is not a run's; choose another --out")
     if before.get("kind") != kind:
         raise InputError(
-            f"{out} holds another run (a {before.get('kind')}, not a {kind}); choose another --out"
+            f"{out} holds another run (of {before.get('kind')}, not {kind}); choose another --out"
         )
     different = differences(before["config"], identity["config"])
     if different:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -50,7 +51,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | No
         numeric = rows and all(row[i][:1].isdigit() or row[i] in ("–", "") for row in rows)
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*(escape(cell) for cell in row))
     width = None if sys.stdout.isatty() else 120
     Console(width=width, highlight=False).print(drawn)
 

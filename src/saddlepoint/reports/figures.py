@@ -86,9 +86,8 @@ def adversarial_grid(data: ImageData, result: AttackResult, count: int = 6) -> F
             after = result.adversarials[index].cpu().float()
             label = data.classes[int(data.labels[index])]
             predicted = data.classes[int(result.predictions[index])]
-            before = f"label {label}"
-            if bool(result.initially_wrong[index]):
-                before += " (already wrong)"
+            wrong = bool(result.initially_wrong[index])
+            before = f"label {label}, predicted {predicted if wrong else label}"
             fooled = "fooled" if bool(result.success[index]) else "holds"
             titles = (before, "", f"predicted {predicted}: {fooled}")
             pictures = (clean, (after - clean) * _MAGNIFIED / 2 + 0.5, after)
