@@ -1,6 +1,26 @@
-"""Makes `networks` importable from every folder of tests, and keeps Hypothesis without deadlines."""
+"""Makes `networks` importable from every folder of tests, and keeps small tests quick."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
 from hypothesis import settings
 
 settings.register_profile("steady", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("steady")
+
+TINY = ("threat", "model", "attacks")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_for_tiny_networks(request):
+    """Two threads that wait for each other take longer over a tiny network than one does."""
+    if Path(request.node.path).parent.name not in TINY:
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

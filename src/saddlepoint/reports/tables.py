@@ -13,7 +13,8 @@ def evaluation_rows(
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return the columns and the rows of the main table: a row per model and budget.
 
-    Passes per image, forward + backward, are of this budget alone; an image fooled at a smaller one costs nothing here.
+    Passes per image, forward + backward, are of this budget alone; an image fooled at a smaller one
+    costs nothing here.
 
     >>> evaluation_rows({})[0][0]
     'model'
