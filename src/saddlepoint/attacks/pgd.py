@@ -32,7 +32,7 @@ class PGD(Attack):
         loss: "cross-entropy", or "margin" (max_{j≠y} Z_j − Z_y), whose gradient does not vanish for
             confident models.
         coordinates: L1 only: the largest coordinates that share a step (Tramèr and Boneh 2019,
-            arXiv:1904.13000); None is one in a hundred, at least one.
+            arXiv:1904.13000); None is one in a hundred, at least one, and falls as α does.
         schedule: "constant", or "cosine", with which α falls from twice its value to 0; None is
             cosine in L1, where a constant step circles around the vertices of the ball, and
             constant elsewhere.
@@ -67,7 +67,7 @@ class PGD(Attack):
         falls = self.schedule == "cosine" or (
             self.schedule is None and getattr(self.threat, "norm_name", "") == "L1"
         )
-        k = self.coordinates or max(1, math.prod(batch.images.shape[1:]) // 100)
+        hundredth = math.prod(batch.images.shape[1:]) // 100
         for restart in range(self.restarts):
             active = best.unfinished(batch)
             if not len(active):
@@ -82,8 +82,10 @@ class PGD(Attack):
                 active, (x, gradient) = best.compact(active, x, gradient)
                 if not len(active):
                     break
-                factor = 2 * cosine(step, self.steps) if falls else 1.0
+                fall = cosine(step, self.steps) if falls else 1.0
+                factor = 2 * fall if falls else 1.0
                 alpha = step_length(active, self.step_size, self.relative_step / self.steps, factor)
+                k = self.coordinates or max(1, round(fall * hundredth))
                 x = ascend(active, x, gradient, alpha, k)
             best.last(active, x)
 

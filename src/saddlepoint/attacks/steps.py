@@ -61,7 +61,7 @@ def ascend(
     >>> ascend.__name__
     'ascend'
     """
-    step = ascendable(batch).steepest_step(gradient, x, k)
+    step = ascendable(batch).steepest_step(gradient, x, k, length)
     return batch.project(x + expand(length, x) * step)
 
 

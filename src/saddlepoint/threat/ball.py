@@ -118,6 +118,7 @@ class NormBall(ABC):
         gradient: Float[Tensor, "n ..."],
         at: Float[Tensor, "n ..."] | None = None,
         k: int = 1,
+        length: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "n ..."]:
         """Return the step of unit norm that attains the dual norm of the gradient; see
         `Ascendable`.

@@ -67,6 +67,7 @@ class Linf(NormBall):
         gradient: Float[Tensor, "n ..."],
         at: Float[Tensor, "n ..."] | None = None,
         k: int = 1,
+        length: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "n ..."]:
         """Return the sign of the gradient; entries are independent, so the range needs no care."""
         return gradient.sign()
@@ -120,13 +121,38 @@ class L1(NormBall):
     def _project(self, delta: Tensor, low: Tensor, high: Tensor, images: Tensor) -> Tensor:
         return project_l1(delta, low, high, self.radius(images))
 
-    def _steepest(self, gradient: Tensor, k: int) -> Tensor:
+    def steepest_step(
+        self,
+        gradient: Float[Tensor, "n ..."],
+        at: Float[Tensor, "n ..."] | None = None,
+        k: int = 1,
+        length: Float[Tensor, " n"] | None = None,
+    ) -> Float[Tensor, "n ..."]:
+        """Return the step that shares a unit of L1 norm among the k largest coordinates; see
+        `Ascendable`.
+
+        Without regard for the room left, the largest coordinate would take every step although
+        projecting has just freed a sliver of it: the attack would circle far from the optimum.
+        """
         flat = gradient.flatten(1)
-        size = flat.abs()
-        index = size.topk(min(k, flat.shape[1]), dim=1).indices
-        step = torch.zeros_like(flat).scatter(1, index, flat.gather(1, index).sign())
-        # A zero among the k largest takes no share: the others keep the whole unit of norm.
-        return unit(step, 1).reshape(gradient.shape)
+        room = torch.full_like(flat, math.inf)
+        if at is not None:
+            low, high = self.range(at)
+            room = torch.where(gradient > 0, high - at, at - low).flatten(1).to(flat.dtype)
+            stuck = torch.where(room > 0, math.inf, 0.0)
+            room = stuck if length is None else room.clamp_min(0) / length[:, None]
+        room = torch.where(flat == 0, 0.0, room)
+        order = flat.abs().where(room > 0, 0.0).argsort(dim=1, descending=True)
+        # Coordinates without room or gradient take no share: the others keep the whole unit.
+        share = 1 / (room > 0).sum(1, keepdim=True).clamp(1, max(k, 1)).to(flat.dtype)
+        most = room.gather(1, order).minimum(share)
+        before = most.cumsum(1) - most
+        taken = torch.minimum(most, (1 - before).clamp_min(0))
+        step = torch.zeros_like(flat).scatter(1, order, taken) * flat.sign()
+        return step.reshape(gradient.shape)
+
+    def _steepest(self, gradient: Tensor, k: int) -> Tensor:
+        return self.steepest_step(gradient, k=k)
 
     def _uniform(self, x: Tensor, eps: Tensor, keys: Keys, restart: int) -> Tensor:
         # d + 1 exponential variables, divided by their sum, are uniform on the simplex.

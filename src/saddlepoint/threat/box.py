@@ -107,6 +107,7 @@ class Box:
         gradient: Float[Tensor, "n ..."],
         at: Float[Tensor, "n ..."] | None = None,
         k: int = 1,
+        length: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "n ..."]:
         """Return the sign of the gradient."""
         return gradient.sign()

@@ -88,13 +88,15 @@ class Ascendable(ThreatModel, Protocol):
         gradient: Float[Tensor, "n ..."],
         at: Float[Tensor, "n ..."] | None = None,
         k: int = 1,
+        length: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "n ..."]:
         """Return the step d of unit norm with the largest ⟨gradient, d⟩; zero where the gradient is
         zero.
 
         With the current parameters `at`, components that would leave the valid range are left out.
         `k` is the number of coordinates among which an L1 step is shared (1 is the exact dual
-        step).
+        step). With `length`, by which the step will be multiplied, an L1 step puts into no
+        coordinate more than the range has room for, and goes on to the next.
         """
         ...
 

@@ -164,9 +164,10 @@ class Rescaled:
         gradient: Float[Tensor, "n ..."],
         at: Float[Tensor, "n ..."] | None = None,
         k: int = 1,
+        length: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "n ..."]:
         """Return the ball's steepest step, in normalised units."""
-        return self.ball.steepest_step(gradient, at, k)
+        return self.ball.steepest_step(gradient, at, k, length)
 
     def random_start(
         self,
