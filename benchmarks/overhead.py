@@ -53,9 +53,8 @@ def main() -> None:
         loop = bare_loop if args.memory_of == "bare" else our_loop
         print(peak_memory(lambda: loop(model, images, labels, 1e-5), device, model, images))
         return
-    print(
-        f"ResNet-20, batch {len(images)}, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
+    threads = torch.get_num_threads()
+    print(f"ResNet-20, batch {len(images)}, {device}, {threads} threads, torch {torch.__version__}")
 
     print(f"\n1. nothing is fooled early (eps 1e-5): {STEPS} steps for every image")
     small = 1e-5
@@ -85,9 +84,8 @@ def main() -> None:
     }
     times = interleaved(rows, args.repeats, device)
     report(times)
-    print(
-        f"  attack success {result.success_rate:.3f}, forward passes per image {result.forwards.double().mean():.1f}"
-    )
+    passes = float(result.forwards.double().mean())
+    print(f"  attack success {result.success_rate:.3f}, forward passes per image {passes:.1f}")
     print(
         f"  bare loop / saddlepoint = {times['bare loop'] / times['saddlepoint']:.2f}   (target ≥ 2)"
     )
