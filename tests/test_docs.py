@@ -1,0 +1,55 @@
+"""Every command and every Python block of the README and the docs runs, in the order of the page."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from saddlepoint.cli import run
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/guide.md", "docs/architecture.md")
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    return BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_runs(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "__main__"}
+    ran = 0
+    for kind, text in blocks(page):
+        if kind == "console":
+            for line in text.splitlines():
+                program, *arguments = shlex.split(line.removeprefix("$ "))
+                assert program == "saddlepoint"
+                assert run(arguments) == 0, (line, capsys.readouterr().err)
+                ran += 1
+        elif kind == "python":
+            exec(compile(text, page, "exec"), names)
+            ran += 1
+    assert ran >= 3
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
+def test_links_lead_somewhere(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
+        assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+def test_the_recipe_in_the_guide_is_a_recipe():
+    import yaml
+
+    from saddlepoint.defences import parse_recipe
+
+    (text,) = [text for kind, text in blocks("docs/guide.md") if kind == "yaml"]
+    recipe = parse_recipe(yaml.safe_load(text))
+    assert recipe.epochs == 30
+    assert recipe.ema == 0.995
