@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 
 def describe(value: Any) -> Any:
     """Return a configuration (nested dataclasses, mappings, sequences, numbers) as JSON values.
 
-    A dataclass becomes a mapping with its type's name and all its fields, defaults included; what
-    is neither data nor a dataclass (a function, a module) is named by its module and name.
+    A dataclass becomes a mapping with its type's name and all its fields, defaults included. A
+    function is named by its module and name; another callable (a penalty, a transform) by its type
+    and those of its public attributes that are plain values.
 
     >>> from saddlepoint.threat import Linf
     >>> describe(Linf(0.5))
@@ -29,11 +31,32 @@ def describe(value: Any) -> Any:
         return {str(key): describe(each) for key, each in value.items()}
     if isinstance(value, Sequence):
         return [describe(each) for each in value]
-    if isinstance(value, Callable):  # type: ignore[arg-type]
-        return f"{value.__module__}.{getattr(value, '__qualname__', type(value).__name__)}"
+    if isinstance(value, Set):  # whose order differs from process to process
+        return sorted((describe(each) for each in value), key=str)
     if hasattr(value, "tolist"):
         return describe(value.tolist())
+    if isinstance(value, Callable):  # type: ignore[arg-type]
+        return _callable(value)
     return str(value)
+
+
+def _callable(value: Any) -> Any:
+    if isinstance(value, functools.partial):
+        return {
+            "type": describe(value.func),
+            "args": describe(value.args),
+            **describe(value.keywords),
+        }
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    settings = {
+        name: describe(each)
+        for name, each in vars(value).items()
+        if name != "training"  # a module's flag, which is no setting
+        and not name.startswith("_")
+        and isinstance(each, bool | int | float | str | tuple | None)
+    }
+    return {"type": f"{type(value).__module__}.{type(value).__name__}", **settings}
 
 
 def differences(before: Any, now: Any, path: str = "") -> list[str]:
@@ -49,6 +72,9 @@ def differences(before: Any, now: Any, path: str = "") -> list[str]:
             inner = f"{path}.{key}" if path else str(key)
             found += differences(before.get(key, "absent"), now.get(key, "absent"), inner)
         return found
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = enumerate(zip(before, now, strict=True))
+        return [line for i, (b, n) in pairs for line in differences(b, n, f"{path}[{i}]")]
     if before == now:
         return []
     return [f"{path} was {_short(before)}, is now {_short(now)}"]

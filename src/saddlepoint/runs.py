@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,19 @@ from saddlepoint.files import read_json, reason, write_json
 RUN_FILE = "run.json"
 
 
-def claim(out: Path, kind: str, config: Any) -> bool:
+def claim(out: Path, kind: str, config: Any, files: Sequence[str] = ()) -> bool:
     """Make `out` the folder of the run that `kind` and `config` identify; say whether it was so
     before.
 
-    Raises `InputError` where the folder holds another run (the differences are named) and
-    `OutputError` where it cannot be made.
+    A run that failed before it wrote anything has no claim. Raises `InputError` where the folder
+    holds another run (the differences are named) or, in no run's name, one of `files`, which this
+    run would overwrite, and `OutputError` where it cannot be made.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     first = claim(Path(folder) / "a", "train", {"seed": 0})
-    ...     again = claim(Path(folder) / "a", "train", {"seed": 0})
+    ...     first = claim(Path(folder), "train", {"seed": 0})
+    ...     _ = write_json(Path(folder) / "result.json", {})
+    ...     again = claim(Path(folder), "train", {"seed": 0})
     >>> first, again
     (False, True)
     """
@@ -37,6 +40,12 @@ def claim(out: Path, kind: str, config: Any) -> bool:
             f"cannot make the folder {out}: {reason(error)}; choose another --out"
         ) from error
     if not (out / RUN_FILE).exists():
+        mine = next((name for name in files if (out / name).exists()), None)
+        if mine is not None:
+            raise InputError(
+                f"{out} holds {mine} of no known run, which would be lost; choose another --out"
+            )
+    if not any(path.is_file() and path != out / RUN_FILE for path in _below(out)):
         write_json(out / RUN_FILE, {**identity, "environment": environment()})
         return False
     before = read_json(out / RUN_FILE)
@@ -53,6 +62,11 @@ def claim(out: Path, kind: str, config: Any) -> bool:
             f"{out} holds another run: {'; '.join(different[:3])}{more}; choose another --out"
         )
     return True
+
+
+def _below(out: Path) -> Iterator[Path]:
+    # Whatever else lies in a folder that holds no run yet is no result of one.
+    return out.rglob("*") if (out / RUN_FILE).exists() else iter(())
 
 
 def environment() -> dict[str, Any]:

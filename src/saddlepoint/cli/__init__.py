@@ -63,10 +63,13 @@ def run(arguments: Sequence[str]) -> int:
     """
     debug = "--debug" in arguments
     plain_warnings()
+    if "" in arguments:
+        note("error: an argument is empty; give it a value, or leave its option out")
+        return 2
     # --debug may stand anywhere, also behind the command's name.
     words = [*(["--debug"] if debug else []), *(word for word in arguments if word != "--debug")]
     try:
-        return int(app(words, standalone_mode=False) or 0)
+        return int(app(words, prog_name="saddlepoint", standalone_mode=False) or 0)
     except InputError as error:
         if debug:
             raise
@@ -86,15 +89,20 @@ def _expected(error: Exception) -> int | None:
     """Return the status of an exception that is no fault of the program, after saying what it
     was.
     """
-    if hasattr(
-        error, "format_message"
-    ):  # the option parser's: an unknown option, a missing value …
+    kind = type(error).__name__
+    if kind == "NoArgsIsHelpError":
+        print(str(error))
+        return 0
+    if hasattr(error, "format_message"):  # the option parser's: an unknown option, no value …
         note(f"error: {error.format_message()}")
         return 2
-    if hasattr(error, "signal"):  # training stopped after a checkpoint
-        note(f"{error}; go on with --resume")
+    if kind == "Abort":  # what the option parser makes of Ctrl-C
+        note("stopped")
+        return 130
+    if hasattr(error, "signal"):  # training stopped
+        note(f"{error}; go on with --resume" if getattr(error, "saved", False) else str(error))
         return 128 + int(error.signal)
-    if type(error).__name__ == "OutOfMemoryError":
+    if kind == "OutOfMemoryError":
         note("error: the device is out of memory; lower --batch-size")
         return 2
     return None

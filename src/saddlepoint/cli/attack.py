@@ -14,6 +14,7 @@ from saddlepoint.cli.subject import (
     ModelWords,
     build_subject,
     choose_device,
+    note_random_weights,
     read_data,
     statistics_of,
 )
@@ -67,8 +68,9 @@ def attack(
     from saddlepoint.defences import threat_from
     from saddlepoint.evaluation import run_attack
     from saddlepoint.files import write
-    from saddlepoint.reports import adversarial_grid, figure_bytes
+    from saddlepoint.reports import adversarial_grid, drawable, figure_bytes
 
+    note_random_weights(words)
     threat = threat_from(norm, eps, space, "image", statistics_of(subject, images))
     chosen = build_attack(attack, threat, _options(option or []))
     with progress("attacking") as tick:
@@ -84,8 +86,11 @@ def attack(
             identity={"model": model},
             progress=tick,
         )
-    write(out / "examples.png", figure_bytes(adversarial_grid(images, record.result)))
-    result(record.json(), as_json, lambda: _show(record, out))
+    figure: Path | None = None
+    if drawable(images.shape):
+        drawn = adversarial_grid(images, record.result, ids=record.ids)
+        figure = write(out / "examples.png", figure_bytes(drawn))
+    result(record.json(), as_json, lambda: _show(record, out, figure))
 
 
 def _options(pairs: list[str]) -> dict[str, Any]:
@@ -98,7 +103,7 @@ def _options(pairs: list[str]) -> dict[str, Any]:
     return options
 
 
-def _show(record: AttackRecord, out: Path) -> None:
+def _show(record: AttackRecord, out: Path, figure: Path | None) -> None:
     table(
         (
             "clean accuracy",
@@ -123,4 +128,6 @@ def _show(record: AttackRecord, out: Path) -> None:
         print(f"success in floating point {before}; after rounding to 8 bits {after}")
         print(f"pictures {out / 'png'}")
     print(f"record {out / 'attack.json'}\nimages {out / 'images.parquet'}")
-    print(f"tensors {out / 'adversarials.npz'}\nfigure {out / 'examples.png'}")
+    print(f"tensors {out / 'adversarials.npz'}")
+    if figure is not None:
+        print(f"figure {figure}")

@@ -14,8 +14,10 @@ from saddlepoint.cli.subject import choose_device
 
 def demo(
     out: Annotated[Path, typer.Option(help="The folder for the results.")] = Path("runs/demo"),
-    epochs: Annotated[int, typer.Option(help="Of both trainings.")] = 20,
-    limit: Annotated[int | None, typer.Option(help="Attack only the first N test images.")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Of both trainings.")] = 20,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Attack only the first N test images.")
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     threads: options.Threads = None,

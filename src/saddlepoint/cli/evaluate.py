@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from saddlepoint.cli import options
-from saddlepoint.cli.console import note, progress, result, table
+from saddlepoint.cli.console import progress, result, table
 from saddlepoint.cli.subject import (
     DataWords,
     ModelWords,
     build_subject,
     choose_device,
+    note_random_weights,
     read_data,
     statistics_of,
 )
@@ -67,8 +68,7 @@ def evaluate(
     from saddlepoint.reports import accuracy_curve, figure_bytes
 
     threat = threat_from(norm, budgets[0], space, "image", statistics_of(subject, images))
-    if weights is None and not pretrained and ".py:" not in model:
-        note("note: no --weights: this evaluates a model with random weights")
+    note_random_weights(words)
     with progress("evaluating") as tick:
         record = run(
             subject,

@@ -34,12 +34,12 @@ Download = Annotated[
     bool, typer.Option("--download", help="Download a named data set (torchvision).")
 ]
 ImageSize = Annotated[
-    int | None, typer.Option(help="Resize and crop images of differing sizes to this.")
+    int | None, typer.Option(min=1, help="Resize and crop images of differing sizes to this.")
 ]
-Limit = Annotated[int | None, typer.Option(help="Use only the first N images.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use only the first N images.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Seed = Annotated[int, typer.Option(help="Of every random draw.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads for torch.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of every random draw.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")]
 Normalisation = Annotated[
     str,
     typer.Option(
@@ -56,12 +56,13 @@ Space = Annotated[
     str,
     typer.Option(help="pixels, or normalised: the budget is on (x − mean)/std, as in the report."),
 ]
-BatchSize = Annotated[int, typer.Option(help="Images per pass.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images per pass.")]
 Split = Annotated[str, typer.Option(help="test, train or all.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 EotSamples = Annotated[
     int | None,
     typer.Option(
+        min=1,
         help="Passes averaged per step for random models. [default: 10 for those, else 1]",
         show_default=False,
     ),

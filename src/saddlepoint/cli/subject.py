@@ -117,6 +117,12 @@ def build_subject(words: ModelWords, data: ImageData, device: torch.device) -> n
     return model.to(device)
 
 
+def note_random_weights(words: ModelWords) -> None:
+    """Say so where a model of ours is about to be measured untrained."""
+    if words.weights is None and not words.pretrained and ".py:" not in words.spec:
+        note("note: no --weights: this is a model with random weights")
+
+
 def statistics_of(model: nn.Module, data: ImageData) -> Statistics:
     """Return the mean and deviation that the model divides by, or the data's where it has none."""
     from saddlepoint.model import Normalised

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ from saddlepoint.cli.subject import (
     statistics_of,
 )
 
+if TYPE_CHECKING:
+    from saddlepoint.data import ImageData
+
 
 def train(
     data: options.Data,
@@ -26,15 +29,17 @@ def train(
     recipe: Annotated[str, typer.Option(help="A name (see `saddlepoint recipes`) or a YAML file.")],
     out: options.Out,
     weights: options.Weights = None,
-    epochs: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="In place of the recipe's.")] = None,
     augmentation: Annotated[str | None, typer.Option(help="none, crop or crop-flip.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint.")
     ] = False,
     track: Annotated[str | None, typer.Option(help="tensorboard or mlflow.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes that decode images from folders.")] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that decode images from folders.")
+    ] = 0,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -54,7 +59,10 @@ def train(
     place = choose_device(device, threads)
     words = DataWords(data, data_root, download, image_size, limit)
     images = read_data(words, "train", place)
-    tests = read_data(words, "test", place)
+    tests: ImageData | None = read_data(words, "test", place)
+    if tests is not None and tests.split == images.split:
+        tests = None  # a source of one set: accuracy on its training images is no test
+        note(f"note: {images.name} has no test images apart; no test accuracy is measured")
     subject = build_subject(
         ModelWords(model, weights, normalisation, pretrained, seed), images, place
     )
@@ -94,30 +102,32 @@ def train(
             workers=workers,
             progress=tick,
         )
-    last = trained.metrics[-1]
+    last = trained.metrics[-1] if trained.metrics else {}  # its file may have been deleted
     record = {
         "weights": str(out / WEIGHTS_FILE),
         "model": model,
         "data": images.name,
-        "epochs": last["epoch"],
-        "loss": last["loss"],
-        "accuracy": last["accuracy"],
-        "test_accuracy": last.get("test_accuracy"),
+        "epochs": plan.epochs,
+        **{key: last.get(key) for key in ("loss", "accuracy", "test_accuracy")},
         "seconds": trained.seconds,
     }
     result(record, as_json, lambda: _show(record, Path(out)))
 
 
 def _show(record: dict[str, object], out: Path) -> None:
-    loss, accuracy, test = (record[key] for key in ("loss", "accuracy", "test_accuracy"))
+    loss = "–" if record["loss"] is None else f"{record['loss']:.4f}"
+    accuracy, test = (
+        "–" if record[key] is None else f"{record[key]:.2%}"
+        for key in ("accuracy", "test_accuracy")
+    )
     table(
         ("epochs", "loss", "accuracy in training", "test accuracy", "seconds"),
         [
             (
                 str(record["epochs"]),
-                f"{loss:.4f}",
-                f"{accuracy:.2%}",
-                f"{test:.2%}",
+                loss,
+                accuracy,
+                test,
                 f"{record['seconds']:.1f}",
             )
         ],

@@ -141,8 +141,16 @@ def descend(
     >>> descend.__name__
     'descend'
     """
-    with batch.autocast():
-        logits = model(images)
+    try:
+        with batch.autocast():
+            logits = model(images)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, IndexError) as error:  # for instance BatchNorm of one image
+        line = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"the model cannot be trained on images of shape {tuple(images.shape)}: {line}"
+        ) from error
     loss = functional.cross_entropy(logits.float(), batch.labels, label_smoothing=label_smoothing)
     loss.backward()  # type: ignore[no-untyped-call]
     return StepOutput(loss.detach(), logits.detach())

@@ -111,7 +111,7 @@ def load_recipe(source: str, statistics: Statistics | None = None) -> Recipe:
         raise unknown("recipe", source, recipe_names())
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the last two from odd scalars
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
         raise InputError(f"the recipe {source} is not valid YAML{line}") from error

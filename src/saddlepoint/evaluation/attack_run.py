@@ -19,7 +19,7 @@ from saddlepoint.data import ImageData
 from saddlepoint.describe import describe
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.export import export_png
-from saddlepoint.evaluation.parts import Columns, forget_parts, in_parts
+from saddlepoint.evaluation.parts import FOLDER, Columns, forget_parts, in_parts
 from saddlepoint.evaluation.record import IMAGES_FILE, parquet_bytes
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.files import write, write_json
@@ -193,7 +193,7 @@ def run_attack(
         }
     )
     if out is not None:
-        claim(out, "attack", config)
+        claim(out, "attack", config, (RECORD_FILE, TENSORS_FILE, IMAGES_FILE, PICTURES, FOLDER))
 
     def work(chunk: Tensor) -> Columns:
         began = time.perf_counter()

@@ -18,8 +18,8 @@ from torch import nn
 from saddlepoint.checks import check_images
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
-from saddlepoint.evaluation.parts import forget_parts, in_parts
-from saddlepoint.evaluation.record import RECORD_FILE, Evaluation
+from saddlepoint.evaluation.parts import FOLDER, forget_parts, in_parts
+from saddlepoint.evaluation.record import ATTEMPTS_FILE, IMAGES_FILE, RECORD_FILE, Evaluation
 from saddlepoint.evaluation.suites import Suite, build_suite
 from saddlepoint.evaluation.summary import summarise
 from saddlepoint.evaluation.survivors import Progress, Survivors, budget_of
@@ -78,6 +78,8 @@ def evaluate(
         raise InputError(f"batch_size is {batch_size}; give at least 1")
     if not len(data):
         raise InputError(f"{data.name} has no images; evaluate at least one")
+    if eot_samples is not None and eot_samples < 1:
+        raise InputError(f"eot_samples is {eot_samples}; give at least 1")
     threats = _threats(threat, eps)
     samples, notes = _samples(model, data, eot_samples)
     attacks = build_suite(suite, threats[0]) if isinstance(suite, str) else suite
@@ -107,8 +109,10 @@ def evaluate(
         "seed": seed,
         "batch_size": batch_size,
     }
-    if out is not None and claim(out, "evaluate", config) and (out / RECORD_FILE).exists():
-        return Evaluation.load(out)
+    if out is not None:
+        files = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER)
+        if claim(out, "evaluate", config, files) and (out / RECORD_FILE).exists():
+            return Evaluation.load(out)
     run = Survivors(model, data, threats, attacks, batch_size, seed, samples, progress)
     pieces = torch.split(torch.arange(len(data)), _BATCHES_PER_PART * batch_size)
     columns = in_parts(pieces, run.part, out)

@@ -76,7 +76,7 @@ def to_eight_bits(
     """Return each adversarial image on the lattice k/255, inside the budget where that is possible.
 
     Each entry goes to the nearest level; an image that this pushes out of the budget is rounded
-    towards the clean one, which for 8-bit clean images never enlarges any norm.
+    towards the clean one and never past it, which for 8-bit clean images enlarges no norm.
 
     >>> from saddlepoint.threat import Linf
     >>> x = torch.tensor([[100 / 255]])
@@ -85,9 +85,11 @@ def to_eight_bits(
     """
     levels = adversarials.double() * 255
     nearest = (levels.round() / 255).to(adversarials.dtype)
-    inward = torch.where(adversarials >= images, (levels - 1e-4).floor(), (levels + 1e-4).ceil())
-    # An entry that did not change stays; a changed one moves towards the clean value.
-    inward = torch.where(adversarials == images, levels.round(), inward)
+    # A level is recognised through the rounding error of float32, 1.5e-5 levels. An entry that
+    # changed by less than a level must not step over the clean value.
+    clean = (images.double() * 255).round()
+    down, up = (levels + 2e-5).floor(), (levels - 2e-5).ceil()
+    inward = torch.where(adversarials >= images, down.maximum(clean), up.minimum(clean))
     inside = threat.contains(images, nearest)
     rounded = torch.where(expand(inside, images), nearest, (inward / 255).to(adversarials.dtype))
     return rounded.clamp(0, 1)
@@ -124,7 +126,12 @@ def export_png(
     clean = images.to(result.adversarials)
     rounded = to_eight_bits(clean, result.adversarials, threat)
     judged = Replay(threat, images=rounded)(
-        model, clean, labels.to(clean.device), targets, seed=seed, ids=ids
+        model,
+        clean,
+        labels.to(clean.device),
+        None if targets is None else targets.to(clean.device),
+        seed=seed,
+        ids=ids,
     )
     attacked = ~result.initially_wrong
     total = int(attacked.sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ class Budget:
     """What was found at one budget.
 
     Attributes:
-        eps: the budget, in the units of the threat model.
+        eps: the budget, in the units of the threat model; NaN (null in JSON) where it has none.
         robust_accuracy: the share of all images that no attack of the suite fooled at this budget
             or below it.
         success: of the images that were right before, the share that was fooled.
@@ -80,7 +81,7 @@ class Evaluation:
             "clean_accuracy": self.clean.json(),
             "budgets": [
                 {
-                    "eps": budget.eps,
+                    "eps": None if math.isnan(budget.eps) else budget.eps,
                     "robust_accuracy": budget.robust_accuracy.json(),
                     "attack_success_rate": budget.success.json(),
                     "forwards_per_image": budget.forwards,
@@ -110,7 +111,7 @@ class Evaluation:
                 clean=_proportion(record["clean_accuracy"]),
                 budgets=tuple(
                     Budget(
-                        budget["eps"],
+                        math.nan if budget["eps"] is None else budget["eps"],
                         _proportion(budget["robust_accuracy"]),
                         _proportion(budget["attack_success_rate"]),
                         budget["forwards_per_image"],

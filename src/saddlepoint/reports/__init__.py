@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saddlepoint.reports.figures import accuracy_curve, adversarial_grid
+from saddlepoint.reports.figures import accuracy_curve, adversarial_grid, drawable
 from saddlepoint.reports.style import COLOURS, MARKERS, figure_bytes, style
 from saddlepoint.reports.tables import evaluation_rows
 
@@ -11,6 +11,7 @@ __all__ = [
     "MARKERS",
     "accuracy_curve",
     "adversarial_grid",
+    "drawable",
     "evaluation_rows",
     "figure_bytes",
     "style",

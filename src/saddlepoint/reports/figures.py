@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -29,6 +30,10 @@ def accuracy_curve(evaluations: Mapping[str, Evaluation]) -> Figure:
     >>> accuracy_curve({"normal": clean}).axes[0].get_ylabel()
     'accuracy (%)'
     """
+    if not evaluations:
+        raise InputError("there are no evaluations to draw; give at least one")
+    if any(math.isnan(b.eps) for e in evaluations.values() for b in e.budgets):
+        raise InputError("a threat model without a budget has no curve; read the table instead")
     with style():
         figure = Figure(figsize=(5.2, 3.4))
         axes = figure.add_subplot()
@@ -59,17 +64,33 @@ def accuracy_curve(evaluations: Mapping[str, Evaluation]) -> Figure:
     return figure
 
 
-def adversarial_grid(data: ImageData, result: AttackResult, count: int = 6) -> Figure:
+def drawable(shape: Sequence[int]) -> bool:
+    """Say whether images of this shape are pictures: (1 or 3, h, w).
+
+    >>> drawable((3, 32, 32)), drawable((2, 32, 32))
+    (True, False)
+    """
+    return len(shape) == 3 and shape[0] in (1, 3)
+
+
+def adversarial_grid(
+    data: ImageData, result: AttackResult, count: int = 6, *, ids: Tensor | None = None
+) -> Figure:
     """Return a row per image: before, the perturbation tenfold around grey, after, with predicted
     classes.
 
-    Fooled images come first, in the order of the data. `result` must be of all of `data` or its
-    first images.
+    Fooled images come first, in the order of the result.
+
+    Args:
+        data: the images that were attacked.
+        result: of some of them.
+        count: rows at most.
+        ids: (n,) which images of `data` the result is of; None is its first ones.
 
     >>> adversarial_grid.__name__
     'adversarial_grid'
     """
-    if len(data.shape) != 3 or data.shape[0] not in (1, 3):
+    if not drawable(data.shape):
         raise InputError(f"only grey and RGB images can be drawn, not shape {data.shape}")
     order = torch.argsort(
         (result.success & ~result.initially_wrong).cpu().to(torch.int8),
@@ -82,9 +103,10 @@ def adversarial_grid(data: ImageData, result: AttackResult, count: int = 6) -> F
         grid = figure.subplots(len(chosen), 3, squeeze=False)
         heads = ("before", f"perturbation ×{_MAGNIFIED}", "after")
         for row, index in enumerate(chosen.tolist()):
-            clean = data.images(torch.tensor([index]))[0].cpu()
+            where = index if ids is None else int(ids[index])
+            clean = data.images(torch.tensor([where]))[0].cpu()
             after = result.adversarials[index].cpu().float()
-            label = data.classes[int(data.labels[index])]
+            label = data.classes[int(data.labels[where])]
             predicted = data.classes[int(result.predictions[index])]
             wrong = bool(result.initially_wrong[index])
             before = f"label {label}, predicted {predicted if wrong else label}"

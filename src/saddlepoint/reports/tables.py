@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from saddlepoint.evaluation import Evaluation
@@ -30,7 +31,7 @@ def evaluation_rows(
     rows: list[tuple[str, ...]] = [
         (
             name,
-            format_eps(budget.eps),
+            "–" if math.isnan(budget.eps) else format_eps(budget.eps),
             str(evaluation.clean),
             str(budget.robust_accuracy),
             str(budget.success),

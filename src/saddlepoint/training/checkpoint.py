@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import uuid
 import warnings
@@ -136,7 +137,9 @@ def restore_optimiser(
 
 
 def _sorted(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("epoch-*-step-*") if path.is_dir())
+    # By number: as text, epoch 10000 would come before epoch 9999 and be removed as the oldest.
+    found = [path for path in folder.glob("epoch-*-step-*") if path.is_dir()]
+    return sorted(found, key=lambda path: [int(n) for n in re.findall(r"\d+", path.name)])
 
 
 def _flush(folder: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,21 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.data import AUGMENTATIONS, ImageData, batches, epoch_order
-from saddlepoint.defences import Recipe, TrainingBatch
+from saddlepoint.defences import Penalty, Recipe, TrainingBatch
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import derive, generator
+from saddlepoint.model import device_of
 from saddlepoint.runs import claim
 from saddlepoint.training.accuracy import accuracy
-from saddlepoint.training.checkpoint import latest_checkpoint
-from saddlepoint.training.metrics import append_metrics, forget_after, open_tracker, read_metrics
+from saddlepoint.training.checkpoint import FOLDER, latest_checkpoint
+from saddlepoint.training.metrics import (
+    METRICS_FILE,
+    append_metrics,
+    forget_after,
+    open_tracker,
+    read_metrics,
+)
+from saddlepoint.training.preflight import check_training
 from saddlepoint.training.signals import Interrupted, stop_on_signals
 from saddlepoint.training.state import State
 from saddlepoint.zoo import save_weights
@@ -93,20 +101,24 @@ def train(
     >>> sorted(result.metrics[0])
     ['accuracy', 'epoch', 'learning_rate', 'loss', 'seconds']
     """
-    model = recipe.prepare(model)
+    if resume and out is None:
+        raise InputError("there is nothing to resume without an output folder; give out")
+    device = device_of(model)
+    with _forked_random_state():
+        _seed_layers(device, derive(seed, "transforms"))
+        model = recipe.prepare(model).to(device)
+        check_training(model, data)
     state = State(model, recipe, len(data))
     if out is not None:
-        config = {"identity": identity, "recipe": recipe, "seed": seed, "data": data.fingerprint}
-        known = claim(out, "train", config)
+        config = {"identity": identity, "recipe": recipe, "seed": seed, "data": _named(data)}
+        known = claim(out, "train", config, (FOLDER, METRICS_FILE, WEIGHTS_FILE))
         if known and not resume:
             raise InputError(
                 f"{out} holds this run already; pass --resume, or choose another --out"
             )
         if known:
             _restore(out, state)
-    elif resume:
-        raise InputError("there is nothing to resume without an output folder; give out")
-    track = open_tracker(tracker, out) if out is not None else None
+    track = open_tracker(tracker, out)
     metrics = read_metrics(out) if out is not None else []
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
@@ -123,11 +135,12 @@ def train(
                     state.seconds += time.perf_counter() - began
                     if out is not None:
                         state.save(out)
-                    raise Interrupted(stop.signal)
+                    raise Interrupted(stop.signal, saved=out is not None)
             state.seconds += time.perf_counter() - began
             record = state.finish_epoch()
             if test is not None:
-                record["test_accuracy"] = accuracy(model, test, workers=workers)
+                with state.averaged():
+                    record["test_accuracy"] = accuracy(model, test, workers=workers)
             metrics.append(record)
             if out is not None:
                 append_metrics(out, record)
@@ -153,7 +166,7 @@ def _epoch(state: State, data: ImageData, seed: int, workers: int) -> Iterator[N
     for ids, images, labels in stream:
         here = (state.epoch, state.step)
         # Layers such as Dropout draw from torch's own generator, which is forked around the loop.
-        torch.manual_seed(derive(seed, "layers", *here))
+        _seed_layers(state.device, derive(seed, "layers", *here))
         images = augment(images, generator(seed, "augmentation", *here, device=images.device))
         batch = TrainingBatch(
             images,
@@ -166,7 +179,7 @@ def _epoch(state: State, data: ImageData, seed: int, workers: int) -> Iterator[N
             group["lr"] = state.learning_rate()
         state.optimiser.zero_grad(set_to_none=True)
         output = recipe.objective.accumulate(model, batch)
-        loss = output.loss + _penalise(model, recipe)
+        loss = output.loss + _penalise(model, state.penalties)
         state.optimiser.step()
         if state.ema is not None:
             state.ema.update(model)
@@ -175,12 +188,12 @@ def _epoch(state: State, data: ImageData, seed: int, workers: int) -> Iterator[N
         yield
 
 
-def _penalise(model: nn.Module, recipe: Recipe) -> Tensor | float:
+def _penalise(model: nn.Module, penalties: Sequence[tuple[float, Penalty]]) -> Tensor | float:
     """Add the gradients of the penalties; return their weighted sum."""
-    if not recipe.penalties:
+    if not penalties:
         return 0.0
     total: Tensor = sum(  # type: ignore[assignment]
-        weight * penalty(model) for weight, penalty in recipe.penalties
+        weight * penalty(model) for weight, penalty in penalties
     )
     total.backward()  # type: ignore[no-untyped-call]
     return total.detach()
@@ -191,6 +204,22 @@ def _restore(out: Path, state: State) -> None:
     if found is not None:
         state.load(*found)
     forget_after(out, state.epoch)
+
+
+def _named(data: ImageData) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "split": data.split,
+        "images": len(data),
+        "fingerprint": data.fingerprint,
+    }
+
+
+def _seed_layers(device: torch.device, seed: int) -> None:
+    # Not torch.manual_seed: it reaches every device, also one that is not forked yet.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
 
 
 @contextlib.contextmanager

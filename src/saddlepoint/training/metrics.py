@@ -91,7 +91,7 @@ TRACKERS: Mapping[str, Callable[[Path], Tracker]] = MappingProxyType(
 )
 
 
-def open_tracker(name: str | None, out: Path) -> Tracker | None:
+def open_tracker(name: str | None, out: Path | None) -> Tracker | None:
     """Return the tracker of that name, or None for None.
 
     >>> open_tracker(None, Path("runs"))
@@ -100,6 +100,8 @@ def open_tracker(name: str | None, out: Path) -> Tracker | None:
         return None
     if name not in TRACKERS:
         raise unknown("tracker", name, TRACKERS)
+    if out is None:
+        raise InputError(f"{name} needs an output folder; give out")
     return TRACKERS[name](out)
 
 

@@ -11,15 +11,16 @@ from types import FrameType
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: what was asked for was done
-    """Training was asked to stop, and stopped after a checkpoint.
+    """Training was asked to stop and stopped, after a checkpoint where it has a folder for one.
 
     >>> Interrupted(15).signal
     15
     """
 
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name} after a checkpoint")
-        self.signal = number
+    def __init__(self, number: int, saved: bool = True) -> None:
+        name = signal.Signals(number).name
+        super().__init__(f"stopped by {name}{' after a checkpoint' if saved else ''}")
+        self.signal, self.saved = number, saved
 
 
 @dataclass

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +40,11 @@ class State:
         self.steps = math.ceil(images / recipe.batch_size)
         self.epoch = self.step = 0
         self.seconds = 0.0
-        self._penalties = {
+        # A copy: the recipe is a value, and training by it twice must give the same twice.
+        self.penalties = copy.deepcopy(recipe.penalties)
+        self._modules = {
             str(i): penalty
-            for i, (_, penalty) in enumerate(recipe.penalties)
+            for i, (_, penalty) in enumerate(self.penalties)
             if isinstance(penalty, nn.Module)
         }
         self.clear()
@@ -85,16 +90,29 @@ class State:
         self.clear()
         return record
 
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Give the model the averaged weights, which are the result, while the block runs."""
+        if self.ema is None:
+            yield
+            return
+        raw = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self.model.load_state_dict(self.ema.state)
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(raw)
+
     def save(self, out: Path) -> None:
         """Write a checkpoint of the present position under `out`."""
         tensors, values = optimiser_state(self.optimiser)
         files = {"model": self.model.state_dict(), "optimiser": tensors}
         if self.ema is not None:
             files["ema"] = self.ema.state
-        if self._penalties:
+        if self._modules:
             files["penalties"] = {
                 f"{number}/{name}": value
-                for number, penalty in self._penalties.items()
+                for number, penalty in self._modules.items()
                 for name, value in penalty.state_dict().items()
             }
         state = {
@@ -115,7 +133,7 @@ class State:
         restore_optimiser(self.optimiser, tensors.get("optimiser", {}), state["optimiser"])
         if self.ema is not None:
             self.ema.load(tensors["ema"], state["ema_updates"])
-        for number, penalty in self._penalties.items():
+        for number, penalty in self._modules.items():
             entries = tensors.get("penalties", {}).items()
             mine = {k.partition("/")[2]: v for k, v in entries if k.partition("/")[0] == number}
             penalty.load_state_dict(mine)

@@ -1,0 +1,31 @@
+"""What can be known before the first step: that the model and the data fit each other."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from saddlepoint.checks import check_classes, check_logits
+from saddlepoint.data import ImageData
+from saddlepoint.errors import InputError
+from saddlepoint.model import Guard, full_precision
+
+
+def check_training(model: nn.Module, data: ImageData) -> None:
+    """Raise `InputError` unless the model has weights to train and logits for the data's classes.
+
+    >>> from saddlepoint.data import load_data
+    >>> check_training(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), load_data("digits"))
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: labels span 0 … 9, but the model has 3 classes: use 0 … 2
+    """
+    if not len(data):
+        raise InputError(f"{data.name} has no images; train on at least one")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError("the model has no weights that can be trained")
+    images = data.images(torch.arange(min(2, len(data))))
+    with Guard(model, len(images)) as guard, full_precision(guard.device):
+        logits = guard.logits(images.to(guard.device))
+    check_logits(logits, model)
+    check_classes(data.labels, logits.shape[1])
