@@ -6,7 +6,8 @@ JSON.
         optimiser.safetensors   its tensors, named PARAMETER/ENTRY
         ema.safetensors         the moving average, where there is one
         penalties.safetensors   the state of penalties that have one
-        state.json              position, sums of the epoch so far, the rest of the optimiser
+        state.json              position, sums of the epoch so far, the rest of the optimiser, and
+                                the fingerprints of the files above
 
 There is no random state in it: every draw of the loop is a function of (seed, epoch, step).
 """
@@ -29,7 +30,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from saddlepoint.errors import InputError, OutputError
-from saddlepoint.files import read_json, reason, write, write_json
+from saddlepoint.files import fingerprint, read_json, reason, write, write_json
 
 FOLDER = "checkpoints"
 KEEP = 2
@@ -58,10 +59,13 @@ def save_checkpoint(
     final = folder / f"epoch-{position[0]:04d}-step-{position[1]:06d}"
     temporary = folder / f".{final.name}.{uuid.uuid4().hex[:8]}.tmp"
     try:
+        files = {}
         for name, values in tensors.items():
             whole = {key: value.detach().cpu().contiguous() for key, value in values.items()}
-            write(temporary / f"{name}.safetensors", safetensors.torch.save(whole))
-        write_json(temporary / "state.json", state)
+            content = safetensors.torch.save(whole)
+            files[name] = fingerprint(content)
+            write(temporary / f"{name}.safetensors", content)
+        write_json(temporary / "state.json", {"state": state, "files": files})
         if final.exists():  # the same position, reached again after a resume
             shutil.rmtree(final)
         temporary.rename(final)
@@ -91,11 +95,8 @@ def latest_checkpoint(out: Path) -> tuple[dict[str, dict[str, Tensor]], Any] | N
     found = _sorted(folder)
     for path in reversed(found):
         try:
-            tensors = {
-                file.stem: safetensors.torch.load_file(file) for file in path.glob("*.safetensors")
-            }
-            return tensors, read_json(path / "state.json")
-        except (InputError, SafetensorError, OSError) as error:
+            return _read(path)
+        except (InputError, SafetensorError, OSError, KeyError, TypeError) as error:
             warnings.warn(
                 f"the checkpoint {path} is damaged ({error}); trying the one before", stacklevel=2
             )
@@ -134,6 +135,17 @@ def restore_optimiser(
         state.setdefault(int(number), {})[name] = value
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _read(path: Path) -> tuple[dict[str, dict[str, Tensor]], Any]:
+    record = read_json(path / "state.json")
+    tensors = {}
+    for name, expected in record["files"].items():
+        content = (path / f"{name}.safetensors").read_bytes()
+        if fingerprint(content) != expected:
+            raise InputError(f"{name}.safetensors is not what was written")
+        tensors[name] = safetensors.torch.load(content)
+    return tensors, record["state"]
 
 
 def _sorted(folder: Path) -> list[Path]:
