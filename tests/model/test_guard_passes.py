@@ -87,13 +87,17 @@ def test_with_render_the_gradient_is_that_of_the_parameters():
     net = Affine(torch.tensor([1.0, -2.0]))
     with Guard(net, count=1) as guard:
         _, gradient = guard.gradient(
-            torch.tensor([[3.0, 4.0]]), lambda z: z[:, 0], render=lambda p: p * torch.tensor([10.0, 1.0])
+            torch.tensor([[3.0, 4.0]]),
+            lambda z: z[:, 0],
+            render=lambda p: p * torch.tensor([10.0, 1.0]),
         )
     assert gradient.tolist() == [[10.0, -2.0]]
 
 
 def test_averaged_passes_are_the_log_of_the_mean_softmax():
-    net = nn.Sequential(Noise(0.5), Affine(torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), torch.zeros(3)))
+    net = nn.Sequential(
+        Noise(0.5), Affine(torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), torch.zeros(3))
+    )
     x, keys = torch.rand(4, 2), Keys(0, torch.arange(4))
     with Guard(net, count=4) as guard:
         single = [guard.logits(x, None, keys).softmax(1) for _ in range(5)]

@@ -98,13 +98,14 @@ def test_images_that_do_not_fit_the_model_name_their_shape(shape):
 
 def test_a_normalised_model_names_the_channels_it_takes():
     net = Normalised(conv_net(), (0.5,) * 3, (0.5,) * 3)
-    with pytest.raises(InputError, match=r"\(4, 1, 8, 8\); the model takes \(n, 3, height, width\)"):
+    with pytest.raises(
+        InputError, match=r"\(4, 1, 8, 8\); the model takes \(n, 3, height, width\)"
+    ):
         net(torch.rand(4, 1, 8, 8))
 
 
 def test_a_gradient_that_is_nan_is_warned_about_and_does_not_stop_the_attack():
-    """The derivative of sqrt at 0 is infinite, and times 0 NaN; the image must not pass for robust.
-    """
+    """The derivative of sqrt at 0 is infinite, and times 0 NaN; the image must not pass for robust."""
 
     class Root(nn.Module):
         def forward(self, x):

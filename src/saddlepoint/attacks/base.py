@@ -68,7 +68,7 @@ class Attack(ABC):
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        if not isinstance(self.threat, ThreatModel):
+        if isinstance(self.threat, type) or not isinstance(self.threat, ThreatModel):
             raise InputError(
                 f"{name} needs a threat model, for instance Linf(8/255); it got {self.threat!r}"
             )

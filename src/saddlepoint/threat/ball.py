@@ -19,6 +19,11 @@ from saddlepoint.threat.norms import at_least_single, expand, norm, within
 
 Bound = float | tuple[float, ...]
 
+ON_BOUND = 1e-6
+"""A pixel this close to a bound of the range is on it: projecting may round it off by an ulp, and
+whether it takes part in a step must not hang on that.
+"""
+
 
 @dataclass(frozen=True)
 class NormBall(ABC):
@@ -125,7 +130,8 @@ class NormBall(ABC):
         """
         if at is not None:
             low, high = self.range(at)
-            stuck = ((at <= low) & (gradient < 0)) | ((at >= high) & (gradient > 0))
+            room = torch.where(gradient < 0, at - low, high - at)
+            stuck = (room <= ON_BOUND) & (gradient != 0)
             gradient = torch.where(stuck, 0.0, gradient)
         return self._steepest(gradient, k)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
-from saddlepoint.threat.ball import NormBall
+from saddlepoint.threat.ball import ON_BOUND, NormBall
 from saddlepoint.threat.norms import at_least_single, expand, largest_k, unit
 from saddlepoint.threat.projections import project_l0, project_l1, project_l2
 
@@ -139,7 +139,7 @@ class L1(NormBall):
         if at is not None:
             low, high = self.range(at)
             room = torch.where(gradient > 0, high - at, at - low).flatten(1).to(flat.dtype)
-            stuck = torch.where(room > 0, math.inf, 0.0)
+            stuck = torch.where(room > ON_BOUND, math.inf, 0.0)
             room = stuck if length is None else room.clamp_min(0) / length[:, None]
         room = torch.where(flat == 0, 0.0, room)
         order = flat.abs().where(room > 0, 0.0).argsort(dim=1, descending=True)

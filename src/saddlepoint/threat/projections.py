@@ -44,6 +44,7 @@ def project_l2(
     direction = delta / torch.where(largest > 0, largest, 1.0)[:, None]
     square = direction.square()
     scale = eps / norm(direction, 2).clamp_min(torch.finfo(delta.dtype).tiny)
+    close = 1 + 2 * torch.finfo(delta.dtype).eps
     steps = _BLIND_STEPS if delta.is_cuda else delta.shape[1] + 1
     for _ in range(steps):
         moved = scale[:, None] * direction
@@ -51,10 +52,11 @@ def project_l2(
         fixed = torch.where(saturated, moved.clamp(low, high).square(), 0.0).sum(1)
         free = torch.where(saturated, 0.0, square).sum(1)
         raised = (eps.square() - fixed).clamp_min(0).sqrt() / free.sqrt()
-        raised = torch.where((free > 0) & (raised > scale), raised, scale)
-        if not delta.is_cuda and not bool(((raised > scale * (1 + 1e-7)) & outside).any()):
+        # Each sample stops by itself: its steps must not depend on what else is in the batch.
+        rises = outside & (free > 0) & (raised > scale * close)
+        if not delta.is_cuda and not bool(rises.any()):
             break
-        scale = raised
+        scale = torch.where(rises, raised, scale)
     point = (scale[:, None] * direction).clamp(low, high)
     # Rounding may leave the point a hair outside; shrinking it towards 0 keeps it in the box.
     point = (

@@ -1,0 +1,79 @@
+"""A gradient of zero, or next to it, never makes a NaN, in any attack and any norm."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, UniformNoise, report_pgd
+from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
+
+THREATS = {
+    "linf": Linf(0.1), "l2": L2(0.5), "l1": L1(1.0), "box": Box(0.0, 1.0),
+    "normalised": Rescaled.pixels(L2(0.5), (0.5,), (0.25,)),
+}  # fmt: skip
+ATTACKS = {
+    "fgsm": FGSM, "bim": BIM, "mi-fgsm": MIFGSM, "pgd": PGD, "noise": UniformNoise,
+    "clean": lambda t, **o: PGD(t, start="clean", **o),
+    "gaussian": lambda t, **o: PGD(t, start="gaussian", **o),
+    "report": lambda t, **o: report_pgd(t),
+}  # fmt: skip
+
+
+class Flat(nn.Module):
+    """Logits that do not depend on the image, although a graph does."""
+
+    def forward(self, x):
+        return x.flatten(1)[:, :2] * 0 + torch.tensor([3.0, 0.0])
+
+
+class Saturated(nn.Module):
+    """A softmax in front of the logits, saturated: its gradient underflows to zero."""
+
+    def forward(self, x):
+        s = x.flatten(1).sum(1)
+        return torch.stack([1e4 + s, -s], 1).softmax(1) * 7 + 0.5
+
+
+class Tiny(nn.Module):
+    """Gradients of 1e-35, with the sign of a real one."""
+
+    def forward(self, x):
+        s = x.flatten(1).sum(1) * 1e-35
+        return torch.stack([s, -s], 1)
+
+
+@pytest.mark.parametrize("model", [Flat(), Saturated(), Tiny()], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("threat", THREATS)
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_the_result_is_finite_and_valid(attack, threat, model):
+    images = torch.tensor([0.0, 0.3, 1.0, 0.7]).reshape(1, 1, 2, 2).repeat(2, 1, 1, 1)
+    built = ATTACKS[attack](THREATS[threat])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = built(model, images, torch.tensor([0, 0]))
+        candidates = built.candidates(model, images, torch.tensor([0, 0]))
+    assert bool(result.adversarials.isfinite().all())
+    assert bool(result.distance.isfinite().all())
+    assert bool(candidates.isfinite().all())
+    assert not bool(result.rejected.any())
+    assert not bool(result.success.any())
+
+
+@pytest.mark.parametrize("threat", THREATS)
+@pytest.mark.parametrize("attack", ["fgsm", "bim", "mi-fgsm", "pgd"])
+def test_a_tiny_gradient_is_followed_all_the_same(attack, threat):
+    images = torch.full((1, 1, 2, 2), 0.5)
+    x = ATTACKS[attack](THREATS[threat], loss="margin").candidates(
+        Tiny(), images, torch.tensor([0])
+    )
+    assert float((x - images).sum()) < -0.05
+
+
+def test_random_search_needs_no_gradient_in_l0():
+    images = torch.full((2, 1, 2, 2), 0.5)
+    result = UniformNoise(L0(1, per="pixel"))(Flat(), images, torch.tensor([0, 0]))
+    assert bool(result.adversarials.isfinite().all())
