@@ -68,10 +68,9 @@ def test_a_start_that_fools_already_is_a_success(start):
 @pytest.mark.parametrize("attack", [FGSM, BIM, MIFGSM, PGD, UniformNoise])
 @pytest.mark.parametrize("start", ["uniform", "gaussian"])
 def test_masked_features_stay_to_the_last_bit(threat, attack, start):
-    if attack is PGD:
-        built = PGD(threat, stop="never", start=start)
-    else:
-        built = attack(threat, stop="never")
+    built = (
+        PGD(threat, stop="never", start=start) if attack is PGD else attack(threat, stop="never")
+    )
     net, images, labels = conv_case(8, wrong=0)
     generator = torch.Generator().manual_seed(0)
     for mask in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import pytest
 import torch
@@ -75,7 +76,7 @@ def test_restarts_skip_fooled_images_and_keep_their_success():
     results = [
         PGD(L2(0.3), steps=1, step_size=0.02, restarts=r)(net, images, labels) for r in (1, 2, 6)
     ]
-    for fewer, more in zip(results, results[1:], strict=False):
+    for fewer, more in itertools.pairwise(results):
         assert bool((more.success | ~fewer.success).all()), "a restart may only add successes"
         kept = fewer.success
         assert torch.equal(more.adversarials[kept], fewer.adversarials[kept])

@@ -82,7 +82,7 @@ def test_the_iterated_attacks_come_near_in_the_other_norms(norm, attack):
 def test_fgsm_is_exact_in_l2_and_l1_while_no_bound_is_active():
     for norm, eps in (("l2", 0.01), ("l1", 0.01)):
         attack = FGSM(BALLS[norm](eps))
-        w, x, clean, least = case(12, eps, norm)
+        w, x, _clean, _least = case(12, eps, norm)
         x = 0.25 + x / 2
         result = attack(Affine(w, 50.0), x, torch.zeros(len(x), dtype=torch.int64))
         assert torch.allclose(result.adversarials - x, best_change(w, x, eps, norm), atol=1e-9)
@@ -102,7 +102,7 @@ def test_success_is_decided_on_the_right_side_of_the_optimum(norm, d, eps, near,
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_the_closed_forms_agree_with_a_solver(norm):
-    w, x, clean, least = case(5, 0.7, norm, count=5, near_bounds=True)
+    w, x, _clean, least = case(5, 0.7, norm, count=5, near_bounds=True)
     for xi, value in zip(x.numpy(), least.tolist(), strict=True):
         if norm == "l2":
             found = optimize.minimize(

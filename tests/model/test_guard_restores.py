@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 
 import pytest
 import torch
@@ -33,6 +34,12 @@ def assert_same(before: dict, after: dict) -> None:
         assert torch.equal(value, after["values"][name]), name
 
 
+def right_case(count: int = 4):
+    """Images that `mixed_model` gets right, so that an attack has work to do."""
+    images = torch.rand(count, 3, 8, 8)
+    return images, mixed_model().eval()(images).argmax(1)
+
+
 def mixed_model() -> nn.Module:
     """Training mode with one frozen BatchNorm, one frozen weight, and a gradient in place."""
     net = Normalised(nn.Sequential(conv_net(), nn.Dropout(0.5)), (0.5,) * 3, (0.25,) * 3)
@@ -58,25 +65,22 @@ class Broken(nn.Module):
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_leaves_no_trace(attack):
     net = mixed_model()
+    images, labels = right_case()
     before = state(net)
-    attack(Linf(0.05))(net, torch.rand(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64))
-    before["random"] = state(net)["random"]  # torch.rand above has moved it
+    attack(Linf(0.05))(net, images, labels)
     assert_same(before, state(net))
 
 
 @pytest.mark.parametrize("calls", [1, 2, 5])
 @pytest.mark.parametrize("mode", ["eval", "train"])
 def test_an_exception_leaves_no_trace(calls, mode):
-    images = torch.rand(4, 3, 8, 8)
-    labels = mixed_model().eval()(images).argmax(1)
+    images, labels = right_case()
     net = Broken(mixed_model(), calls)
     before = state(net)
     attack = PGD(Linf(1e-6), steps=10, stop="never")
+    run = attack if mode == "eval" else partial(attack.candidates, mode="train")
     with pytest.raises(MemoryError):
-        if mode == "eval":
-            attack(net, images, labels)
-        else:
-            attack.candidates(net, images, labels, mode="train")
+        run(net, images, labels)
     assert_same(before, state(net))
 
 
@@ -103,8 +107,7 @@ def test_in_a_call_everything_is_in_evaluation_mode_and_frozen():
         )
 
     net.net[0][3].register_forward_hook(look)
-    images = torch.rand(4, 3, 8, 8)
-    labels = mixed_model().eval()(images).argmax(1)
+    images, labels = right_case()
     PGD(Linf(0.05), steps=3, stop="never")(net, images, labels)
     assert len(seen) == 6
     assert not any(any(flags) for flags in seen)

@@ -26,7 +26,7 @@ class Wrap(nn.Module):
         return self.function(self.net(x))
 
 
-IMAGES, LABELS = torch.rand(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64)
+_, IMAGES, LABELS = conv_case(4, wrong=0)
 
 OUTPUTS = {
     "the model returns a tuple": lambda z: (z, None),
