@@ -23,6 +23,7 @@ from saddlepoint.evaluation.parts import FOLDER, Columns, forget_parts, in_parts
 from saddlepoint.evaluation.record import IMAGES_FILE, parquet_bytes
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.files import write, write_json
+from saddlepoint.model import Guard
 from saddlepoint.runs import claim
 from saddlepoint.zoo import weights_fingerprint
 
@@ -166,6 +167,7 @@ def run_attack(
     >>> run_attack(net, data, FGSM(Linf(0.1))).clean.total
     20
     """
+    Guard(model, 0)  # refuses what is no module
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; give at least 1")
     if png and out is None:

@@ -74,6 +74,7 @@ def evaluate(
     >>> record.budgets[1].robust_accuracy.value <= record.budgets[0].robust_accuracy.value
     True
     """
+    Guard(model, 0)  # refuses what is no module
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; give at least 1")
     if not len(data):

@@ -21,7 +21,7 @@ from saddlepoint.data import AUGMENTATIONS, ImageData, batches, epoch_order
 from saddlepoint.defences import Penalty, Recipe, TrainingBatch
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import derive, generator
-from saddlepoint.model import device_of
+from saddlepoint.model import Guard
 from saddlepoint.runs import claim
 from saddlepoint.training.accuracy import accuracy
 from saddlepoint.training.checkpoint import FOLDER, latest_checkpoint
@@ -103,7 +103,7 @@ def train(
     """
     if resume and out is None:
         raise InputError("there is nothing to resume without an output folder; give out")
-    device = device_of(model)
+    device = Guard(model, 0).device  # refuses what is no module
     with _forked_random_state():
         _seed_layers(device, derive(seed, "transforms"))
         model = recipe.prepare(model).to(device)

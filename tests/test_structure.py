@@ -1,0 +1,167 @@
+"""What holds for the package as a whole: the order of imports, late torch, examples, file sizes."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import saddlepoint
+
+SOURCE = Path(saddlepoint.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+
+# From left to right; a module imports from its own room and from those with a smaller number.
+# `describe` and `runs` belong to everybody; so do `keyed` and `checks`.
+ORDER = {
+    "errors": 0, "files": 1, "describe": 1, "keyed": 1, "checks": 1, "runs": 2,
+    "threat": 3, "model": 3, "data": 3,
+    "zoo": 4, "attacks": 5, "defences": 6, "training": 7, "evaluation": 8, "studies": 9,
+    "reports": 10, "demo": 11, "cli": 12, "__main__": 13,
+}  # fmt: skip
+
+
+def room(path):
+    first = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    return None if first == "__init__" else first
+
+
+def imported(path):
+    """The rooms of saddlepoint that a file imports, wherever in it, type checking included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "saddlepoint" and len(parts) > 1:
+                found.add(parts[1])
+    return found - {"__version__"}
+
+
+def test_every_room_has_its_place():
+    assert {room(path) for path in FILES} - {None} <= set(ORDER)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_go_one_way(path):
+    here = room(path)
+    if here is None:  # the package itself imports nothing
+        assert not imported(path)
+        return
+    for other in imported(path) - {here}:
+        assert ORDER[other] <= ORDER[here], f"{here} imports {other}, which is to its right"
+
+
+def test_rooms_that_share_a_number_do_not_import_each_other_in_a_circle():
+    edges = {}
+    for path in FILES:
+        here = room(path)
+        if here is not None:
+            edges.setdefault(here, set()).update(imported(path) - {here})
+
+    def reaches(start, goal, seen):
+        return any(
+            each == goal or (each not in seen and reaches(each, goal, seen | {each}))
+            for each in edges.get(start, ())
+        )
+
+    assert [each for each in edges if reaches(each, each, {each})] == []
+
+
+def test_nobody_imports_the_command_line():
+    for path in FILES:
+        if room(path) not in ("cli", "__main__"):
+            assert "cli" not in imported(path), path
+
+
+LATE = """
+import sys
+{}
+heavy = [name for name in ("torch", "numpy", "scipy", "matplotlib", "pyarrow") if name in sys.modules]
+print("loaded:", heavy)
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import saddlepoint",
+        "from saddlepoint.cli import run; assert run(['--help']) == 0",
+        "from saddlepoint.cli import run; assert run(['train', '--help']) == 0",
+        "from saddlepoint.cli import run; assert run(['evaluate', '--help']) == 0",
+        "from saddlepoint.cli import run; assert run(['--version']) == 0",
+    ],
+)
+def test_torch_is_imported_only_when_it_is_needed(code):
+    done = subprocess.run(
+        [sys.executable, "-c", LATE.format(code)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "loaded: []"
+
+
+def test_the_installed_command_shows_its_help():
+    command = Path(sys.executable).with_name("saddlepoint")
+    done = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
+    assert "Usage: saddlepoint" in done.stdout
+    assert all(name in done.stdout for name in ("train", "attack", "evaluate", "demo"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_files_are_short_and_finished(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 300
+    for word in ("NotImplementedError", "TODO", "FIXME", "XXX"):
+        assert word not in text
+    if room(path) not in ("cli", "__main__"):
+        calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+        names = [node.func.id for node in calls if isinstance(node.func, ast.Name)]
+        assert "print" not in names
+
+
+def packages():
+    names = [m.name for m in pkgutil.iter_modules([str(SOURCE)], "saddlepoint.") if m.ispkg]
+    return [name for name in names if name != "saddlepoint.cli"]
+
+
+def public():
+    for package in packages():
+        module = importlib.import_module(package)
+        for name in module.__all__:
+            value = getattr(module, name)
+            alias = getattr(value, "__module__", "typing") == "typing"
+            if not alias and (inspect.isclass(value) or inspect.isfunction(value)):
+                yield pytest.param(value, id=f"{package}.{name}")
+    for name in ("errors", "files", "describe", "keyed", "checks", "runs", "demo"):
+        module = importlib.import_module(f"saddlepoint.{name}")
+        for key, value in vars(module).items():
+            mine = getattr(value, "__module__", None) == module.__name__
+            if mine and callable(value) and not key.startswith("_"):
+                yield pytest.param(value, id=f"{name}.{key}")
+
+
+@pytest.mark.parametrize("value", list(public()))
+def test_every_public_name_has_an_example_that_runs(value):
+    parsed = doctest.DocTestParser().get_examples(inspect.getdoc(value) or "")
+    assert parsed
+    assert not any(example.options.get(doctest.SKIP) for example in parsed)
+    # `--doctest-modules` runs the examples of every module under src, this one's among them.
+    assert value.__module__.startswith("saddlepoint.")
+
+
+def test_rooms_are_found_by_name_and_others_are_not():
+    assert saddlepoint.threat.__name__ == "saddlepoint.threat"
+    assert {"threat", "evaluation", "__version__"} <= set(dir(saddlepoint))
+    with pytest.raises(AttributeError, match="no attribute 'thread'"):
+        saddlepoint.thread  # noqa: B018
