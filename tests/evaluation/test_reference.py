@@ -86,7 +86,7 @@ def test_every_image_is_fooled_as_in_the_naive_evaluation(found, reference):
             assert line["prediction"] == row["prediction"] != line["label"]
         else:
             assert line["fooled_by"] == ""
-            assert np.isnan(line["fooled_at"])
+            assert line["fooled_at"] is None
             assert line["prediction"] == line["label"]
     by = {row["by"] for row in reference}
     assert {"initially wrong", "fgsm", "pgd", ""} <= by | {""}  # the case is worth its name

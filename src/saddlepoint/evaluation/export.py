@@ -113,7 +113,8 @@ def export_png(
         model, images, labels, targets, ids, seed: as in the attack's call.
         result: its result, on the same images.
         threat: the threat model it ran under.
-        folder: gets one file per image, ID-label-prediction.png.
+        folder: gets one file per image, ID-label-L-predicted-P.png, or -outside-the-budget where no
+            lattice point of an image that is not 8-bit itself was inside.
 
     Raises `InputError` for images that are not grey or RGB, `OutputError` where the disk refuses.
 
@@ -137,9 +138,10 @@ def export_png(
     total = int(attacked.sum())
     files = []
     for i, picture in enumerate((rounded * 255).round().to(torch.uint8).cpu()):
-        name = (
-            f"{int(ids[i]):06d}-label-{int(labels[i])}-predicted-{int(judged.predictions[i])}.png"
-        )
+        # What left the budget the judge did not classify: it looked at the clean image instead.
+        outcome = f"predicted-{int(judged.predictions[i])}"
+        outcome = "outside-the-budget" if bool(judged.rejected[i]) else outcome
+        name = f"{int(ids[i]):06d}-label-{int(labels[i])}-{outcome}.png"
         files.append(write(folder / name, _png(picture)))
     return Export(
         before=Proportion(int((result.success & attacked).sum()), total),

@@ -52,8 +52,8 @@ class Evaluation:
         config: everything that determined it, as JSON values.
         clean: clean accuracy.
         budgets: one entry per budget, ascending.
-        images: a row per image and budget: the worst case (label, predictions, fooled, by which
-            attack, distance).
+        images: a row per image and budget: the worst case (label, predictions, by which attack and
+            at which budget it was fooled, null where it stands, distance).
         attempts: a row per image, budget and attack that was run on it.
         seconds: wall time, over all resumptions.
         notes: what a reader must know to trust the numbers.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -15,6 +16,21 @@ from saddlepoint.evaluation.record import Budget, Evaluation
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.survivors import STANDING, WRONG_BEFORE, budget_of
 from saddlepoint.threat import ThreatModel
+
+# Every column in its place: what comes back from a part has lost its order.
+_IMAGES = tuple(
+    f"images/{name}"
+    for name in (
+        "id", "level", "label", "clean_prediction", "fooled_by", "fooled_at", "distance", "prediction",
+    )
+)  # fmt: skip
+_ATTEMPTS = tuple(
+    f"attempts/{name}"
+    for name in (
+        "id", "level", "attack", "success", "distance", "prediction", "rejected", "forwards",
+        "backwards",
+    )
+)  # fmt: skip
 
 
 def summarise(
@@ -29,6 +45,7 @@ def summarise(
     >>> summarise.__name__
     'summarise'
     """
+    columns = _sorted(_sorted(columns, _IMAGES), _ATTEMPTS)
     level, fooled_by = columns["images/level"], columns["images/fooled_by"]
     total = int((level == 0).sum())
     right = int((fooled_by[level == 0] != WRONG_BEFORE).sum())
@@ -63,24 +80,35 @@ def summarise(
         config=describe(config),
         clean=Proportion(right, total),
         budgets=tuple(budgets),
-        images=_to_table(columns, "images", eps, ["initially wrong", "", *names], 2),
-        attempts=_to_table(columns, "attempts", eps, names, 0),
+        images=_to_table(columns, _IMAGES, eps, ["initially wrong", "", *names], 2),
+        attempts=_to_table(columns, _ATTEMPTS, eps, names, 0),
         seconds=float(columns["seconds"].sum()),
         notes=notes,
     )
 
 
-def _to_table(columns: Columns, table: str, eps: Tensor, names: list[str], shift: int) -> pa.Table:
-    """Return the columns of a table with budgets and attacks by value and name."""
+def _sorted(columns: Columns, names: Sequence[str]) -> Columns:
+    """Return the columns with the rows of one table by budget, attack and image.
+
+    How the work was cut into parts must not show in the files.
+    """
+    keys = [columns[name].numpy() for name in names if name.endswith(("/level", "/attack"))]
+    identity = columns[names[0]].numpy()
+    order = torch.from_numpy(np.lexsort((identity, *reversed(keys))))
+    return {**columns, **{name: columns[name][order] for name in names}}
+
+
+def _to_table(
+    columns: Columns, keys: Sequence[str], eps: Tensor, names: list[str], shift: int
+) -> pa.Table:
+    """Return the columns of a table with budgets and attacks by value and name; NaN is null."""
     values: dict[str, Any] = {}
-    for key, column in columns.items():
-        prefix, _, name = key.partition("/")
-        if prefix != table:
-            continue
+    for key in keys:
+        column, name = columns[key], key.partition("/")[2]
         if name == "level":
-            values["eps"] = eps[column].numpy()
+            values["eps"] = pa.array(eps[column].numpy(), from_pandas=True)
         elif name in ("fooled_by", "attack"):
-            values[name] = pa.array([names[int(i) + shift] for i in column])
+            values[name] = pa.array([names[int(i) + shift] for i in column], pa.string())
         else:
-            values[name] = column.numpy()
+            values[name] = pa.array(column.numpy(), from_pandas=True)
     return pa.table(values)

@@ -1,0 +1,164 @@
+"""Figures are drawn, say what they show, and leave matplotlib as it was."""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+from small import digits, trained
+
+from saddlepoint.attacks import PGD
+from saddlepoint.data import TensorData
+from saddlepoint.errors import InputError
+from saddlepoint.evaluation import Budget, Evaluation, Proportion
+from saddlepoint.reports import (
+    accuracy_curve,
+    adversarial_grid,
+    drawable,
+    evaluation_rows,
+    figure_bytes,
+    style,
+)
+from saddlepoint.threat import Linf
+
+
+def evaluation(counts, eps=(8 / 255, 16 / 255), threat="Linf", total=100):
+    budgets = tuple(
+        Budget(e, Proportion(n, total), Proportion(counts[0] - n, counts[0]), 2.0, 1.0, {}, {})
+        for e, n in zip(eps, counts[1:], strict=True)
+    )
+    empty = pa.table({})
+    config = {"space": "pixels", "threat": {"type": threat}}
+    return Evaluation(config, Proportion(counts[0], total), budgets, empty, empty, 1.0, ())
+
+
+def image(figure, kind="png"):
+    return np.asarray(Image.open(io.BytesIO(figure_bytes(figure, kind))).convert("RGB"))
+
+
+def result_of(data):
+    images = data.images(torch.arange(len(data)))
+    return PGD(Linf(0.3), steps=4)(trained(), images, data.labels)
+
+
+def test_the_curve_is_drawn_with_every_point_and_its_interval():
+    figure = accuracy_curve({"normal": evaluation((98, 40, 1)), "robust": evaluation((90, 70, 45))})
+    picture = image(figure)
+    assert picture.shape[0] > 200
+    assert picture.std() > 5  # not blank
+    axes = figure.axes[0]
+    first, second = axes.lines
+    np.testing.assert_allclose(first.get_xdata(), [0, 8, 16])
+    np.testing.assert_allclose(first.get_ydata(), [98, 40, 1])
+    np.testing.assert_allclose(second.get_ydata(), [90, 70, 45])
+    low, high = Proportion(40, 100).low, Proportion(40, 100).high
+    heights = axes.collections[0].get_paths()[0].vertices
+    assert {round(100 * low, 6), round(100 * high, 6)} <= {round(float(v), 6) for v in heights[:, 1]}
+    assert axes.get_xlabel() == "eps (Linf, pixels, in 255ths)"
+    assert (first.get_color(), first.get_marker()) != (second.get_color(), second.get_marker())
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_the_legend_covers_neither_the_axes_nor_the_edge(count):
+    names = {f"a model with a long name {i}": evaluation((98, 40, 1)) for i in range(count)}
+    figure = accuracy_curve(names)
+    figure.canvas.draw()
+    legend = figure.axes[0].get_legend().get_window_extent()
+    axes = figure.axes[0].patch.get_window_extent()
+    assert not legend.overlaps(axes) or legend.y0 >= axes.y1 - 1
+    picture = image(figure)  # cut to what is drawn: the border is white
+    for edge in (picture[0], picture[-1], picture[:, 0], picture[:, -1]):
+        assert edge.min() > 250
+
+
+def test_one_model_needs_no_legend_and_other_norms_have_their_own_units():
+    figure = accuracy_curve({"m": evaluation((98, 40, 1), eps=(0.5, 1.0), threat="L2")})
+    assert figure.axes[0].get_legend() is None
+    assert figure.axes[0].get_xlabel() == "eps (L2, pixels)"
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_xdata(), [0, 0.5, 1])
+
+
+def test_no_evaluations_and_no_budgets_are_errors():
+    with pytest.raises(InputError, match="no evaluations to draw"):
+        accuracy_curve({})
+    with pytest.raises(InputError, match="without a budget"):
+        accuracy_curve({"box": evaluation((98, 40), eps=(math.nan,), threat="Box")})
+
+
+def test_the_grid_shows_before_and_after_and_what_was_predicted():
+    data = digits("test", 40)
+    result = result_of(data)
+    figure = adversarial_grid(data, result, count=4)
+    assert image(figure).std() > 20
+    grid = np.array(figure.axes).reshape(4, 3)
+    order = (result.success & ~result.initially_wrong).nonzero()[:4, 0].tolist()
+    for row, index in zip(grid, order, strict=True):
+        before, change, after = (axes.images[0].get_array() for axes in row)
+        clean = data.images(torch.tensor([index]))[0, 0].numpy()
+        adversarial = result.adversarials[index, 0].numpy()
+        np.testing.assert_allclose(before, clean, atol=1e-6)
+        np.testing.assert_allclose(after, adversarial, atol=1e-6)
+        expected = np.clip((adversarial - clean) * 5 + 0.5, 0, 1)
+        np.testing.assert_allclose(change, expected, atol=1e-6)
+        label = int(data.labels[index])
+        assert row[0].get_title() == f"label {label}, predicted {label}"
+        assert row[2].get_title() == f"predicted {int(result.predictions[index])}: fooled"
+
+
+def test_the_grid_of_some_images_takes_their_ids():
+    data = digits("test", 40)
+    ids = (data.labels != 3).nonzero()[:, 0]
+    part = result_of(data.take(ids))
+    figure = adversarial_grid(data, part, count=3, ids=ids)
+    chosen = (part.success & ~part.initially_wrong).nonzero()[:3, 0]
+    for row, index in zip(np.array(figure.axes).reshape(3, 3), chosen.tolist(), strict=True):
+        clean = data.images(ids[index : index + 1])[0, 0].numpy()
+        np.testing.assert_allclose(row[0].images[0].get_array(), clean, atol=1e-6)
+        assert row[0].get_title().startswith(f"label {int(data.labels[ids[index]])},")
+
+
+def test_rgb_is_drawn_in_colour_and_other_shapes_are_refused():
+    pixels = torch.rand(3, 3, 6, 6)
+    data = TensorData.of(pixels, torch.tensor([0, 1, 0]), name="noise")
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(108, 2))
+    figure = adversarial_grid(data, PGD(Linf(0.1), steps=1)(model, pixels, data.labels))
+    assert figure.axes[0].images[0].get_array().shape == (6, 6, 3)
+    assert image(figure).std() > 5
+    two = TensorData.of(torch.rand(3, 2, 6, 6), torch.tensor([0, 1, 0]), name="noise")
+    assert not drawable(two.shape)
+    with pytest.raises(InputError, match="only grey and RGB"):
+        adversarial_grid(two, PGD(Linf(0.1), steps=1)(model, pixels, data.labels))
+
+
+def test_matplotlib_is_left_as_it_was():
+    before = dict(mpl.rcParams)
+    accuracy_curve({"m": evaluation((98, 40, 1))})
+    adversarial_grid(digits("test", 8), result_of(digits("test", 8)))
+    with pytest.raises(KeyError), style():
+        raise KeyError
+    assert dict(mpl.rcParams) == before
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or pyplot.get_fignums() == []  # no figure is registered, none leaks
+
+
+@pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_kinds_of_files(kind, start):
+    assert figure_bytes(accuracy_curve({"m": evaluation((98, 40, 1))}), kind).startswith(start)
+
+
+def test_rows_of_the_table():
+    columns, rows = evaluation_rows({"normal": evaluation((98, 40, 1))})
+    assert columns == (
+        "model", "eps", "clean accuracy", "robust accuracy", "attack success", "passes per image",
+    )  # fmt: skip
+    assert rows[0][:3] == ("normal", "8/255", str(Proportion(98, 100)))
+    assert rows[1][3:] == (str(Proportion(1, 100)), str(Proportion(97, 98)), "2.0 + 1.0")
+    box = evaluation((98, 40), eps=(math.nan,), threat="Box")
+    assert evaluation_rows({"box": box})[1][0][1] == "–"
