@@ -113,3 +113,12 @@ def test_the_best_iterate_is_kept_although_the_last_is_worse():
     assert float(best.adversarials) == pytest.approx(0.53)
     assert not bool(last.success)
     assert float(last.adversarials) == pytest.approx(0.5)
+
+
+def test_a_tie_does_not_finish_a_sample():
+    """The first step ends exactly on the boundary: the attack must go on from there, not again."""
+    net = Affine(torch.tensor([1.0, 0.0]), -0.25)
+    image, label = torch.tensor([[0.5, 0.5]]), torch.tensor([0])
+    result = PGD(Linf(0.5), steps=3, step_size=0.25, start="clean")(net, image, label)
+    assert bool(result.success)
+    assert result.backwards.tolist() == [3]  # of 0.5, 0.25 (the tie) and 0, which fools

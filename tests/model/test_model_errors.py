@@ -13,7 +13,7 @@ from torch import nn
 from saddlepoint.attacks import FGSM, PGD, BinaryLogit, UniformNoise
 from saddlepoint.errors import InputError
 from saddlepoint.model import Normalised
-from saddlepoint.threat import Linf
+from saddlepoint.threat import L1, L2, Linf
 
 
 class Wrap(nn.Module):
@@ -104,7 +104,8 @@ def test_a_normalised_model_names_the_channels_it_takes():
         net(torch.rand(4, 1, 8, 8))
 
 
-def test_a_gradient_that_is_nan_is_warned_about_and_does_not_stop_the_attack():
+@pytest.mark.parametrize("threat", [Linf(0.1), L2(0.3), L1(0.3)], ids=str)
+def test_a_gradient_that_is_nan_is_warned_about_and_does_not_stop_the_attack(threat):
     """The derivative of sqrt at 0 is infinite, and times 0 NaN; the image must not pass for robust."""
 
     class Root(nn.Module):
@@ -115,7 +116,7 @@ def test_a_gradient_that_is_nan_is_warned_about_and_does_not_stop_the_attack():
     net.net = Affine(torch.tensor([1.0, 2.0, 3.0]), -3.1)
     images = torch.tensor([[0.0, 0.6, 0.7], [0.5, 0.5, 0.7]])
     with pytest.warns(UserWarning, match=r"NaN or infinite for 1 of 2 images"):
-        result = PGD(Linf(0.1), start="clean")(net, images, torch.tensor([0, 0]))
+        result = PGD(threat, start="clean")(net, images, torch.tensor([0, 0]))
     assert result.success.tolist() == [True, True]
 
 
