@@ -11,7 +11,9 @@ from hypothesis import settings
 settings.register_profile("steady", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("steady")
 
-TINY = ("threat", "model", "attacks")
+TINY = (
+    "threat", "model", "attacks", "defences", "training", "evaluation", "reports", "cli",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,6 @@ import resource
 import signal
 from pathlib import Path
 
-import pytest
 import torch
 from torch import nn
 
@@ -28,15 +27,6 @@ CONTEXT.set_forkserver_preload(
     # torch imports _dynamo, and the digits scikit-learn, when they are first used.
     ["saddlepoint.training", "saddlepoint.evaluation", "torch._dynamo", "sklearn.datasets"]
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Threads that wait for each other take longer over small networks than one does."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @functools.cache
@@ -112,7 +102,11 @@ def command(arguments, out, err, size=None):
 
     if size is not None:
         limit_files(size)
-    with Path(out).open("w") as o, Path(err).open("w") as e:
-        with contextlib.redirect_stdout(o), contextlib.redirect_stderr(e):
-            status = run([str(each) for each in arguments])
+    with (
+        Path(out).open("w") as o,
+        Path(err).open("w") as e,
+        contextlib.redirect_stdout(o),
+        contextlib.redirect_stderr(e),
+    ):
+        status = run([str(each) for each in arguments])
     os._exit(status)

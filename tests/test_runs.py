@@ -41,7 +41,9 @@ def test_files_of_no_known_run_are_not_overwritten(tmp_path):
     assert not claim(tmp_path, "train", {}, ("model.safetensors",))
     (tmp_path / "run.json").unlink()
     write(tmp_path / "model.safetensors", "mine too")
-    with pytest.raises(InputError, match=r"model\.safetensors of no known run, which would be lost"):
+    with pytest.raises(
+        InputError, match=r"model\.safetensors of no known run, which would be lost"
+    ):
         claim(tmp_path, "train", {}, ("model.safetensors",))
     assert not (tmp_path / "run.json").exists()
 

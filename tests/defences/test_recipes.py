@@ -68,8 +68,9 @@ def test_a_whole_file_is_read(tmp_path):
         encoding="utf-8",
     )
     recipe = load_recipe(str(path))
+    inner = attack_from({"name": "pgd", "norm": "l2", "eps": 0.5, "steps": 3}, None)
     assert recipe == Recipe(
-        objective=AdversarialTraining(attack_from({"name": "pgd", "norm": "l2", "eps": 0.5, "steps": 3}, None), mode="train"),
+        objective=AdversarialTraining(inner, mode="train"),
         epochs=3,
         optimiser=Optimiser("adam", 0.01),
         schedule=Schedule("multi-step", milestones=(0.3, 0.6)),
@@ -84,6 +85,15 @@ def test_left_out_fields_are_those_of_the_class():
 
 
 PGD_ = {"name": "pgd", "eps": "8/255"}
+AT = {"name": "adversarial-training"}
+
+
+def adversarial(**options):
+    return {"objective": {**AT, "attack": {**PGD_, **options}}}
+
+
+def smoothed(value):
+    return {"objective": {"name": "standard", "label_smoothing": value}}
 
 
 @pytest.mark.parametrize(
@@ -96,32 +106,32 @@ PGD_ = {"name": "pgd", "eps": "8/255"}
         ({"batch_size": -4}, "batch_size is -4; give at least 1"),
         ({"batch_size": None}, "batch_size is None: input should be a valid integer"),
         ({"optimiser": "sgd"}, "optimiser is 'sgd'"),
-        ({"optimiser": {"name": "adagrad"}}, r"optimiser.name is 'adagrad': input should be 'sgd', 'adam' or 'adamw'"),
+        ({"optimiser": {"name": "adagrad"}}, r"optimiser.name is 'adagrad': input should be 'sgd'"),
         ({"optimiser": {"learning_rate": -1}}, "learning_rate is -1.0; give a positive number"),
         ({"optimiser": {"learning_rate": math.nan}}, "learning_rate is nan; give a positive number"),
         ({"optimiser": {"momentum": 1}}, r"momentum is 1.0; give a number in \[0, 1\)"),
         ({"optimiser": {"weight_decay": -1}}, "weight_decay is -1.0; give a number of at least 0"),
         ({"schedule": {"name": "cosin"}}, "schedule.name is 'cosin': input should be 'constant'"),
         ({"schedule": {"warmup": 1}}, "warmup is 1.0; give a share of training"),
-        ({"schedule": {"milestones": ["x"]}}, r"schedule.milestones.0 is 'x': input should be a valid number"),
+        ({"schedule": {"milestones": ["x"]}}, r"milestones.0 is 'x': input should be a valid number"),
         ({"augmentation": "flip"}, "unknown augmentation 'flip'; did you mean 'crop-flip'"),
         ({"ema": 1.5}, "ema is 1.5; give a decay between 0 and 1"),
         ({"autocast": "fp16"}, "autocast is 'fp16': input should be 'bf16'"),
         ({"objective": {"name": "trades"}}, "objective is .*: input tag 'trades' found"),
         ({"objective": {}}, "objective is {}"),
-        ({"objective": {"name": "standard", "label_smoothing": 1}}, r"label_smoothing is 1.0; give a number in \[0, 1\)"),
+        (smoothed(1), r"label_smoothing is 1.0; give a number in \[0, 1\)"),
         ({"objective": {"name": "standard", "attack": {}}}, "objective.standard.attack is {}: unexpected"),
-        ({"objective": {"name": "adversarial-training"}}, "objective.adversarial-training.attack is .*: field required|missing"),
-        ({"objective": {"name": "adversarial-training", "attack": {}}}, "the attack has no name"),
-        ({"objective": {"name": "adversarial-training", "attack": {"name": "pgd"}}}, "pgd has no eps"),
-        ({"objective": {"name": "adversarial-training", "attack": {**PGD_, "eps": "8/0"}}}, "eps is '8/0'"),
-        ({"objective": {"name": "adversarial-training", "attack": {**PGD_, "step": 1}}}, "did you mean 'steps'"),
-        ({"objective": {"name": "adversarial-training", "attack": {**PGD_, "steps": "two"}}}, "steps is 'two'"),
-        ({"objective": {"name": "adversarial-training", "attack": {**PGD_, "norm": "linff"}}}, "did you mean 'linf'"),
-        ({"objective": {"name": "adversarial-training", "attack": {**PGD_, "space": "pixel"}}}, "did you mean 'pixels'"),
-        ({"objective": {"name": "adversarial-training", "attack": {**PGD_, "range": "clip"}}}, "for the normalised space"),
-        ({"objective": {"name": "adversarial-training", "attack": {**PGD_, "name": "pdg"}}}, "did you mean 'pgd'"),
-        ({"objective": {"name": "adversarial-training", "mode": "test", "attack": PGD_}}, "mode is 'test': input should be 'eval' or 'train'"),
+        ({"objective": AT}, "objective.adversarial-training.attack is .*: (field required|missing)"),
+        ({"objective": {**AT, "attack": {}}}, "the attack has no name"),
+        ({"objective": {**AT, "attack": {"name": "pgd"}}}, "pgd has no eps"),
+        (adversarial(eps="8/0"), "eps is '8/0'"),
+        (adversarial(step=1), "did you mean 'steps'"),
+        (adversarial(steps="two"), "steps is 'two'"),
+        (adversarial(norm="linff"), "did you mean 'linf'"),
+        (adversarial(space="pixel"), "did you mean 'pixels'"),
+        (adversarial(range="clip"), "for the normalised space"),
+        (adversarial(name="pdg"), "did you mean 'pgd'"),
+        ({"objective": {**AT, "mode": "test", "attack": PGD_}}, "mode is 'test': input should be 'eval'"),
         ([1, 2], "is a list; give a mapping"),
         ("text", "is a str; give a mapping"),
         (None, "is a NoneType; give a mapping"),

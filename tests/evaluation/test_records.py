@@ -77,7 +77,7 @@ def test_success_leaves_out_what_was_wrong_before():
     record = run_attack(trained(), data, FGSM(Linf(0.05)))
     right = trained()(data.images(torch.arange(60))).argmax(1) == data.labels
     assert (record.clean.count, record.success.total) == (int(right.sum()), int(right.sum()))
-    assert 0 < int((~right).sum())
+    assert int((~right).sum()) > 0
     assert record.robust_accuracy.count == record.clean.count - record.success.count
 
 

@@ -164,7 +164,12 @@ def test_batches_and_parts_do_not_change_a_result(subject, found, monkeypatch):
         other = evaluate(*subject, Linf(), eps=EPS, suite=SUITE, batch_size=batch_size)
         for name in ("id", "eps", "fooled_by", "fooled_at", "prediction"):
             first, second = (
-                sorted(zip(*(map(str, r.images[c].to_pylist()) for c in ("id", "eps", name))))
+                sorted(
+                    map(
+                        str,
+                        zip(*(r.images[c].to_pylist() for c in ("id", "eps", name)), strict=True),
+                    )
+                )
                 for r in (found, other)
             )
             assert first == second

@@ -60,7 +60,9 @@ def test_the_curve_is_drawn_with_every_point_and_its_interval():
     np.testing.assert_allclose(second.get_ydata(), [90, 70, 45])
     low, high = Proportion(40, 100).low, Proportion(40, 100).high
     heights = axes.collections[0].get_paths()[0].vertices
-    assert {round(100 * low, 6), round(100 * high, 6)} <= {round(float(v), 6) for v in heights[:, 1]}
+    assert {round(100 * low, 6), round(100 * high, 6)} <= {
+        round(float(v), 6) for v in heights[:, 1]
+    }
     assert axes.get_xlabel() == "eps (Linf, pixels, in 255ths)"
     assert (first.get_color(), first.get_marker()) != (second.get_color(), second.get_marker())
 
@@ -148,7 +150,9 @@ def test_matplotlib_is_left_as_it_was():
     assert pyplot is None or pyplot.get_fignums() == []  # no figure is registered, none leaks
 
 
-@pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
+@pytest.mark.parametrize(
+    ("kind", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")]
+)
 def test_kinds_of_files(kind, start):
     assert figure_bytes(accuracy_curve({"m": evaluation((98, 40, 1))}), kind).startswith(start)
 

@@ -101,7 +101,7 @@ def test_when_all_are_damaged_nothing_is_guessed(tmp_path):
     truncate(save_checkpoint(tmp_path, (1, 0), WEIGHTS, {}) / "model.safetensors")
     with (
         pytest.warns(UserWarning, match="is damaged"),
-        pytest.raises(InputError, match="every checkpoint in .* is damaged"),
+        pytest.raises(InputError, match=r"every checkpoint in .* is damaged"),
     ):
         latest_checkpoint(tmp_path)
 
@@ -182,4 +182,6 @@ def test_the_state_of_an_optimiser_comes_back_to_the_bit(kind):
     restore_optimiser(other, tensors, json.loads(json.dumps(values)))
     two_steps(first, optimiser)
     two_steps(second, other)
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters()))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True)
+    )

@@ -30,7 +30,10 @@ def test_normal_and_adversarial_training_learn_what_each_is_for():
     tests = digits("test", 100)
     inner = PGD(Linf(EPS), steps=5)
     robust = {}
-    for name, objective in {"normal": Standard(), "adversarial": AdversarialTraining(inner)}.items():
+    for name, objective in {
+        "normal": Standard(),
+        "adversarial": AdversarialTraining(inner),
+    }.items():
         net = build_model("zoo:simple-cnn", classes=10, shape=(1, 8, 8))
         model = Normalised(net, tests.mean, tests.std)
         recipe = Recipe(objective=objective, epochs=5, batch_size=64)
@@ -209,7 +212,9 @@ def test_global_random_state_is_left_alone_with_dropout_and_attacks():
 def test_the_seed_changes_the_order_the_dropout_and_nothing_else_does():
     def result(seed, noise):
         torch.manual_seed(noise)
-        return train(conv(dropout=0.5), digits(limit=64), Recipe(epochs=1, batch_size=16), seed=seed)
+        return train(
+            conv(dropout=0.5), digits(limit=64), Recipe(epochs=1, batch_size=16), seed=seed
+        )
 
     first, second, third = (result(*case).model.state_dict() for case in [(0, 1), (0, 2), (1, 1)])
     assert same(first, second)
@@ -272,7 +277,9 @@ def test_a_loss_that_is_not_finite_names_the_learning_rate_and_spares_the_checkp
             return model[0].weight.sum() * (math.inf if Explodes.calls > 5 else 0.0)
 
     recipe = Recipe(epochs=4, batch_size=32, penalties=((1.0, Explodes()),))
-    with pytest.raises(InputError, match=r"loss is -?(nan|inf) in epoch 3; lower the learning rate \(0\.1\)"):
+    with pytest.raises(
+        InputError, match=r"loss is -?(nan|inf) in epoch 3; lower the learning rate \(0\.1\)"
+    ):
         train(conv(), digits(limit=64), recipe, out=tmp_path)
     tensors, state = latest_checkpoint(tmp_path)
     assert state["epoch"] == 2
@@ -331,7 +338,9 @@ def test_a_model_that_returns_probabilities_is_warned_of():
 
 def test_a_batch_that_the_model_cannot_take_is_an_input_error():
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))
-    with pytest.raises(InputError, match="cannot be trained on images of shape .*more than 1 value"):
+    with pytest.raises(
+        InputError, match=r"cannot be trained on images of shape .*more than 1 value"
+    ):
         train(net, digits(limit=33), Recipe(epochs=1, batch_size=32))
 
 

@@ -37,9 +37,7 @@ def test_every_line_is_json_with_the_numbers_of_its_epoch(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_tensorboard_gets_every_metric_of_every_epoch(tmp_path):
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    result = train(
-        conv(), digits(limit=64), Recipe(epochs=3), out=tmp_path, tracker="tensorboard"
-    )
+    result = train(conv(), digits(limit=64), Recipe(epochs=3), out=tmp_path, tracker="tensorboard")
     found = events.EventAccumulator(str(tmp_path / "tensorboard"))
     found.Reload()
     assert {"loss", "accuracy", "learning_rate", "seconds"} == set(found.Tags()["scalars"])

@@ -69,7 +69,10 @@ def run(arguments: Sequence[str]) -> int:
     # --debug may stand anywhere, also behind the command's name.
     words = [*(["--debug"] if debug else []), *(word for word in arguments if word != "--debug")]
     try:
-        return int(app(words, prog_name="saddlepoint", standalone_mode=False) or 0)
+        status = int(app(words, prog_name="saddlepoint", standalone_mode=False) or 0)
+        if status == 130:  # what the option parser makes of Ctrl-C
+            note("stopped")
+        return status
     except InputError as error:
         if debug:
             raise
@@ -79,10 +82,10 @@ def run(arguments: Sequence[str]) -> int:
         note("stopped")
         return 130
     except Exception as error:
-        status = _expected(error)
-        if status is None or debug:
+        expected = _expected(error)
+        if expected is None or debug:
             raise
-        return status
+        return expected
 
 
 def _expected(error: Exception) -> int | None:
@@ -96,7 +99,7 @@ def _expected(error: Exception) -> int | None:
     if hasattr(error, "format_message"):  # the option parser's: an unknown option, no value …
         note(f"error: {error.format_message()}")
         return 2
-    if kind == "Abort":  # what the option parser makes of Ctrl-C
+    if kind == "Abort":  # what older option parsers make of Ctrl-C
         note("stopped")
         return 130
     if hasattr(error, "signal"):  # training stopped

@@ -86,8 +86,16 @@ def train(
         "data": data,
         "initial_weights": weights_fingerprint(subject),
     }
-    if not as_json:
-        note(f"training {model} on {len(images):,} images of {images.name} by {recipe}, on {place}")
+    begun = False
+
+    def tell(done: int, total: int, what: str) -> None:
+        # Said once it is true: what is wrong with the input is known before the first step.
+        nonlocal begun
+        if not begun and not as_json:
+            note(f"training {model} on {len(images):,} images of {images.name} by {recipe}")
+        begun = True
+        tick(done, total, what)
+
     with progress("training") as tick:
         trained = run(
             subject,
@@ -100,7 +108,7 @@ def train(
             identity=identity,
             tracker=track,
             workers=workers,
-            progress=tick,
+            progress=tell,
         )
     last = trained.metrics[-1] if trained.metrics else {}  # its file may have been deleted
     record = {

@@ -1,1 +1,0 @@
-from small import one_thread  # noqa: F401 - a fixture that every test here uses
