@@ -169,3 +169,17 @@ def test_inputs_that_carry_a_graph_stay_out_of_it():
 def test_only_a_module_can_be_guarded():
     with pytest.raises(ValueError, match=r"the model is a function; give a torch\.nn\.Module"):
         Guard(lambda x: x, 1)  # type: ignore[arg-type]
+
+
+def test_a_model_that_drops_its_gradients_gets_them_back():
+    class Careless(nn.Linear):
+        def forward(self, x):
+            self.weight.grad = None
+            return super().forward(x)
+
+    net = Careless(4, 3)
+    net.weight.grad = torch.ones(3, 4)
+    images = torch.rand(4, 4)
+    before = state(net)
+    PGD(Linf(0.05))(net, images, torch.zeros(4, dtype=torch.int64))
+    assert_same(before, state(net))
