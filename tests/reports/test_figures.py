@@ -116,7 +116,7 @@ def test_the_grid_shows_before_and_after_and_what_was_predicted():
 
 def test_the_grid_of_some_images_takes_their_ids():
     data = digits("test", 40)
-    ids = (data.labels != 3).nonzero()[:, 0]
+    ids = (data.labels != 3).nonzero()[10:, 0]
     part = result_of(data.take(ids))
     figure = adversarial_grid(data, part, count=3, ids=ids)
     chosen = (part.success & ~part.initially_wrong).nonzero()[:3, 0]

@@ -221,6 +221,17 @@ def test_the_seed_changes_the_order_the_dropout_and_nothing_else_does():
     assert not same(first, third)
 
 
+def test_dropout_draws_another_mask_in_every_step():
+    masks = []
+    net = nn.Sequential(nn.Dropout(0.5), nn.Linear(50, 2))
+    net[0].register_forward_hook(lambda module, inputs, output: masks.append(output == 0))
+    data = TensorData.of(torch.ones(64, 50), torch.arange(64) % 2, name="ones")
+    train(net, data, Recipe(epochs=2, batch_size=32))
+    drawn = [mask for mask in masks if len(mask) == 32]  # not the check before the first step
+    assert len(drawn) == 4
+    assert all(not torch.equal(drawn[i], drawn[j]) for i in range(4) for j in range(i))
+
+
 def test_bf16_autocast_computes_in_bfloat16_and_keeps_the_weights_in_float32():
     seen = []
     net = conv()
