@@ -217,6 +217,8 @@ class Attack(ABC):
             check_labels(targets, count, "targets")
             if isinstance(self.criterion, BinaryLogit):
                 raise InputError("a binary model has one other class; leave targets out")
+            if not isinstance(self.criterion, Misclassified | Targeted):
+                raise InputError(f"targets replace the criterion {self.criterion}; leave one out")
             if bool((targets == labels).any()):
                 raise InputError("some targets equal the labels; give another class as the target")
         ids = torch.arange(count) if ids is None else ids

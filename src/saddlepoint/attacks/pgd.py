@@ -25,7 +25,8 @@ class PGD(Attack):
         threat: Linf, L2, L1, or Box.
         steps: iterations per restart.
         step_size: α in the units of the budget; None is `relative_step`·eps/steps.
-        relative_step: 2.5 is Madry et al.'s.
+        relative_step: None is 2.5, Madry et al.'s, for a constant step, and 20 for a falling one,
+            which then begins at eps at most.
         restarts: independent starts; images fooled by one are not attacked by the next.
         start: "uniform" in the ball, "gaussian" with deviation eps and unprojected (the report's
             Algorithm 1), or "clean".
@@ -33,20 +34,20 @@ class PGD(Attack):
             confident models.
         coordinates: L1 only: the largest coordinates that share a step (Tramèr and Boneh 2019,
             arXiv:1904.13000); None is one in a hundred, at least one, and falls as α does.
-        schedule: "constant", or "cosine", with which α falls from twice its value to 0; None is
-            cosine in L1, where a constant step circles around the vertices of the ball, and
-            constant elsewhere.
+        schedule: "constant", or "cosine", with which α falls to 0 along half a cosine. None is
+            constant in Linf and wherever `step_size` is given, and cosine in L2 and L1: there a
+            constant step of 2.5·eps/steps in all ends short of the optimum even of a linear model.
 
     Reference: Madry, Makelov, Schmidt, Tsipras and Vladu 2018, arXiv:1706.06083.
 
     >>> from saddlepoint.threat import L2
-    >>> PGD(L2(0.5), steps=100).relative_step
-    2.5
+    >>> PGD(L2(0.5), steps=100).falling, PGD(L2(0.5), steps=100, step_size=0.0125).falling
+    (True, False)
     """
 
     steps: int = 20
     step_size: float | None = None
-    relative_step: float = 2.5
+    relative_step: float | None = None
     restarts: int = 1
     start: Start = "uniform"
     loss: Loss = "cross-entropy"
@@ -61,12 +62,18 @@ class PGD(Attack):
         check_loop(self.step_size, self.relative_step, self.start, self.loss)
         if self.schedule not in (None, "constant", "cosine"):
             raise InputError(f'schedule is "{self.schedule}"; it is "constant" or "cosine"')
+        if self.keep == "last" and self.restarts > 1:
+            raise InputError('keep="last" returns the last restart alone; leave restarts at 1')
+
+    @property
+    def falling(self) -> bool:
+        """Whether the step falls along the cosine."""
+        if self.schedule is not None:
+            return self.schedule == "cosine"
+        return self.step_size is None and getattr(self.threat, "norm_name", "") in ("L2", "L1")
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Run every restart on the samples that the ones before have not fooled."""
-        falls = self.schedule == "cosine" or (
-            self.schedule is None and getattr(self.threat, "norm_name", "") == "L1"
-        )
         hundredth = math.prod(batch.images.shape[1:]) // 100
         for restart in range(self.restarts):
             active = best.unfinished(batch)
@@ -82,12 +89,16 @@ class PGD(Attack):
                 active, (x, gradient) = best.compact(active, x, gradient)
                 if not len(active):
                     break
-                fall = cosine(step, self.steps) if falls else 1.0
-                factor = 2 * fall if falls else 1.0
-                alpha = step_length(active, self.step_size, self.relative_step / self.steps, factor)
+                fall = cosine(step, self.steps) if self.falling else 1.0
+                alpha = fall * step_length(active, self.step_size, self._relative())
                 k = self.coordinates or max(1, round(fall * hundredth))
                 x = ascend(active, x, gradient, alpha, k)
             best.last(active, x)
+
+    def _relative(self) -> float:
+        if self.relative_step is not None:
+            return self.relative_step / self.steps
+        return min(20 / self.steps, 1.0) if self.falling else 2.5 / self.steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +169,7 @@ class FGSM(Attack):
         best.last(batch, ascend(batch, x, gradient, step_length(batch, None, 1.0), k=1))
 
 
-def check_loop(step_size: float | None, relative: float, start: str, loss: str) -> None:
+def check_loop(step_size: float | None, relative: float | None, start: str, loss: str) -> None:
     """Raise `InputError` for a step that is not positive, or an unknown start or loss.
 
     >>> check_loop(-1.0, 1.0, "clean", "margin")

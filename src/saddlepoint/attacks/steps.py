@@ -65,17 +65,14 @@ def ascend(
     return batch.project(x + expand(length, x) * step)
 
 
-def step_length(
-    batch: Batch, step_size: float | None, relative: float, schedule: float = 1.0
-) -> Float[Tensor, " m"]:
+def step_length(batch: Batch, step_size: float | None, relative: float) -> Float[Tensor, " m"]:
     """Return each sample's step: `step_size`, or `relative` times its budget.
 
     >>> step_length.__name__
     'step_length'
     """
     radius = batch.threat.radius(batch.images)
-    length = torch.full_like(radius, step_size) if step_size is not None else relative * radius
-    return schedule * length
+    return torch.full_like(radius, step_size) if step_size is not None else relative * radius
 
 
 def cosine(step: int, steps: int) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from saddlepoint.evaluation.attack_run import AttackRecord, run_attack
+from saddlepoint.evaluation.attack_record import AttackRecord
+from saddlepoint.evaluation.attack_run import run_attack
 from saddlepoint.evaluation.evaluate import evaluate
 from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
 from saddlepoint.evaluation.record import Budget, Evaluation

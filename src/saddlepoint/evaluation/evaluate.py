@@ -29,8 +29,6 @@ from saddlepoint.threat import NormBall, Rescaled, ThreatModel
 from saddlepoint.zoo import weights_fingerprint
 
 _EOT_SAMPLES = 10
-# A part is attacked, saved and never looked at again; survivors are re-batched within it.
-_BATCHES_PER_PART = 4
 
 
 def evaluate(
@@ -108,15 +106,13 @@ def evaluate(
         "eps": [budget_of(each) for each in threats],
         "attacks": attacks,
         "seed": seed,
-        "batch_size": batch_size,
     }
     if out is not None:
         files = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER)
         if claim(out, "evaluate", config, files) and (out / RECORD_FILE).exists():
             return Evaluation.load(out)
     run = Survivors(model, data, threats, attacks, batch_size, seed, samples, progress)
-    pieces = torch.split(torch.arange(len(data)), _BATCHES_PER_PART * batch_size)
-    columns = in_parts(pieces, run.part, out)
+    columns = in_parts(torch.arange(len(data)), run.part, out)
     evaluation = summarise(columns, config, threats, list(attacks), notes)
     if out is not None:
         evaluation.save(out)
@@ -144,7 +140,8 @@ def _samples(
         check_images(images)
         with Guard(model, len(images)) as guard, full_precision(guard.device):
             first, second = (guard.logits(images.to(guard.device)) for _ in range(2))
-        if torch.equal(first, second) or bool(first.isnan().any()):
+        # Some CUDA kernels add in varying order; that is rounding, not randomness.
+        if torch.allclose(first, second, rtol=1e-4, atol=1e-4) or bool(first.isnan().any()):
             return eot_samples or 1, ()
     samples = eot_samples or _EOT_SAMPLES
     kind = "declares itself random" if declared else "is random at inference, undeclared"

@@ -108,12 +108,12 @@ class Evaluation:
         try:
             return cls(
                 config=record["config"],
-                clean=_proportion(record["clean_accuracy"]),
+                clean=proportion_of(record["clean_accuracy"]),
                 budgets=tuple(
                     Budget(
                         math.nan if budget["eps"] is None else budget["eps"],
-                        _proportion(budget["robust_accuracy"]),
-                        _proportion(budget["attack_success_rate"]),
+                        proportion_of(budget["robust_accuracy"]),
+                        proportion_of(budget["attack_success_rate"]),
                         budget["forwards_per_image"],
                         budget["backwards_per_image"],
                         budget["fooled_by"],
@@ -121,8 +121,8 @@ class Evaluation:
                     )
                     for budget in record["budgets"]
                 ),
-                images=_table(out / IMAGES_FILE),
-                attempts=_table(out / ATTEMPTS_FILE),
+                images=read_table(out / IMAGES_FILE),
+                attempts=read_table(out / ATTEMPTS_FILE),
                 seconds=record["seconds"],
                 notes=tuple(record["notes"]),
             )
@@ -137,18 +137,30 @@ def parquet_bytes(table: pa.Table) -> bytes:
     b'PAR1'
     """
     buffer = io.BytesIO()
-    pq.write_table(table, buffer)
+    pq.writeread_table(table, buffer)
     return buffer.getvalue()
 
 
-def _table(path: Path) -> pa.Table:
+def read_table(path: Path) -> pa.Table:
+    """Return the table in a Parquet file; raises `InputError` where it is missing or damaged.
+
+    >>> read_table(Path("no-such.parquet"))
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: cannot read no-such.parquet: No such file or directory
+    """
     try:
-        return pq.read_table(path)
+        return pq.readread_table(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {reason(error)}") from error
     except pa.ArrowException as error:
         raise InputError(f"{path} is damaged: {error}") from error
 
 
-def _proportion(values: dict[str, Any]) -> Proportion:
+def proportion_of(values: dict[str, Any]) -> Proportion:
+    """Return the proportion that `Proportion.json` described.
+
+    >>> proportion_of(Proportion(1, 2).json())
+    Proportion(count=1, total=2)
+    """
     return Proportion(values["count"], values["total"])

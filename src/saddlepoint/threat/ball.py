@@ -34,6 +34,10 @@ class NormBall(ABC):
             per sample. Infinity, the default, is for minimum-norm attacks, which need the norm
             alone.
         lower, upper: the valid range; one number, or a tuple with one per channel.
+
+    >>> from saddlepoint.threat import Linf
+    >>> isinstance(Linf(8 / 255), NormBall), Linf(8 / 255).with_eps(0.5).eps
+    (True, 0.5)
     """
 
     eps: float | Tensor = math.inf

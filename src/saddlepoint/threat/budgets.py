@@ -20,8 +20,8 @@ def parse_eps(text: str | float) -> float:
     0.5 or 8/255
     """
     try:
-        numerator, _, denominator = str(text).partition("/")
-        value = float(numerator) / float(denominator or 1)
+        numerator, slash, denominator = str(text).partition("/")
+        value = float(numerator) / (float(denominator) if slash else 1.0)
     except (ValueError, ZeroDivisionError):
         value = -1.0
     if not 0 < value < float("inf"):
