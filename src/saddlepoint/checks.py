@@ -99,6 +99,20 @@ def check_output(output: object, count: int) -> None:
         raise InputError(f"the model returns {output.dtype}; logits are floats")
 
 
+def model_failed(what: str, images: Tensor, error: Exception) -> Exception:
+    """Return the error for a model whose forward raised; what is no fault of the input comes back.
+
+    >>> print(model_failed("cannot take", torch.zeros(1, 3, 5, 5), AssertionError("want 224")))
+    the model cannot take images of shape (3, 5, 5): AssertionError: want 224
+    """
+    if isinstance(error, InputError | MemoryError | torch.cuda.OutOfMemoryError):
+        return error
+    lines = str(error).strip().splitlines()
+    kind = type(error).__name__
+    line = lines[0] if lines and kind == "RuntimeError" else ": ".join([kind, *lines[:1]])
+    return InputError(f"the model {what} images of shape {tuple(images.shape[1:])}: {line}")
+
+
 def check_logits(logits: Float[Tensor, "n k"], model: nn.Module, one_logit: bool = False) -> None:
     """Raise `InputError` for NaN logits or a wrong number of them; warn about probabilities.
 

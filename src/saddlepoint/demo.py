@@ -5,7 +5,6 @@ budgets.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from saddlepoint.evaluation import Evaluation, evaluate
 from saddlepoint.evaluation.record import parquet_bytes
 from saddlepoint.files import write, write_json
 from saddlepoint.model import Normalised
+from saddlepoint.progress import Progress
 from saddlepoint.reports import accuracy_curve, adversarial_grid, figure_bytes
 from saddlepoint.runs import claim, environment
 from saddlepoint.threat import Linf
@@ -62,7 +62,7 @@ def run_demo(
     epochs: int = 20,
     limit: int | None = None,
     seed: int = 0,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> DemoResult:
     """Train two models, attack both at every budget, and write the figures and the record under
     `out`.
@@ -95,7 +95,7 @@ def run_demo(
 
         recipe = load_recipe("standard" if objective is None else "adversarial")
         recipe = replace(recipe, epochs=epochs, objective=objective or recipe.objective)
-        net = build_model("zoo:simple-cnn", classes=10, shape=data.shape, seed=seed)  # type: ignore[arg-type]
+        net = build_model("zoo:simple-cnn", classes=10, shape=data.shape, seed=seed)
         model = Normalised(net, data.mean, data.std).to(device)
         train(model, data, recipe, seed=seed, progress=tell)
         save_weights(model, out / f"{name}.safetensors")

@@ -87,8 +87,8 @@ class Keys:
     stream: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed <= _MASK:
-            raise InputError(f"seed is {self.seed}; give a whole number from 0 to {_MASK}")
+        if not isinstance(self.seed, int) or not 0 <= self.seed <= _MASK:
+            raise InputError(f"seed is {self.seed!r}; give a whole number from 0 to {_MASK}")
 
     def at(self, index: Tensor) -> Keys:
         """Return the streams of the samples that `index` selects."""

@@ -18,12 +18,11 @@ from saddlepoint.defences import (
     load_recipe,
     parse_recipe,
     recipe_names,
-    threat_from,
 )
 from saddlepoint.defences.recipe_file import recipe_text
 from saddlepoint.describe import describe
 from saddlepoint.errors import InputError
-from saddlepoint.threat import Linf, Rescaled
+from saddlepoint.threat import Linf, Rescaled, threat_from
 
 STATISTICS = ((0.3,), (0.4,))
 

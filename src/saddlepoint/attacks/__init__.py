@@ -11,7 +11,7 @@ from saddlepoint.attacks.criteria import (
     OutsideTopK,
     Targeted,
 )
-from saddlepoint.attacks.judge import judge
+from saddlepoint.attacks.judge import judge, predict
 from saddlepoint.attacks.keep import Best, Keeper, Last
 from saddlepoint.attacks.mifgsm import MIFGSM
 from saddlepoint.attacks.noise import UniformNoise
@@ -42,5 +42,6 @@ __all__ = [
     "build_attack",
     "judge",
     "option_types",
+    "predict",
     "report_pgd",
 ]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import BinaryLogit, Criterion, Misclassified, Targeted
-from saddlepoint.attacks.inputs import check_budgets, full_mask, plain
+from saddlepoint.attacks.inputs import check_box, check_budgets, full_mask, plain
 from saddlepoint.attacks.judge import judge
 from saddlepoint.attacks.keep import Best, Keeper, Last
 from saddlepoint.attacks.result import AttackResult
@@ -24,7 +24,7 @@ from saddlepoint.checks import check_classes, check_images, check_labels, check_
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard, full_precision, is_random
-from saddlepoint.threat import NormBall, Rescaled, ThreatModel
+from saddlepoint.threat import Box, NormBall, Rescaled, ThreatModel
 from saddlepoint.threat.norms import at_least_single, expand
 
 
@@ -83,10 +83,11 @@ class Attack(ABC):
 
     def _at_least_one(self, *names: str) -> None:
         for name in names:
-            if getattr(self, name) < 1:
-                raise InputError(
-                    f"{type(self).__name__}: {name} is {getattr(self, name)}; give at least 1"
-                )
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise InputError(f"{type(self).__name__}: {name} is {value!r}; give a whole number")
+            if value < 1:
+                raise InputError(f"{type(self).__name__}: {name} is {value}; give at least 1")
 
     @abstractmethod
     def perturb(self, batch: Batch, best: Keeper) -> None:
@@ -152,6 +153,14 @@ class Attack(ABC):
                 f"the gradient was NaN or infinite for {int(batch.guard.broken.sum())} of"
                 f" {len(images)} images and was taken as 0 there: their robustness is not to be"
                 " trusted; look for sqrt(0), log(0) or overflow in the model",
+                stacklevel=2,
+            )
+        lost = (batch.guard.backwards > 0) & ~batch.guard.guided & ~result.success
+        if bool(lost.any()):
+            warnings.warn(
+                f"the gradient was exactly 0 at every step for {int(lost.sum())} of {len(images)}"
+                " images: their robustness is not to be trusted; look for rounding, saturation or"
+                " a detached part in the model",
                 stacklevel=2,
             )
         return result
@@ -235,6 +244,8 @@ class Attack(ABC):
         device = guard.device
         threat = self._threat(plain(eps).to(device) if isinstance(eps, Tensor) else eps, count)
         images = at_least_single(images).to(device)
+        if isinstance(threat, Box):
+            check_box(threat, images)
         return Batch(
             guard=guard,
             threat=threat,

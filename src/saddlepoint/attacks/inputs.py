@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from saddlepoint.errors import InputError
+from saddlepoint.threat import Box
 
 
 def plain(x: Tensor) -> Tensor:
@@ -51,3 +52,21 @@ def full_mask(mask: Tensor, images: Tensor) -> Tensor:
         raise InputError(
             f"the mask has shape {tuple(mask.shape)}, which does not fit images {tuple(images.shape)}"
         ) from None
+
+
+def check_box(box: Box, images: Tensor) -> None:
+    """Raise `InputError` unless the bounds are numbers, one image, or one per sample.
+
+    >>> check_box(Box(torch.zeros(3), 1.0), torch.zeros(2, 4))
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: Box bounds of shape (3,) do not fit images (2, 4)
+    """
+    for bound in (box.lower, box.upper):
+        shape = torch.as_tensor(bound).shape
+        try:
+            torch.zeros(()).expand(shape).expand(images.shape)
+        except RuntimeError:
+            raise InputError(
+                f"Box bounds of shape {tuple(shape)} do not fit images {tuple(images.shape)}"
+            ) from None

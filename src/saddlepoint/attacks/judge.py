@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.criteria import Targeted
+from saddlepoint.attacks.criteria import Criterion, Targeted
 from saddlepoint.attacks.result import AttackResult
 from saddlepoint.checks import check_logits
 from saddlepoint.model import full_precision
@@ -59,11 +59,14 @@ def judge(
         logits = batch.guard.logits(final, batch.index, batch.keys.split(_JUDGE_STREAM))
     check_logits(logits, batch.guard.model, one_logit=logits.shape[1] == 1)
     success = initially_wrong | (valid & (batch.margin(logits) < 0))
-    predictions, distance = predict(batch, logits), batch.threat.distance(images, final)
+    predictions = predict(batch.criterion, logits, batch.goals)
+    distance = batch.threat.distance(images, final)
     if minimum_norm:
         final = torch.where(expand(success, images), final, images)
         distance = torch.where(success, distance, torch.inf)
-        predictions = torch.where(success, predictions, predict(batch, clean))
+        predictions = torch.where(
+            success, predictions, predict(batch.criterion, clean, batch.goals)
+        )
     return AttackResult(
         adversarials=final,
         success=success,
@@ -77,23 +80,19 @@ def judge(
     )
 
 
-def predict(batch: Batch, logits: Float[Tensor, "n k"]) -> Int64[Tensor, " n"]:
+def predict(
+    criterion: Criterion, logits: Float[Tensor, "n k"], goals: Int64[Tensor, " n"]
+) -> Int64[Tensor, " n"]:
     """Return the classes; a tie goes to the label, or against the target, as the criterion has it.
 
     >>> from saddlepoint.attacks import Misclassified
-    >>> from saddlepoint.keyed import Keys
-    >>> from saddlepoint.model import Guard
-    >>> from saddlepoint.threat import Linf
-    >>> x, y = torch.zeros(1, 2), torch.tensor([1])
-    >>> guard = Guard(torch.nn.Identity(), count=1)
-    >>> batch = Batch(guard, Linf(0.1), Misclassified(), x, y, Keys(0, y), y)
-    >>> predict(batch, torch.tensor([[3.0, 3.0]]))
+    >>> predict(Misclassified(), torch.tensor([[3.0, 3.0]]), torch.tensor([1]))
     tensor([1])
     """
     if logits.shape[1] == 1:
-        return torch.where(batch.margin(logits) >= 0, batch.goals, 1 - batch.goals)
-    others = logits.scatter(1, batch.goals[:, None], -torch.inf)
-    own = logits.gather(1, batch.goals[:, None]).squeeze(1)
+        return torch.where(criterion.margin(logits, goals) >= 0, goals, 1 - goals)
+    others = logits.scatter(1, goals[:, None], -torch.inf)
+    own = logits.gather(1, goals[:, None]).squeeze(1)
     best, runner = others.max(1)
-    wins = own > best if isinstance(batch.criterion, Targeted) else own >= best
-    return torch.where(wins, batch.goals, runner)
+    wins = own > best if isinstance(criterion, Targeted) else own >= best
+    return torch.where(wins, goals, runner)

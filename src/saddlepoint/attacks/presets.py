@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from saddlepoint.attacks.pgd import PGD
+from saddlepoint.attacks.criteria import Criterion, Misclassified
+from saddlepoint.attacks.pgd import PGD, Loss
 from saddlepoint.threat import ThreatModel
 
 
 def report_pgd(
-    threat: ThreatModel, *, steps: int = 4, step_size: float = 2 / 255, **options: Any
+    threat: ThreatModel,
+    *,
+    steps: int = 4,
+    step_size: float = 2 / 255,
+    loss: Loss = "cross-entropy",
+    eot_samples: int = 1,
+    criterion: Criterion = Misclassified(),  # noqa: B008 - frozen, without state
 ) -> PGD:
     """Return the report's Algorithm 1: Gaussian start, sign steps, the last iterate whatever came
     before.
@@ -32,5 +37,7 @@ def report_pgd(
         start="gaussian",
         keep="last",
         stop="never",
-        **options,
+        loss=loss,
+        eot_samples=eot_samples,
+        criterion=criterion,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -112,9 +111,8 @@ def option_types(name: str) -> dict[str, Any]:
     <class 'int'>
     """
     build = ATTACKS[name].build
-    target = build if inspect.isclass(build) else PGD
-    hints = typing.get_type_hints(target)
-    names = [field.name for field in dataclasses.fields(target)]  # type: ignore[arg-type]
+    hints = typing.get_type_hints(build)
+    names = inspect.signature(build).parameters
     return {key: hints[key] for key in names if key not in ("threat", "criterion")}
 
 

@@ -20,11 +20,7 @@ LOSSES = ("cross-entropy", "margin")
 
 
 def start_of(batch: Batch, start: Start, restart: int) -> Float[Tensor, "m ..."]:
-    """Return the first iterate: the given `starts` for the first restart, else a draw or the image.
-
-    >>> start_of.__name__
-    'start_of'
-    """
+    """Return the first iterate: the given `starts` for the first restart, else a draw or the image."""
     clean = batch.threat.parametrise(batch.images)
     if batch.starts is not None and restart == 0:
         return batch.project(batch.threat.parametrise(batch.starts))
@@ -39,11 +35,7 @@ def start_of(batch: Batch, start: Start, restart: int) -> Float[Tensor, "m ..."]
 
 
 def ascendable(batch: Batch) -> Ascendable:
-    """Return the batch's threat model, or explain that it has no steepest step.
-
-    >>> ascendable.__name__
-    'ascendable'
-    """
+    """Return the batch's threat model, or explain that it has no steepest step."""
     if not isinstance(batch.threat, Ascendable):
         raise InputError(f"{batch.threat} has no steepest step; use a gradient-free attack")
     return batch.threat
@@ -56,21 +48,13 @@ def ascend(
     length: Tensor,
     k: int,
 ) -> Float[Tensor, "m ..."]:
-    """Return the projection of `x` moved by `length` (m,) along the steepest step.
-
-    >>> ascend.__name__
-    'ascend'
-    """
+    """Return the projection of `x` moved by `length` (m,) along the steepest step."""
     step = ascendable(batch).steepest_step(gradient, x, k, length)
     return batch.project(x + expand(length, x) * step)
 
 
 def step_length(batch: Batch, step_size: float | None, relative: float) -> Float[Tensor, " m"]:
-    """Return each sample's step: `step_size`, or `relative` times its budget.
-
-    >>> step_length.__name__
-    'step_length'
-    """
+    """Return each sample's step: `step_size`, or `relative` times its budget."""
     radius = batch.threat.radius(batch.images)
     return torch.full_like(radius, step_size) if step_size is not None else relative * radius
 

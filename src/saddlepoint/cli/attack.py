@@ -65,10 +65,10 @@ def attack(
     subject = build_subject(words, images, place)
 
     from saddlepoint.attacks import build_attack
-    from saddlepoint.defences import threat_from
     from saddlepoint.evaluation import run_attack
     from saddlepoint.files import write
     from saddlepoint.reports import adversarial_grid, drawable, figure_bytes
+    from saddlepoint.threat import threat_from
 
     note_random_weights(words)
     threat = threat_from(norm, eps, space, "image", statistics_of(subject, images))
@@ -123,6 +123,8 @@ def _show(record: AttackRecord, out: Path, figure: Path | None) -> None:
         ],
         title=record.title,
     )
+    for line in record.notes:
+        print(f"note: {line}")
     if record.eight_bit is not None:
         before, after = record.eight_bit
         print(f"success in floating point {before}; after rounding to 8 bits {after}")

@@ -24,8 +24,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-Tick = Callable[[int, int, str], None]
-"""Called with (done, in all, what)."""
+from saddlepoint.progress import Progress as Tick
 
 
 def note(text: str) -> None:
@@ -81,7 +80,9 @@ def progress(what: str) -> Iterator[Tick]:
 
 
 def plain_warnings() -> None:
-    """Print warnings as one line, without the place in the code."""
+    """Print warnings as one line and once, without the place in the code."""
+
+    said: set[str] = set()
 
     def show(
         message: Warning | str,
@@ -91,6 +92,8 @@ def plain_warnings() -> None:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        note(f"warning: {message}")
+        if str(message) not in said:  # every batch would say it again
+            said.add(str(message))
+            note(f"warning: {message}")
 
     warnings.showwarning = show

@@ -62,10 +62,10 @@ def evaluate(
     words = ModelWords(model, weights, normalisation, pretrained, seed)
     subject = build_subject(words, images, place)
 
-    from saddlepoint.defences import threat_from
     from saddlepoint.evaluation import evaluate as run
     from saddlepoint.files import write
     from saddlepoint.reports import accuracy_curve, figure_bytes
+    from saddlepoint.threat import threat_from
 
     threat = threat_from(norm, budgets[0], space, "image", statistics_of(subject, images))
     note_random_weights(words)

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from saddlepoint.data import ImageData
-    from saddlepoint.defences.recipe_file import Statistics
-
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    from saddlepoint.threat import Statistics
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def read_data(words: DataWords, split: str, device: torch.device) -> ImageData:
             download=words.download,
             image_size=words.image_size,
             limit=words.limit,
-            progress=lambda done, total: tick(done, total, words.spec),
+            progress=tick,
         )
     return data.to(device) if isinstance(data, TensorData) else data
 
@@ -99,7 +97,7 @@ def build_subject(words: ModelWords, data: ImageData, device: torch.device) -> n
     net = build_model(
         words.spec,
         classes=len(data.classes),
-        shape=data.shape,  # type: ignore[arg-type]
+        shape=data.shape,
         pretrained=words.pretrained,
         seed=words.seed,
     )
@@ -133,6 +131,7 @@ def statistics_of(model: nn.Module, data: ImageData) -> Statistics:
 
 
 def _statistics(words: ModelWords, data: ImageData) -> Statistics | None:
+    from saddlepoint.data import IMAGENET
     from saddlepoint.zoo import default_normalisation
 
     kind = words.normalisation
@@ -145,7 +144,7 @@ def _statistics(words: ModelWords, data: ImageData) -> Statistics | None:
             raise InputError(
                 f"imagenet normalisation is for 3 channels; the images have {data.shape[0]}"
             )
-        return _IMAGENET
+        return IMAGENET
     if kind == "auto":
         if ".py:" in words.spec:
             return None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from saddlepoint.data.augment import AUGMENTATIONS, Augmentation, crop, crop_flip, unchanged
 from saddlepoint.data.base import ImageData
-from saddlepoint.data.batches import Batch, batches, epoch_order
-from saddlepoint.data.datasets import DATASETS, DatasetInfo
-from saddlepoint.data.decode import Progress
+from saddlepoint.data.batches import LabelledBatch, batches, epoch_order
+from saddlepoint.data.datasets import DATASETS, IMAGENET, DatasetInfo
 from saddlepoint.data.folder import FolderData
 from saddlepoint.data.load import RESIDENT_BYTES, default_root, load_data
 from saddlepoint.data.tensor_data import TensorData, joined, statistics
@@ -14,13 +13,13 @@ from saddlepoint.data.tensor_data import TensorData, joined, statistics
 __all__ = [
     "AUGMENTATIONS",
     "DATASETS",
+    "IMAGENET",
     "RESIDENT_BYTES",
     "Augmentation",
-    "Batch",
     "DatasetInfo",
     "FolderData",
     "ImageData",
-    "Progress",
+    "LabelledBatch",
     "TensorData",
     "batches",
     "crop",

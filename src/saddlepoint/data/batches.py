@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import torch
@@ -13,8 +12,9 @@ from torch.utils.data import DataLoader
 from saddlepoint.data.base import ImageData
 from saddlepoint.data.folder import FolderData
 from saddlepoint.errors import InputError
+from saddlepoint.keyed import generator
 
-Batch = tuple[Int64[Tensor, " b"], Float[Tensor, "b ..."], Int64[Tensor, " b"]]
+LabelledBatch = tuple[Int64[Tensor, " b"], Float[Tensor, "b ..."], Int64[Tensor, " b"]]
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> Int64[Tensor, " n"]:
@@ -25,10 +25,8 @@ def epoch_order(n: int, seed: int, epoch: int) -> Int64[Tensor, " n"]:
     >>> torch.equal(epoch_order(50, seed=0, epoch=3), epoch_order(50, seed=0, epoch=3))
     True
     """
-    # A hash, since seed + epoch would give seed 1 the orders of seed 0, one epoch later.
-    digest = hashlib.sha256(f"order {seed} {epoch}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-    return torch.randperm(n, generator=generator)
+    # Derived, since seed + epoch would give seed 1 the orders of seed 0, one epoch later.
+    return torch.randperm(n, generator=generator(seed, "order", epoch))
 
 
 def batches(
@@ -39,12 +37,12 @@ def batches(
     device: torch.device | str,
     start: int = 0,
     workers: int = 0,
-) -> Iterator[Batch]:
+) -> Iterator[LabelledBatch]:
     """Yield (indices, images in [0, 1], labels) on `device`, from batch number `start` on.
 
-    Batch i holds `order[i * batch_size : (i + 1) * batch_size]` whatever `start` is; the last may
-    be smaller. Images on disk are decoded by `workers` processes; 0 decodes in this one. The
-    global random state is left alone. Raises `InputError` where `order` leaves the data.
+    LabelledBatch i holds `order[i * batch_size : (i + 1) * batch_size]` whatever `start` is; the
+    last may be smaller. Images on disk are decoded by `workers` processes; 0 decodes in this one.
+    The global random state is left alone. Raises `InputError` where `order` leaves the data.
 
     >>> from saddlepoint.data import load_data
     >>> data = load_data("digits", limit=10)
@@ -70,7 +68,7 @@ def batches(
 
 def _resident(
     data: ImageData, order: Tensor, batch_size: int, device: torch.device
-) -> Iterator[Batch]:
+) -> Iterator[LabelledBatch]:
     for indices in torch.split(order, batch_size):
         images, labels = data.images(indices), data.labels[indices]
         yield indices.to(device), images.to(device), labels.to(device)
@@ -78,7 +76,7 @@ def _resident(
 
 def _from_disk(
     data: FolderData, order: Tensor, batch_size: int, device: torch.device, workers: int
-) -> Iterator[Batch]:
+) -> Iterator[LabelledBatch]:
     parts = torch.split(order, batch_size)
     loader = DataLoader(
         data,

@@ -50,8 +50,8 @@ _CIFAR100 = _names(
 # The CIFAR sets are normalised with the constants of ImageNet, not their own: networks pretrained
 # on ImageNet expect them and the studies that this project repeats used them. Normalisation is a
 # layer of the model, so the choice changes no budget.
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""The mean and the deviation of ImageNet's channels."""
 
 _KRIZHEVSKY = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009"
 
@@ -94,8 +94,7 @@ DATASETS: Mapping[str, DatasetInfo] = MappingProxyType(
                 50_000,
                 10_000,
                 _KRIZHEVSKY,
-                _MEAN,
-                _STD,
+                *IMAGENET,
             ),
             DatasetInfo(
                 "cifar100",
@@ -104,8 +103,7 @@ DATASETS: Mapping[str, DatasetInfo] = MappingProxyType(
                 50_000,
                 10_000,
                 _KRIZHEVSKY,
-                _MEAN,
-                _STD,
+                *IMAGENET,
             ),
             # The same photographs compressed again: close to CIFAR-10, but other pixels, so a
             # result on it must never be reported as one on CIFAR-10.
@@ -116,8 +114,7 @@ DATASETS: Mapping[str, DatasetInfo] = MappingProxyType(
                 50_000,
                 10_000,
                 f"{_KRIZHEVSKY}; re-encoded as JPEG, not pixel-identical",
-                _MEAN,
-                _STD,
+                *IMAGENET,
             ),
         )
     }

@@ -16,8 +16,8 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from saddlepoint.errors import InputError
+from saddlepoint.progress import Progress
 
-Progress = Callable[[int, int], None]
 Source = Path | bytes
 
 # Modes with more than 8 bits per channel: Pillow would clip them to white without a word.
@@ -94,7 +94,7 @@ def decode_all(
 ) -> UInt8[Tensor, "n c h w"]:
     """Return the pixels of many images of one size, decoded by a few threads.
 
-    `labels(i)` names image i in errors; `progress(done, total)` is called now and then. Raises
+    `labels(i)` names image i in errors; `progress(done, total, what)` is called now and then. Raises
     `InputError` where an image is damaged or of another size.
 
     >>> file = io.BytesIO()
@@ -120,7 +120,7 @@ def decode_all(
                 pass
             done += sum(len(span) for span in block)
             if progress is not None:
-                progress(done, total)
+                progress(done, total, "decoding")
     return pixels
 
 

@@ -14,11 +14,12 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from saddlepoint.data.decode import Progress, decode, decode_all, probe, sizes_differ
+from saddlepoint.data.decode import decode, decode_all, probe, sizes_differ
 from saddlepoint.data.layout import Entry, scan
 from saddlepoint.data.tensor_data import TensorData, statistics
 from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint
+from saddlepoint.progress import Progress
 
 _PROBED = 4096  # headers read to learn mode and size; others are checked when they are decoded
 _SAMPLED = 1024  # images decoded for mean and standard deviation

@@ -11,7 +11,7 @@ import torch
 from saddlepoint.data.base import ImageData
 from saddlepoint.data.checks import checked_images
 from saddlepoint.data.datasets import DATASETS
-from saddlepoint.data.decode import Progress, resized
+from saddlepoint.data.decode import resized
 from saddlepoint.data.digits import digits
 from saddlepoint.data.folder import FolderData
 from saddlepoint.data.npz import read_npz
@@ -19,6 +19,7 @@ from saddlepoint.data.parquet import read_parquet
 from saddlepoint.data.tensor_data import TensorData, joined
 from saddlepoint.data.vision import read_vision
 from saddlepoint.errors import InputError, unknown
+from saddlepoint.progress import Progress
 
 RESIDENT_BYTES = 2 << 30  # decoded folders up to this size are held in memory
 
@@ -42,7 +43,7 @@ def load_data(
     layout, and fetched only with `download`. `split` is `train`, `test` or `all`; a file or folder
     of one set is `all`, whatever is asked for. `image_size` resizes the shorter side and cuts out
     the centre square; `limit` keeps the first images. A folder larger than `resident_bytes` once
-    decoded stays on disk (`FolderData`). `progress(done, total)` is called while decoding.
+    decoded stays on disk (`FolderData`). `progress(done, total, what)` is called while decoding.
     Raises `InputError` where the data is missing, damaged or out of range.
 
     >>> data = load_data("digits", split="train", limit=100)

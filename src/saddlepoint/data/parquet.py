@@ -11,8 +11,9 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from saddlepoint.data.checks import checked_labels
-from saddlepoint.data.decode import Progress, decode_all, probe, sizes_differ
+from saddlepoint.data.decode import decode_all, probe, sizes_differ
 from saddlepoint.errors import InputError
+from saddlepoint.progress import Progress
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
@@ -51,7 +52,7 @@ def read_parquet(
 
     def label(i: int) -> str:
         start, name = next(owner for owner in reversed(owners) if owner[0] <= i)
-        return f"of row {i - start} of {name}"
+        return f"row {i - start} of {name}"
 
     modes: set[str] = set()
     sizes: dict[tuple[int, int], int] = {}

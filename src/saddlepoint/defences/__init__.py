@@ -15,7 +15,6 @@ from saddlepoint.defences.recipe_file import (
     load_recipe,
     parse_recipe,
     recipe_names,
-    threat_from,
 )
 
 __all__ = [
@@ -33,5 +32,4 @@ __all__ = [
     "load_recipe",
     "parse_recipe",
     "recipe_names",
-    "threat_from",
 ]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saddlepoint.attacks import Attack
+from saddlepoint.checks import model_failed
 from saddlepoint.errors import InputError
 
 
@@ -86,8 +87,7 @@ class Standard:
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.label_smoothing < 1:
-            raise InputError(f"label_smoothing is {self.label_smoothing}; give a number in [0, 1)")
+        _check_smoothing(self.label_smoothing)
 
     def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
         """Add the gradients of the cross-entropy on the images as they are."""
@@ -121,8 +121,7 @@ class AdversarialTraining:
             raise InputError(f'mode is "{self.mode}"; it is "eval" or "train"')
         if self.attack.minimum_norm:
             raise InputError("adversarial training needs a fixed-budget attack, for instance PGD")
-        if not 0 <= self.label_smoothing < 1:
-            raise InputError(f"label_smoothing is {self.label_smoothing}; give a number in [0, 1)")
+        _check_smoothing(self.label_smoothing)
 
     def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
         """Maximise over the perturbation, then add the gradients at the maximum."""
@@ -138,19 +137,20 @@ def descend(
 ) -> StepOutput:
     """Add the gradients of the mean cross-entropy on `images`.
 
-    >>> descend.__name__
-    'descend'
+    >>> batch = TrainingBatch(torch.ones(1, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
+    >>> descend(nn.Linear(2, 2), batch, batch.images, 0.0).logits.shape
+    torch.Size([1, 2])
     """
     try:
         with batch.autocast():
             logits = model(images)
-    except torch.cuda.OutOfMemoryError:
-        raise
-    except (RuntimeError, ValueError, IndexError) as error:  # for instance BatchNorm of one image
-        line = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"the model cannot be trained on images of shape {tuple(images.shape)}: {line}"
-        ) from error
+    except Exception as error:  # for instance BatchNorm of one image
+        raise model_failed("cannot be trained on", images, error) from error
     loss = functional.cross_entropy(logits.float(), batch.labels, label_smoothing=label_smoothing)
     loss.backward()  # type: ignore[no-untyped-call]
     return StepOutput(loss.detach(), logits.detach())
+
+
+def _check_smoothing(value: float) -> None:
+    if not 0 <= value < 1:
+        raise InputError(f"label_smoothing is {value}; give a number in [0, 1)")

@@ -4,9 +4,8 @@ expected.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,10 +18,7 @@ from saddlepoint.defences.objectives import AdversarialTraining, Standard
 from saddlepoint.defences.recipe import Optimiser, Recipe, Schedule
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.files import reason
-from saddlepoint.threat import Rescaled, ThreatModel, norm_ball
-
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
-"""The mean and the deviation of each channel, for budgets in normalised space."""
+from saddlepoint.threat import Statistics, threat_from
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -187,36 +183,3 @@ def attack_from(values: Mapping[str, Any], statistics: Statistics | None) -> Att
         statistics,
     )
     return build_attack(str(name), threat, options)
-
-
-def threat_from(
-    norm: str, eps: str | float, space: str, bounds: str, statistics: Statistics | None
-) -> ThreatModel:
-    """Return the threat model of a norm, a budget, a space and a range.
-
-    Args:
-        space: "pixels", or "normalised" for a budget on (x − mean)/std.
-        bounds: "image" keeps every image in [0, 1]; in normalised space also "unbounded", and
-            "clip" to [−2, 2], the optional line of the report's Algorithm 1.
-
-    >>> str(threat_from("linf", "8/255", "normalised", "unbounded", ((0.5,), (0.2,))))
-    'Linf 8/255 (normalised space)'
-    """
-    ball = norm_ball(norm, eps)
-    if space not in ("pixels", "normalised"):
-        raise unknown("space", space, ("pixels", "normalised"))
-    if bounds not in ("image", "unbounded", "clip"):
-        raise unknown("range", bounds, ("image", "unbounded", "clip"))
-    if space == "pixels":
-        if bounds != "image":
-            raise InputError(f'range "{bounds}" is for the normalised space; leave it out')
-        return ball
-    if statistics is None:
-        raise InputError(
-            "a budget in normalised space needs the mean and deviation of the channels"
-        )
-    mean, std = statistics
-    if bounds == "image":
-        return Rescaled.pixels(ball, mean, std)
-    limit = math.inf if bounds == "unbounded" else 2.0
-    return Rescaled(replace(ball, lower=-limit, upper=limit), mean, std)

@@ -32,9 +32,14 @@ class AttackRecord:
         result: the judged result, in the same order.
         eight_bit: attack success before and after rounding to 8 bits, where PNG files were written.
         seconds: wall time, over all resumptions.
+        notes: what a reader must know to trust the numbers.
 
-    >>> AttackRecord.__name__
-    'AttackRecord'
+    >>> from saddlepoint.attacks import FGSM
+    >>> from saddlepoint.threat import Linf
+    >>> x, y = torch.tensor([[0.5, 0.4], [0.9, 0.1]]), torch.tensor([0, 0])
+    >>> result = FGSM(Linf(0.1))(torch.nn.Flatten(), x, y)
+    >>> str(AttackRecord({}, torch.arange(2), y, result, None, 1.0).success)
+    '50.0 % [9.5, 90.5]'
     """
 
     config: dict[str, Any]
@@ -43,6 +48,7 @@ class AttackRecord:
     result: AttackResult
     eight_bit: tuple[Proportion, Proportion] | None
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def clean(self) -> Proportion:
@@ -101,6 +107,7 @@ class AttackRecord:
             "backwards_per_image": self.backwards,
             "eight_bit_success": rounded,
             "seconds": self.seconds,
+            "notes": list(self.notes),
         }
 
     def table(self) -> pa.Table:
@@ -145,6 +152,7 @@ class AttackRecord:
                 eight_bit=rounded
                 and (proportion_of(rounded["before"]), proportion_of(rounded["after"])),
                 seconds=record["seconds"],
+                notes=tuple(record["notes"]),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{out} holds a damaged attack record: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,11 @@ from saddlepoint.evaluation.attack_record import (
 )
 from saddlepoint.evaluation.export import export_png
 from saddlepoint.evaluation.parts import FOLDER, Columns, forget_parts, in_parts, joined
+from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import IMAGES_FILE
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.model import Guard
+from saddlepoint.progress import Progress
 from saddlepoint.runs import claim
 from saddlepoint.zoo import weights_fingerprint
 
@@ -37,12 +39,13 @@ def run_attack(
     attack: Attack,
     *,
     target: int | None = None,
-    out: Path | None = None,
+    out: Path | str | None = None,
     png: bool = False,
     batch_size: int = 128,
     seed: int = 0,
+    eot_samples: int | None = None,
     identity: Any = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> AttackRecord:
     """Run `attack` on every image of `data`; an interrupted run goes on in the same folder, a
     finished one is read.
@@ -54,6 +57,8 @@ def run_attack(
         out: a folder for the record, the images and the parts.
         png: also write 8-bit PNG files under OUT/png and judge them.
         batch_size, seed: of the passes, of the random draws.
+        eot_samples: passes averaged at each step; None is 10 for a model that is random at
+            inference, else the attack's own.
         identity: what else distinguishes the run, for the folder.
         progress: called with (images done, in all, what).
 
@@ -67,6 +72,7 @@ def run_attack(
     20
     """
     Guard(model, 0)  # refuses what is no module
+    out = None if out is None else Path(out)
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; give at least 1")
     if png and out is None:
@@ -79,6 +85,9 @@ def run_attack(
         ids = ids[labels != target]
     if not len(ids):
         raise InputError(f"{data.name} has no images to attack; give at least one")
+    samples, notes = passes_for(model, data, eot_samples)
+    if samples > attack.eot_samples:
+        attack = replace(attack, eot_samples=samples, stop="never")
     config = describe(
         {
             "model": weights_fingerprint(model),
@@ -144,6 +153,7 @@ def run_attack(
         ),
         eight_bit=eight_bit,
         seconds=float(columns["seconds"].sum()),
+        notes=notes,
     )
     if out is not None:
         record.save(out)

@@ -7,7 +7,7 @@ last one found.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from saddlepoint.checks import check_images
+from saddlepoint.attacks import Criterion
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.parts import FOLDER, forget_parts, in_parts
+from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import ATTEMPTS_FILE, IMAGES_FILE, RECORD_FILE, Evaluation
 from saddlepoint.evaluation.suites import Suite, build_suite
 from saddlepoint.evaluation.summary import summarise
-from saddlepoint.evaluation.survivors import Progress, Survivors, budget_of
-from saddlepoint.model import Guard, full_precision, is_random
+from saddlepoint.evaluation.survivors import Survivors, budget_of
+from saddlepoint.model import Guard
+from saddlepoint.progress import Progress
 from saddlepoint.runs import claim
 from saddlepoint.threat import NormBall, Rescaled, ThreatModel
 from saddlepoint.zoo import weights_fingerprint
-
-_EOT_SAMPLES = 10
 
 
 def evaluate(
@@ -38,10 +38,11 @@ def evaluate(
     *,
     eps: Sequence[float] | None = None,
     suite: str | Suite = "standard",
-    out: Path | None = None,
+    out: Path | str | None = None,
     batch_size: int = 128,
     seed: int = 0,
     eot_samples: int | None = None,
+    criterion: Criterion | None = None,
     identity: Any = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -59,6 +60,8 @@ def evaluate(
         seed: of every random draw.
         eot_samples: passes averaged at each step; None is 10 for a model that is random at
             inference, else 1.
+        criterion: what counts as fooled, for every attack of the suite; None is the attacks' own,
+            which must agree.
         identity: what else distinguishes the run, for the folder.
 
     Raises `InputError` for what cannot be evaluated, `OutputError` where the disk refuses.
@@ -73,6 +76,9 @@ def evaluate(
     True
     """
     Guard(model, 0)  # refuses what is no module
+    out = None if out is None else Path(out)
+    if not isinstance(suite, str | Mapping):
+        raise InputError("a suite is a name or a mapping from names to attacks")
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; give at least 1")
     if not len(data):
@@ -80,18 +86,22 @@ def evaluate(
     if eot_samples is not None and eot_samples < 1:
         raise InputError(f"eot_samples is {eot_samples}; give at least 1")
     threats = _threats(threat, eps)
-    samples, notes = _samples(model, data, eot_samples)
+    samples, notes = passes_for(model, data, eot_samples)
     attacks = build_suite(suite, threats[0]) if isinstance(suite, str) else suite
     if not attacks:
         raise InputError("the suite is empty; give at least one attack")
     attacks = {
         name: replace(
             attack,
+            criterion=attack.criterion if criterion is None else criterion,
             eot_samples=max(samples, attack.eot_samples),
             stop="never" if samples > 1 else attack.stop,
         )
         for name, attack in attacks.items()
     }
+    criteria = {attack.criterion for attack in attacks.values()}
+    if len(criteria) > 1:
+        raise InputError(f"the attacks disagree on what is fooled: {criteria}; give one criterion")
     config = {
         "model": weights_fingerprint(model),
         "identity": identity,
@@ -111,7 +121,9 @@ def evaluate(
         files = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER)
         if claim(out, "evaluate", config, files) and (out / RECORD_FILE).exists():
             return Evaluation.load(out)
-    run = Survivors(model, data, threats, attacks, batch_size, seed, samples, progress)
+    run = Survivors(
+        model, data, threats, attacks, batch_size, seed, samples, criteria.pop(), progress
+    )
     columns = in_parts(torch.arange(len(data)), run.part, out)
     evaluation = summarise(columns, config, threats, list(attacks), notes)
     if out is not None:
@@ -128,25 +140,3 @@ def _threats(threat: ThreatModel, eps: Sequence[float] | None) -> list[ThreatMod
     if not eps:
         raise InputError("eps is empty; give at least one budget")
     return [threat.with_eps(each) for each in sorted(set(eps))]
-
-
-def _samples(
-    model: nn.Module, data: ImageData, eot_samples: int | None
-) -> tuple[int, tuple[str, ...]]:
-    """Return the passes to average, and a note where the model is random at inference."""
-    declared = is_random(model)
-    if not declared:
-        images = data.images(torch.arange(min(4, len(data))))
-        check_images(images)
-        with Guard(model, len(images)) as guard, full_precision(guard.device):
-            first, second = (guard.logits(images.to(guard.device)) for _ in range(2))
-        # Some CUDA kernels add in varying order; that is rounding, not randomness.
-        if torch.allclose(first, second, rtol=1e-4, atol=1e-4) or bool(first.isnan().any()):
-            return eot_samples or 1, ()
-    samples = eot_samples or _EOT_SAMPLES
-    kind = "declares itself random" if declared else "is random at inference, undeclared"
-    if samples == 1:
-        return 1, (
-            f"the model {kind} and was attacked without averaging: the accuracy is too high",
-        )
-    return samples, (f"the model {kind}; its expectation over {samples} passes was attacked",)

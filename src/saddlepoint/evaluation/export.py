@@ -13,13 +13,12 @@ from jaxtyping import Float, Int64
 from PIL import Image
 from torch import Tensor, nn
 
-from saddlepoint.attacks import AttackResult
-from saddlepoint.attacks.base import Attack
-from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.keep import Keeper
+from saddlepoint.attacks import Attack, AttackResult, Batch, Keeper
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.files import write
+from saddlepoint.keyed import Keys
+from saddlepoint.model import Guard, full_precision
 from saddlepoint.threat import ThreatModel
 from saddlepoint.threat.norms import expand
 
@@ -35,8 +34,12 @@ class Export:
         result: the judged 8-bit images.
         files: the PNG files, one per image.
 
-    >>> Export.__name__
-    'Export'
+    >>> from saddlepoint.attacks import FGSM
+    >>> from saddlepoint.threat import Linf
+    >>> x, y = torch.tensor([[0.5, 0.4]]), torch.tensor([0])
+    >>> result = FGSM(Linf(0.1))(nn.Flatten(), x, y)
+    >>> Export(Proportion(1, 1), Proportion(0, 1), result, ()).after.value
+    0.0
     """
 
     before: Proportion
@@ -113,13 +116,20 @@ def export_png(
         model, images, labels, targets, ids, seed: as in the attack's call.
         result: its result, on the same images.
         threat: the threat model it ran under.
-        folder: gets one file per image, ID-label-L-predicted-P.png, or -outside-the-budget where no
-            lattice point of an image that is not 8-bit itself was inside.
+        folder: gets one file per image, ID-label-L-predicted-P.png, with -outside-the-budget where
+            no lattice point of an image that is not 8-bit itself was inside.
 
     Raises `InputError` for images that are not grey or RGB, `OutputError` where the disk refuses.
 
-    >>> export_png.__name__
-    'export_png'
+    >>> import tempfile
+    >>> from saddlepoint.attacks import FGSM
+    >>> from saddlepoint.threat import Linf
+    >>> x, y = torch.full((1, 1, 2, 2), 0.5), torch.tensor([0])
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = FGSM(Linf(0.1))(net, x, y)
+    ...     len(export_png(net, x, y, result, Linf(0.1), Path(folder)).files)
+    1
     """
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise InputError(f"PNG needs (n, 1 or 3, h, w) images, not {tuple(images.shape)}")
@@ -137,10 +147,10 @@ def export_png(
     attacked = ~result.initially_wrong
     total = int(attacked.sum())
     files = []
+    predictions = _classes(model, rounded, ids, seed)
     for i, picture in enumerate((rounded * 255).round().to(torch.uint8).cpu()):
-        # What left the budget the judge did not classify: it looked at the clean image instead.
-        outcome = f"predicted-{int(judged.predictions[i])}"
-        outcome = "outside-the-budget" if bool(judged.rejected[i]) else outcome
+        outcome = f"predicted-{int(predictions[i])}"
+        outcome += "-outside-the-budget" if bool(judged.rejected[i]) else ""
         name = f"{int(ids[i]):06d}-label-{int(labels[i])}-{outcome}.png"
         files.append(write(folder / name, _png(picture)))
     return Export(
@@ -149,6 +159,13 @@ def export_png(
         result=judged,
         files=tuple(files),
     )
+
+
+def _classes(model: nn.Module, images: Tensor, ids: Tensor, seed: int) -> Tensor:
+    """Return the class of every written image, of those too that the judge did not look at."""
+    with Guard(model, len(images), seed=seed) as guard, full_precision(guard.device):
+        logits = guard.logits(images.to(guard.device), None, Keys(seed, ids.to(guard.device)))
+    return logits.argmax(1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
 
 
 def _png(picture: Tensor) -> bytes:

@@ -137,7 +137,7 @@ def parquet_bytes(table: pa.Table) -> bytes:
     b'PAR1'
     """
     buffer = io.BytesIO()
-    pq.writeread_table(table, buffer)
+    pq.write_table(table, buffer)
     return buffer.getvalue()
 
 
@@ -150,7 +150,7 @@ def read_table(path: Path) -> pa.Table:
     saddlepoint.errors.InputError: cannot read no-such.parquet: No such file or directory
     """
     try:
-        return pq.readread_table(path)
+        return pq.read_table(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {reason(error)}") from error
     except pa.ArrowException as error:

@@ -15,7 +15,7 @@ Suite = Mapping[str, Attack]
 
 SUITES: Mapping[str, str] = MappingProxyType(
     {
-        "quick": "FGSM, then PGD-20: a first look",
+        "quick": "FGSM, PGD-20 on the cross-entropy and on the margin: a first look",
         "standard": "FGSM, MI-FGSM, PGD-40 × 2 on the cross-entropy and × 2 on the margin",
         "thorough": "standard, then PGD-100 × 5 on the cross-entropy and × 5 on the margin",
     }
@@ -46,7 +46,8 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
 
     suite: dict[str, Attack] = {"fgsm": FGSM(threat)}
     if name == "quick":
-        return MappingProxyType({**suite, "pgd": pgd(20, 1, "cross-entropy")})
+        suite["pgd"] = pgd(20, 1, "cross-entropy")
+        return MappingProxyType({**suite, "pgd-margin": pgd(20, 1, "margin")})
     suite["mi-fgsm"] = MIFGSM(threat)
     suite["pgd"] = pgd(40, 2, "cross-entropy")
     suite["pgd-margin"] = pgd(40, 2, "margin")

@@ -40,11 +40,7 @@ def summarise(
     names: list[str],
     notes: tuple[str, ...],
 ) -> Evaluation:
-    """Return the record of an evaluation from its columns.
-
-    >>> summarise.__name__
-    'summarise'
-    """
+    """Return the record of an evaluation from its columns."""
     columns = _sorted(_sorted(columns, _IMAGES), _ATTEMPTS)
     level, fooled_by = columns["images/level"], columns["images/fooled_by"]
     total = int((level == 0).sum())

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from saddlepoint.attacks import BinaryLogit, Criterion, predict
 from saddlepoint.checks import check_classes, check_images, check_logits
 from saddlepoint.data import ImageData
 from saddlepoint.evaluation.parts import Columns
 from saddlepoint.evaluation.suites import Suite
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard, full_precision
+from saddlepoint.progress import Progress
 from saddlepoint.threat import ThreatModel
 
-Progress = Callable[[int, int, str], None]
-"""Called with (images × budgets × attacks done, in all, what) as the evaluation goes on."""
 STANDING, WRONG_BEFORE = -1, -2
 """What `fooled_by` holds where it is no attack's number."""
 
@@ -27,8 +27,16 @@ STANDING, WRONG_BEFORE = -1, -2
 class Survivors:
     """An evaluation at work on a part of the data at a time.
 
-    >>> Survivors.__name__
-    'Survivors'
+    >>> from saddlepoint.attacks import Misclassified
+    >>> from saddlepoint.data import load_data
+    >>> from saddlepoint.evaluation import build_suite
+    >>> from saddlepoint.threat import Linf
+    >>> data, threat = load_data("digits", limit=4), Linf(0.1)
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> suite = build_suite("quick", threat)
+    >>> run = Survivors(net, data, [threat], suite, 4, 0, 1, Misclassified(), None)
+    >>> run.part(torch.arange(4))["images/id"]
+    tensor([0, 1, 2, 3])
     """
 
     model: nn.Module
@@ -38,14 +46,14 @@ class Survivors:
     batch_size: int
     seed: int
     samples: int
+    criterion: Criterion
     progress: Progress | None
 
     def part(self, ids: Tensor) -> Columns:
         """Evaluate the images `ids` at every budget with every attack."""
         began = time.perf_counter()
         images, labels = self.data.images(ids), self.data.labels[ids]
-        predictions = self._clean(images, labels, ids)
-        standing = predictions == labels.cpu()
+        predictions, standing = self._clean(images, labels, ids)
         starts: Tensor | None = None
         rows: list[Columns] = []
         worst = {
@@ -106,18 +114,21 @@ class Survivors:
         rows = standing.nonzero().squeeze(1)
         return torch.split(rows, self.batch_size) if len(rows) else ()
 
-    def _clean(self, images: Tensor, labels: Tensor, ids: Tensor) -> Tensor:
+    def _clean(self, images: Tensor, labels: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the classes of the clean images, and for which the criterion does not hold."""
         check_images(images)
-        predictions = []
+        predictions, right = [], []
         for chunk in torch.split(torch.arange(len(ids)), self.batch_size):
             guard = Guard(self.model, len(chunk), samples=self.samples, seed=self.seed)
             with guard, full_precision(guard.device):
                 keys = Keys(self.seed, ids[chunk].to(guard.device))
                 logits = guard.logits(images[chunk].to(guard.device), None, keys)
-            check_logits(logits, self.model)
-            check_classes(labels, logits.shape[1])
-            predictions.append(logits.argmax(1).cpu())
-        return torch.cat(predictions)
+            check_logits(logits, self.model, isinstance(self.criterion, BinaryLogit))
+            check_classes(labels, max(logits.shape[1], 2))
+            goals = labels[chunk].to(logits.device)
+            predictions.append(predict(self.criterion, logits, goals).cpu())
+            right.append((self.criterion.margin(logits, goals) >= 0).cpu())
+        return torch.cat(predictions), torch.cat(right)
 
     def _tell(self, ids: Tensor, level: int, number: int, name: str) -> None:
         if self.progress is not None:

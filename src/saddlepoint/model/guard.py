@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saddlepoint.checks import check_output
+from saddlepoint.checks import check_output, model_failed
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys, derive
 from saddlepoint.model.randomness import RandomLayer
@@ -66,6 +66,8 @@ class Guard:
     backwards: Int64[Tensor, " n"]
     broken: Bool[Tensor, " n"]
     """Samples with a gradient entry that was NaN or infinite."""
+    guided: Bool[Tensor, " n"]
+    """Samples that had a gradient other than zero at least once."""
 
     def __init__(
         self,
@@ -86,6 +88,7 @@ class Guard:
             self.forwards = torch.zeros(count, dtype=torch.int64, device=self.device)
             self.backwards = torch.zeros(count, dtype=torch.int64, device=self.device)
             self.broken = torch.zeros(count, dtype=torch.bool, device=self.device)
+            self.guided = torch.zeros(count, dtype=torch.bool, device=self.device)
         self._mode, self._seed = mode, seed
         self._stack = contextlib.ExitStack()
         self._layers = [m for m in model.modules() if isinstance(m, RandomLayer)]
@@ -160,8 +163,9 @@ class Guard:
                 " use a gradient-free attack, or remove .detach() and rounding from its forward"
             )
         self._count(self.backwards, index)
-        broken = ~gradient.isfinite().flatten(1).all(1)
-        self.broken[slice(None) if index is None else index] |= broken
+        largest, rows = gradient.flatten(1).abs().amax(1), slice(None) if index is None else index
+        self.broken[rows] |= ~largest.isfinite()
+        self.guided[rows] |= largest != 0
         # One NaN would spoil the sample for good, and it would then pass for robust.
         return logits.detach(), gradient.nan_to_num()
 
@@ -182,11 +186,8 @@ class Guard:
         inputs = images if self._dtype is None else images.to(self._dtype)
         try:
             output = self.model(inputs)
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except (RuntimeError, IndexError) as error:
-            shape, line = tuple(images.shape[1:]), str(error).strip().splitlines()[0]
-            raise InputError(f"the model cannot take images of shape {shape}: {line}") from error
+        except Exception as error:  # it is the user's code: anything may come
+            raise model_failed("cannot take", images, error) from error
         check_output(output, len(images))
         self._count(self.forwards, index, 1)
         logits: Tensor = output if output.dtype == torch.float64 else output.float()

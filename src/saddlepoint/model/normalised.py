@@ -1,4 +1,6 @@
-"""Normalised: a network with its normalisation inside, so that everything outside it is in pixels."""
+"""Normalised: a network with its normalisation inside, so that everything outside it is in
+pixels.
+"""
 
 from __future__ import annotations
 

@@ -87,8 +87,15 @@ def adversarial_grid(
         count: rows at most.
         ids: (n,) which images of `data` the result is of; None is its first ones.
 
-    >>> adversarial_grid.__name__
-    'adversarial_grid'
+    >>> from saddlepoint.attacks import FGSM
+    >>> from saddlepoint.data import load_data
+    >>> from saddlepoint.threat import Linf
+    >>> from saddlepoint.zoo import build_model
+    >>> data = load_data("digits", limit=4)
+    >>> net = build_model("simple-cnn", classes=10, shape=data.shape)
+    >>> result = FGSM(Linf(0.1))(net, data.pixels, data.labels)
+    >>> len(adversarial_grid(data, result).axes)
+    12
     """
     if not drawable(data.shape):
         raise InputError(f"only grey and RGB images can be drawn, not shape {data.shape}")

@@ -1,4 +1,6 @@
-"""What all norm balls share: the budget, the valid range, distance, steepest step and random start."""
+"""What all norm balls share: the budget, the valid range, distance, steepest step and random
+start.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar, Self
 
 import torch
@@ -51,7 +54,7 @@ class NormBall(ABC):
     def __post_init__(self) -> None:
         if isinstance(self.eps, Tensor):
             return  # per-sample budgets may be zero: a sample that needs none
-        if not isinstance(self.eps, int | float) or not self.eps > 0:
+        if isinstance(self.eps, bool) or not isinstance(self.eps, Real) or not self.eps > 0:
             raise InputError(f"eps is {self.eps}; give a positive number, for instance 8/255")
 
     def __str__(self) -> str:

@@ -57,7 +57,7 @@ def save_checkpoint(
     """
     folder = out / FOLDER
     final = folder / f"epoch-{position[0]:04d}-step-{position[1]:06d}"
-    temporary = folder / f".{final.name}.{uuid.uuid4().hex[:8]}.tmp"
+    temporary, aside = (folder / f".{final.name}.{uuid.uuid4().hex[:8]}.tmp" for _ in range(2))
     try:
         files = {}
         for name, values in tensors.items():
@@ -66,9 +66,10 @@ def save_checkpoint(
             files[name] = fingerprint(content)
             write(temporary / f"{name}.safetensors", content)
         write_json(temporary / "state.json", {"state": state, "files": files})
-        if final.exists():  # the same position, reached again after a resume
-            shutil.rmtree(final)
+        if final.exists():  # the same position, reached again after a damaged checkpoint
+            final.rename(aside)
         temporary.rename(final)
+        shutil.rmtree(aside, ignore_errors=True)
         _flush(folder)
     except OutputError:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from saddlepoint.defences import Penalty, Recipe, TrainingBatch
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import derive, generator
 from saddlepoint.model import Guard
+from saddlepoint.progress import Progress
 from saddlepoint.runs import claim
 from saddlepoint.training.accuracy import accuracy
 from saddlepoint.training.checkpoint import FOLDER, latest_checkpoint
@@ -32,14 +33,12 @@ from saddlepoint.training.metrics import (
     open_tracker,
     read_metrics,
 )
-from saddlepoint.training.preflight import check_training
+from saddlepoint.training.preflight import check_sound, check_training
 from saddlepoint.training.signals import Interrupted, stop_on_signals
 from saddlepoint.training.state import State
 from saddlepoint.zoo import save_weights
 
 WEIGHTS_FILE = "model.safetensors"
-Progress = Callable[[int, int, str], None]
-"""Called with (steps done, steps in all, what) as training goes on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +65,7 @@ def train(
     data: ImageData,
     recipe: Recipe,
     *,
-    out: Path | None = None,
+    out: Path | str | None = None,
     test: ImageData | None = None,
     seed: int = 0,
     resume: bool = False,
@@ -101,6 +100,7 @@ def train(
     >>> sorted(result.metrics[0])
     ['accuracy', 'epoch', 'learning_rate', 'loss', 'seconds']
     """
+    out = None if out is None else Path(out)
     if resume and out is None:
         raise InputError("there is nothing to resume without an output folder; give out")
     device = Guard(model, 0).device  # refuses what is no module
@@ -138,6 +138,7 @@ def train(
                     raise Interrupted(stop.signal, saved=out is not None)
             state.seconds += time.perf_counter() - began
             record = state.finish_epoch()
+            check_sound(model, data, state.epoch, recipe.optimiser.learning_rate)
             if test is not None:
                 with state.averaged():
                     record["test_accuracy"] = accuracy(model, test, workers=workers)

@@ -34,11 +34,7 @@ class Tracker(Protocol):
 
 
 class TensorBoard:
-    """Event files under OUT/tensorboard, for `tensorboard --logdir`.
-
-    >>> TensorBoard.__name__
-    'TensorBoard'
-    """
+    """Event files under OUT/tensorboard, for `tensorboard --logdir`."""
 
     def __init__(self, out: Path) -> None:
         try:
@@ -58,11 +54,7 @@ class TensorBoard:
 
 
 class MLflow:
-    """A run in the MLflow store that MLFLOW_TRACKING_URI names, by default a file under OUT.
-
-    >>> MLflow.__name__
-    'MLflow'
-    """
+    """A run in the MLflow store that MLFLOW_TRACKING_URI names, by default a file under OUT."""
 
     def __init__(self, out: Path) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What can be known before the first step: that the model and the data fit each other."""
+"""Does the model fit the data, before the first step, and is it sound after an epoch?"""
 
 from __future__ import annotations
 
@@ -29,3 +29,19 @@ def check_training(model: nn.Module, data: ImageData) -> None:
         logits = guard.logits(images.to(guard.device))
     check_logits(logits, model)
     check_classes(data.labels, logits.shape[1])
+
+
+def check_sound(model: nn.Module, data: ImageData, epoch: int, learning_rate: float) -> None:
+    """Raise `InputError` where training has blown the model up: it must not become a checkpoint.
+
+    >>> from saddlepoint.data import load_data
+    >>> check_sound(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), load_data("digits"), 1, 0.1)
+    """
+    images = data.images(torch.arange(min(2, len(data))))
+    with Guard(model, len(images)) as guard, full_precision(guard.device):
+        logits = guard.logits(images.to(guard.device))
+    if not bool(logits.isfinite().all()):
+        raise InputError(
+            f"after epoch {epoch} the model returns NaN or infinite logits; lower the learning rate"
+            f" ({learning_rate:g})"
+        )

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from saddlepoint.data import IMAGENET
 from saddlepoint.errors import InputError, unknown
+from saddlepoint.threat import Statistics
 from saddlepoint.zoo.library import (
-    IMAGENET,
-    Normalisation,
     build_timm,
     build_torchvision,
     timm_normalisation,
@@ -27,11 +27,12 @@ def build_model(
     spec: str,
     *,
     classes: int,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     pretrained: bool = False,
     seed: int = 0,
 ) -> nn.Module:
-    """Return the network that `spec` names, for images of `shape` (C, H, W), without normalisation.
+    """Return the network that `spec` names, for images of `shape` (C, H, W), without normalisation;
+    a `FILE.py:CALLABLE` may be for vectors, (D,).
 
     `spec` is `zoo:NAME` or a bare NAME of the zoo, `timm:NAME`, `torchvision:NAME`, or
     `FILE.py:CALLABLE`. The initial weights depend on `seed` only; torch's global random state is
@@ -41,6 +42,8 @@ def build_model(
     >>> network(torch.rand(2, 1, 8, 8)).shape
     torch.Size([2, 10])
     """
+    if ".py:" in spec and len(shape) != 3:  # vectors are for whoever brings a model for them
+        return build_user(spec, classes=classes, shape=shape)
     if len(shape) != 3:
         raise InputError(f"the images have shape {tuple(shape)}; models take (C, H, W)")
     channels, height, width = shape
@@ -62,7 +65,7 @@ def build_model(
         return build_user(spec, classes=classes, shape=shape)
 
 
-def default_normalisation(spec: str) -> Normalisation | None:
+def default_normalisation(spec: str) -> Statistics | None:
     """Return the (mean, std) that a model's pretrained weights expect; None for zoo and own code.
 
     Raises `InputError` for a spec of no known form and for an unknown timm model.

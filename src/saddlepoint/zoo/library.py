@@ -10,10 +10,7 @@ from typing import Any
 from torch import nn
 
 from saddlepoint.errors import InputError
-
-Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
-
-IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+from saddlepoint.threat import Statistics
 
 
 def build_timm(
@@ -56,7 +53,7 @@ def build_torchvision(
     Traceback (most recent call last):
         ...
     saddlepoint.errors.InputError: torchvision:resnet18 takes 3 channels, the images have 1; \
-use timm:resnet18, which adapts, or a zoo model
+timm: and zoo: models adapt
     """
     models = _torchvision()
     known = models.list_models(module=models)
@@ -65,8 +62,8 @@ use timm:resnet18, which adapts, or a zoo model
     channels, height, width = shape
     if channels != 3:
         raise InputError(
-            f"torchvision:{name} takes 3 channels, the images have {channels}; use timm:{name}, "
-            "which adapts, or a zoo model"
+            f"torchvision:{name} takes 3 channels, the images have {channels}; "
+            "timm: and zoo: models adapt"
         )
     if pretrained and classes != 1000:
         raise InputError(
@@ -86,7 +83,7 @@ use timm:resnet18, which adapts, or a zoo model
     return _module(network)
 
 
-def timm_normalisation(name: str) -> Normalisation | None:
+def timm_normalisation(name: str) -> Statistics | None:
     """Return the mean and deviation that a timm model's pretrained weights expect, if known.
 
     >>> timm_normalisation("vit_tiny_patch16_224")

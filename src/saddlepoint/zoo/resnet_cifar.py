@@ -1,4 +1,6 @@
-"""The residual networks for CIFAR of He et al. (2016): 20, 32, 56 … layers, 0.27 to 0.85 M weights."""
+"""The residual networks for CIFAR of He et al. (2016): 20, 32, 56 … layers, 0.27 to 0.85 M
+weights.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from torch import nn
 from saddlepoint.errors import InputError
 
 
-def build_user(spec: str, *, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+def build_user(spec: str, *, classes: int, shape: tuple[int, ...]) -> nn.Module:
     """Run `FILE.py` and return the network that its `callable` makes.
 
     The callable, a function or a class, is given those of `classes` (or `num_classes`),
@@ -64,7 +64,7 @@ def _executed(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         sys.modules.pop(name, None)
         raise InputError(f"{path} cannot be run: {_what(error)}") from error
     return module
@@ -79,18 +79,12 @@ def _attribute(module: ModuleType, name: str, path: Path) -> Any:
     raise InputError(f"{path} has no callable '{name}'; {hint}")
 
 
-def _called(
-    build: Callable[..., Any], spec: str, classes: int, shape: tuple[int, int, int]
-) -> object:
-    channels, height, width = shape
-    offered = {
-        "classes": classes,
-        "num_classes": classes,
-        "channels": channels,
-        "in_channels": channels,
-        "size": height if height == width else (height, width),
-        "shape": shape,
-    }
+def _called(build: Callable[..., Any], spec: str, classes: int, shape: tuple[int, ...]) -> object:
+    offered: dict[str, Any] = {"classes": classes, "num_classes": classes, "shape": shape}
+    if len(shape) == 3:
+        channels, height, width = shape
+        offered |= {"channels": channels, "in_channels": channels}
+        offered["size"] = height if height == width else (height, width)
     try:
         parameters = inspect.signature(build).parameters.values()
     except (TypeError, ValueError):
@@ -106,7 +100,7 @@ def _called(
             )
     try:
         return build(**{each.name: offered[each.name] for each in named if each.name in offered})
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{spec} failed: {_what(error)}") from error
 
 
@@ -121,7 +115,7 @@ def _importable(folder: Path) -> Iterator[None]:
         sys.path.remove(entry)
 
 
-def _what(error: Exception) -> str:
+def _what(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

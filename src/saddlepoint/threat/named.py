@@ -1,0 +1,68 @@
+"""Threat models in the words of a command line or a file: a norm, a budget, a space, a range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from saddlepoint.errors import InputError, unknown
+from saddlepoint.threat.ball import NormBall
+from saddlepoint.threat.balls import L0, L1, L2, Linf
+from saddlepoint.threat.budgets import parse_eps
+from saddlepoint.threat.protocol import ThreatModel
+from saddlepoint.threat.spaces import Rescaled
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""The mean and the deviation of each channel, for budgets in normalised space."""
+
+NORMS: Mapping[str, type[NormBall]] = MappingProxyType({"linf": Linf, "l2": L2, "l1": L1, "l0": L0})
+
+
+def norm_ball(name: str, eps: str | float = math.inf) -> NormBall:
+    """Return the ball of a norm by name; `eps` may be a fraction ("8/255").
+
+    >>> norm_ball("linf", "8/255") == Linf(8 / 255)
+    True
+    >>> norm_ball("l3", 1)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: unknown norm 'l3'; did you mean 'l2'? (known: linf, l2, l1, l0)
+    """
+    if name.lower() not in NORMS:
+        raise unknown("norm", name, NORMS)
+    return NORMS[name.lower()](eps if eps == math.inf else parse_eps(eps))
+
+
+def threat_from(
+    norm: str, eps: str | float, space: str, bounds: str, statistics: Statistics | None
+) -> ThreatModel:
+    """Return the threat model of a norm, a budget, a space and a range.
+
+    Args:
+        space: "pixels", or "normalised" for a budget on (x − mean)/std.
+        bounds: "image" keeps every image in [0, 1]; in normalised space also "unbounded", and
+            "clip" to [−2, 2], the optional line of the report's Algorithm 1.
+
+    >>> str(threat_from("linf", "8/255", "normalised", "unbounded", ((0.5,), (0.2,))))
+    'Linf 8/255 (normalised space)'
+    """
+    ball = norm_ball(norm, eps)
+    if space not in ("pixels", "normalised"):
+        raise unknown("space", space, ("pixels", "normalised"))
+    if bounds not in ("image", "unbounded", "clip"):
+        raise unknown("range", bounds, ("image", "unbounded", "clip"))
+    if space == "pixels":
+        if bounds != "image":
+            raise InputError(f'range "{bounds}" is for the normalised space; leave it out')
+        return ball
+    if statistics is None:
+        raise InputError(
+            "a budget in normalised space needs the mean and deviation of the channels"
+        )
+    mean, std = statistics
+    if bounds == "image":
+        return Rescaled.pixels(ball, mean, std)
+    limit = math.inf if bounds == "unbounded" else 2.0
+    return Rescaled(replace(ball, lower=-limit, upper=limit), mean, std)
