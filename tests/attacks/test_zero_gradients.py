@@ -54,6 +54,9 @@ def test_the_result_is_finite_and_valid(attack, threat, model):
     built = ATTACKS[attack](THREATS[threat])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # Without any gradient to go by the attack says so; Tiny's is small, but there.
+        if not isinstance(model, Tiny) and attack != "noise":
+            warnings.filterwarnings("ignore", "the gradient was exactly 0")
         result = built(model, images, torch.tensor([0, 0]))
         candidates = built.candidates(model, images, torch.tensor([0, 0]))
     assert bool(result.adversarials.isfinite().all())
@@ -77,3 +80,12 @@ def test_random_search_needs_no_gradient_in_l0():
     images = torch.full((2, 1, 2, 2), 0.5)
     result = UniformNoise(L0(1, per="pixel"))(Flat(), images, torch.tensor([0, 0]))
     assert bool(result.adversarials.isfinite().all())
+
+
+def test_a_gradient_that_is_zero_everywhere_is_warned_of():
+    images, labels = torch.full((3, 1, 2, 2), 0.5), torch.zeros(3, dtype=torch.int64)
+    with pytest.warns(UserWarning, match="exactly 0 at every step for 3 of 3 images"):
+        ATTACKS["pgd"](THREATS["linf"])(Flat(), images, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ATTACKS["pgd"](THREATS["linf"])(Tiny(), images, labels)

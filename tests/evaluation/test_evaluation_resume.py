@@ -18,18 +18,18 @@ from saddlepoint.threat import Linf
 
 EPS = (16 / 255, 48 / 255)
 PART = 16  # images, of 64
+TRIES = 6  # two budgets, three attacks
 
 
 def run(out, progress=None, **options):
-    module = sys.modules["saddlepoint.evaluation.evaluate"]
-    module._BATCHES_PER_PART = 1
+    sys.modules["saddlepoint.evaluation.parts"].SIZE = PART
     arguments = {"eps": EPS, "suite": "quick", "batch_size": PART, **options}
     return evaluate(trained(), digits("test", 64), Linf(), out=out, progress=progress, **arguments)
 
 
 @pytest.fixture(autouse=True)
-def _parts_of_one_batch(monkeypatch):
-    monkeypatch.setattr(sys.modules["saddlepoint.evaluation.evaluate"], "_BATCHES_PER_PART", 1)
+def _small_parts(monkeypatch):
+    monkeypatch.setattr(sys.modules["saddlepoint.evaluation.parts"], "SIZE", PART)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def dies_after(out, parts):
     """Die when the attack on the next part has begun."""
 
     def progress(done, total, what):
-        if done > parts * PART * 4:
+        if done > parts * PART * TRIES:
             die()
 
     run(out, progress)
@@ -63,14 +63,14 @@ def test_killed_after_some_parts_it_goes_on_and_the_tables_are_the_same(tmp_path
     again = run(tmp_path, lambda done, total, what: seen.append(done))
     assert equal(again, whole)
     assert equal(Evaluation.load(tmp_path), whole)
-    assert min(seen) > parts * PART * 4  # the earlier parts were not attacked again
-    assert len(seen) == (4 - parts) * 4
+    assert min(seen) > parts * PART * TRIES  # the earlier parts were not attacked again
+    assert len(seen) == (4 - parts) * TRIES
     assert not (tmp_path / "parts").exists()
 
 
 def test_an_exception_in_the_middle_loses_no_part(tmp_path, whole):
     def progress(done, total, what):
-        if done > 2 * PART * 4:
+        if done > 2 * PART * TRIES:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -94,8 +94,7 @@ def test_a_finished_evaluation_is_read(tmp_path, whole):
     [
         ({"seed": 1}, "seed was 0, is now 1"),
         ({"eps": (0.1,)}, "eps was "),
-        ({"suite": "standard"}, "attacks.mi-fgsm was absent, is now MIFGSM"),
-        ({"batch_size": 8}, "batch_size was 16, is now 8"),
+        ({"suite": "standard"}, "attacks.pgd.steps was 20, is now 40"),
         ({"identity": "x"}, "identity was None, is now x"),
     ],
 )
@@ -105,6 +104,25 @@ def test_another_evaluation_is_refused_and_the_old_one_stays(tmp_path, options, 
     with pytest.raises(InputError, match=named):
         run(tmp_path, **options)
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_another_batch_size_is_the_same_evaluation(tmp_path, whole):
+    assert finish(dies_after, tmp_path, 2) == -signal.SIGKILL
+    assert equal(run(tmp_path, batch_size=5), whole)
+
+
+def test_a_finished_attack_is_read(tmp_path):
+    arguments = trained(), digits("test", 64), PGD(Linf(0.1), steps=3)
+    first = run_attack(*arguments, out=tmp_path, png=True)
+    again = run_attack(
+        *arguments, out=tmp_path, png=True, progress=lambda *_: pytest.fail("attacked again")
+    )
+    assert again.json() == first.json()
+    assert again.table().equals(first.table())
+    assert torch.equal(again.result.adversarials, first.result.adversarials)
+    (tmp_path / "adversarials.npz").write_bytes(b"PK")
+    with pytest.raises(InputError, match="damaged attack record"):
+        run_attack(*arguments, out=tmp_path, png=True)
 
 
 def test_other_weights_and_other_images_are_refused(tmp_path):
@@ -124,7 +142,7 @@ def test_a_truncated_part_is_computed_again(tmp_path, whole):
     part.write_bytes(part.read_bytes()[:-7])
     seen = []
     assert equal(run(tmp_path, lambda done, total, what: seen.append(done)), whole)
-    assert {(done - 1) // (PART * 4) for done in seen} == {1, 3}
+    assert {(done - 1) // (PART * TRIES) for done in seen} == {1, 3}
 
 
 def test_a_damaged_record_is_named(tmp_path):
@@ -147,6 +165,7 @@ def full_disk(out, target, share):
 
 
 def attack(out, progress=None):
+    sys.modules["saddlepoint.evaluation.parts"].SIZE = PART
     return run_attack(
         trained(), digits("test", 64), PGD(Linf(0.1), steps=3), out=out, batch_size=PART,
         progress=progress,

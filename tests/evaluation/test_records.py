@@ -146,7 +146,10 @@ def test_a_model_that_is_random_without_saying_so_is_found_out():
     [note] = record.notes
     assert "random at inference, undeclared" in note
     assert "4 passes" in note
-    assert min(record.attempts["forwards"].to_pylist()) >= 12
+    # Clean check, loop and judge, four passes each at least; an image that the clean check of an
+    # attack finds wrong is left alone.
+    assert all(passes == 8 or passes >= 12 for passes in record.attempts["forwards"].to_pylist())
+    assert max(record.attempts["forwards"].to_pylist()) >= 12
 
 
 def test_a_random_model_without_averaging_is_said_to_look_too_good():

@@ -147,12 +147,13 @@ def read_table(path: Path) -> pa.Table:
     >>> read_table(Path("no-such.parquet"))
     Traceback (most recent call last):
         ...
-    saddlepoint.errors.InputError: cannot read no-such.parquet: No such file or directory
+    saddlepoint.errors.InputError: cannot read no-such.parquet: no such file
     """
     try:
         return pq.read_table(path)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {reason(error)}") from error
+        missing = "no such file" if isinstance(error, FileNotFoundError) else reason(error)
+        raise InputError(f"cannot read {path}: {missing}") from error
     except pa.ArrowException as error:
         raise InputError(f"{path} is damaged: {error}") from error
 
