@@ -18,6 +18,7 @@ interleaved runs.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -199,22 +200,18 @@ def report(times: dict[str, float]) -> None:
 
 
 def memory_of(name: str, args: argparse.Namespace) -> int:
-    """Return the peak of one loop in a fresh process, so that no other leaves its buffers
-    behind.
-    """
-    command = [
-        sys.executable,
-        __file__,
-        "--memory-of",
-        name,
-        "--device",
-        args.device,
-        "--batch",
-        str(args.batch),
-    ]
-    return int(
-        subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
+    """Return the peak of one loop in a fresh process, so that no other leaves its buffers behind."""
+    options = ["--memory-of", name, "--device", args.device, "--batch", str(args.batch)]
+    # glibc then gives every large block back at once; otherwise the peak is its cache's, and varies.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    done = subprocess.run(
+        [sys.executable, __file__, *options],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
     )
+    return int(done.stdout.split()[-1])
 
 
 def peak_memory(

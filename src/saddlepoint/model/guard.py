@@ -163,11 +163,15 @@ class Guard:
                 " use a gradient-free attack, or remove .detach() and rounding from its forward"
             )
         self._count(self.backwards, index)
-        largest, rows = gradient.flatten(1).abs().amax(1), slice(None) if index is None else index
-        self.broken[rows] |= ~largest.isfinite()
+        largest = torch.linalg.vector_norm(gradient.flatten(1), ord=math.inf, dim=1)
+        rows, finite = slice(None) if index is None else index, largest.isfinite()
+        self.broken[rows] |= ~finite
         self.guided[rows] |= largest != 0
-        # One NaN would spoil the sample for good, and it would then pass for robust.
-        return logits.detach(), gradient.nan_to_num()
+        # One NaN would spoil the sample for good, and it would then pass for robust. On CUDA it is
+        # cheaper to look at every entry than to wait for the answer whether there is one.
+        if gradient.is_cuda or not bool(finite.all()):
+            gradient = gradient.nan_to_num()
+        return logits.detach(), gradient
 
     def _forward(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> Tensor:
         if self.samples == 1:
