@@ -13,6 +13,7 @@ from commandline import cli_fixture, cnn_fixture, net_fixture, refused_fixture  
 from PIL import Image
 from small import command, digits, finish, start, trained
 
+from saddlepoint.cli import run
 from saddlepoint.zoo import load_weights
 
 DIGITS = ("--data", "digits", "--limit", 40)
@@ -271,3 +272,24 @@ def test_ctrl_c_in_an_evaluation_is_no_traceback(tmp_path, net):
     assert process.exitcode == 130
     assert (tmp_path / "err").read_text().split() == ["stopped"]
     assert not list((tmp_path / "e").rglob("*.tmp"))
+
+
+def test_a_model_with_one_logit_has_a_criterion(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    x = np.linspace(0.2, 0.8, 30, dtype=np.float32).reshape(30, 1, 1, 1).repeat(2, 2).repeat(2, 3)
+    np.savez("binary.npz", images=x, labels=(x[:, 0, 0, 0] > 0.5).astype(np.int64))
+    (tmp_path / "one.py").write_text(
+        "from torch import nn\n"
+        "class Sum(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return x.flatten(1).mean(1, keepdim=True) - 0.5\n"
+    )
+    words = ["--data", "binary.npz", "--model", "one.py:Sum", "--eps", "0.1", "--json"]
+    criterion = ["--criterion", "binary-logit"]
+    assert run(["evaluate", *words, "--suite", "quick", *criterion, "--out", "e"]) == 0
+    evaluated = json.loads(capsys.readouterr().out)["budgets"][0]["robust_accuracy"]["value"]
+    assert run(["attack", *words, "--attack", "fgsm", *criterion, "--out", "a"]) == 0
+    attacked = json.loads(capsys.readouterr().out)["robust_accuracy"]["value"]
+    assert evaluated == attacked == 20 / 30
+    assert run(["evaluate", *words, "--out", "b"]) == 2
+    assert "one logit" in capsys.readouterr().err

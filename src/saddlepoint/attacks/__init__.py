@@ -10,6 +10,7 @@ from saddlepoint.attacks.criteria import (
     Misclassified,
     OutsideTopK,
     Targeted,
+    parse_criterion,
 )
 from saddlepoint.attacks.judge import judge, predict
 from saddlepoint.attacks.keep import Best, Keeper, Last
@@ -42,6 +43,7 @@ __all__ = [
     "build_attack",
     "judge",
     "option_types",
+    "parse_criterion",
     "predict",
     "report_pgd",
 ]

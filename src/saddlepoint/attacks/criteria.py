@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from saddlepoint.errors import InputError
+from saddlepoint.errors import InputError, unknown
 
 
 @runtime_checkable
@@ -131,6 +131,22 @@ class BinaryLogit:
     ) -> Float[Tensor, " n"]:
         """Return log(1 + exp(−margin)), the logistic loss."""
         return functional.softplus(-self.margin(logits, labels))
+
+
+def parse_criterion(text: str) -> Criterion:
+    """Return the criterion of a word: "misclassified", "binary-logit", "outside-top-5" …
+
+    >>> parse_criterion("outside-top-3")
+    OutsideTopK(k=3)
+    """
+    if text == "misclassified":
+        return Misclassified()
+    if text == "binary-logit":
+        return BinaryLogit()
+    head, _, k = text.rpartition("-")
+    if head == "outside-top" and k.isdigit():
+        return OutsideTopK(int(k))
+    raise unknown("criterion", text, ("misclassified", "binary-logit", "outside-top-5"))
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +39,8 @@ def attack(
         typer.Option("--set", help="A hyper-parameter, NAME=VALUE: steps=40, step_size=2/255 …"),
     ] = None,
     target: Annotated[int | None, typer.Option(help="Attack towards this class.")] = None,
+    criterion: options.Criterion = "misclassified",
+    eot_samples: options.EotSamples = None,
     png: Annotated[
         bool, typer.Option("--png", help="Also write 8-bit PNG files, judged again after rounding.")
     ] = False,
@@ -64,7 +67,7 @@ def attack(
     words = ModelWords(model, weights, normalisation, pretrained, seed)
     subject = build_subject(words, images, place)
 
-    from saddlepoint.attacks import build_attack
+    from saddlepoint.attacks import build_attack, parse_criterion
     from saddlepoint.evaluation import run_attack
     from saddlepoint.files import write
     from saddlepoint.reports import adversarial_grid, drawable, figure_bytes
@@ -73,6 +76,7 @@ def attack(
     note_random_weights(words)
     threat = threat_from(norm, eps, space, "image", statistics_of(subject, images))
     chosen = build_attack(attack, threat, _options(option or []))
+    chosen = replace(chosen, criterion=parse_criterion(criterion))
     with progress("attacking") as tick:
         record = run_attack(
             subject,
@@ -83,6 +87,7 @@ def attack(
             png=png,
             batch_size=batch_size,
             seed=seed,
+            eot_samples=eot_samples,
             identity={"model": model},
             progress=tick,
         )

@@ -34,6 +34,7 @@ def evaluate(
     norm: options.Norm = "linf",
     space: options.Space = "pixels",
     suite: Annotated[str, typer.Option(help="quick, standard or thorough.")] = "standard",
+    criterion: options.Criterion = "misclassified",
     split: options.Split = "test",
     batch_size: options.BatchSize = 128,
     eot_samples: options.EotSamples = None,
@@ -54,8 +55,10 @@ def evaluate(
     worst case of every image), attempts.parquet (every attack on every image) and the accuracy
     curve. The same command goes on where an interrupted one stopped.
     """
+    from saddlepoint.attacks import parse_criterion
     from saddlepoint.threat import parse_eps
 
+    fooled = parse_criterion(criterion)
     budgets = [parse_eps(each) for each in eps]
     place = choose_device(device, threads)
     images = read_data(DataWords(data, data_root, download, image_size, limit), split, place)
@@ -80,6 +83,7 @@ def evaluate(
             batch_size=batch_size,
             seed=seed,
             eot_samples=eot_samples,
+            criterion=fooled,
             identity={"model": model},
             progress=tick,
         )

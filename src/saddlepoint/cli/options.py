@@ -59,6 +59,13 @@ Space = Annotated[
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per pass.")]
 Split = Annotated[str, typer.Option(help="test, train or all.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Criterion = Annotated[
+    str,
+    typer.Option(
+        help="What counts as fooled: misclassified, outside-top-K, or binary-logit for a model with"
+        " one logit."
+    ),
+]
 EotSamples = Annotated[
     int | None,
     typer.Option(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,11 @@ from torch import Tensor, nn
 from saddlepoint.data import AUGMENTATIONS, ImageData, batches, epoch_order
 from saddlepoint.defences import Penalty, Recipe, TrainingBatch
 from saddlepoint.errors import InputError
+from saddlepoint.files import read_json
 from saddlepoint.keyed import derive, generator
 from saddlepoint.model import Guard
 from saddlepoint.progress import Progress
-from saddlepoint.runs import claim
+from saddlepoint.runs import RUN_FILE, claim
 from saddlepoint.training.accuracy import accuracy
 from saddlepoint.training.checkpoint import FOLDER, latest_checkpoint
 from saddlepoint.training.metrics import (
@@ -117,6 +119,7 @@ def train(
                 f"{out} holds this run already; pass --resume, or choose another --out"
             )
         if known:
+            _note_threads(out)
             _restore(out, state)
     track = open_tracker(tracker, out)
     metrics = read_metrics(out) if out is not None else []
@@ -205,6 +208,17 @@ def _restore(out: Path, state: State) -> None:
     if found is not None:
         state.load(*found)
     forget_after(out, state.epoch)
+
+
+def _note_threads(out: Path) -> None:
+    """Warn where the run began with another number of threads, which changes the last bits."""
+    before = read_json(out / RUN_FILE).get("environment", {}).get("threads")
+    if before not in (None, torch.get_num_threads()):
+        warnings.warn(
+            f"{out} was begun with {before} threads, now there are {torch.get_num_threads()}: the"
+            " final weights may differ in the last bits",
+            stacklevel=3,
+        )
 
 
 def _named(data: ImageData) -> dict[str, Any]:
