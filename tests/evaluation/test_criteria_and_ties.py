@@ -76,3 +76,27 @@ def test_one_attack_on_a_random_model_is_averaged_and_says_so():
     record = run_attack(Undeclared(), data, FGSM(Linf(1 / 255)))
     assert "random at inference, undeclared" in record.notes[0]
     assert int(record.result.forwards.max()) >= 10
+
+
+def test_pictures_are_judged_by_the_criterion_of_the_attack(tmp_path):
+    data = digits("test", 32)
+    attack = PGD(Linf(0.2), criterion=OutsideTopK(3))
+    record = run_attack(trained(), data, attack, out=tmp_path, png=True)
+    before, after = record.eight_bit
+    assert 0 < after.count <= before.count < before.total
+
+
+def test_an_attack_keeps_its_own_number_of_passes():
+    data = digits("test", 8)
+    own = PGD(Linf(1 / 255), steps=1, eot_samples=20)
+    assert "over 20 passes" in run_attack(Undeclared(), data, own).notes[0]
+    assert "over 20 passes" in evaluate(Undeclared(), data, Linf(0.01), suite={"a": own}).notes[0]
+
+
+def test_a_damaged_archive_is_named(tmp_path):
+    arguments = trained(), digits("test", 8), FGSM(Linf(0.1))
+    run_attack(*arguments, out=tmp_path)
+    for content in (b"", (tmp_path / "adversarials.npz").read_bytes()[:-40]):
+        (tmp_path / "adversarials.npz").write_bytes(content)
+        with pytest.raises(InputError, match="damaged attack record"):
+            run_attack(*arguments, out=tmp_path)

@@ -220,3 +220,12 @@ def test_the_state_of_a_device_is_left_alone():
     before = torch.cuda.get_rng_state()
     build("resnet20")
     assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+def test_a_model_for_vectors_is_seeded_too(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from torch import nn\ndef net(classes): return nn.Linear(6, classes)\n")
+    state = torch.get_rng_state()
+    first, again = (build_model(f"{file}:net", classes=3, shape=(6,), seed=5) for _ in range(2))
+    assert torch.equal(first.weight, again.weight)
+    assert torch.equal(torch.get_rng_state(), state)

@@ -144,7 +144,7 @@ def parse_criterion(text: str) -> Criterion:
     if text == "binary-logit":
         return BinaryLogit()
     head, _, k = text.rpartition("-")
-    if head == "outside-top" and k.isdigit():
+    if head == "outside-top" and k.isascii() and k.isdecimal():
         return OutsideTopK(int(k))
     raise unknown("criterion", text, ("misclassified", "binary-logit", "outside-top-5"))
 

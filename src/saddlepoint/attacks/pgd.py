@@ -35,7 +35,7 @@ class PGD(Attack):
         coordinates: L1 only: the largest coordinates that share a step (Tramèr and Boneh 2019,
             arXiv:1904.13000); None is one in a hundred, at least one, and falls as α does.
         schedule: "constant", or "cosine", with which α falls to 0 along half a cosine. None is
-            constant in Linf and wherever `step_size` is given, and cosine in L2 and L1: there a
+            constant in Linf and wherever a step is given, and cosine in L2 and L1: there a
             constant step of 2.5·eps/steps in all ends short of the optimum even of a linear model.
 
     Reference: Madry, Makelov, Schmidt, Tsipras and Vladu 2018, arXiv:1706.06083.
@@ -70,7 +70,8 @@ class PGD(Attack):
         """Whether the step falls along the cosine."""
         if self.schedule is not None:
             return self.schedule == "cosine"
-        return self.step_size is None and getattr(self.threat, "norm_name", "") in ("L2", "L1")
+        free = self.step_size is None and self.relative_step is None
+        return free and getattr(self.threat, "norm_name", "") in ("L2", "L1")
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Run every restart on the samples that the ones before have not fooled."""

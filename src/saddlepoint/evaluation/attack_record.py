@@ -6,6 +6,7 @@ import io
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -138,6 +139,8 @@ class AttackRecord:
         try:
             with np.load(out / TENSORS_FILE, allow_pickle=False) as arrays:
                 adversarials = torch.from_numpy(arrays["adversarials"])
+            if len(adversarials) != len(table):
+                raise ValueError(f"{len(adversarials)} images for {len(table)} rows")
             columns = {
                 name: torch.from_numpy(table[name].to_numpy().copy()) for name in table.column_names
             }
@@ -154,5 +157,5 @@ class AttackRecord:
                 seconds=record["seconds"],
                 notes=tuple(record["notes"]),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{out} holds a damaged attack record: {error}") from error

@@ -85,9 +85,10 @@ def run_attack(
         ids = ids[labels != target]
     if not len(ids):
         raise InputError(f"{data.name} has no images to attack; give at least one")
-    samples, notes = passes_for(model, data, eot_samples)
-    if samples > attack.eot_samples:
-        attack = replace(attack, eot_samples=samples, stop="never")
+    own = attack.eot_samples if attack.eot_samples > 1 else None
+    samples, notes = passes_for(model, data, own if eot_samples is None else eot_samples)
+    stop = "never" if samples > 1 else attack.stop
+    attack = replace(attack, eot_samples=samples, stop=stop)
     config = describe(
         {
             "model": weights_fingerprint(model),
@@ -122,6 +123,8 @@ def run_attack(
                 targets=targets,
                 ids=chunk,
                 seed=seed,
+                criterion=attack.criterion,
+                eot_samples=attack.eot_samples,
             )
             columns["eight_bit"] = exported.result.success
         if progress is not None:

@@ -86,21 +86,24 @@ def evaluate(
     if eot_samples is not None and eot_samples < 1:
         raise InputError(f"eot_samples is {eot_samples}; give at least 1")
     threats = _threats(threat, eps)
-    samples, notes = passes_for(model, data, eot_samples)
     attacks = build_suite(suite, threats[0]) if isinstance(suite, str) else suite
     if not attacks:
         raise InputError("the suite is empty; give at least one attack")
+    own = max(attack.eot_samples for attack in attacks.values())
+    if eot_samples is None and own > 1:
+        eot_samples = own
+    samples, notes = passes_for(model, data, eot_samples)
     attacks = {
         name: replace(
             attack,
             criterion=attack.criterion if criterion is None else criterion,
-            eot_samples=max(samples, attack.eot_samples),
+            eot_samples=samples,
             stop="never" if samples > 1 else attack.stop,
         )
         for name, attack in attacks.items()
     }
-    criteria = {attack.criterion for attack in attacks.values()}
-    if len(criteria) > 1:
+    criteria = [attack.criterion for attack in attacks.values()]
+    if any(each != criteria[0] for each in criteria):
         raise InputError(f"the attacks disagree on what is fooled: {criteria}; give one criterion")
     config = {
         "model": weights_fingerprint(model),
@@ -121,9 +124,7 @@ def evaluate(
         files = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER)
         if claim(out, "evaluate", config, files) and (out / RECORD_FILE).exists():
             return Evaluation.load(out)
-    run = Survivors(
-        model, data, threats, attacks, batch_size, seed, samples, criteria.pop(), progress
-    )
+    run = Survivors(model, data, threats, attacks, batch_size, seed, samples, criteria[0], progress)
     columns = in_parts(torch.arange(len(data)), run.part, out)
     evaluation = summarise(columns, config, threats, list(attacks), notes)
     if out is not None:

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 from PIL import Image
 from torch import Tensor, nn
 
-from saddlepoint.attacks import Attack, AttackResult, Batch, Keeper
+from saddlepoint.attacks import Attack, AttackResult, Batch, Criterion, Keeper, Misclassified
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.files import write
@@ -109,11 +109,14 @@ def export_png(
     targets: Int64[Tensor, " n"] | None = None,
     ids: Int64[Tensor, " n"] | None = None,
     seed: int = 0,
+    criterion: Criterion | None = None,
+    eot_samples: int = 1,
 ) -> Export:
     """Write the adversarial images as PNG and judge what was written.
 
     Args:
         model, images, labels, targets, ids, seed: as in the attack's call.
+        criterion, eot_samples: the attack's own; None is `Misclassified`.
         result: its result, on the same images.
         threat: the threat model it ran under.
         folder: gets one file per image, ID-label-L-predicted-P.png, with -outside-the-budget where
@@ -136,7 +139,12 @@ def export_png(
     ids = torch.arange(len(images)) if ids is None else ids
     clean = images.to(result.adversarials)
     rounded = to_eight_bits(clean, result.adversarials, threat)
-    judged = Replay(threat, images=rounded)(
+    judged = Replay(
+        threat,
+        images=rounded,
+        criterion=Misclassified() if criterion is None else criterion,
+        eot_samples=eot_samples,
+    )(
         model,
         clean,
         labels.to(clean.device),
@@ -147,7 +155,7 @@ def export_png(
     attacked = ~result.initially_wrong
     total = int(attacked.sum())
     files = []
-    predictions = _classes(model, rounded, ids, seed)
+    predictions = _classes(model, rounded, ids, seed, eot_samples)
     for i, picture in enumerate((rounded * 255).round().to(torch.uint8).cpu()):
         outcome = f"predicted-{int(predictions[i])}"
         outcome += "-outside-the-budget" if bool(judged.rejected[i]) else ""
@@ -161,9 +169,12 @@ def export_png(
     )
 
 
-def _classes(model: nn.Module, images: Tensor, ids: Tensor, seed: int) -> Tensor:
+def _classes(model: nn.Module, images: Tensor, ids: Tensor, seed: int, samples: int) -> Tensor:
     """Return the class of every written image, of those too that the judge did not look at."""
-    with Guard(model, len(images), seed=seed) as guard, full_precision(guard.device):
+    with (
+        Guard(model, len(images), samples=samples, seed=seed) as guard,
+        full_precision(guard.device),
+    ):
         logits = guard.logits(images.to(guard.device), None, Keys(seed, ids.to(guard.device)))
     return logits.argmax(1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
 

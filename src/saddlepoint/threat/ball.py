@@ -56,6 +56,8 @@ class NormBall(ABC):
             return  # per-sample budgets may be zero: a sample that needs none
         if isinstance(self.eps, bool) or not isinstance(self.eps, Real) or not self.eps > 0:
             raise InputError(f"eps is {self.eps}; give a positive number, for instance 8/255")
+        if not isinstance(self.eps, int | float):  # NumPy's numbers, fractions
+            object.__setattr__(self, "eps", float(self.eps))
 
     def __str__(self) -> str:
         if isinstance(self.eps, Tensor):

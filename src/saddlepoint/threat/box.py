@@ -53,7 +53,7 @@ class Box:
         if axes not in (2, 4):  # one image or one number serves every sample
             return self
         lower, upper = (
-            b[index] if isinstance(b, Tensor) and b.ndim == axes else b
+            b[index] if isinstance(b, Tensor) and b.ndim == axes and len(b) > 1 else b
             for b in (self.lower, self.upper)
         )
         return Box(lower, upper)

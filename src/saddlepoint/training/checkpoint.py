@@ -76,6 +76,8 @@ def save_checkpoint(
         raise
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if aside.exists() and not final.exists():
+            aside.rename(final)
         raise OutputError(f"cannot write {final}: {reason(error)}") from error
     for old in _sorted(folder)[:-KEEP]:
         shutil.rmtree(old, ignore_errors=True)

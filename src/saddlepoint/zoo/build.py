@@ -42,8 +42,11 @@ def build_model(
     >>> network(torch.rand(2, 1, 8, 8)).shape
     torch.Size([2, 10])
     """
-    if ".py:" in spec and len(shape) != 3:  # vectors are for whoever brings a model for them
-        return build_user(spec, classes=classes, shape=shape)
+    # Vectors are for whoever brings a model for them.
+    if ".py:" in spec and len(shape) != 3 and not pretrained:
+        check_counts(classes, *shape)
+        with _seeded(seed):
+            return build_user(spec, classes=classes, shape=shape)
     if len(shape) != 3:
         raise InputError(f"the images have shape {tuple(shape)}; models take (C, H, W)")
     channels, height, width = shape
