@@ -43,6 +43,8 @@ def test_a_tie_goes_to_the_label_everywhere():
     assert attack(Tied(), data.pixels, data.labels).robust_accuracy == 1
     record = evaluate(Tied(), data, Linf(0.1), suite="quick")
     assert record.clean.value == record.budgets[0].robust_accuracy.value == 1
+    for column in ("clean_prediction", "prediction"):
+        assert record.images[column].to_pylist() == data.labels.tolist()
     assert run_attack(Tied(), data, attack).clean.value == 1
     assert accuracy(Tied(), data) == 1
 
