@@ -84,7 +84,7 @@ def test_a_training_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path):
     recipe = Recipe(epochs=3, batch_size=32, ema=0.9)
     whole = train(conv(), digits(limit=64), recipe, out=tmp_path / "a")
     train(conv(), digits(limit=64), recipe, out=tmp_path / "b")
-    for name in ("model", "ema", "optimiser"):
+    for name in ("model", "average", "optimiser"):
         newest = sorted((tmp_path / "b" / "checkpoints").iterdir())[-1]
         shutil.rmtree(tmp_path / "c", ignore_errors=True)
         shutil.copytree(tmp_path / "b", tmp_path / "c")

@@ -30,7 +30,7 @@ def test_every_line_is_json_with_the_numbers_of_its_epoch(tmp_path):
     )
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines == result.metrics == read_metrics(tmp_path)
-    expected = {"epoch", "loss", "accuracy", "learning_rate", "seconds", "test_accuracy"}
+    expected = {"epoch", "loss", "accuracy", "learning_rate", "seconds", "test_accuracy", "curve"}
     assert all(set(line) == expected for line in lines)
 
 

@@ -14,6 +14,7 @@ from saddlepoint.cli.console import note, plain_warnings
 from saddlepoint.cli.demo import demo
 from saddlepoint.cli.evaluate import evaluate
 from saddlepoint.cli.lists import attacks, data, models, recipes
+from saddlepoint.cli.study import study
 from saddlepoint.cli.train import train
 from saddlepoint.errors import InputError
 
@@ -45,6 +46,7 @@ def _root(
 
 for command in (demo, train, attack, evaluate, attacks, models, data, recipes):
     app.command()(command)
+app.add_typer(study, name="study")
 
 
 def main() -> None:

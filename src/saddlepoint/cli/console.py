@@ -7,11 +7,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -25,6 +27,8 @@ from rich.progress import (
 from rich.table import Table
 
 from saddlepoint.progress import Progress as Tick
+
+_EVERY = 10.0  # seconds between two lines of progress where nobody watches
 
 
 def note(text: str) -> None:
@@ -77,6 +81,36 @@ def progress(what: str) -> Iterator[Tick]:
             bars.update(task, completed=done, total=total, description=f"{what}: {text}")
 
         yield tick
+
+
+@contextlib.contextmanager
+def live(
+    rows: Callable[[Any], tuple[str, list[tuple[str, str]]]],
+) -> Iterator[Callable[[Any], None]]:
+    """Show a table on stderr that follows a state; a line now and then where it is no terminal.
+
+    `rows` makes the headline and the rows of a state.
+    """
+    if not sys.stderr.isatty():
+        said = [time.monotonic()]
+
+        def tell(state: Any) -> None:
+            if time.monotonic() - said[0] >= _EVERY:
+                said[0] = time.monotonic()
+                note(rows(state)[0])
+
+        yield tell
+        return
+    with Live(console=Console(stderr=True), transient=True, refresh_per_second=4) as screen:
+
+        def draw(state: Any) -> None:
+            head, lines = rows(state)
+            drawn = Table(title=head, title_justify="left", show_header=False, box=None)
+            for line in lines:
+                drawn.add_row(*(escape(cell) for cell in line))
+            screen.update(drawn)
+
+        yield draw
 
 
 def plain_warnings() -> None:

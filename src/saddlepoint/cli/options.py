@@ -21,7 +21,10 @@ Model = Annotated[
 ]
 Weights = Annotated[
     Path | None,
-    typer.Option(help="A .safetensors file, or a .pt/.pth state dict (read without running code)."),
+    typer.Option(
+        help="A .safetensors file, a .pt/.pth state dict (read without running code), or the folder of"
+        " a training, whose transforms (quantised layers, noise) are then applied first."
+    ),
 ]
 Out = Annotated[Path, typer.Option(help="The folder for the results; one folder holds one run.")]
 DataRoot = Annotated[

@@ -104,7 +104,8 @@ def build_subject(words: ModelWords, data: ImageData, device: torch.device) -> n
     statistics = _statistics(words, data)
     model = net if statistics is None else Normalised(net, *statistics)
     if words.weights is not None:
-        report = load_weights(model, words.weights)
+        model, file = _transformed(model, words.weights)
+        report = load_weights(model, file)
         if report.normalisation == "module" and words.normalisation == "auto":
             assert statistics is not None
             mean, std = (", ".join(f"{v:.4g}" for v in values) for values in statistics)
@@ -113,6 +114,23 @@ def build_subject(words: ModelWords, data: ImageData, device: torch.device) -> n
                 " change it with --normalisation"
             )
     return model.to(device)
+
+
+def _transformed(model: nn.Module, weights: Path) -> tuple[nn.Module, Path]:
+    """Return the model and the file of its weights; of a run's folder, with the run's transforms."""
+    from saddlepoint.defences import transforms_of
+    from saddlepoint.files import read_json
+    from saddlepoint.runs import RUN_FILE
+    from saddlepoint.training import WEIGHTS_FILE
+
+    if not weights.is_dir():
+        return model, weights
+    run = read_json(weights / RUN_FILE)
+    if not isinstance(run, dict) or run.get("kind") != "train" or "config" not in run:
+        raise InputError(f"{weights} is not the folder of a training; give one, or a file")
+    for transform in transforms_of(run["config"]):
+        model = transform(model)
+    return model, weights / WEIGHTS_FILE
 
 
 def note_random_weights(words: ModelWords) -> None:

@@ -32,7 +32,9 @@ class ModelTransform(Protocol):
 class Penalty(Protocol):
     """A term added to the loss that depends on the weights alone (orthogonal, spectral …).
 
-    A penalty with state is an `nn.Module` with buffers, which the checkpoint then holds.
+    A penalty with state is an `nn.Module` with buffers, which the checkpoint then holds. Where it
+    has a method `begin(model, images)`, that is called once, before the first step and before a
+    checkpoint is read.
 
     >>> isinstance(lambda model: torch.zeros(()), Penalty)
     True
@@ -139,6 +141,9 @@ class Recipe:
         augmentation: "none", "crop" or "crop-flip"; see `saddlepoint.data.AUGMENTATIONS`.
         ema: the decay of an exponential moving average of the weights, which is then the result;
             None for none.
+        swa: the share of training after which the weights are averaged equally, once per epoch,
+            for instance 0.75 (Izmailov et al. 2018, arXiv:1803.05407); BatchNorm statistics are
+            measured anew; None for none.
         autocast: "bf16" runs the model in bfloat16 where that is safe; the weights stay in float32.
 
     >>> Recipe(epochs=3).objective
@@ -154,6 +159,7 @@ class Recipe:
     schedule: Schedule = field(default=Schedule("one-cycle"))
     augmentation: str = "none"
     ema: float | None = None
+    swa: float | None = None
     autocast: Literal["bf16"] | None = None
 
     def __post_init__(self) -> None:
@@ -164,6 +170,15 @@ class Recipe:
             raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
         if self.ema is not None and not 0 < self.ema < 1:
             raise InputError(f"ema is {self.ema}; give a decay between 0 and 1, for instance 0.999")
+        if self.swa is not None and not 0 <= self.swa < 1:
+            raise InputError(f"swa is {self.swa}; give a share of training in [0, 1), such as 0.75")
+        if self.ema is not None and self.swa is not None:
+            raise InputError("ema and swa are two ways to average the weights; give one of them")
+        for weight, penalty in self.penalties:
+            if not 0 <= weight < math.inf:
+                raise InputError(
+                    f"the weight of {penalty} is {weight}; give a number of at least 0"
+                )
         if self.autocast not in (None, "bf16"):
             raise InputError(f'autocast is "{self.autocast}"; it is "bf16" or left out')
 

@@ -11,11 +11,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
 from saddlepoint.attacks import Attack, build_attack
 from saddlepoint.defences.objectives import AdversarialTraining, Standard
-from saddlepoint.defences.recipe import Optimiser, Recipe, Schedule
+from saddlepoint.defences.recipe import Optimiser, Penalty, Recipe, Schedule
+from saddlepoint.defences.registry import (
+    PENALTIES,
+    TRANSFORMS,
+    build_penalty,
+    build_transform,
+    resolved,
+)
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.files import reason
 from saddlepoint.threat import Statistics, threat_from
@@ -54,16 +61,27 @@ class _ScheduleSpec(Schedule):
     pass
 
 
+def _named(value: Any) -> Any:
+    """A name alone stands for the thing with its defaults."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+_Named = Annotated[dict[str, Any], BeforeValidator(_named)]
+
+
 @with_config(_STRICT)
 @dataclass(frozen=True)
 class _RecipeSpec:
     objective: _ObjectiveSpec = field(default_factory=_StandardSpec)
+    transforms: tuple[_Named, ...] = ()
+    penalties: tuple[_Named, ...] = ()
     epochs: int = 10
     batch_size: int = 128
     optimiser: _OptimiserSpec = field(default_factory=_OptimiserSpec)
     schedule: _ScheduleSpec = field(default_factory=lambda: _ScheduleSpec("one-cycle"))
     augmentation: str = "none"
     ema: float | None = None
+    swa: float | None = None
     autocast: Literal["bf16"] | None = None
 
 
@@ -94,6 +112,15 @@ def load_recipe(source: str, statistics: Statistics | None = None) -> Recipe:
         ...
     saddlepoint.errors.InputError: unknown recipe 'reprot'; did you mean 'report'? (known: ...)
     """
+    return parse_recipe(recipe_values(source), statistics, source)
+
+
+def recipe_values(source: str) -> Any:
+    """Return what a shipped recipe or a YAML file holds, unchecked; see `load_recipe`.
+
+    >>> recipe_values("report")["epochs"]
+    10
+    """
     if source in recipe_names():
         text = recipe_text(source)
     elif Path(source).suffix in (".yaml", ".yml"):
@@ -106,12 +133,11 @@ def load_recipe(source: str, statistics: Statistics | None = None) -> Recipe:
     else:
         raise unknown("recipe", source, recipe_names())
     try:
-        values = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # the last two from odd scalars
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
         raise InputError(f"the recipe {source} is not valid YAML{line}") from error
-    return parse_recipe(values, statistics, source)
 
 
 def recipe_text(name: str) -> str:
@@ -136,15 +162,7 @@ def parse_recipe(
         ...
     saddlepoint.errors.InputError: the recipe given: optimiser.learning_rat is 0.2: unexpected ...
     """
-    if not isinstance(values, Mapping):
-        raise InputError(f"the recipe {source} is a {type(values).__name__}; give a mapping")
-    try:
-        spec = TypeAdapter(_RecipeSpec).validate_python(dict(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        seen, message = repr(first["input"])[:60], first["msg"].lower()
-        raise InputError(f"the recipe {source}: {where} is {seen}: {message}") from None
+    spec = _validated(values, source)
     if isinstance(spec.objective, _AdversarialSpec):
         attack = attack_from(spec.objective.attack, statistics)
         objective: Standard | AdversarialTraining = AdversarialTraining(
@@ -152,15 +170,66 @@ def parse_recipe(
         )
     else:
         objective = Standard(spec.objective.label_smoothing)
-    plain = {
-        f: getattr(spec, f) for f in ("epochs", "batch_size", "augmentation", "ema", "autocast")
-    }
+    names = ("epochs", "batch_size", "augmentation", "ema", "swa", "autocast")
+    plain = {name: getattr(spec, name) for name in names}
     return Recipe(
         objective=objective,
+        transforms=tuple(build_transform(*_split(each, "transform")) for each in spec.transforms),
+        penalties=tuple(_penalty(each) for each in spec.penalties),
         optimiser=Optimiser(**vars(spec.optimiser)),
         schedule=Schedule(**vars(spec.schedule)),
         **plain,
     )
+
+
+def resolve_recipe(values: Any, source: str = "given") -> dict[str, Any]:
+    """Return the mapping of a recipe with every default filled in, as a file could hold it.
+
+    >>> resolve_recipe({"transforms": ["quantise"]})["transforms"][0]["weight_bits"]
+    4
+    """
+    spec = _validated(values, source)
+    plain: dict[str, Any] = TypeAdapter(_RecipeSpec).dump_python(spec, mode="json")
+    for field_name, kind in (("transforms", "transform"), ("penalties", "penalty")):
+        plain[field_name] = [_resolved(each, kind) for each in plain[field_name]]
+    return plain
+
+
+def _validated(values: Any, source: str) -> _RecipeSpec:
+    if not isinstance(values, Mapping):
+        raise InputError(f"the recipe {source} is a {type(values).__name__}; give a mapping")
+    try:
+        return TypeAdapter(_RecipeSpec).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        seen, message = repr(first["input"])[:60], first["msg"].lower()
+        raise InputError(f"the recipe {source}: {where} is {seen}: {message}") from None
+
+
+def _split(values: Mapping[str, Any], kind: str) -> tuple[str, dict[str, Any]]:
+    options = dict(values)
+    name = options.pop("name", None)
+    known = TRANSFORMS if kind == "transform" else PENALTIES
+    if not isinstance(name, str):
+        raise InputError(f"a {kind} has no name; give one of {', '.join(known)}")
+    if name not in known:
+        raise unknown(kind, name, known)
+    return name, options
+
+
+def _penalty(values: Mapping[str, Any]) -> tuple[float, Penalty]:
+    name, options = _split(values, "penalty")
+    weight = options.pop("weight", None)
+    if isinstance(weight, bool) or not isinstance(weight, int | float):
+        raise InputError(f"the penalty {name} has weight {weight!r}; give a number, such as 0.001")
+    return float(weight), build_penalty(name, options)
+
+
+def _resolved(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    name, options = _split(values, kind)
+    weight = {"weight": options.pop("weight", None)} if kind == "penalty" else {}
+    return {"name": name, **weight, **resolved(name, options)}
 
 
 def attack_from(values: Mapping[str, Any], statistics: Statistics | None) -> Attack:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from saddlepoint.evaluation.attack_record import AttackRecord
 from saddlepoint.evaluation.attack_run import run_attack
+from saddlepoint.evaluation.bootstrap import Interval, bootstrap_interval
+from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, stars
 from saddlepoint.evaluation.evaluate import evaluate
 from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
+from saddlepoint.evaluation.mcnemar import McNemar, mcnemar_test
 from saddlepoint.evaluation.record import Budget, Evaluation
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.suites import SUITES, Suite, build_suite
@@ -16,12 +19,20 @@ __all__ = [
     "Budget",
     "Evaluation",
     "Export",
+    "Interval",
+    "McNemar",
+    "PairedTest",
     "Proportion",
     "Replay",
     "Suite",
+    "bootstrap_interval",
     "build_suite",
     "evaluate",
     "export_png",
+    "holm",
+    "mcnemar_test",
+    "paired_t_test",
     "run_attack",
+    "stars",
     "to_eight_bits",
 ]

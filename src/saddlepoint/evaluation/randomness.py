@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
 from saddlepoint.checks import check_images
 from saddlepoint.data import ImageData
 from saddlepoint.model import Guard, full_precision, is_random
+from saddlepoint.model.randomness import averaged_passes
 
 _EOT_SAMPLES = 10
 
@@ -15,7 +18,10 @@ _EOT_SAMPLES = 10
 def passes_for(
     model: nn.Module, data: ImageData, eot_samples: int | None
 ) -> tuple[int, tuple[str, ...]]:
-    """Return the passes to average, and a note where the model is random at inference.
+    """Return how many calls of the model to average, and a note where it is random at inference.
+
+    By default they come to ten passes: a model whose call is itself an average of five
+    (`averaged_passes`) is called twice.
 
     >>> from saddlepoint.data import load_data
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
@@ -31,10 +37,14 @@ def passes_for(
         # Some CUDA kernels add in varying order; that is rounding, not randomness.
         if torch.allclose(first, second, rtol=1e-4, atol=1e-4) or bool(first.isnan().any()):
             return eot_samples or 1, ()
-    samples = eot_samples or _EOT_SAMPLES
+    own = averaged_passes(model)
+    samples = eot_samples or math.ceil(_EOT_SAMPLES / own)
     kind = "declares itself random" if declared else "is random at inference, undeclared"
-    if samples == 1:
+    if samples * own == 1:
         return 1, (
             f"the model {kind} and was attacked without averaging: the accuracy is too high",
         )
-    return samples, (f"the model {kind}; its expectation over {samples} passes was attacked",)
+    calls = f", {samples} calls that average {own} each," if own > 1 else ""
+    return samples, (
+        f"the model {kind}; its expectation over {samples * own} passes{calls} was attacked",
+    )

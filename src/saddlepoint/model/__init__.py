@@ -11,6 +11,20 @@ from __future__ import annotations
 
 from saddlepoint.model.guard import Guard, device_of, full_precision
 from saddlepoint.model.normalised import Normalised
-from saddlepoint.model.randomness import RandomLayer, is_random
+from saddlepoint.model.randomness import (
+    RandomLayer,
+    averaged_passes,
+    is_random,
+    log_mean_probability,
+)
 
-__all__ = ["Guard", "Normalised", "RandomLayer", "device_of", "full_precision", "is_random"]
+__all__ = [
+    "Guard",
+    "Normalised",
+    "RandomLayer",
+    "averaged_passes",
+    "device_of",
+    "full_precision",
+    "is_random",
+    "log_mean_probability",
+]

@@ -12,12 +12,11 @@ from typing import Any, Literal, Self
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
-from torch.nn import functional
 
 from saddlepoint.checks import check_output, model_failed
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys, derive
-from saddlepoint.model.randomness import RandomLayer
+from saddlepoint.model.randomness import RandomLayer, log_mean_probability
 
 Objective = Callable[[Tensor], Tensor]
 """From logits (m, k) to the number that each sample ascends (m,)."""
@@ -113,7 +112,7 @@ class Guard:
 
     def _release_streams(self) -> None:
         for layer in self._layers:
-            layer.keys = None
+            layer.start_pass(None)
 
     def logits(
         self,
@@ -176,17 +175,14 @@ class Guard:
     def _forward(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> Tensor:
         if self.samples == 1:
             return self._one_pass(images, index, keys)
-        passes = torch.stack([self._one_pass(images, index, keys) for _ in range(self.samples)])
-        if passes.shape[2] == 1:  # one logit z: its probability is sigmoid(z), not a softmax
-            yes, no = (functional.logsigmoid(z).logsumexp(0) for z in (passes, -passes))
-            return yes - no
-        return passes.log_softmax(2).logsumexp(0) - math.log(self.samples)
+        passes = [self._one_pass(images, index, keys) for _ in range(self.samples)]
+        return log_mean_probability(torch.stack(passes))
 
     def _one_pass(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> Tensor:
         stream = 0 if keys is None else keys.stream
         self._passes[stream] += 1  # per stream: the judge's noise must not tell how long a loop was
         for number, layer in enumerate(self._layers):
-            layer.keys, layer.number, layer.pass_number = keys, number, self._passes[stream]
+            layer.start_pass(keys, layer=number, number=self._passes[stream])
         inputs = images if self._dtype is None else images.to(self._dtype)
         try:
             output = self.model(inputs)

@@ -5,8 +5,9 @@ survive printing.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -16,6 +17,18 @@ from matplotlib.figure import Figure
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
+# One colour and one marker for each of twelve variants. The first is the original, in black; the
+# order of hues is that of the report (black, blue, red, green, purple, yellow, cyan, brown, grey),
+# each replaced by one that stays apart for colour-blind readers.
+_HUES = (
+    "#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00",
+    "#56B4E9", "#7A4B1F", "#5A5A5A", "#332288", "#005060", "#F0E442",
+)  # fmt: skip
+_SHAPES = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "<", ">", "h")
+
+# What a bar measures: before the attack, after it, success of the attack.
+BEFORE, AFTER, SUCCESS = "#0072B2", "#E69F00", "#009E73"
+
 _STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.spines.top": False,
@@ -24,6 +37,49 @@ _STYLE: dict[Any, Any] = {
     "grid.alpha": 0.3,
     "legend.frameon": False,
 }
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the line of one variant is drawn.
+
+    >>> Look("#000000", "o", "-").line
+    {'color': '#000000', 'marker': 'o', 'linestyle': '-'}
+    """
+
+    colour: str
+    marker: str
+    linestyle: str
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """The keyword arguments of `Axes.plot`."""
+        return {"color": self.colour, "marker": self.marker, "linestyle": self.linestyle}
+
+
+def variant_looks(
+    names: Sequence[str], *, reference: str | None = None, dashed: Collection[str] = ()
+) -> dict[str, Look]:
+    """Return a look for each variant, no two alike up to 144; the reference is black.
+
+    Up to twelve variants differ in the colour and in the marker. `dashed` names a group whose lines
+    are dashed, for instance those with adversarial training.
+
+    >>> looks = variant_looks(["original", "adversarial"], dashed={"adversarial"})
+    >>> looks["original"].colour, looks["adversarial"].linestyle
+    ('#000000', '--')
+    """
+    first = [name for name in names if name == reference]
+    ordered = first + [name for name in names if name != reference]
+    looks = {
+        name: Look(
+            _HUES[i % len(_HUES)],
+            _SHAPES[(i + i // len(_HUES)) % len(_SHAPES)],
+            "--" if name in dashed else "-",
+        )
+        for i, name in enumerate(ordered)
+    }
+    return {name: looks[name] for name in names}
 
 
 @contextmanager
@@ -46,5 +102,10 @@ def figure_bytes(figure: Figure, kind: str = "png", dpi: int = 160) -> bytes:
     b'PNG'
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=dpi, bbox_inches="tight", facecolor="white")
+    # Without the time of drawing, the same figure is the same file.
+    dated = {"pdf": "CreationDate", "svg": "Date"}
+    metadata = {dated[kind]: None} if kind in dated else None
+    figure.savefig(
+        buffer, format=kind, dpi=dpi, bbox_inches="tight", facecolor="white", metadata=metadata
+    )
     return buffer.getvalue()

@@ -12,6 +12,8 @@ class Ema:
     """Running averages of every floating-point entry of a model's state; other entries are copied.
 
     The decay warms up as (1 + t)/(10 + t), so that the random first weights are soon forgotten.
+    BatchNorm's running statistics are averaged with the weights, and follow them closely enough to
+    need no refreshing; those of an equal average do not, see `Swa`.
 
     Args:
         model: whose state is averaged.

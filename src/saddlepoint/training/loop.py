@@ -8,6 +8,7 @@ on as if nothing had happened.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ from saddlepoint.progress import Progress
 from saddlepoint.runs import RUN_FILE, claim
 from saddlepoint.training.accuracy import accuracy
 from saddlepoint.training.checkpoint import FOLDER, latest_checkpoint
+from saddlepoint.training.ema import Ema
 from saddlepoint.training.metrics import (
     METRICS_FILE,
     append_metrics,
@@ -38,9 +40,11 @@ from saddlepoint.training.metrics import (
 from saddlepoint.training.preflight import check_sound, check_training
 from saddlepoint.training.signals import Interrupted, stop_on_signals
 from saddlepoint.training.state import State
+from saddlepoint.training.swa import Swa, refresh_batch_norm
 from saddlepoint.zoo import save_weights
 
 WEIGHTS_FILE = "model.safetensors"
+REFRESH = 100  # batches that BatchNorm statistics are measured on after averaging the weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +52,11 @@ class TrainingResult:
     """A trained model and how it came about.
 
     Attributes:
-        model: the given model, trained; with `ema` in the recipe it holds the averaged weights.
+        model: the given model, trained; with `ema` or `swa` in the recipe it holds the averaged
+            weights.
         metrics: one mapping per epoch: loss, accuracy on what was trained on, test accuracy where
-            data was given, seconds.
+            data was given, seconds; `curve`, the loss in at most 50 pieces of the epoch, and with
+            penalties their share of both, `penalty` and `penalty_curve`.
         seconds: the time of the epochs, over all resumptions.
 
     >>> TrainingResult(nn.Identity(), [{"epoch": 1, "loss": 0.5}], 1.0).metrics[-1]["loss"]
@@ -100,7 +106,7 @@ def train(
     >>> net = build_model("zoo:simple-cnn", classes=10, shape=(1, 8, 8))
     >>> result = train(net, data, Recipe(epochs=1, batch_size=32))
     >>> sorted(result.metrics[0])
-    ['accuracy', 'epoch', 'learning_rate', 'loss', 'seconds']
+    ['accuracy', 'curve', 'epoch', 'learning_rate', 'loss', 'seconds']
     """
     out = None if out is None else Path(out)
     if resume and out is None:
@@ -110,7 +116,8 @@ def train(
         _seed_layers(device, derive(seed, "transforms"))
         model = recipe.prepare(model).to(device)
         check_training(model, data)
-    state = State(model, recipe, len(data))
+        state = State(model, recipe, len(data))
+        state.begin(_first_images(data, recipe, seed, device))
     if out is not None:
         config = {"identity": identity, "recipe": recipe, "seed": seed, "data": _named(data)}
         known = claim(out, "train", config, (FOLDER, METRICS_FILE, WEIGHTS_FILE))
@@ -121,6 +128,12 @@ def train(
         if known:
             _note_threads(out)
             _restore(out, state)
+
+    def refresh() -> None:
+        order = epoch_order(len(data), seed, recipe.epochs)
+        stream = batches(data, order, recipe.batch_size, device=state.device, workers=workers)
+        refresh_batch_norm(model, (images for _, images, _ in itertools.islice(stream, REFRESH)))
+
     track = open_tracker(tracker, out)
     metrics = read_metrics(out) if out is not None else []
     with contextlib.ExitStack() as stack:
@@ -141,18 +154,20 @@ def train(
                     raise Interrupted(stop.signal, saved=out is not None)
             state.seconds += time.perf_counter() - began
             record = state.finish_epoch()
+            if isinstance(state.average, Swa) and state.epoch > (recipe.swa or 0) * recipe.epochs:
+                state.average.update(model)
             check_sound(model, data, state.epoch, recipe.optimiser.learning_rate)
             if test is not None:
-                with state.averaged():
+                with state.averaged(refresh):
                     record["test_accuracy"] = accuracy(model, test, workers=workers)
             metrics.append(record)
             if out is not None:
                 append_metrics(out, record)
                 state.save(out)
             if track is not None:
-                track.log(state.epoch, {k: v for k, v in record.items() if k != "epoch"})
-    if state.ema is not None:
-        model.load_state_dict(state.ema.state)
+                scalars = {k: v for k, v in record.items() if isinstance(v, float)}
+                track.log(state.epoch, scalars)
+    state.take_average(refresh)
     if out is not None:
         save_weights(model, out / WEIGHTS_FILE)
     return TrainingResult(model.eval(), metrics, sum(record["seconds"] for record in metrics))
@@ -179,28 +194,48 @@ def _epoch(state: State, data: ImageData, seed: int, workers: int) -> Iterator[N
             derive(seed, "attack", state.epoch),
             torch.bfloat16 if recipe.autocast else None,
         )
-        for group in state.optimiser.param_groups:
-            group["lr"] = state.learning_rate()
-        state.optimiser.zero_grad(set_to_none=True)
-        output = recipe.objective.accumulate(model, batch)
-        loss = output.loss + _penalise(model, state.penalties)
-        state.optimiser.step()
-        if state.ema is not None:
-            state.ema.update(model)
-        state.add(loss, output.logits, labels)
-        state.step += 1
+        take_step(state, batch)
         yield
 
 
-def _penalise(model: nn.Module, penalties: Sequence[tuple[float, Penalty]]) -> Tensor | float:
+def take_step(state: State, batch: TrainingBatch) -> None:
+    """Take one step of the descent on a batch.
+
+    >>> state = State(nn.Linear(2, 2), Recipe(batch_size=1), images=1)
+    >>> batch = TrainingBatch(torch.ones(1, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
+    >>> take_step(state, batch)
+    >>> state.step, state.seen
+    (1, 1)
+    """
+    for group in state.optimiser.param_groups:
+        group["lr"] = state.learning_rate()
+    state.optimiser.zero_grad(set_to_none=True)
+    output = state.recipe.objective.accumulate(state.model, batch)
+    penalty = _penalise(state.model, state.penalties)
+    state.optimiser.step()
+    if isinstance(state.average, Ema):
+        state.average.update(state.model)
+    state.add(output.loss, penalty, output.logits, batch.labels)
+    state.step += 1
+
+
+def _penalise(model: nn.Module, penalties: Sequence[tuple[float, Penalty]]) -> Tensor:
     """Add the gradients of the penalties; return their weighted sum."""
     if not penalties:
-        return 0.0
+        return torch.zeros((), device=next(model.parameters()).device)
     total: Tensor = sum(  # type: ignore[assignment]
         weight * penalty(model) for weight, penalty in penalties
     )
     total.backward()  # type: ignore[no-untyped-call]
     return total.detach()
+
+
+def _first_images(data: ImageData, recipe: Recipe, seed: int, device: torch.device) -> Tensor:
+    """Return the first batch, as it is without augmentation: layers and penalties begin with it."""
+    order = epoch_order(len(data), seed, 0)
+    return next(iter(batches(data, order[: recipe.batch_size], recipe.batch_size, device=device)))[
+        1
+    ]
 
 
 def _restore(out: Path, state: State) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.defences import Recipe
+from saddlepoint.defences import Recipe, calibrate
 from saddlepoint.errors import InputError
 from saddlepoint.training.checkpoint import optimiser_state, restore_optimiser, save_checkpoint
 from saddlepoint.training.ema import Ema
+from saddlepoint.training.swa import Swa
+
+PIECES = 50  # the training curve has at most so many points per epoch
 
 
 class State:
@@ -36,7 +39,11 @@ class State:
         self.model, self.recipe = model, recipe
         self.device = next(iter(model.parameters())).device
         self.optimiser = recipe.optimiser.build(model.parameters())
-        self.ema = Ema(model, recipe.ema) if recipe.ema is not None else None
+        self.average: Ema | Swa | None = None
+        if recipe.ema is not None:
+            self.average = Ema(model, recipe.ema)
+        elif recipe.swa is not None:
+            self.average = Swa(model)
         self.steps = math.ceil(images / recipe.batch_size)
         self.epoch = self.step = 0
         self.seconds = 0.0
@@ -49,11 +56,24 @@ class State:
         }
         self.clear()
 
+    def begin(self, images: Tensor) -> None:
+        """Let quantised activations find their ranges and penalties the sizes of their layers.
+
+        Args:
+            images: (n, ...) some of the training images.
+        """
+        calibrate(self.model, images)
+        for penalty in self._modules.values():
+            begin = getattr(penalty, "begin", None)
+            if callable(begin):
+                begin(self.model, images[:2])
+
     def clear(self) -> None:
         """Forget the sums of the epoch so far."""
         self.seen = 0
         # Sums stay on the device: reading them at every step would make it wait.
         self.sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self.losses = torch.zeros(self.steps, 2, dtype=torch.float64, device=self.device)
 
     def learning_rate(self) -> float:
         """Return the rate of the next step."""
@@ -62,10 +82,12 @@ class State:
         factor = max(self.recipe.schedule.factor(progress), 1e-3)
         return self.recipe.optimiser.learning_rate * factor
 
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add a step to the sums of the epoch."""
+    def add(self, loss: Tensor, penalty: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add a step to the sums of the epoch; `loss` is without the penalty."""
         correct = (logits.argmax(1) == labels).sum()
-        self.sums += torch.stack([loss.double() * len(labels), correct.double()])
+        losses = torch.stack([loss + penalty, penalty]).double()
+        self.sums += torch.stack([losses[0] * len(labels), correct.double()])
+        self.losses[self.step] = losses
         self.seen += len(labels)
 
     def finish_epoch(self) -> dict[str, Any]:
@@ -79,36 +101,53 @@ class State:
                 f" ({self.recipe.optimiser.learning_rate:g}) or switch autocast off"
             )
         self.epoch, self.step = self.epoch + 1, 0
+        pieces = self.losses.tensor_split(min(PIECES, self.steps))
+        curve = torch.stack([piece.mean(0) for piece in pieces]).tolist()
         record = {
             "epoch": self.epoch,
             "loss": loss,
             "accuracy": correct,
             "learning_rate": self.learning_rate(),
             "seconds": round(self.seconds, 3),
+            "curve": [step_loss for step_loss, _ in curve],
         }
+        if self.penalties:
+            record["penalty"] = float(self.losses[:, 1].mean())
+            record["penalty_curve"] = [penalty for _, penalty in curve]
         self.seconds = 0.0
         self.clear()
         return record
 
     @contextlib.contextmanager
-    def averaged(self) -> Iterator[None]:
+    def averaged(self, refresh: Callable[[], None]) -> Iterator[None]:
         """Give the model the averaged weights, which are the result, while the block runs."""
-        if self.ema is None:
+        if self.average is None or not self.average.updates:
             yield
             return
         raw = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        self.model.load_state_dict(self.ema.state)
+        self.take_average(refresh)
         try:
             yield
         finally:
             self.model.load_state_dict(raw)
 
+    def take_average(self, refresh: Callable[[], None]) -> None:
+        """Give the model the averaged weights for good.
+
+        `refresh` measures the BatchNorm statistics anew; EMA averages them with the weights.
+        """
+        if self.average is not None and self.average.updates:
+            self.model.load_state_dict(self.average.state)
+            if isinstance(self.average, Swa):
+                refresh()
+
     def save(self, out: Path) -> None:
         """Write a checkpoint of the present position under `out`."""
         tensors, values = optimiser_state(self.optimiser)
         files = {"model": self.model.state_dict(), "optimiser": tensors}
-        if self.ema is not None:
-            files["ema"] = self.ema.state
+        files["curve"] = {"losses": self.losses}
+        if self.average is not None:
+            files["average"] = self.average.state
         if self._modules:
             files["penalties"] = {
                 f"{number}/{name}": value
@@ -123,7 +162,7 @@ class State:
             "sums": [value.hex() for value in self.sums.tolist()],
             "seconds": self.seconds,
             "optimiser": values,
-            "ema_updates": self.ema.updates if self.ema is not None else 0,
+            "averaged": self.average.updates if self.average is not None else 0,
         }
         save_checkpoint(out, (self.epoch, self.step), files, state)
 
@@ -131,8 +170,9 @@ class State:
         """Take over a checkpoint."""
         self.model.load_state_dict(tensors["model"])
         restore_optimiser(self.optimiser, tensors.get("optimiser", {}), state["optimiser"])
-        if self.ema is not None:
-            self.ema.load(tensors["ema"], state["ema_updates"])
+        self.losses = tensors["curve"]["losses"].to(self.device)
+        if self.average is not None:
+            self.average.load(tensors["average"], state["averaged"])
         for number, penalty in self._modules.items():
             entries = tensors.get("penalties", {}).items()
             mine = {k.partition("/")[2]: v for k, v in entries if k.partition("/")[0] == number}

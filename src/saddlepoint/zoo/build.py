@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,12 +33,14 @@ def build_model(
     shape: tuple[int, ...],
     pretrained: bool = False,
     seed: int = 0,
+    options: Mapping[str, Any] | None = None,
 ) -> nn.Module:
     """Return the network that `spec` names, for images of `shape` (C, H, W), without normalisation;
     a `FILE.py:CALLABLE` may be for vectors, (D,).
 
     `spec` is `zoo:NAME` or a bare NAME of the zoo, `timm:NAME`, `torchvision:NAME`, or
-    `FILE.py:CALLABLE`. The initial weights depend on `seed` only; torch's global random state is
+    `FILE.py:CALLABLE`. `options` are for those of the zoo that have some, such as the `widths` of
+    `zoo:simple-cnn`. The initial weights depend on `seed` only; torch's global random state is
     left as it was. Raises `InputError` where the model is unknown or cannot be built.
 
     >>> network = build_model("zoo:simple-cnn", classes=10, shape=(1, 8, 8))
@@ -55,12 +60,15 @@ def build_model(
     source, name = _parsed(spec)
     if pretrained and source in ("zoo", "file"):
         raise InputError(f"{spec} has no pretrained weights; build it without and load a file")
+    if options and source != "zoo":
+        raise InputError(f"{spec} takes no options; options are for models of the zoo")
     with _seeded(seed):
         if source == "zoo":
             if name not in ZOO:
                 raise unknown("zoo model", name, ZOO)
             size = height if height == width else (height, width)
-            return ZOO[name].build(classes=classes, channels=channels, size=size)
+            build = partial(ZOO[name].build, classes=classes, channels=channels, size=size)
+            return _with_options(name, build, options or {})
         if source == "timm":
             return build_timm(name, classes=classes, shape=shape, pretrained=pretrained)
         if source == "torchvision":
@@ -82,6 +90,22 @@ def default_normalisation(spec: str) -> Statistics | None:
     if source == "timm":
         return timm_normalisation(name)
     return IMAGENET if source == "torchvision" else None
+
+
+def _with_options(
+    name: str, build: Callable[..., nn.Module], options: Mapping[str, Any]
+) -> nn.Module:
+    known = inspect.signature(build).parameters
+    free = [key for key in known if key not in ("depth", "width", "classes", "channels", "size")]
+    for key in options:
+        if key not in free:
+            raise unknown(f"option of {name}", key, free)
+    try:
+        return build(**options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{name} cannot be built with {dict(options)}: {error}") from error
 
 
 def _parsed(spec: str) -> tuple[str, str]:

@@ -1,0 +1,212 @@
+"""`saddlepoint study run`, `status` and `report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from saddlepoint.cli import options
+from saddlepoint.cli.console import live, note, progress, result, table
+from saddlepoint.errors import InputError
+
+if TYPE_CHECKING:
+    from saddlepoint.studies import StudyProgress, StudyResults, StudySpec
+
+study = typer.Typer(
+    help="Run a study from a YAML file, see how far it is, and report it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Folder = Annotated[Path, typer.Argument(help="The folder of the study.", metavar="DIR")]
+
+
+@study.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="The study, in YAML.", metavar="FILE")],
+    out: Annotated[
+        Path | None, typer.Option(help="The study's folder; the same one goes on.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that run cells.")] = 1,
+    only: Annotated[
+        str | None,
+        typer.Option(help="Run the cells whose label matches, and the trainings they need."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the grid and an estimate of the time.")
+    ] = False,
+    data_root: options.DataRoot = None,
+    as_json: options.Json = False,
+) -> None:
+    """Run every cell that is not finished yet.
+
+    A cell is one training or one evaluation. What is interrupted, also by kill -9, loses only the
+    cells at work; the same command goes on. Two runners may share one folder. A cell that fails is
+    recorded and tried again by the next run.
+    """
+    from saddlepoint.studies import load_study, run_study
+
+    spec = load_study(file)
+    if dry_run:
+        _dry_run(spec, only, data_root, as_json)
+        return
+    if out is None:
+        raise InputError("the study needs a folder; give --out DIR, or --dry-run")
+    with live(_progress_table) as show:
+        state = run_study(spec, out, workers=workers, only=only, data_root=data_root, progress=show)
+    summary = {
+        "cells": state.total,
+        "finished": state.finished,
+        "failed": state.failed,
+        "blocked": state.blocked,
+        "notes": list(state.notes),
+    }
+    for line in state.notes:
+        note(f"note: {line}")
+    if state.complete or as_json:
+        result(summary, as_json, lambda: print(f"all {state.total} cells are finished"))
+    if not state.complete:
+        worst = "; ".join(f"{label}: {error}" for label, error in list(state.failed.items())[:3])
+        more = f" and {len(state.failed) - 3} more" if len(state.failed) > 3 else ""
+        waiting = f"; {state.blocked} evaluations wait for them" if state.blocked else ""
+        raise InputError(
+            f"{len(state.failed)} cells failed ({worst}{more}){waiting}\n"
+            "the same command tries them again"
+        )
+
+
+@study.command()
+def status(folder: Folder, as_json: options.Json = False) -> None:
+    """Show what is finished, what failed and what is missing."""
+    from saddlepoint.studies import load_status
+
+    found = load_status(folder)
+    value = {
+        "name": found.name,
+        "variants": {v: dict(zip(("trained", "trainings", "evaluated", "evaluations"), n, strict=True))
+                     for v, n in found.counts.items()},
+        "complete": found.complete,
+        "failed": dict(found.failed),
+        "damaged": list(found.damaged),
+        "seconds": found.seconds,
+    }  # fmt: skip
+
+    def show() -> None:
+        rows = [(v, f"{a} of {b}", f"{c} of {d}") for v, (a, b, c, d) in found.counts.items()]
+        table(("variant", "trained", "evaluated"), rows, title=found.name)
+        print(f"time of the finished cells {duration(found.seconds)}")
+        for label, error in found.failed.items():
+            print(f"failed: {label}: {error}")
+        for label in found.damaged:
+            print(f"damaged: {label}; the next run does it again")
+
+    result(value, as_json, show)
+
+
+@study.command()
+def report(
+    folder: Folder,
+    out: Annotated[
+        Path | None, typer.Option(help="The report's folder. [default: DIR/report]")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write tables, statistics, figures and index.html from what the store holds.
+
+    An unfinished study is reported with what there is; the missing cells are listed at the top.
+    """
+    from saddlepoint.reports.study import write_report
+    from saddlepoint.studies import load_results
+
+    results = load_results(folder)
+    with progress("reporting") as tick:
+        files = write_report(results, out or folder / "report", progress=tick)
+    value = {
+        "page": str(files.index),
+        "text": str(files.markdown),
+        "tables": [str(path) for path in files.tables],
+        "figures": [str(path) for path in files.figures],
+        "left_out": list(files.left_out),
+    }
+    result(value, as_json, lambda: _show_report(results, value))
+
+
+def _show_report(results: StudyResults, files: dict[str, Any]) -> None:
+    from saddlepoint.reports.study import variants_table
+
+    drawn = variants_table(results)
+    table(drawn.columns, drawn.rows, title=drawn.caption)
+    unfinished = len(results.missing) + len(results.failed) + len(results.damaged)
+    if unfinished:
+        print(f"{unfinished} cells are not finished; they are listed at the top of the report")
+    print(f"page {files['page']}\ntext {files['text']}")
+
+
+def _dry_run(spec: StudySpec, only: str | None, data_root: Path | None, as_json: bool) -> None:
+    from saddlepoint.studies.estimate import estimate_study
+    from saddlepoint.threat import format_eps
+
+    found = estimate_study(spec, only=only, data_root=data_root)
+    counts = {kind: sum(c.kind == kind for c in found.cells) for kind in ("training", "evaluation")}
+    value = {
+        "study": spec.name,
+        "cells": len(found.cells),
+        **{f"{kind}s": count for kind, count in counts.items()},
+        "step_seconds": found.step_seconds,
+        "seconds": found.total,
+        "labels": [cell.label for cell in found.cells],
+    }
+
+    def show() -> None:
+        rows = []
+        for variant, step in found.step_seconds.items():
+            mine = [c for c in found.cells if c.variant == variant]
+            seconds = [found.seconds.get(f"{k}, {variant}", 0.0) for k in counts]
+            numbers = [str(sum(c.kind == kind for c in mine)) for kind in counts]
+            rows.append(
+                (
+                    variant,
+                    numbers[0],
+                    f"{step:.3f}",
+                    duration(seconds[0]),
+                    numbers[1],
+                    duration(seconds[1]),
+                )
+            )
+        heads = ("variant", "trainings", "s per step", "time", "evaluations", "time")
+        table(heads, rows, title=spec.title)
+        print(f"seeds {', '.join(map(str, spec.seeds))}; eps {', '.join(map(format_eps, spec.eps))}; "
+              f"attacks {', '.join(spec.attacks)}")  # fmt: skip
+        print(
+            f"{len(found.cells)} cells: {counts['training']} trainings, {counts['evaluation']}"
+            f" evaluations\nabout {duration(found.total)} with one worker,"
+            f" {duration(found.total / 2)} with two ({spec.threads} thread each)"
+        )
+
+    result(value, as_json, show)
+
+
+def _progress_table(state: StudyProgress) -> tuple[str, list[tuple[str, str]]]:
+    """Return the headline and the rows of the live table."""
+    left = "" if state.seconds_left is None else f", {duration(state.seconds_left)} left"
+    head = f"{state.finished} of {state.total} cells{left}"
+    rows = [(label, duration(seconds)) for label, seconds in state.running.items()]
+    if state.elsewhere:
+        rows.append((f"{state.elsewhere} with another runner", ""))
+    rows += [(f"failed: {label}", error[:80]) for label, error in state.failed.items()]
+    return head, rows
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it.
+
+    >>> duration(3.2), duration(200), duration(7300)
+    ('3 s', '3 min 20 s', '2 h 2 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,108 @@
+"""Spectral-norm regularisation: half the squared largest singular value of every layer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from saddlepoint.defences.linear_operator import Operator, layer_operator
+from saddlepoint.defences.power_iteration import Start, iterate
+from saddlepoint.defences.warm_start import WarmStarted
+from saddlepoint.defences.weights import input_shapes, weighted_layers
+from saddlepoint.errors import InputError, unknown
+
+
+class SpectralNorm(WarmStarted):
+    """The penalty Σ σ²/2 over the layers, σ a layer's largest singular value: its Lipschitz bound.
+
+    Power iteration with warm starts follows σ; its vectors are constants to the gradient, which is
+    that of ⟨u, A v⟩ and exact once they have converged. σ is that of the weight as it acts, through
+    any parametrisation. With groups, reshaped, it is the largest over the groups.
+
+    Args:
+        iterations: of power iteration at every step.
+        operator: "conv", the map that a convolution applies to inputs of the size it sees, any
+            stride, dilation, groups and padding (Algorithm 4 of the report, generalised); or
+            "reshaped", its weight as a matrix (Algorithm 3; Yoshida and Miyato 2017,
+            arXiv:1705.10941). Convolutions that the images of `begin` do not reach are left out
+            of the first.
+        start: of the vectors: "random", or "ones" as in the report, which can miss σ.
+        as_published: update u and v both with the old vectors, as the report prints. The two chains
+            are uncoupled, and what is penalised is ⟨u, A v⟩²/2: too small until both have converged,
+            and for good where the largest singular value is a multiple one.
+
+    Call `begin(model, images)` before; "reshaped" does so itself at the first call. Raises
+    `InputError` for an unknown option.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
+    >>> _ = net[1].weight.data.copy_(torch.diag(torch.tensor([3.0, 1.0])))
+    >>> penalty = SpectralNorm()
+    >>> penalty.begin(net, torch.zeros(1, 1, 1, 2))
+    >>> penalty(net)
+    tensor(4.5000, grad_fn=<SumBackward0>)
+    """
+
+    def __init__(
+        self,
+        iterations: int = 1,
+        operator: Literal["conv", "reshaped"] = "conv",
+        start: Start = "random",
+        as_published: bool = False,
+    ) -> None:
+        super().__init__(iterations, start)
+        if operator not in ("conv", "reshaped"):
+            raise unknown("operator", operator, ("conv", "reshaped"))
+        self.operator: Literal["conv", "reshaped"] = operator
+        self.as_published = as_published
+
+    @torch.no_grad()
+    def singular_values(self, model: nn.Module) -> dict[str, float]:
+        """Return the present estimate of σ by layer; the vectors stay as they are."""
+        weights = {name: layer.weight for name, layer in weighted_layers(model).items()}
+        return {name: float(self._sigma(name, weights[name]).abs()) for name in self._operators}  # type: ignore[arg-type]
+
+    def _find(self, model: nn.Module, images: Tensor | None) -> dict[str, Operator]:
+        layers = weighted_layers(model)
+        if self.operator == "reshaped":
+            return {name: layer_operator(each, kind="reshaped") for name, each in layers.items()}
+        if images is None:
+            raise InputError(
+                "the spectral norm of a convolution depends on the size of its input; call"
+                ' begin(model, images) with one or two images, or take operator="reshaped"'
+            )
+        shapes, found = input_shapes(model, images), {}
+        for name, layer in layers.items():
+            if name not in shapes and not isinstance(layer, nn.Linear):
+                continue
+            try:
+                found[name] = layer_operator(layer, shapes.get(name))
+            except InputError as error:
+                raise InputError(f"SpectralNorm, layer {name}: {error}") from None
+        return found
+
+    def _begin_late(self, model: nn.Module) -> None:
+        if self.operator == "conv":
+            raise InputError(
+                "SpectralNorm has not seen this model, or its layers changed since; call"
+                " begin(model, images) first, with one or two images"
+            )
+        self.begin(model)
+
+    def _vectors(self, operator: Operator) -> dict[str, tuple[int, ...]]:
+        return {"u": operator.output_shape, "v": operator.input_shape}
+
+    def _advance(self, name: str, weight: Tensor, iterations: int) -> None:
+        operator = self._operators[name]
+        u, v = self._get("u", name, weight), self._get("v", name, weight)
+        u, v = iterate(operator, weight, u, v, iterations, as_published=self.as_published)
+        self._set("u", name, u)
+        self._set("v", name, v)
+
+    def _sigma(self, name: str, weight: Tensor) -> Tensor:
+        u, v = self._get("u", name, weight), self._get("v", name, weight)
+        return (u * self._operators[name].apply(weight, v)).sum()
+
+    def _term(self, name: str, weight: Tensor) -> Tensor:
+        return self._sigma(name, weight) ** 2 / 2

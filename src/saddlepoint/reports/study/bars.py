@@ -1,0 +1,100 @@
+"""Figure 8: accuracy before and after the attack and its success, a group of bars per variant."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from saddlepoint.errors import InputError
+from saddlepoint.reports.study.comparisons import METRICS, Comparison, deviation
+from saddlepoint.reports.study.comparisons_cells import (
+    by_seed,
+    chosen_attack,
+    evaluation_cells,
+    mean,
+)
+from saddlepoint.reports.style import AFTER, BEFORE, SUCCESS, style
+from saddlepoint.studies.results import StudyResults
+
+_NAMES = ("accuracy before the attack", "accuracy after the attack", "success of the attack")
+_COLOURS = (BEFORE, AFTER, SUCCESS)
+_HONEST = "†"
+_LEVEL = 0.05
+
+
+def accuracy_bars(results: StudyResults, comparisons: Sequence[Comparison] = ()) -> Figure:
+    """Return three bars per variant, one group below the other: accuracy before the attack, after
+    it, and its success rate, under the main attack.
+
+    A bar is the mean over seeds and eps, its error bar the standard deviation of the per-seed
+    means. Behind it stand the stars of the report's test and a dagger where the
+    honest test is significant at 5 % after Holm's correction. Raises `InputError` where no
+    evaluation is finished.
+
+    >>> from saddlepoint.reports.study.toy import toy_results
+    >>> [text.get_text() for text in accuracy_bars(toy_results()).axes[0].get_yticklabels()]
+    ['original', 'adversarial']
+    """
+    attack = chosen_attack(results)
+    found = [evaluation_cells(results, metric.column, attack) for metric in METRICS]
+    variants = [v for v in results.variants if found[0][v]]
+    if not variants:
+        raise InputError("there are no evaluations yet; finish at least one")
+    marks = {(each.variant, each.metric.column): _mark(each) for each in comparisons}
+    labels = [_wrapped(name) for name in variants]
+    # The axes are 0.77 of the height of the figure.
+    lines = max(label.count("\n") + 1 for label in labels)
+    with style():
+        figure = Figure(figsize=(5.6, len(variants) * max(0.45, 0.16 * lines + 0.06) / 0.77))
+        axes = figure.add_subplot()
+        height = 0.27
+        for b, (metric, name, colour) in enumerate(zip(METRICS, _NAMES, _COLOURS, strict=True)):
+            shown = [(i, v, found[b][v]) for i, v in enumerate(variants) if found[b][v]]
+            where = [i + (b - 1) * height for i, _, _ in shown]
+            means = [100 * mean(cells) for _, _, cells in shown]
+            spreads = [100 * (deviation([*by_seed(c).values()]) or 0.0) for _, _, c in shown]
+            texts = [marks.get((v, metric.column), "") for _, v, _ in shown]
+            axes.barh(where, means, height, color=colour, label=name, zorder=2)
+            axes.errorbar(
+                means, where, xerr=spreads, fmt="none", ecolor="#333333", elinewidth=0.8,
+                capsize=1.8, zorder=3,
+            )  # fmt: skip
+            for y, centre, sd, text in zip(where, means, spreads, texts, strict=True):
+                axes.text(centre + sd + 1.2, y, text, va="center_baseline", fontsize=8, zorder=4)
+        axes.set_yticks(range(len(variants)), labels)
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(len(variants) - 0.5, -0.5)  # the first variant on top
+        axes.set_xlim(0, 112)  # room for the stars of a full bar
+        axes.set_xticks(np.arange(0, 101, 20))
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("share of the images (%)")
+        for i in range(1, len(variants)):
+            axes.axhline(i - 0.5, color="#DDDDDD", linewidth=0.6, zorder=1)
+        inches = figure.get_figheight() * axes.get_position().height
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1 + 0.03 / inches), ncols=1, fontsize=8,
+            borderaxespad=0.2,
+        )  # fmt: skip
+    return figure
+
+
+def _mark(comparison: Comparison) -> str:
+    """The report's stars, and a dagger where the honest test agrees after the correction."""
+    if not comparison.conclusive:
+        return ""
+    honest = comparison.adjusted is not None and comparison.adjusted < _LEVEL
+    return comparison.stars_repeats + (_HONEST if honest else "")
+
+
+def _wrapped(name: str) -> str:
+    """A name in lines of at most 20 letters, broken before a plus where it can be."""
+    lines: list[str] = []
+    for part in name.replace(" + ", "\0+ ").split("\0"):
+        if lines and len(lines[-1]) + 1 + len(part) <= 20:
+            lines[-1] += " " + part
+        else:
+            lines += textwrap.wrap(part, 20) or [""]
+    return "\n".join(lines)

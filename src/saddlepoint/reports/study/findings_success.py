@@ -1,0 +1,252 @@
+"""The report's findings about the attack's success: its tiers, its saturation, its spread."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.stats import bootstrap
+
+from saddlepoint.evaluation.comparison import holm, paired_t_test
+from saddlepoint.reports.study.comparisons import METRICS, comparisons
+from saddlepoint.reports.study.comparisons_cells import paired_by_seed
+from saddlepoint.reports.study.findings_measures import Measures
+from saddlepoint.reports.study.findings_verdict import (
+    FEWEST_SEEDS,
+    SIGNIFICANT,
+    Finding,
+    Verdict,
+    absent,
+    alike,
+    amount,
+    ordered,
+)
+from saddlepoint.reports.study.tables_text import probability
+from saddlepoint.threat import format_eps
+
+SUCCESS = METRICS[2]
+SAME = 0.05  # "do not differ": by less than five points of success, which figure 8 hardly shows
+SATURATION_BUDGETS = 3  # two increments, the fewest that can shrink
+# The deviation of four numbers is uncertain by a factor of almost two; below five seeds the
+# resampled ones say nothing of it.
+SPREAD_SEEDS = 5
+_RESAMPLES = 1999
+
+
+def best_tier(m: Measures) -> Finding:
+    """Say whether the attack succeeds least on every variant with adversarial training.
+
+    >>> from saddlepoint.reports.study.findings_measures import measures
+    >>> from saddlepoint.studies.results import StudyResults
+    >>> results = StudyResults("s", "S", {}, ("a",), "a", (0,), (0.1,), ("pgd",), "Linf")
+    >>> best_tier(measures(results)).verdict
+    'not in this study'
+    """
+    statement = "Adversarial training forms the best tier: the attack succeeds least on it."
+    best, others = m.those(adversarial=True), m.those(adversarial=False)
+    reference = m.results.reference
+    if not best or not others or not m.plain_reference:
+        return absent(statement, "variants with adversarial training and an undefended reference")
+    if why := m.obstacle([*best, *others]):
+        return Finding(statement, "cannot be told", why)
+    verdict, evidence = ordered(m.success, list(itertools.product(best, others)), "less")
+    adjusted = [
+        each.adjusted
+        for each in comparisons(m.results, m.attack, [SUCCESS])
+        if each.variant in best
+    ]
+    largest = max((1.0 if p is None else p for p in adjusted), default=1.0)
+    if verdict == "holds" and largest >= SIGNIFICANT:
+        verdict = "cannot be told"
+    return Finding(
+        statement,
+        verdict,
+        f"Success against every other variant, per-seed means: {evidence}. Against {reference},"
+        f" after Holm's correction, the largest p of these variants is {probability(largest)}.",
+    )
+
+
+def second_tier(m: Measures) -> Finding:
+    """Say whether the random self-ensemble stands between adversarial training and the rest.
+
+    >>> from saddlepoint.reports.study.findings_measures import measures
+    >>> from saddlepoint.studies.results import StudyResults
+    >>> results = StudyResults("s", "S", {}, ("a",), "a", (0,), (0.1,), ("pgd",), "Linf")
+    >>> second_tier(measures(results)).verdict
+    'not in this study'
+    """
+    statement = "The random self-ensemble is second, a tier of its own."
+    best, second = m.those(adversarial=True), m.those(adversarial=False, self_ensemble=True)
+    rest = m.those(adversarial=False, self_ensemble=False)
+    if not best or not second or not rest:
+        return absent(statement, "a random self-ensemble beside adversarial training and others")
+    if why := m.obstacle([*best, *second, *rest]):
+        return Finding(statement, "cannot be told", why)
+    pairs = [*itertools.product(best, second), *itertools.product(second, rest)]
+    verdict, evidence = ordered(m.success, pairs, "less")
+    return Finding(
+        statement,
+        verdict,
+        "Success above every variant with adversarial training and below every other, per-seed"
+        f" means: {evidence}.",
+    )
+
+
+def the_rest(m: Measures) -> Finding:
+    """Say whether the other variants do not differ from the original in the attack's success.
+
+    >>> from saddlepoint.reports.study.findings_measures import measures
+    >>> from saddlepoint.studies.results import StudyResults
+    >>> results = StudyResults("s", "S", {}, ("a",), "a", (0,), (0.1,), ("pgd",), "Linf")
+    >>> the_rest(measures(results)).verdict
+    'not in this study'
+    """
+    statement = "The remaining variants do not differ from the original in the attack's success."
+    reference = m.results.reference
+    rest = [v for v in m.those(adversarial=False, self_ensemble=False) if v != reference]
+    if not rest or not m.plain_reference:
+        return absent(statement, "quantised or regularised variants and an undefended reference")
+    if why := m.obstacle([reference, *rest]):
+        return Finding(statement, "cannot be told", why)
+    samples = [paired_by_seed(m.success[v], m.success[reference]) for v in rest]
+    tests = [paired_t_test(x, y, "two-sided") for x, y in samples]
+    adjusted = holm([test.p for test in tests])
+    differing = [
+        f"{v} ({100 * test.mean_difference:+.1f} points, p {probability(p)})"
+        for v, test, p in zip(rest, tests, adjusted, strict=True)
+        if p is not None and p < SIGNIFICANT
+    ]
+    verdict, evidence = alike(m.success, [(v, reference) for v in rest], SAME)
+    if differing:
+        return Finding(
+            statement,
+            "does not hold",
+            f"Per-seed means, two-sided, after Holm's correction over {len(rest)}:"
+            f" {', '.join(differing)} differ from {reference}; {evidence}.",
+        )
+    return Finding(
+        statement,
+        verdict,
+        f"None of {len(rest)} differs significantly from {reference} after Holm's correction;"
+        f" {evidence}.",
+    )
+
+
+def saturation(m: Measures) -> Finding:
+    """Say whether the increments of the success rate shrink from the smallest eps to the largest.
+
+    >>> from saddlepoint.reports.study.findings_measures import measures
+    >>> from saddlepoint.studies.results import StudyResults
+    >>> results = StudyResults("s", "S", {}, ("a",), "a", (0,), (0.1,), ("pgd",), "Linf")
+    >>> saturation(measures(results)).verdict
+    'not in this study'
+    """
+    statement = "Success saturates in eps: its increments shrink."
+    eps = sorted(m.results.budgets)
+    if len(eps) < SATURATION_BUDGETS:
+        return absent(statement, f"at least {SATURATION_BUDGETS} budgets")
+    used, rates, left_out = _complete(m, eps)
+    if rates.shape[1] < FEWEST_SEEDS:
+        return Finding(statement, "cannot be told", f"{_few(rates)}{left_out}")
+    first = (rates[:, :, 1] - rates[:, :, 0]) / (eps[1] - eps[0])
+    last = (rates[:, :, -1] - rates[:, :, -2]) / (eps[-1] - eps[-2])
+    test = paired_t_test(list(last.mean(axis=0)), list(first.mean(axis=0)), "less")
+    shrinking = int((last.mean(axis=1) < first.mean(axis=1)).sum())
+    unit = 100 / 255
+    text = (
+        f"Points per 1/255 of eps, mean of the variants: {unit * first.mean():.2f} in the first"
+        f" step, {unit * last.mean():.2f} in the last (paired over {test.n} seeds, p"
+        f" {probability(test.p)}); they shrink in {shrinking} of {len(used)} variants. Success at"
+        f" eps = {format_eps(eps[-1])} is {amount(float(rates[:, :, -1].mean()))}.{left_out}"
+    )
+    return Finding(statement, _one_sided(test.p), text)
+
+
+def spread_grows(m: Measures) -> Finding:
+    """Say whether the deviation of the success rate over seeds is larger at the largest eps.
+
+    >>> from saddlepoint.reports.study.findings_measures import measures
+    >>> from saddlepoint.studies.results import StudyResults
+    >>> results = StudyResults("s", "S", {}, ("a",), "a", (0,), (0.1,), ("pgd",), "Linf")
+    >>> spread_grows(measures(results)).verdict
+    'not in this study'
+    """
+    statement = "The spread of the success rate over seeds grows with eps."
+    eps = sorted(m.results.budgets)
+    if len(eps) < 2:
+        return absent(statement, "at least two budgets")
+    used, rates, left_out = _complete(m, eps)
+    seeds = rates.shape[1]
+    spreads = [_pooled_deviation(rates[:, :, k]) for k in range(len(eps))] if seeds > 1 else []
+    text = ", ".join(
+        f"{100 * sd:.2f} at {format_eps(e)}" for sd, e in zip(spreads, eps, strict=False)
+    )
+    if seeds < SPREAD_SEEDS:
+        start = f"Standard deviation over seeds, in points: {text}; " if text else ""
+        return Finding(
+            statement,
+            "cannot be told",
+            f"{start}{_few(rates)} A deviation needs at least {SPREAD_SEEDS} seeds.{left_out}",
+        )
+    if rates[:, :, 0].var() == 0 and rates[:, :, -1].var() == 0:
+        return Finding(statement, "cannot be told", f"No seed differs from another.{left_out}")
+
+    def growth(seed: Any) -> float:
+        drawn = seed.astype(np.int64)
+        return _pooled_deviation(rates[:, drawn, -1]) - _pooled_deviation(rates[:, drawn, 0])
+
+    interval = bootstrap(
+        (np.arange(seeds),),
+        growth,
+        confidence_level=1 - 2 * SIGNIFICANT,
+        n_resamples=_RESAMPLES,
+        method="percentile",
+        vectorized=False,
+        random_state=np.random.default_rng(0),
+    ).confidence_interval
+    verdict: Verdict = "cannot be told"
+    if interval.low > 0:
+        verdict = "holds"
+    elif interval.high < 0:
+        verdict = "does not hold"
+    return Finding(
+        statement,
+        verdict,
+        f"Standard deviation over {seeds} seeds, pooled over {len(used)} variants, in points:"
+        f" {text}; the 90 % bootstrap interval of the growth is {100 * interval.low:+.2f} …"
+        f" {100 * interval.high:+.2f}.{left_out}",
+    )
+
+
+def _pooled_deviation(rates: Float64[np.ndarray, "v s"]) -> float:
+    return float(np.sqrt(rates.var(axis=1, ddof=1).mean()))
+
+
+def _complete(m: Measures, eps: list[float]) -> tuple[list[str], Float64[np.ndarray, "v s e"], str]:
+    """Return the rates of the seeds that every usable variant has at every eps."""
+    usable: list[str] = []
+    left_out: list[str] = []
+    for variant in m.results.variants:
+        (left_out if m.obstacle([variant]) else usable).append(variant)
+    seeds = [
+        seed
+        for seed in m.results.seeds
+        if all((seed, e) in m.success[variant] for variant in usable for e in eps)
+    ]
+    rates = np.array(
+        [[[m.success[variant][seed, e] for e in eps] for seed in seeds] for variant in usable]
+    ).reshape(len(usable), len(seeds) if usable else 0, len(eps))
+    note = f" Left out: {', '.join(left_out)}." if left_out else ""
+    return usable, rates, note
+
+
+def _few(rates: Float64[np.ndarray, "v s e"]) -> str:
+    return f"{rates.shape[1]} seeds have every usable variant at every eps."
+
+
+def _one_sided(p: float | None) -> Verdict:
+    if p is None or SIGNIFICANT <= p <= 1 - SIGNIFICANT:
+        return "cannot be told"
+    return "holds" if p < SIGNIFICANT else "does not hold"

@@ -1,0 +1,41 @@
+"""Studies: declarative, resumable comparisons of many trainings and evaluations."""
+
+from __future__ import annotations
+
+from saddlepoint.studies.engine import Engine, Job, LocalEngine, Outcome
+from saddlepoint.studies.estimate import Estimate, estimate_study
+from saddlepoint.studies.grid import Cell, Grid, Place, build_grid
+from saddlepoint.studies.load import load, load_results
+from saddlepoint.studies.results import StudyResults
+from saddlepoint.studies.runner import StudyProgress, run_study
+from saddlepoint.studies.spec import DataSpec, StudySpec, ThreatSpec, load_study, parse_study
+from saddlepoint.studies.status import StudyStatus, load_status
+from saddlepoint.studies.store import Store
+from saddlepoint.studies.subject import DataFacts
+
+__all__ = [
+    "Cell",
+    "DataFacts",
+    "DataSpec",
+    "Engine",
+    "Estimate",
+    "Grid",
+    "Job",
+    "LocalEngine",
+    "Outcome",
+    "Place",
+    "Store",
+    "StudyProgress",
+    "StudyResults",
+    "StudySpec",
+    "StudyStatus",
+    "ThreatSpec",
+    "build_grid",
+    "estimate_study",
+    "load",
+    "load_results",
+    "load_status",
+    "load_study",
+    "parse_study",
+    "run_study",
+]

@@ -1,0 +1,120 @@
+"""A YAML document whose errors name the line, and in which no name may be given twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from saddlepoint.errors import InputError
+from saddlepoint.files import reason
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """The values of a YAML text and where each of them stands.
+
+    Attributes:
+        values: what the text says.
+        source: its name, for errors.
+        text: the text itself.
+        node: the parsed tree, which knows the lines.
+
+    >>> document = parse_document("seeds: 3\\neps: [0.1, 0.2]", "study.yaml")
+    >>> document.values["seeds"], document.line(("eps", 1))
+    (3, 2)
+    """
+
+    values: Any
+    source: str
+    text: str
+    node: yaml.Node | None
+
+    def line(self, path: Sequence[Any]) -> int:
+        """Return the line (from 1) of the value at `path`, or of what is nearest above it."""
+        node, line = self.node, 1
+        for key in path:
+            found = _child(node, key)
+            if found is None:
+                break
+            line, node = found
+        return line
+
+    def error(self, path: Sequence[Any], message: str) -> InputError:
+        """Return the error for the value at `path`."""
+        where = ".".join(str(part) for part in path)
+        return InputError(f"{self.source}, line {self.line(path)}: {where}: {message}")
+
+
+def read_document(path: Path) -> Document:
+    """Return the document in a file; raises `InputError` where it is missing or no YAML.
+
+    >>> read_document(Path("no-such.yaml"))
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: cannot read no-such.yaml: No such file or directory
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {reason(error)}") from error
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text in UTF-8") from None
+    return parse_document(text, str(path))
+
+
+def parse_document(text: str, source: str = "given") -> Document:
+    """Return the document of a text; a name given twice in one mapping is an error.
+
+    >>> parse_document("variants: {a: [], a: []}")
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: given, line 1: the name 'a' is given twice (first in line 1)
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_duplicates(node, source, set())
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the last two from odd scalars
+        if isinstance(error, InputError):
+            raise
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "cannot be parsed"
+        raise InputError(f"{source}{where} is not valid YAML: {problem}") from None
+    return Document(values, source, text, node)
+
+
+def _child(node: yaml.Node | None, key: Any) -> tuple[int, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            if name.value == str(key):
+                return name.start_mark.line + 1, value
+    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+        value = node.value[key]
+        return value.start_mark.line + 1, value
+    return None
+
+
+def _refuse_duplicates(node: yaml.Node | None, source: str, seen: set[int]) -> None:
+    if node is None or id(node) in seen:  # an alias may point to what was seen before
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_duplicates(value, source, seen)
+    elif isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for name, value in node.value:
+            line = name.start_mark.line + 1
+            if isinstance(name, yaml.ScalarNode):
+                if name.value in lines and name.value != "<<":
+                    raise InputError(
+                        f"{source}, line {line}: the name {name.value!r} is given twice"
+                        f" (first in line {lines[name.value]})"
+                    )
+                lines[name.value] = line
+            _refuse_duplicates(value, source, seen)

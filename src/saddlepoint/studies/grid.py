@@ -1,0 +1,228 @@
+"""The grid of a study: its cells, and the address of each, which is all that determines it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from saddlepoint.data import ImageData
+from saddlepoint.describe import describe
+from saddlepoint.errors import InputError
+from saddlepoint.evaluation import build_suite
+from saddlepoint.files import fingerprint
+from saddlepoint.studies.spec import StudySpec
+from saddlepoint.studies.subject import DataFacts, subject_statistics
+from saddlepoint.threat import Statistics, format_eps
+
+NUMERICS: Mapping[str, int] = MappingProxyType(
+    {"data": 1, "zoo": 1, "attacks": 1, "defences": 1, "training": 1, "evaluation": 1}
+)
+"""Raised where a change of the program changes results: cells computed before are then others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One training or one evaluation.
+
+    Attributes:
+        kind: which of the two.
+        variant, seed: its place in the grid.
+        eps: the budget; None for a training that does not depend on it.
+        attack: the name of the evaluation's attack; "" for a training.
+        address: the fingerprint of everything that determines the result.
+        config: that everything, as JSON values.
+        words: what a worker builds it from, as JSON values.
+        needs: the address of the training that an evaluation is of.
+
+    >>> cell = Cell("training", "original", 0, None, "", {"seed": 0}, {})
+    >>> cell.label, len(cell.address)
+    ('original, seed 0, training', 16)
+    """
+
+    kind: Literal["training", "evaluation"]
+    variant: str
+    seed: int
+    eps: float | None
+    attack: str
+    config: dict[str, Any]
+    words: dict[str, Any]
+    needs: str = ""
+    address: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "address", fingerprint(self.config))
+
+    @property
+    def label(self) -> str:
+        """A line that names the cell, which `--only` is matched with."""
+        eps = "" if self.eps is None else f", eps {format_eps(self.eps)}"
+        return f"{self.variant}, seed {self.seed}{eps}, {self.attack or 'training'}"
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A point of the grid and the addresses of the cells that hold its results.
+
+    >>> Place("original", 0, 0.1, "pgd", "a", "b").seed
+    0
+    """
+
+    variant: str
+    seed: int
+    eps: float
+    attack: str
+    training: str
+    evaluation: str
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The cells of a study, each once, trainings first; and the place of every result.
+
+    >>> Grid((), ()).cells
+    ()
+    """
+
+    cells: tuple[Cell, ...]
+    places: tuple[Place, ...]
+
+
+def build_grid(spec: StudySpec, train: ImageData, test: ImageData) -> Grid:
+    """Return the grid; where two variants are the same thing, they share their cells.
+
+    >>> from saddlepoint.data import load_data
+    >>> from saddlepoint.studies import parse_study
+    >>> spec = parse_study("{name: s, data: digits, eps: [0.1, 0.2], attacks: {pgd: {name: pgd}}, "
+    ...     "variants: {original: []}}")
+    >>> digits = load_data("digits", split="train"), load_data("digits")
+    >>> [cell.label for cell in build_grid(spec, *digits).cells]
+    ['original, seed 0, training', 'original, seed 0, eps 0.1, pgd', 'original, seed 0, eps 0.2, pgd']
+    """
+    statistics = subject_statistics(spec, DataFacts.of(train))
+    trainings: dict[str, Cell] = {}
+    evaluations: dict[str, Cell] = {}
+    places = []
+    data = _data(train), _data(test)
+    for variant, seed, eps in itertools.product(spec.variants, spec.seeds, spec.eps):
+        cell = _training(spec, variant, seed, eps, data[0], statistics)
+        trained = trainings.setdefault(cell.address, cell)
+        for attack in spec.attacks:
+            cell = _evaluation(spec, trained, variant, eps, attack, data[1], statistics)
+            evaluated = evaluations.setdefault(cell.address, cell)
+            places.append(Place(variant, seed, eps, attack, trained.address, evaluated.address))
+    return Grid((*trainings.values(), *evaluations.values()), tuple(places))
+
+
+def select(cells: tuple[Cell, ...], pattern: str | None) -> tuple[Cell, ...]:
+    """Return the cells whose label holds the pattern, and the trainings that they need.
+
+    The pattern is text, or has `*`, `?` and `[…]` as file names have. Raises `InputError` where no
+    cell matches.
+
+    >>> cell = Cell("training", "original", 0, None, "", {}, {})
+    >>> len(select((cell,), "seed 0"))
+    1
+    """
+    if pattern is None:
+        return cells
+    chosen = [cell for cell in cells if fnmatchcase(cell.label, f"*{pattern}*")]
+    if not chosen:
+        example = f" (the first is '{cells[0].label}')" if cells else ""
+        raise InputError(f"no cell matches '{pattern}'{example}")
+    wanted = {cell.address for cell in chosen} | {cell.needs for cell in chosen}
+    return tuple(cell for cell in cells if cell.address in wanted)
+
+
+def _training(
+    spec: StudySpec,
+    variant: str,
+    seed: int,
+    eps: float,
+    data: dict[str, Any],
+    statistics: Statistics,
+) -> Cell:
+    recipe = spec.recipe_at(variant, eps, statistics)
+    config = {
+        "kind": "training",
+        "numerics": dict(NUMERICS),
+        "data": data,
+        "model": _model(spec),
+        "normalisation": spec.normalisation,
+        "recipe": describe(recipe),
+        "threats": _threats(recipe),
+        "seed": seed,
+        "threads": spec.threads,
+    }
+    words = {**_words(spec), "variant": variant, "seed": seed, "eps": eps}
+    own = eps if spec.depends_on_eps(variant) else None
+    return Cell("training", variant, seed, own, "", config, words)
+
+
+def _evaluation(
+    spec: StudySpec,
+    training: Cell,
+    variant: str,
+    eps: float,
+    attack: str,
+    data: dict[str, Any],
+    statistics: Statistics,
+) -> Cell:
+    values = spec.attacks[attack]
+    if "suite" in values:
+        threat = spec.attack({"name": "pgd"}, eps, statistics).threat
+        described: Any = {
+            name: describe(a) for name, a in build_suite(values["suite"], threat).items()
+        }
+    else:
+        built = spec.attack(values, eps, statistics)
+        threat, described = built.threat, describe(built)
+    config = {
+        "kind": "evaluation",
+        "numerics": dict(NUMERICS),
+        "training": training.address,
+        "data": data,
+        "attack": described,
+        "threat": str(threat),
+        "eot_samples": spec.eot_samples,
+        "batch_size": spec.batch_size,
+        "seed": training.seed,
+        "threads": spec.threads,
+    }
+    words = {**training.words, "variant": variant, "eps": eps, "attack": attack}
+    return Cell("evaluation", variant, training.seed, eps, attack, config, words, training.address)
+
+
+def _words(spec: StudySpec) -> dict[str, Any]:
+    return {"study": spec.model_dump(mode="json")}
+
+
+def _data(data: ImageData) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "split": data.split,
+        "images": len(data),
+        "fingerprint": data.fingerprint,
+    }
+
+
+def _model(spec: StudySpec) -> dict[str, Any]:
+    """Return the model's description; of one in the user's file, with what the file holds."""
+    name = str(spec.model["name"])
+    file, colon, _ = name.partition(".py:")
+    if not colon:
+        return dict(spec.model)
+    try:
+        content = Path(f"{file}.py").read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the model's file {file}.py: {error.strerror}") from error
+    return {**spec.model, "file": fingerprint(content)}
+
+
+def _threats(recipe: Any) -> str:
+    attack = getattr(recipe.objective, "attack", None)
+    return "" if attack is None else str(attack.threat)

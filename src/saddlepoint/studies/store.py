@@ -1,0 +1,192 @@
+"""The store of a study: one folder per finished cell, published whole, never half-written.
+
+DIR/study.json            the specification that was run last
+DIR/cells/ADDRESS/        a finished cell: cell.json and the files that it names
+DIR/work/ADDRESS/         a cell at work, with the checkpoints that an interrupted one resumes from
+DIR/locks/ADDRESS.lock    held by the process that works on the cell; the system frees it
+DIR/failed/ADDRESS.json   the error of a cell that failed; gone once it succeeds
+DIR/aside/ADDRESS-N/      a damaged cell, kept for inspection
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from saddlepoint import __version__
+from saddlepoint.errors import InputError, OutputError
+from saddlepoint.files import read_json, reason, write_json
+
+FORMAT = 1
+STUDY_FILE, CELL_FILE = "study.json", "cell.json"
+Health = Literal["finished", "missing", "damaged"]
+
+
+class Store:
+    """The folder of a study.
+
+    Raises `InputError` for a folder of another format or of another study.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store.claim(Path(folder), {"name": "report"}, {})
+    ...     store.health("0123456789abcdef")
+    'missing'
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        record = read_json(root / STUDY_FILE)
+        if not isinstance(record, dict) or "format" not in record or "plan" not in record:
+            raise InputError(f"{root / STUDY_FILE} is not a study's; name the folder of a study")
+        if record["format"] != FORMAT:
+            raise InputError(
+                f"{root} was written in format {record['format']} by saddlepoint"
+                f" {record.get('saddlepoint')}; this one ({__version__}) reads format {FORMAT}:"
+                " use that version, or another folder"
+            )
+        self.study: dict[str, Any] = record["study"]
+        self.plan: dict[str, Any] = record["plan"]
+
+    @classmethod
+    def claim(cls, root: Path, study: dict[str, Any], plan: dict[str, Any]) -> Store:
+        """Make `root` the folder of a study, or open it; its specification may have changed.
+
+        Args:
+            root: the folder.
+            study: the specification, as JSON values; its name identifies the study.
+            plan: what follows from it and from the data: cells, places, facts of the images.
+        """
+        if (root / STUDY_FILE).exists():
+            before = cls(root)
+            if before.study.get("name") != study.get("name"):
+                raise InputError(
+                    f"{root} holds the study '{before.study.get('name')}', not"
+                    f" '{study.get('name')}'; choose another --out"
+                )
+            if (before.study, before.plan) == (study, plan):
+                return before
+        elif root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise InputError(f"{root} holds other files and no study; choose another --out")
+        record = {"format": FORMAT, "saddlepoint": __version__, "study": study, "plan": plan}
+        write_json(root / STUDY_FILE, record)
+        return cls(root)
+
+    def cell(self, address: str) -> Path:
+        """Return the folder of a finished cell."""
+        return self.root / "cells" / address
+
+    def work(self, address: str) -> Path:
+        """Return the folder of a cell at work."""
+        return self.root / "work" / address
+
+    def record(self, address: str) -> dict[str, Any]:
+        """Return the record of a finished cell."""
+        record = read_json(self.cell(address) / CELL_FILE)
+        if not isinstance(record, dict) or record.get("address") != address:
+            raise InputError(f"{self.cell(address) / CELL_FILE} is not the record of this cell")
+        return record
+
+    def health(self, address: str, thorough: bool = True) -> Health:
+        """Say whether a cell is finished; `thorough` compares every file with what was written."""
+        folder = self.cell(address)
+        if not folder.exists():
+            return "missing"
+        try:
+            files = self.record(address)["files"]
+            for name, digest in files.items() if thorough else ():
+                if file_digest(folder / name) != digest:
+                    return "damaged"
+        except (InputError, OSError, KeyError, TypeError, AttributeError):
+            return "damaged"
+        return "finished"
+
+    @contextlib.contextmanager
+    def claimed(self, address: str) -> Iterator[bool]:
+        """Hold the cell while the block runs; False where another process works on it.
+
+        The lock is the system's: a process that is killed frees it.
+        """
+        lock = FileLock(self._made("locks") / f"{address}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        except OSError as error:
+            raise OutputError(f"cannot lock a cell of {self.root}: {reason(error)}") from error
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def publish(self, address: str, record: dict[str, Any]) -> None:
+        """Turn the cell's work into a finished cell; `record` becomes its cell.json."""
+        work, final = self.work(address), self.cell(address)
+        names = sorted(str(p.relative_to(work)) for p in work.rglob("*") if p.is_file())
+        files = {name: file_digest(work / name) for name in names}
+        write_json(
+            work / CELL_FILE, {"format": FORMAT, "address": address, **record, "files": files}
+        )
+        try:
+            self._made("cells")
+            work.rename(final)
+        except OSError as error:
+            raise OutputError(f"cannot write {final}: {reason(error)}") from error
+        with contextlib.suppress(OSError):
+            (self.root / "failed" / f"{address}.json").unlink(missing_ok=True)
+
+    def set_aside(self, address: str) -> Path:
+        """Move a damaged cell out of the way; return where it lies now."""
+        folder = self._made("aside")
+        number = sum(1 for _ in folder.glob(f"{address}-*")) + 1
+        aside = folder / f"{address}-{number}"
+        try:
+            self.cell(address).rename(aside)
+        except OSError as error:
+            raise OutputError(f"cannot move {self.cell(address)}: {reason(error)}") from error
+        return aside
+
+    def discard_work(self, address: str) -> None:
+        """Remove what an unfinished cell left."""
+        shutil.rmtree(self.work(address), ignore_errors=True)
+
+    def fail(self, address: str, label: str, error: str, trace: str = "") -> None:
+        """Record that a cell failed; the next run tries it again."""
+        value = {"label": label, "error": error, "traceback": trace}
+        write_json(self.root / "failed" / f"{address}.json", value)
+
+    def failure(self, address: str) -> str | None:
+        """Return the error of a cell that failed, or None."""
+        path = self.root / "failed" / f"{address}.json"
+        try:
+            return str(read_json(path)["error"]) if path.exists() else None
+        except (InputError, KeyError, TypeError):
+            return "its record is damaged"
+
+    def _made(self, name: str) -> Path:
+        folder = self.root / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make the folder {folder}: {reason(error)}") from error
+        return folder
+
+
+def file_digest(path: Path) -> str:
+    """Return 16 hexadecimal digits of a file's content.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "a").write_bytes(b"")
+    ...     file_digest(Path(folder) / "a")
+    'e3b0c44298fc1c14'
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

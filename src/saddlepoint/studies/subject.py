@@ -1,0 +1,114 @@
+"""From a specification to the images and the untrained model that a cell works on."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from saddlepoint.data import IMAGENET, ImageData, load_data
+from saddlepoint.errors import InputError
+from saddlepoint.model import Normalised
+from saddlepoint.studies.spec import DataSpec, StudySpec
+from saddlepoint.threat import Statistics
+from saddlepoint.training import WEIGHTS_FILE
+from saddlepoint.zoo import build_model, load_weights
+
+
+@functools.lru_cache(maxsize=4)  # a worker has many cells of the same data
+def study_data(spec: DataSpec, split: str, root: Path | None) -> ImageData:
+    """Return the images of a split of the study's data.
+
+    >>> len(study_data(DataSpec(name="digits", test_limit=20), "test", None))
+    20
+    """
+    limit = spec.train_limit if split == "train" else spec.test_limit
+    data = load_data(
+        spec.name, split=split, data_root=root, limit=limit, image_size=spec.image_size
+    )
+    if data.split == "all":
+        raise InputError(f"{spec.name} has no {split} images apart; a study needs both splits")
+    return data
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a model must know of its images.
+
+    >>> DataFacts((1, 8, 8), ("0", "1"), (0.5,), (0.25,)).shape
+    (1, 8, 8)
+    """
+
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, data: ImageData) -> DataFacts:
+        """Return the facts of a data set."""
+        return cls(data.shape, data.classes, data.mean, data.std)
+
+
+def subject_statistics(spec: StudySpec, data: DataFacts) -> Statistics:
+    """Return the mean and the deviation of the study's normalisation; (0, 1) for none.
+
+    >>> from saddlepoint.studies import parse_study
+    >>> spec = parse_study("{name: s, data: digits, normalisation: none, eps: [0.1], "
+    ...     "attacks: {pgd: {name: pgd}}, variants: {original: []}}")
+    >>> subject_statistics(spec, DataFacts((1, 8, 8), ("0", "1"), (0.5,), (0.25,)))
+    ((0.0,), (1.0,))
+    """
+    channels = data.shape[0]
+    if spec.normalisation == "none":
+        return (0.0,) * channels, (1.0,) * channels
+    if spec.normalisation == "imagenet":
+        if channels != 3:
+            raise InputError(
+                f"imagenet normalisation is for 3 channels; the images have {channels}"
+            )
+        return IMAGENET
+    return data.mean, data.std
+
+
+def study_model(spec: StudySpec, data: DataFacts, seed: int) -> nn.Module:
+    """Return the untrained model of a seed, with its normalisation.
+
+    >>> from saddlepoint.studies import parse_study
+    >>> spec = parse_study("{name: s, data: digits, model: {name: zoo:simple-cnn, widths: [4, 8]}, "
+    ...     "eps: [0.1], attacks: {pgd: {name: pgd}}, variants: {original: []}}")
+    >>> model = study_model(spec, DataFacts((1, 8, 8), ("0", "1"), (0.5,), (0.25,)), seed=0)
+    >>> model.net.blocks.block2.conv.out_channels
+    8
+    """
+    options: dict[str, Any] = {k: v for k, v in spec.model.items() if k != "name"}
+    name, classes = str(spec.model["name"]), len(data.classes)
+    net = build_model(name, classes=classes, shape=data.shape, seed=seed, options=options)
+    if spec.normalisation == "none":
+        return net
+    return Normalised(net, *subject_statistics(spec, data))
+
+
+def trained_model(
+    spec: StudySpec, data: DataFacts, folder: Path, variant: str, seed: int, eps: float
+) -> nn.Module:
+    """Return the model of a finished training, from the folder of its cell, in eval mode.
+
+    Raises `InputError` where the folder holds no such weights.
+
+    >>> from saddlepoint.studies import parse_study
+    >>> spec = parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
+    ...     "variants: {original: []}}")
+    >>> facts = DataFacts((1, 8, 8), ("0", "1"), (0.5,), (0.25,))
+    >>> trained_model(spec, facts, Path("no-such-folder"), "original", 0, 0.1)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: ... no-such-folder/model.safetensors...
+    """
+    recipe = spec.recipe_at(variant, eps, subject_statistics(spec, data))
+    model = recipe.prepare(study_model(spec, data, seed))
+    load_weights(model, folder / WEIGHTS_FILE)
+    return model.eval()

@@ -1,0 +1,172 @@
+"""The report of a study: files that agree, one page that needs nothing else."""
+
+from __future__ import annotations
+
+import csv
+import re
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+from studies.synthetic import synthetic
+
+from saddlepoint.errors import InputError, OutputError
+from saddlepoint.reports.study.toy import toy_examples, toy_model, toy_results
+from saddlepoint.reports.study.write import TABLES, write_report
+from saddlepoint.studies.results import EVALUATION_COLUMNS
+
+EVIL = "<script>alert(1)</script> & 'quotes' | *stars* $x_1$ {{ 7 * 7 }}"
+
+
+class Parsed(HTMLParser):
+    """The elements of a page and whether they are closed."""
+
+    VOID = ("meta", "link", "img", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.texts = [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def nine(tmp_path_factory):
+    """The whole report of nine variants, but for the figures that train or time something."""
+    results = synthetic(
+        model=toy_model,
+        examples=toy_examples,
+        config={"name": "synthetic", "eps": [4 / 255, 8 / 255], "title": "dé <b>"},
+    )
+    folder = tmp_path_factory.mktemp("nine")
+    figures = {*range(2, 10), 13, 21}
+    return results, folder, write_report(results, folder, figures=figures)
+
+
+def test_every_table_and_figure_is_a_file(nine):
+    results, folder, files = nine
+    assert files.index == folder / "index.html"
+    assert {p.name for p in files.tables} == {f"{n}.{k}" for n in TABLES for k in ("tex", "csv")}
+    numbers = {int(path.name[:2]) for path in files.figures}
+    assert numbers == {*range(2, 10), 13, 21}
+    for path in files.figures:
+        start = path.read_bytes()[:4]
+        assert start == (b"%PDF" if path.suffix == ".pdf" else b"\x89PNG")
+    everything = {path for path in folder.rglob("*") if path.is_file()}
+    assert everything == {files.index, files.markdown, *files.tables, *files.figures}
+    rows = list(csv.reader((folder / "tables" / "variants.csv").open()))
+    assert {row[0] for row in rows[1:]} == set(results.variants)
+
+
+def test_the_page_is_whole_small_and_asks_for_nothing(nine):
+    files = nine[2]
+    text = files.index.read_text(encoding="utf-8")
+    assert len(text) < 3_000_000
+    page = Parsed(text)
+    images = page.all("img")
+    assert len(images) == len(files.figures) / 2
+    for image in images:
+        assert image["src"].startswith("data:image/png;base64,")
+        assert re.fullmatch(r"Figure \d+\. \S.*\.", image["alt"])
+        assert int(image["width"]) > 100
+    assert not re.search(r"https?:|src=\"(?!data:)|url\(|@import|<script", text)
+    ids = {a["id"] for _, a in page.elements if "id" in a}
+    assert {a["href"][1:] for a in page.all("a")} <= ids
+    assert len(page.all("caption")) + text.count('class="caption"') >= len(TABLES)
+
+
+def test_the_page_and_the_markdown_hold_the_same_tables_and_the_configuration(nine):
+    results, folder, files = nine
+    texts = [text.strip() for text in Parsed(files.index.read_text(encoding="utf-8")).texts]
+    markdown = files.markdown.read_text(encoding="utf-8")
+    for build in TABLES.values():  # of the main attack
+        for row in build(results, "pgd").rows:
+            assert set(row) <= {*texts, ""}
+            assert all(cell in markdown.replace("\\", "") for cell in row)
+    for path in re.findall(r"!\[.*\]\((.*)\)", markdown):
+        assert (folder / path).is_file()
+    (block,) = re.findall(r"```yaml\n(.*)```", markdown, re.DOTALL)
+    shown = next(text for text in texts if text.startswith("name: synthetic"))
+    assert yaml.safe_load(block) == yaml.safe_load(shown) == results.config
+
+
+def test_what_is_missing_stands_at_the_top_of_both(tmp_path):
+    results = toy_results(
+        missing=("train original seed 7",),
+        failed={"train adversarial seed 8": "ValueError: <boom>"},
+        damaged=("evaluate original seed 9",),
+    )
+    files = write_report(results, tmp_path, figures=())
+    page = "".join(Parsed(files.index.read_text(encoding="utf-8")).texts)
+    markdown = files.markdown.read_text(encoding="utf-8").replace("\\", "")
+    for text in (page, markdown):
+        where = [text.index(label) for label in ("seed 7", "seed 8: ValueError: <boom>", "seed 9")]
+        assert max(where) < text.index("Tables")
+        assert text.index("not finished") < min(where)
+    finished = write_report(toy_results(), tmp_path, figures=())
+    assert "not finished" not in finished.index.read_text(encoding="utf-8")
+
+
+def test_names_are_text_wherever_they_come_from(tmp_path):
+    results = synthetic(
+        variants=("original", EVIL), seeds=2, title=EVIL, threat=EVIL, missing=(EVIL,),
+        config={"name": EVIL}, model=toy_model, examples=toy_examples,
+    )  # fmt: skip
+    files = write_report(results, tmp_path, figures=(7, 8, 9, 14))
+    text = files.index.read_text(encoding="utf-8")
+    page = Parsed(text)
+    assert "<script" not in text
+    assert page.all("script") == []
+    assert sum(EVIL in each for each in page.texts) > 5
+    assert all(re.fullmatch(r"[\w.-]+", path.name) for path in files.figures)
+    outside = files.markdown.read_text(encoding="utf-8").split("```yaml")[0]
+    assert "<script" not in outside.replace("\\<", "")
+
+
+def test_a_report_twice_is_the_same_to_the_byte(tmp_path):
+    first, second = (
+        write_report(toy_results(), tmp_path / name, figures=(2, 7, 8)) for name in "ab"
+    )
+    for kind in ("tables", "figures"):
+        for a, b in zip(getattr(first, kind), getattr(second, kind), strict=True):
+            assert a.read_bytes() == b.read_bytes(), a.name
+    assert first.index.read_bytes() == second.index.read_bytes()
+
+
+def test_figures_without_data_are_named_in_the_report(tmp_path):
+    files = write_report(synthetic(seeds=2), tmp_path, figures=(2, 9, 13))
+    assert [line.split(":")[0] for line in files.left_out] == [
+        "figure 2 (images)", "figure 13 (features-original)",
+    ]  # fmt: skip
+    for path in (files.index, files.markdown):
+        assert "figure 13 (features-original)" in path.read_text(encoding="utf-8")
+
+
+def test_one_variant_one_seed_one_budget_is_reported(tmp_path):
+    results = synthetic(variants=("original",), seeds=1, budgets=(0.1,))
+    files = write_report(results, tmp_path, figures=(7, 8, 9))
+    assert len(files.figures) == 6
+
+
+def test_an_empty_store_and_a_folder_that_is_a_file_are_errors(tmp_path):
+    empty = toy_results(evaluations=EVALUATION_COLUMNS.empty_table())
+    with pytest.raises(InputError, match="no evaluation of the study 'toy' is finished"):
+        write_report(empty, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        write_report(toy_results(), tmp_path / "file", figures=())
