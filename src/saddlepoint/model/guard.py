@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from saddlepoint.checks import check_output, model_failed
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys, derive
-from saddlepoint.model.randomness import RandomLayer, log_mean_probability
+from saddlepoint.model.randomness import RandomLayer, averaged_passes, log_mean_probability
 
 Objective = Callable[[Tensor], Tensor]
 """From logits (m, k) to the number that each sample ascends (m,)."""
@@ -90,6 +90,8 @@ class Guard:
             self.guided = torch.zeros(count, dtype=torch.bool, device=self.device)
         self._mode, self._seed = mode, seed
         self._stack = contextlib.ExitStack()
+        # A self-ensemble in evaluation mode runs several times in one call.
+        self._each = averaged_passes(model) if mode == "eval" else 1
         self._layers = [m for m in model.modules() if isinstance(m, RandomLayer)]
         self._passes: Counter[int] = Counter()
 
@@ -161,7 +163,7 @@ class Guard:
                 "the model's output does not depend on the image by differentiable steps;"
                 " use a gradient-free attack, or remove .detach() and rounding from its forward"
             )
-        self._count(self.backwards, index)
+        self._count(self.backwards, index, self.samples * self._each)
         largest = torch.linalg.vector_norm(gradient.flatten(1), ord=math.inf, dim=1)
         rows, finite = slice(None) if index is None else index, largest.isfinite()
         self.broken[rows] |= ~finite
@@ -189,12 +191,11 @@ class Guard:
         except Exception as error:  # it is the user's code: anything may come
             raise model_failed("cannot take", images, error) from error
         check_output(output, len(images))
-        self._count(self.forwards, index, 1)
+        self._count(self.forwards, index, self._each)
         logits: Tensor = output if output.dtype == torch.float64 else output.float()
         return logits
 
-    def _count(self, counter: Tensor, index: Tensor | None, passes: int | None = None) -> None:
-        passes = self.samples if passes is None else passes
+    def _count(self, counter: Tensor, index: Tensor | None, passes: int) -> None:
         if index is None:
             counter += passes
         else:

@@ -154,7 +154,7 @@ def train(
                     raise Interrupted(stop.signal, saved=out is not None)
             state.seconds += time.perf_counter() - began
             record = state.finish_epoch()
-            if isinstance(state.average, Swa) and state.epoch > (recipe.swa or 0) * recipe.epochs:
+            if isinstance(state.average, Swa) and state.average.due(state.epoch / recipe.epochs):
                 state.average.update(model)
             check_sound(model, data, state.epoch, recipe.optimiser.learning_rate)
             if test is not None:

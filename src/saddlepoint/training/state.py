@@ -39,11 +39,7 @@ class State:
         self.model, self.recipe = model, recipe
         self.device = next(iter(model.parameters())).device
         self.optimiser = recipe.optimiser.build(model.parameters())
-        self.average: Ema | Swa | None = None
-        if recipe.ema is not None:
-            self.average = Ema(model, recipe.ema)
-        elif recipe.swa is not None:
-            self.average = Swa(model)
+        self.average = _average(model, recipe)
         self.steps = math.ceil(images / recipe.batch_size)
         self.epoch = self.step = 0
         self.seconds = 0.0
@@ -62,7 +58,9 @@ class State:
         Args:
             images: (n, ...) some of the training images.
         """
+        self.model.train()  # as the first step will see it
         calibrate(self.model, images)
+        self.average = _average(self.model, self.recipe)
         for penalty in self._modules.values():
             begin = getattr(penalty, "begin", None)
             if callable(begin):
@@ -184,3 +182,9 @@ class State:
             device=self.device,
         )
         self.seconds = state["seconds"]
+
+
+def _average(model: nn.Module, recipe: Recipe) -> Ema | Swa | None:
+    if recipe.ema is not None:
+        return Ema(model, recipe.ema)
+    return None if recipe.swa is None else Swa(model, recipe.swa)

@@ -1,0 +1,123 @@
+"""The shipped studies: all are valid, and the smallest is run whole, to the page in a browser."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from pathlib import Path
+
+import pytest
+from reports.browser import CHROMIUM, check
+from studies.tiny import runner
+
+from saddlepoint.reports.study import findings, write_report
+from saddlepoint.studies import load_results, load_status, load_study
+from saddlepoint.threat import parse_eps
+
+SHIPPED = Path(__file__).parents[2] / "examples" / "studies"
+NINE = (
+    "original", "adversarial", "quantised", "regularised", "quantised + adversarial",
+    "quantised + regularised", "adversarial + regularised",
+    "quantised + adversarial + regularised", "random self-ensemble",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("smoke") / "s"
+    process = runner(SHIPPED / "report-smoke.yaml", folder, "--workers", "2")
+    out, err = process.communicate(timeout=500)
+    assert process.returncode == 0, err
+    assert "all 62 cells are finished" in out
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(smoke):
+    return write_report(load_results(smoke), smoke / "report")
+
+
+@pytest.mark.parametrize("file", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_study_is_valid(file):
+    spec = load_study(file)
+    assert spec.name == file.stem
+    if spec.name.startswith("report"):
+        assert tuple(spec.variants) == NINE
+
+
+def test_the_whole_study_has_the_reports_own_settings():
+    spec = load_study(SHIPPED / "report.yaml")
+    assert spec.data.name == "cifar10"
+    assert len(spec.seeds) == 10
+    assert spec.eps == tuple(parse_eps(f"{k}/255") for k in (4, 8, 12, 16))
+    assert (spec.threat.space, spec.normalisation) == ("normalised", "imagenet")
+    recipe = spec.recipe_at(
+        "quantised + adversarial + regularised", 4 / 255, ((0.5,) * 3, (0.2,) * 3)
+    )
+    assert (recipe.epochs, recipe.batch_size) == (10, 100)
+    assert (
+        recipe.optimiser.build(iter([__import__("torch").nn.Parameter()])).defaults["lr"] == 0.001
+    )
+    assert (recipe.optimiser.momentum, recipe.optimiser.weight_decay) == (0.0, 0.0)
+    assert recipe.schedule.name == "constant"
+    attack = recipe.objective.attack
+    assert (attack.steps, attack.step_size, attack.start, attack.keep) == (
+        4,
+        2 / 255,
+        "gaussian",
+        "last",
+    )
+    assert len(recipe.transforms) == 1
+    assert len(recipe.penalties) == 2
+
+
+def test_the_smoke_study_trains_all_nine_and_finds_what_must_be(smoke):
+    assert load_status(smoke).complete
+    found = load_results(smoke)
+    assert found.variants == NINE
+    rows = found.evaluations.to_pylist()
+    assert len(rows) == 36
+    assert min(row["clean_accuracy"] for row in rows) > 0.5
+    mean = {
+        variant: sum(r["success_rate"] for r in rows if r["variant"] == variant) / 4
+        for variant in NINE
+    }
+    for variant in NINE:
+        if "adversarial" in variant:
+            assert mean[variant] < mean["original"] - 0.1
+    penalties = {t["variant"] for t in found.trainings.to_pylist() if t["penalty"] > 0}
+    assert penalties == {variant for variant in NINE if "regularised" in variant}
+
+
+def test_the_report_has_all_its_tables_and_figures(smoke, report):
+    assert report.left_out == ()
+    numbers = {path.name[:2] for path in report.figures}
+    assert numbers == {f"{number:02d}" for number in range(1, 22)}
+    assert {path.suffix for path in report.figures} == {".pdf", ".png"}
+    text = report.markdown.read_text(encoding="utf-8")
+    for finding in findings(load_results(smoke)):
+        assert finding.statement in text
+    (variants,) = (path for path in report.tables if path.name == "variants.csv")
+    rows = list(csv.DictReader(variants.open(encoding="utf-8")))
+    assert {row["variant"] for row in rows} == set(NINE)
+    assert report.index.stat().st_size < 3 << 20
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_page_is_readable_in_a_browser(report, width, tmp_path):
+    seen, console = check(report.index.read_text(encoding="utf-8"), width, tmp_path)
+    assert seen["images"] == [True] * 21
+    assert console == seen["said"] == seen["wide"] == []
+    assert seen["scroll"] <= seen["inside"]
+    assert seen["small"] == 0
+
+
+def test_running_it_again_takes_no_time_and_changes_nothing(smoke):
+    before = json.dumps(load_results(smoke).evaluations.to_pylist())
+    began = time.monotonic()
+    process = runner(SHIPPED / "report-smoke.yaml", smoke)
+    process.communicate(timeout=120)
+    assert time.monotonic() - began < 60
+    assert json.dumps(load_results(smoke).evaluations.to_pylist()) == before
