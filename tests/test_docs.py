@@ -11,8 +11,15 @@ import pytest
 from saddlepoint.cli import run
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/guide.md", "docs/architecture.md")
+PAGES = (
+    "README.md",
+    "docs/guide.md",
+    "docs/defences.md",
+    "docs/studies.md",
+    "docs/architecture.md",
+)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# (\S+\.yaml)\n")  # the first line of a block that later commands read
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -29,11 +36,15 @@ def test_the_page_runs(page, tmp_path, monkeypatch, capsys):
             for line in text.splitlines():
                 program, *arguments = shlex.split(line.removeprefix("$ "))
                 assert program == "saddlepoint"
+                # A page cannot know an address; a Python block above the command has found it.
+                arguments = [a.replace("ADDRESS", str(names.get("address"))) for a in arguments]
                 assert run(arguments) == 0, (line, capsys.readouterr().err)
                 ran += 1
         elif kind == "python":
             exec(compile(text, page, "exec"), names)
             ran += 1
+        elif kind == "yaml" and (file := FILE.match(text)):
+            Path(file[1]).write_text(text, encoding="utf-8")
     assert ran >= 3
 
 

@@ -107,5 +107,5 @@ def test_failed_cells_end_with_status_2_and_their_errors(refused, tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text(TEXT.replace("epochs: 2,", "epochs: 2, optimiser: {learning_rate: 1.0e+30},"))
     message = refused("study", "run", bad, "--out", tmp_path / "s")
-    assert "6 cells failed (original, seed 0, training: " in message
-    assert "8 evaluations wait for them" in message
+    assert "cells that failed: 6 (original, seed 0, training: " in message
+    assert "evaluations that wait for them: 8" in message

@@ -69,9 +69,9 @@ def run(
     if not state.complete:
         worst = "; ".join(f"{label}: {error}" for label, error in list(state.failed.items())[:3])
         more = f" and {len(state.failed) - 3} more" if len(state.failed) > 3 else ""
-        waiting = f"; {state.blocked} evaluations wait for them" if state.blocked else ""
+        waiting = f"; evaluations that wait for them: {state.blocked}" if state.blocked else ""
         raise InputError(
-            f"{len(state.failed)} cells failed ({worst}{more}){waiting}\n"
+            f"cells that failed: {len(state.failed)} ({worst}{more}){waiting}\n"
             "the same command tries them again"
         )
 

@@ -87,11 +87,11 @@ class MatrixOperator:
 
     def apply(self, weight: Tensor, v: Float[Tensor, "... g n"]) -> Float[Tensor, "... g m"]:
         """Return A v."""
-        return torch.squeeze(self.matrices(weight) @ v.unsqueeze(-1), -1)
+        return torch.einsum("gmn,...gn->...gm", self.matrices(weight), v)
 
     def adjoint(self, weight: Tensor, u: Float[Tensor, "... g m"]) -> Float[Tensor, "... g n"]:
         """Return Aᵀ u."""
-        return torch.squeeze(self.matrices(weight).mT @ u.unsqueeze(-1), -1)
+        return torch.einsum("gmn,...gm->...gn", self.matrices(weight), u)
 
 
 def layer_operator(

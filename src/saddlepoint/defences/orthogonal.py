@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.defences.linear_operator import MatrixOperator, Operator
-from saddlepoint.defences.power_iteration import Start, iterate, normalised
+from saddlepoint.defences.power_iteration import Start, normalised
 from saddlepoint.defences.warm_start import WarmStarted
 from saddlepoint.defences.weights import weighted_layers
 from saddlepoint.errors import InputError, unknown
@@ -52,6 +52,7 @@ class Orthogonal(WarmStarted):
     [3.0, 3.0, 0.0, 0.75]
     """
 
+    _apart = True
     _operators: dict[str, MatrixOperator]  # type: ignore[assignment]
 
     def __init__(
@@ -60,8 +61,9 @@ class Orthogonal(WarmStarted):
         norm: Literal["fro", "spectral"] = "fro",
         iterations: int = 1,
         start: Start = "random",
+        vectors: int | None = None,
     ) -> None:
-        super().__init__(iterations, start)
+        super().__init__(iterations, start, vectors)
         if form not in (1, 2, 3, 4):
             raise InputError(f"form is {form}; give 1, 2, 3 or 4")
         if norm not in ("fro", "spectral"):
@@ -74,17 +76,14 @@ class Orthogonal(WarmStarted):
 
     def _vectors(self, operator: Operator) -> dict[str, tuple[int, ...]]:
         columns, rows = operator.input_shape, operator.output_shape
-        needed = {"u": rows, "v": columns} if self.form == 4 else {}
+        needed = self._top_shapes(operator) if self.form == 4 else {}
         if self.norm == "spectral":
             needed["x"] = rows if self.form == 2 else columns
         return needed
 
     def _advance(self, name: str, weight: Tensor, iterations: int) -> None:
         if self.form == 4:
-            u, v = self._get("u", name, weight), self._get("v", name, weight)
-            u, v = iterate(self._operators[name], weight, u, v, iterations, dim=-1)
-            self._set("u", name, u)
-            self._set("v", name, v)
+            self._advance_top(name, weight, iterations)
         if self.norm == "spectral":
             W, x = self._scaled(name, weight), self._get("x", name, weight)
             for _ in range(iterations):
@@ -99,7 +98,7 @@ class Orthogonal(WarmStarted):
         W: Tensor = self._operators[name].matrices(weight)
         if self.form != 4:
             return W
-        u, v = self._get("u", name, weight), self._get("v", name, weight)
+        u, v = self._top(name, weight)
         sigma = (u.unsqueeze(1) @ W @ v.unsqueeze(2)).abs()
         scaled: Tensor = W / torch.where(sigma > 0, sigma, 1)
         return scaled

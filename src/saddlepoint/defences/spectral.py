@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from saddlepoint.defences.linear_operator import Operator, layer_operator
-from saddlepoint.defences.power_iteration import Start, iterate
-from saddlepoint.defences.warm_start import WarmStarted
-from saddlepoint.defences.weights import input_shapes, weighted_layers
+from saddlepoint.defences.power_iteration import Start
+from saddlepoint.defences.warm_start import WarmStarted, wide
+from saddlepoint.defences.weights import effective_weights, input_shapes, weighted_layers
 from saddlepoint.errors import InputError, unknown
 
 
@@ -50,8 +51,9 @@ class SpectralNorm(WarmStarted):
         operator: Literal["conv", "reshaped"] = "conv",
         start: Start = "random",
         as_published: bool = False,
+        vectors: int | None = None,
     ) -> None:
-        super().__init__(iterations, start)
+        super().__init__(iterations, start, vectors, as_published)
         if operator not in ("conv", "reshaped"):
             raise unknown("operator", operator, ("conv", "reshaped"))
         self.operator: Literal["conv", "reshaped"] = operator
@@ -59,9 +61,17 @@ class SpectralNorm(WarmStarted):
 
     @torch.no_grad()
     def singular_values(self, model: nn.Module) -> dict[str, float]:
-        """Return the present estimate of σ by layer; the vectors stay as they are."""
-        weights = {name: layer.weight for name, layer in weighted_layers(model).items()}
-        return {name: float(self._sigma(name, weights[name]).abs()) for name in self._operators}  # type: ignore[arg-type]
+        """Return σ by layer as the next call in training mode would see it; no vector is changed.
+
+        Raises `InputError` as a call does.
+        """
+        twin = copy.deepcopy(self).train()
+        twin._model = self._model
+        twin(model)
+        weights = effective_weights(model)
+        return {
+            name: float(twin._sigma(name, wide(weights[name])).abs()) for name in twin._operators
+        }
 
     def _find(self, model: nn.Module, images: Tensor | None) -> dict[str, Operator]:
         layers = weighted_layers(model)
@@ -91,17 +101,13 @@ class SpectralNorm(WarmStarted):
         self.begin(model)
 
     def _vectors(self, operator: Operator) -> dict[str, tuple[int, ...]]:
-        return {"u": operator.output_shape, "v": operator.input_shape}
+        return self._top_shapes(operator)
 
     def _advance(self, name: str, weight: Tensor, iterations: int) -> None:
-        operator = self._operators[name]
-        u, v = self._get("u", name, weight), self._get("v", name, weight)
-        u, v = iterate(operator, weight, u, v, iterations, as_published=self.as_published)
-        self._set("u", name, u)
-        self._set("v", name, v)
+        self._advance_top(name, weight, iterations)
 
     def _sigma(self, name: str, weight: Tensor) -> Tensor:
-        u, v = self._get("u", name, weight), self._get("v", name, weight)
+        u, v = self._top(name, weight)
         return (u * self._operators[name].apply(weight, v)).sum()
 
     def _term(self, name: str, weight: Tensor) -> Tensor:

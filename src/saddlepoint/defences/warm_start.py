@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 import weakref
 from typing import Any
 
@@ -11,11 +12,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.defences.linear_operator import Operator
-from saddlepoint.defences.power_iteration import Start, start_vector
+from saddlepoint.defences.power_iteration import Start, iterate, start_vector
+from saddlepoint.defences.subspace import follow
 from saddlepoint.defences.weights import effective_weights
 from saddlepoint.errors import InputError, unknown
 
 WARM_UP = 30  # iterations before the first step
+VECTORS = 3  # per layer; see docs/results/power-iteration.md for what that buys and costs
 
 
 class WarmStarted(nn.Module, abc.ABC):
@@ -32,10 +35,14 @@ class WarmStarted(nn.Module, abc.ABC):
     >>> penalty, net = Orthogonal(), nn.Sequential(nn.Linear(3, 2))
     >>> penalty.begin(net)
     >>> {name: tuple(vector.shape) for name, vector in penalty.state_dict().items()}
-    {'u/0': (1, 2), 'v/0': (1, 3)}
+    {'u/0': (1, 2), 'v/0': (2, 1, 3), 'p/0': (2, 1, 3)}
     """
 
-    def __init__(self, iterations: int, start: Start) -> None:
+    _apart = False  # whether each block of a `MatrixOperator` has vectors of its own
+
+    def __init__(
+        self, iterations: int, start: Start, vectors: int | None, as_published: bool = False
+    ) -> None:
         super().__init__()
         if not isinstance(iterations, int) or iterations < 1:
             raise InputError(f"iterations is {iterations}; give a whole number of at least 1")
@@ -43,6 +50,18 @@ class WarmStarted(nn.Module, abc.ABC):
             raise unknown("start", start, ("random", "ones"))
         self.iterations = iterations
         self.start = start
+        printed = start == "ones" or as_published
+        if vectors is None:
+            vectors = 1 if printed else VECTORS
+        if not isinstance(vectors, int) or vectors < 1:
+            raise InputError(f"vectors is {vectors}; give a whole number of at least 1")
+        if printed and vectors > 1:
+            raise InputError(
+                f'vectors is {vectors}, but the report\'s iteration (start="ones" or as_published)'
+                " has one; give vectors=1"
+            )
+        self.vectors = vectors
+        self._as_published = as_published
         self._model: weakref.ref[nn.Module] | None = None
         self._operators: dict[str, Operator] = {}
         self._weight_shapes: dict[str, tuple[int, ...]] = {}
@@ -60,7 +79,7 @@ class WarmStarted(nn.Module, abc.ABC):
                 convolution is, and may be left out where that does not matter.
         """
         with torch.inference_mode(False), torch.no_grad():
-            weights = effective_weights(model)
+            weights = {name: wide(w) for name, w in effective_weights(model).items()}
             operators = self._find(model, images)
             if self._knows(model, weights) and operators == self._operators:
                 return
@@ -84,7 +103,7 @@ class WarmStarted(nn.Module, abc.ABC):
             self._begin_late(model)
         terms = []
         for name in self._operators:
-            weight = weights[name]
+            weight = wide(weights[name])
             with torch.autocast(weight.device.type, enabled=False):
                 if self.training and not torch.is_inference_mode_enabled():
                     with torch.no_grad():
@@ -108,6 +127,32 @@ class WarmStarted(nn.Module, abc.ABC):
     def _term(self, name: str, weight: Tensor) -> Tensor:
         """Return what a layer adds, from the vectors as they are."""
 
+    def _top_shapes(self, operator: Operator) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of what follows the largest singular value: u, v, and of several p."""
+        rows, columns = operator.output_shape, operator.input_shape
+        k = min(self.vectors, *(x[-1] if self._apart else math.prod(x) for x in (rows, columns)))
+        if k == 1:  # also where there is only one singular value
+            return {"u": rows, "v": columns}
+        return {"u": rows, "v": (k, *columns), "p": (k, *columns)}
+
+    def _advance_top(self, name: str, weight: Tensor, iterations: int) -> None:
+        operator = self._operators[name]
+        shapes = self._top_shapes(operator)
+        now = [self._get(kind, name, weight) for kind in shapes]
+        if len(now) == 2:
+            dim = -1 if self._apart else None
+            published = self._as_published
+            new = iterate(operator, weight, *now, iterations, as_published=published, dim=dim)
+        else:
+            new = follow(operator, weight, *now, iterations, apart=self._apart)
+        for kind, value in zip(shapes, new, strict=True):
+            self._set(kind, name, value)
+
+    def _top(self, name: str, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the vectors of the largest singular value."""
+        u, v = self._get("u", name, weight), self._get("v", name, weight)
+        return u, (v if v.dim() == u.dim() else v[0])
+
     def _begin_late(self, model: nn.Module) -> None:
         self.begin(model)
 
@@ -125,6 +170,11 @@ class WarmStarted(nn.Module, abc.ABC):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out whose vectors these are: a copy has to `begin` with a model of its own."""
         return {**self.__dict__, "_model": None}
+
+
+def wide(weight: Tensor) -> Tensor:
+    """Return a weight in float32 at least: half precision is too coarse, and QR does not take it."""
+    return weight.float() if weight.dtype in (torch.float16, torch.bfloat16) else weight
 
 
 def _key(kind: str, name: str) -> str:

@@ -86,7 +86,7 @@ def success_curves(results: StudyResults) -> Figure:
     looks = _looks(results)
     budgets = [eps * unit for eps in sorted(results.budgets)]
     step = min((b - a for a, b in itertools.pairwise(budgets)), default=budgets[0])
-    apart = 0.45 * step / max(len(looks), 1)
+    apart = 0.25 * step / max(len(looks), 1)
     columns = min(2, len(attacks))
     rows = math.ceil(len(attacks) / columns)
     with style():
