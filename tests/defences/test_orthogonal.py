@@ -190,7 +190,7 @@ def test_the_state_resumes_to_the_bit_and_follows_a_moving_weight():
     for _ in range(5):
         first(net)
     state = {key: value.clone() for key, value in first.state_dict().items()}
-    assert set(state) == {"u/", "v/", "x/"}
+    assert set(state) == {"u/", "v/", "p/", "x/"}
     second.begin(net)
     second.load_state_dict(state)
     assert float(second(net).detach()) == float(first(net).detach())
@@ -213,7 +213,9 @@ def test_float32_and_a_model_that_changes_its_type():
 def test_settings_are_described_and_the_state_is_not():
     penalty = Orthogonal(form=2, norm="spectral")
     penalty(linear(normal(TALL)))
-    settings = {"form": 2, "norm": "spectral", "iterations": 1, "start": "random"}
+    settings = {
+        "form": 2, "norm": "spectral", "iterations": 1, "start": "random", "vectors": 3,
+    }  # fmt: skip
     assert {k: v for k, v in describe(penalty).items() if k != "type"} == settings
 
 

@@ -125,6 +125,10 @@ def _transformed(model: nn.Module, weights: Path) -> tuple[nn.Module, Path]:
 
     if not weights.is_dir():
         return model, weights
+    if not (weights / RUN_FILE).is_file():
+        raise InputError(
+            f"{weights} is a folder; give the file of weights in it, or the folder of a training"
+        )
     run = read_json(weights / RUN_FILE)
     if not isinstance(run, dict) or run.get("kind") != "train" or "config" not in run:
         raise InputError(f"{weights} is not the folder of a training; give one, or a file")

@@ -42,6 +42,8 @@ class Orthogonal(WarmStarted):
             form 2 for a tall one.
         iterations: of power iteration at every step.
         start: of its vectors: "random", or "ones", which can miss the top of the spectrum.
+        vectors: that follow the inner norm of form 4: by default 3 (see `subspace.follow`), or 1
+            from ones, which is power iteration.
 
     The first call does `begin(model)` where that was not done. Raises `InputError` for an unknown
     option.

@@ -18,12 +18,12 @@ from saddlepoint.errors import InputError, unknown
 class SpectralNorm(WarmStarted):
     """The penalty Σ σ²/2 over the layers, σ a layer's largest singular value: its Lipschitz bound.
 
-    Power iteration with warm starts follows σ; its vectors are constants to the gradient, which is
-    that of ⟨u, A v⟩ and exact once they have converged. σ is that of the weight as it acts, through
+    A few vectors per layer with warm starts follow σ: see `subspace.follow`. They are constants to
+    the gradient, which is that of ⟨u, A v⟩ and exact once they have converged. σ is that of the weight as it acts, through
     any parametrisation. With groups, reshaped, it is the largest over the groups.
 
     Args:
-        iterations: of power iteration at every step.
+        iterations: at every step.
         operator: "conv", the map that a convolution applies to inputs of the size it sees, any
             stride, dilation, groups and padding (Algorithm 4 of the report, generalised); or
             "reshaped", its weight as a matrix (Algorithm 3; Yoshida and Miyato 2017,
@@ -34,8 +34,13 @@ class SpectralNorm(WarmStarted):
             are uncoupled, and what is penalised is ⟨u, A v⟩²/2: too small until both have converged,
             and for good where the largest singular value is a multiple one.
 
+        vectors: followed per layer, fewer where it has fewer singular values: by default 3, or 1
+            where the report's iteration is asked for by `start` or `as_published`. With 1 it is
+            power iteration, Algorithms 3 and 4, which lags by several per cent where the weights
+            move fast and singular values cross.
+
     Call `begin(model, images)` before; "reshaped" does so itself at the first call. Raises
-    `InputError` for an unknown option.
+    `InputError` for an unknown option, and for several vectors with the report's iteration.
 
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
     >>> _ = net[1].weight.data.copy_(torch.diag(torch.tensor([3.0, 1.0])))
@@ -104,7 +109,7 @@ class SpectralNorm(WarmStarted):
         return self._top_shapes(operator)
 
     def _advance(self, name: str, weight: Tensor, iterations: int) -> None:
-        self._advance_top(name, weight, iterations)
+        self._advance_top(name, weight, iterations, self.as_published)
 
     def _sigma(self, name: str, weight: Tensor) -> Tensor:
         u, v = self._top(name, weight)

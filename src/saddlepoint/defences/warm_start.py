@@ -61,7 +61,6 @@ class WarmStarted(nn.Module, abc.ABC):
                 " has one; give vectors=1"
             )
         self.vectors = vectors
-        self._as_published = as_published
         self._model: weakref.ref[nn.Module] | None = None
         self._operators: dict[str, Operator] = {}
         self._weight_shapes: dict[str, tuple[int, ...]] = {}
@@ -135,16 +134,18 @@ class WarmStarted(nn.Module, abc.ABC):
             return {"u": rows, "v": columns}
         return {"u": rows, "v": (k, *columns), "p": (k, *columns)}
 
-    def _advance_top(self, name: str, weight: Tensor, iterations: int) -> None:
+    def _advance_top(
+        self, name: str, weight: Tensor, iterations: int, as_published: bool = False
+    ) -> None:
         operator = self._operators[name]
         shapes = self._top_shapes(operator)
         now = [self._get(kind, name, weight) for kind in shapes]
-        if len(now) == 2:
-            dim = -1 if self._apart else None
-            published = self._as_published
-            new = iterate(operator, weight, *now, iterations, as_published=published, dim=dim)
-        else:
+        new: tuple[Tensor, ...]
+        if "p" in shapes:
             new = follow(operator, weight, *now, iterations, apart=self._apart)
+        else:
+            dim = -1 if self._apart else None
+            new = iterate(operator, weight, *now, iterations, as_published=as_published, dim=dim)
         for kind, value in zip(shapes, new, strict=True):
             self._set(kind, name, value)
 
@@ -173,7 +174,11 @@ class WarmStarted(nn.Module, abc.ABC):
 
 
 def wide(weight: Tensor) -> Tensor:
-    """Return a weight in float32 at least: half precision is too coarse, and QR does not take it."""
+    """Return a weight in float32 at least: half precision is too coarse, and QR does not take it.
+
+    >>> wide(torch.zeros(2, dtype=torch.bfloat16)).dtype, wide(torch.zeros(2).double()).dtype
+    (torch.float32, torch.float64)
+    """
     return weight.float() if weight.dtype in (torch.float16, torch.bfloat16) else weight
 
 

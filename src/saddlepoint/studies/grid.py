@@ -97,11 +97,11 @@ def build_grid(spec: StudySpec, train: ImageData, test: ImageData) -> Grid:
 
     >>> from saddlepoint.data import load_data
     >>> from saddlepoint.studies import parse_study
-    >>> spec = parse_study("{name: s, data: digits, eps: [0.1, 0.2], attacks: {pgd: {name: pgd}}, "
+    >>> spec = parse_study("{name: s, data: digits, eps: [0.1, 0.3], attacks: {pgd: {name: pgd}}, "
     ...     "variants: {original: []}}")
     >>> digits = load_data("digits", split="train"), load_data("digits")
     >>> [cell.label for cell in build_grid(spec, *digits).cells]
-    ['original, seed 0, training', 'original, seed 0, eps 0.1, pgd', 'original, seed 0, eps 0.2, pgd']
+    ['original, seed 0, training', 'original, seed 0, eps 0.1, pgd', 'original, seed 0, eps 0.3, pgd']
     """
     statistics = subject_statistics(spec, DataFacts.of(train))
     trainings: dict[str, Cell] = {}

@@ -100,7 +100,7 @@ class StudySpec(_Part):
     >>> spec = parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
     ...     "variants: {original: []}}")
     >>> spec.seeds, spec.reference, spec.recipes()["original"]["epochs"]
-    ((0,), 'original', 10)
+    ((0,), 'original', 20)
     """
 
     name: Annotated[str, Field(min_length=1)]

@@ -1,0 +1,236 @@
+"""One iteration per step follows the largest singular values of fast trainings; odd layers too."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small import digits
+from torch import nn
+from torch.nn import functional
+
+from saddlepoint.defences.linear_operator import MatrixOperator, dense_operator, layer_operator
+from saddlepoint.defences.orthogonal import Orthogonal
+from saddlepoint.defences.power_iteration import iterate, start_vector
+from saddlepoint.defences.spectral import SpectralNorm
+from saddlepoint.defences.subspace import follow
+from saddlepoint.errors import InputError
+from saddlepoint.zoo import build_model
+from saddlepoint.zoo.simple_cnn import SimpleCNN
+
+OPTIMISERS = {
+    "SGD 0.1, momentum": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9),
+    "SGD 0.05, momentum, decay": lambda p: torch.optim.SGD(
+        p, 0.05, momentum=0.9, weight_decay=5e-4
+    ),
+    "Adam": lambda p: torch.optim.Adam(p, 1e-3),
+}
+
+
+def truths(net, side, operator="conv"):
+    """The largest singular values, by SVD, of the convolutions by the smaller Gram matrix."""
+    found, shape = {}, None
+    for name, layer in net.named_modules():
+        if not isinstance(layer, nn.Conv2d | nn.Linear):
+            continue
+        if isinstance(layer, nn.Conv2d):
+            shape = (layer.in_channels, side, side)
+            side = max(side // 2, 2)
+        dense = dense_operator(layer, shape, operator)
+        gram = dense @ dense.T if len(dense) < dense.shape[1] else dense.T @ dense
+        found[name] = math.sqrt(float(torch.linalg.eigvalsh(gram)[-1]))
+    return found
+
+
+def subject(kind):
+    if kind == "digits":
+        data = digits(limit=1024)
+        return build_model("zoo:simple-cnn", classes=10, shape=(1, 8, 8)), data.pixels, data.labels
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(256, 3, 16, 16, generator=generator)
+    labels = torch.randint(10, (256,), generator=generator)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return SimpleCNN(10, 3, 16, widths=(8, 16), hidden=(32,)), pixels, labels
+
+
+def errors(kind, optimiser, at, **options):
+    """The relative errors in a training, of the σ that the penalty has at those steps' weights."""
+    net, pixels, labels = subject(kind)
+    penalty = SpectralNorm(**options)
+    penalty.begin(net, pixels[:2])
+    optimiser = OPTIMISERS[optimiser](net.parameters())
+    found = {}
+    for step in range(max(at) + 1):
+        if step in at:
+            sigma = penalty.singular_values(net)
+            true = truths(net, pixels.shape[-1], penalty.operator)
+            assert sigma.keys() == true.keys()
+            found[step] = max(abs(sigma[name] / true[name] - 1) for name in sigma)
+        rows = torch.arange(step * 32, step * 32 + 32) % len(pixels)
+        optimiser.zero_grad()
+        loss = functional.cross_entropy(net(pixels[rows]), labels[rows])
+        (loss + 1e-3 * penalty(net)).backward()
+        optimiser.step()
+    return found
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("kind", ["digits", "random"])
+def test_one_iteration_per_step_is_within_one_per_cent_after_100_steps(kind, optimiser):
+    found = errors(kind, optimiser, (20, 40, 60, 80, 100))
+    assert found[100] <= 0.01
+    assert max(found.values()) <= 0.05
+
+
+def test_one_vector_alone_lags_there():
+    assert max(errors("digits", "SGD 0.1, momentum", (20, 100), vectors=1).values()) > 0.02
+
+
+def test_the_reshaped_matrices_are_followed_as_well():
+    found = errors("digits", "SGD 0.1, momentum", (50, 100), operator="reshaped")
+    assert max(found.values()) <= 0.01
+
+
+def test_the_inner_norm_of_orthogonal_form_4_follows_too():
+    net, pixels, labels = subject("digits")
+    penalty = Orthogonal()
+    optimiser = OPTIMISERS["SGD 0.1, momentum"](net.parameters())
+    for step in range(101):
+        rows = torch.arange(step * 32, step * 32 + 32) % len(pixels)
+        optimiser.zero_grad()
+        (functional.cross_entropy(net(pixels[rows]), labels[rows])).backward()
+        value = float(penalty(net).detach())
+        expected = 0.0
+        if step in (20, 50, 100):
+            for layer in net.modules():
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    W = layer.weight.detach().double().flatten(1)
+                    gram = W.T @ W / torch.linalg.matrix_norm(W, 2) ** 2
+                    expected += float((gram - torch.eye(W.shape[1])).norm())
+            assert value == pytest.approx(expected, rel=0.01)
+        optimiser.step()
+
+
+def spectrum(values, shape, seed):
+    generator = torch.Generator().manual_seed(seed)
+    m, n = shape
+    left = torch.linalg.qr(torch.randn(m, m, dtype=torch.float64, generator=generator))[0]
+    right = torch.linalg.qr(torch.randn(n, n, dtype=torch.float64, generator=generator))[0]
+    return left[:, : len(values)] @ torch.diag(values) @ right[: len(values)]
+
+
+@given(
+    m=st.integers(1, 12), n=st.integers(1, 12), vectors=st.integers(1, 5), seed=st.integers(0, 999)
+)
+def test_any_matrix_any_number_of_vectors(m, n, vectors, seed):
+    net = nn.Linear(n, m, bias=False).double()
+    generator = torch.Generator().manual_seed(seed)
+    net.weight.data = torch.randn(m, n, dtype=torch.float64, generator=generator)
+    penalty = SpectralNorm(vectors=vectors)
+    penalty.begin(net, torch.zeros(1, n))
+    true = float(torch.linalg.matrix_norm(net.weight.detach(), 2))
+    value = float(penalty.train(False)(net).detach())
+    assert 0 < value <= true**2 / 2 * (1 + 1e-12)  # a lower bound, always
+    for _ in range(500):
+        penalty.train()(net)
+    assert float(penalty(net).detach()) == pytest.approx(true**2 / 2, rel=1e-4)
+
+
+def test_the_vectors_stay_orthonormal_and_are_the_top_ones():
+    values = torch.tensor([3.0, 2.9, 2.8, 1.0, 0.5], dtype=torch.float64)
+    layer = nn.Linear(40, 30, bias=False).double()
+    layer.weight.data = spectrum(values, (30, 40), 0)
+    operator = layer_operator(layer)
+    v, p = (start_vector((3, 1, 40), "random", key) for key in "vp")
+    _, v, _ = follow(operator, layer.weight, torch.zeros(1, 30).double(), v, p, 60)
+    V = v[:, 0]
+    torch.testing.assert_close(V @ V.T, torch.eye(3).double())
+    pushed = V @ layer.weight.detach().T
+    torch.testing.assert_close(pushed.norm(dim=1), values[:3], rtol=1e-8, atol=0)
+
+
+def test_it_converges_faster_than_power_iteration():
+    layer = nn.Linear(50, 50, bias=False).double()
+    layer.weight.data = spectrum(torch.linspace(1, 0, 50).double(), (50, 50), 1)
+    operator = layer_operator(layer)
+    v, p = (start_vector((2, 1, 50), "random", key) for key in "vp")
+    u = start_vector((1, 50), "random", "u")
+    best, v, _ = follow(operator, layer.weight, u, v, p, 20)
+    one = iterate(operator, layer.weight, u, p[0], 20)
+    follows = 1 - float((best * operator.apply(layer.weight, v[0])).sum())
+    lags = 1 - float((one[0] * operator.apply(layer.weight, one[1])).sum())
+    assert 0 <= follows < 1e-3 < lags
+
+
+def test_blocks_apart_have_vectors_of_their_own():
+    layer = nn.Conv2d(6, 9, 2, groups=3).double()
+    operator = MatrixOperator.of(layer)
+    v, p = (start_vector((2, *operator.input_shape), "random", key) for key in "vp")
+    u = torch.zeros(operator.output_shape).double()
+    u, v, _ = follow(operator, layer.weight, u, v, p, 50, apart=True)
+    sigma = (u * operator.apply(layer.weight, v[0])).sum(-1)
+    expected = torch.linalg.matrix_norm(operator.matrices(layer.weight), 2)
+    torch.testing.assert_close(sigma, expected, rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize("bad", [0.0, math.nan, math.inf])
+def test_a_weight_that_is_zero_or_not_finite_leaves_the_vectors_for_when_it_recovers(bad):
+    net = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.Flatten(), nn.Linear(75, 1))
+    penalty, other = SpectralNorm(), Orthogonal()
+    for each in (penalty, other):
+        each.begin(net, torch.zeros(1, 2, 5, 5))
+    good = [p.detach().clone() for p in net.parameters()]
+    before = {key: value.clone() for key, value in penalty.state_dict().items()}
+    for p in net.parameters():
+        p.data = torch.full_like(p, bad)
+    for each in (penalty, other):
+        assert (
+            (float(each(net).detach()) == pytest.approx(bad, nan_ok=True)) or each is other or bad
+        )
+    assert all(torch.equal(before[key], value) for key, value in penalty.state_dict().items())
+    for p, value in zip(net.parameters(), good, strict=True):
+        p.data = value
+    assert bool(penalty(net).isfinite())
+    assert bool(other(net).isfinite())
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e15])
+def test_the_squares_neither_vanish_nor_overflow(scale):
+    net = nn.Linear(12, 8, bias=False)
+    base = net.weight.detach().clone()
+    net.weight.data = scale * base
+    penalty = SpectralNorm()
+    penalty.begin(net, torch.zeros(1, 12))
+    true = float(torch.linalg.matrix_norm(base.double(), 2)) * scale
+    assert penalty.singular_values(net)[""] == pytest.approx(true, rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_computed_in_single(dtype):
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(36, 3)).to(dtype)
+    for penalty in (SpectralNorm(), Orthogonal()):
+        penalty.begin(net, torch.zeros(1, 2, 5, 5, dtype=dtype))
+        value = penalty(net)
+        assert value.dtype == torch.float32
+        same = penalty(net.float())
+        assert float(value.detach()) == pytest.approx(float(same.detach()), rel=1e-3)
+        net.to(dtype)
+        penalty(net).backward()
+        assert net[0].weight.grad.dtype == dtype
+        net.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert float(SpectralNorm(operator="reshaped")(net.float()).detach()) > 0
+
+
+def test_how_many_vectors():
+    assert SpectralNorm().vectors == Orthogonal().vectors == 3
+    assert SpectralNorm(start="ones").vectors == SpectralNorm(as_published=True).vectors == 1
+    for options in ({"start": "ones"}, {"as_published": True}):
+        with pytest.raises(InputError, match="vectors is 2, but the report's iteration"):
+            SpectralNorm(vectors=2, **options)
+    with pytest.raises(InputError, match="vectors is 0"):
+        Orthogonal(vectors=0)
