@@ -124,7 +124,7 @@ def test_a_zero_weight_gives_no_nan(form, norm):
 
 
 def minimised(W, form, norm="fro", steps=4000):
-    net, penalty = linear(W), Orthogonal(form, norm, iterations=3)
+    net, penalty = linear(W), Orthogonal(form, norm, iterations=1 if norm == "fro" else 3)
     penalty.begin(net)
     for step in range(steps):
         value = penalty(net)
@@ -190,7 +190,7 @@ def test_the_state_resumes_to_the_bit_and_follows_a_moving_weight():
     for _ in range(5):
         first(net)
     state = {key: value.clone() for key, value in first.state_dict().items()}
-    assert set(state) == {"u/", "v/", "p/", "x/"}
+    assert set(state) == {"u/", "v/", "x/"}
     second.begin(net)
     second.load_state_dict(state)
     assert float(second(net).detach()) == float(first(net).detach())
@@ -214,7 +214,7 @@ def test_settings_are_described_and_the_state_is_not():
     penalty = Orthogonal(form=2, norm="spectral")
     penalty(linear(normal(TALL)))
     settings = {
-        "form": 2, "norm": "spectral", "iterations": 1, "start": "random", "vectors": 3,
+        "form": 2, "norm": "spectral", "iterations": 1, "start": "random", "vectors": 4,
     }  # fmt: skip
     assert {k: v for k, v in describe(penalty).items() if k != "type"} == settings
 

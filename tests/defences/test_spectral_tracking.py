@@ -12,11 +12,11 @@ from small import digits
 from torch import nn
 from torch.nn import functional
 
+from saddlepoint.defences.krylov import follow
 from saddlepoint.defences.linear_operator import MatrixOperator, dense_operator, layer_operator
 from saddlepoint.defences.orthogonal import Orthogonal
 from saddlepoint.defences.power_iteration import iterate, start_vector
 from saddlepoint.defences.spectral import SpectralNorm
-from saddlepoint.defences.subspace import follow
 from saddlepoint.errors import InputError
 from saddlepoint.zoo import build_model
 from saddlepoint.zoo.simple_cnn import SimpleCNN
@@ -83,7 +83,7 @@ def errors(kind, optimiser, at, **options):
 def test_one_iteration_per_step_is_within_one_per_cent_after_100_steps(kind, optimiser):
     found = errors(kind, optimiser, (20, 40, 60, 80, 100))
     assert found[100] <= 0.01
-    assert max(found.values()) <= 0.05
+    assert max(found.values()) <= 0.03
 
 
 def test_one_vector_alone_lags_there():
@@ -115,65 +115,72 @@ def test_the_inner_norm_of_orthogonal_form_4_follows_too():
         optimiser.step()
 
 
-def spectrum(values, shape, seed):
-    generator = torch.Generator().manual_seed(seed)
-    m, n = shape
-    left = torch.linalg.qr(torch.randn(m, m, dtype=torch.float64, generator=generator))[0]
-    right = torch.linalg.qr(torch.randn(n, n, dtype=torch.float64, generator=generator))[0]
-    return left[:, : len(values)] @ torch.diag(values) @ right[: len(values)]
-
-
 @given(
-    m=st.integers(1, 12), n=st.integers(1, 12), vectors=st.integers(1, 5), seed=st.integers(0, 999)
+    m=st.integers(1, 12), n=st.integers(1, 12), vectors=st.integers(1, 9), seed=st.integers(0, 999)
 )
 def test_any_matrix_any_number_of_vectors(m, n, vectors, seed):
     net = nn.Linear(n, m, bias=False).double()
     generator = torch.Generator().manual_seed(seed)
     net.weight.data = torch.randn(m, n, dtype=torch.float64, generator=generator)
+    if seed % 3 == 0:
+        net.weight.data[:, n // 2 :] = 0  # fewer singular values than vectors
     penalty = SpectralNorm(vectors=vectors)
     penalty.begin(net, torch.zeros(1, n))
     true = float(torch.linalg.matrix_norm(net.weight.detach(), 2))
-    value = float(penalty.train(False)(net).detach())
-    assert 0 < value <= true**2 / 2 * (1 + 1e-12)  # a lower bound, always
-    for _ in range(500):
-        penalty.train()(net)
-    assert float(penalty(net).detach()) == pytest.approx(true**2 / 2, rel=1e-4)
+    value = float(penalty.eval()(net).detach())
+    assert 0 <= value <= true**2 / 2 * (1 + 1e-12)  # a lower bound, always
+    assert torch.linalg.vector_norm(penalty.get_buffer("v/")) == pytest.approx(1) or true == 0
+    penalty.iterations = 300 if vectors == 1 else 60
+    assert float(penalty.train()(net).detach()) == pytest.approx(true**2 / 2, rel=1e-4)
 
 
-def test_the_vectors_stay_orthonormal_and_are_the_top_ones():
-    values = torch.tensor([3.0, 2.9, 2.8, 1.0, 0.5], dtype=torch.float64)
-    layer = nn.Linear(40, 30, bias=False).double()
-    layer.weight.data = spectrum(values, (30, 40), 0)
-    operator = layer_operator(layer)
-    v, p = (start_vector((3, 1, 40), "random", key) for key in "vp")
-    _, v, _ = follow(operator, layer.weight, torch.zeros(1, 30).double(), v, p, 60)
-    V = v[:, 0]
-    torch.testing.assert_close(V @ V.T, torch.eye(3).double())
-    pushed = V @ layer.weight.detach().T
-    torch.testing.assert_close(pushed.norm(dim=1), values[:3], rtol=1e-8, atol=0)
+def spectrum(values, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shape, draw = (2, len(values), len(values)), {"dtype": torch.float64, "generator": generator}
+    left, right = torch.linalg.qr(torch.randn(shape, **draw))[0]
+    return left @ torch.diag(values) @ right.T, left, right
 
 
-def test_it_converges_faster_than_power_iteration():
-    layer = nn.Linear(50, 50, bias=False).double()
-    layer.weight.data = spectrum(torch.linspace(1, 0, 50).double(), (50, 50), 1)
-    operator = layer_operator(layer)
-    v, p = (start_vector((2, 1, 50), "random", key) for key in "vp")
-    u = start_vector((1, 50), "random", "u")
-    best, v, _ = follow(operator, layer.weight, u, v, p, 20)
-    one = iterate(operator, layer.weight, u, p[0], 20)
-    follows = 1 - float((best * operator.apply(layer.weight, v[0])).sum())
-    lags = 1 - float((one[0] * operator.apply(layer.weight, one[1])).sum())
-    assert 0 <= follows < 1e-3 < lags
+def test_one_iteration_finds_the_best_vector_of_the_krylov_space():
+    W, _, _ = spectrum(torch.linspace(0, 2, 30, dtype=torch.float64))
+    start, power = start_vector((30,), "random"), []
+    x = start
+    for _ in range(5):
+        power.append(x)
+        x = W.T @ (W @ x)
+    basis = torch.linalg.qr(torch.stack(power, 1))[0]
+    best = torch.linalg.matrix_norm(W @ basis, 2)
+    layer = nn.Linear(30, 30, bias=False).double()
+    layer.weight.data = W
+    u, v = follow(layer_operator(layer), W, start[None], start[None], 1, 5)
+    torch.testing.assert_close((u[0] * (W @ v[0])).sum(), best, rtol=1e-9, atol=0)
+    torch.testing.assert_close(W @ v[0], best * u[0], rtol=1e-9, atol=1e-9)
+
+
+def test_a_vector_that_is_there_already_stays_and_one_beside_it_gets_there():
+    values = torch.tensor([1.0, 2.0, 2.5, 2.9, 3.0, 3.1], dtype=torch.float64)
+    W, left, right = spectrum(values)
+    operator = layer_operator(nn.Linear(6, 6))
+    _, v = follow(operator, W, left[:, 5][None], right[:, 5][None], 3, 4)
+    torch.testing.assert_close(v[0].abs(), right[:, 5].abs())
+    beside = right[:, 4] + 1e-6 * right[:, 5]  # all but an eigenvector, and not the right one
+    one = iterate(operator, W, beside[None], beside[None], 20)
+    other = follow(operator, W, beside[None], beside[None], 4, 5)
+    sigma = [float((u * operator.apply(W, v)).sum()) for u, v in (one, other)]
+    assert sigma[0] == pytest.approx(3.0, rel=1e-6)
+    assert sigma[1] == pytest.approx(3.1, rel=1e-6)
 
 
 def test_blocks_apart_have_vectors_of_their_own():
     layer = nn.Conv2d(6, 9, 2, groups=3).double()
+    weight = layer.weight.detach()
+    weight[3:6] = 0  # one of them is zero
     operator = MatrixOperator.of(layer)
-    v, p = (start_vector((2, *operator.input_shape), "random", key) for key in "vp")
-    u = torch.zeros(operator.output_shape).double()
-    u, v, _ = follow(operator, layer.weight, u, v, p, 50, apart=True)
-    sigma = (u * operator.apply(layer.weight, v[0])).sum(-1)
-    expected = torch.linalg.matrix_norm(operator.matrices(layer.weight), 2)
+    u, v = (start_vector(x, "random") for x in (operator.output_shape, operator.input_shape))
+    u, v = follow(operator, weight, u, v, 20, 4, apart=True)
+    sigma = (u * operator.apply(weight, v)).sum(-1)
+    expected = torch.linalg.matrix_norm(operator.matrices(weight), 2)
+    assert expected[1] == 0
     torch.testing.assert_close(sigma, expected, rtol=1e-8, atol=0)
 
 
@@ -227,7 +234,8 @@ def test_half_precision_is_computed_in_single(dtype):
 
 
 def test_how_many_vectors():
-    assert SpectralNorm().vectors == Orthogonal().vectors == 3
+    assert SpectralNorm().vectors == 7
+    assert SpectralNorm(operator="reshaped").vectors == Orthogonal().vectors == 4
     assert SpectralNorm(start="ones").vectors == SpectralNorm(as_published=True).vectors == 1
     for options in ({"start": "ones"}, {"as_published": True}):
         with pytest.raises(InputError, match="vectors is 2, but the report's iteration"):

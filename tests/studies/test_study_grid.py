@@ -37,6 +37,7 @@ def test_variants_that_are_the_same_thing_share_their_cells():
     spec = parse_study(TEXT + "  again: [{epochs: 2}]\n")
     assert len(grid(spec).cells) == CELLS
     assert len(grid(spec).places) == 12
+    assert len(select(grid(spec), "again, seed 0")) == 3
 
 
 def test_the_address_does_not_depend_on_how_it_was_written():
@@ -101,14 +102,18 @@ def test_a_changed_model_file_is_another_model(tmp_path):
     assert addresses(spec) == before
     file.write_text(code.replace("64, classes", "64, classes, bias=False"))
     assert not set(addresses(spec)) & set(before)
-    file.unlink()
+    moved = tmp_path / "elsewhere.py"
+    file.rename(moved)
+    assert addresses(tiny(model=f"model: {moved}:net")) == addresses(
+        tiny(model=f"model: {moved.parent}/../{moved.parent.name}/elsewhere.py:net")
+    )
     with pytest.raises(InputError, match="cannot read the model's file"):
         addresses(spec)
 
 
 def test_only_selects_cells_with_the_trainings_they_need():
-    cells = grid(tiny()).cells
-    assert select(cells, None) == cells
+    cells = grid(tiny())
+    assert select(cells, None) == cells.cells
     found = select(cells, "adversarial, seed 1")
     assert len(found) == 4
     found = select(cells, "original, seed 0, eps 16/255, pgd")

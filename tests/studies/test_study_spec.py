@@ -82,7 +82,7 @@ WRONG = [
     ("name: pgd, steps: 3", "suite: slow", r"line 7: attacks.pgd: unknown suite 'slow'"),
     ("{pgd: {name: pgd, steps: 3}}", "{}", r"line 7: attacks"),
     ("epochs: 2", "epochs: many", r"line 8: recipe: .*epochs is 'many'"),
-    ("epochs: 2", "epochs: 0", r"line 12: variants.original: epochs is 0"),
+    ("epochs: 2", "epochs: 0", r"line 8: recipe: epochs is 0"),
     ("recipe: {", "recipe: recipes/none.yaml #", r"line 8: recipe: cannot read"),
     ("adversarial: [adv", "adversarial: [avd", r"line 13: variants.adversarial.0: unknown part 'avd"),
     ("adversarial: [adv", "original: [adv", r"line 13: the name 'original' is given twice"),
@@ -94,6 +94,16 @@ WRONG = [
     ("{name: digits, train_limit: 160, test_limit: 40}", "{train_limit: 3}", r"line 3: data.*field required"),
     ("name: tiny", "name: ''", r"line 2: name"),
     ("name: tiny", "title: x", r"name: field required"),
+    ("16/255, 48", "true, 48", r"line 6: eps.0: is True, a number is expected"),
+    ("seeds: 2", "seeds: 2\nthreads: true", r"line 6: threads"),
+    ("seeds: 2", "seeds: 2\nbatch_size: 99999999999999999999", r"line 6: batch_size"),
+    ("test_limit: 40", "image_size: 100000", r"line 3: data.image_size"),
+    ("name: zoo:simple-cnn, w", "w", r"line 4: model: .*the model has no name"),
+    ("widths: [4, 8]", "widths: [2020-01-01]", r"line 4: model: .*date is no option of a model"),
+    ("adversarial: [adv", '"a\\nb": [adv', r"line 13: variants.*a name is expected"),
+    ("  adversarial: [adv", "  '': [adv", r"a name is expected"),
+    ("pgd: {name: pgd", "training: {name: pgd", r"line 7: attacks.*this is what trainings are called"),
+    ("original: []", "original: [{transforms: [quantise]}, {transforms: null}]", r"line 12: .*is None"),
 ]  # fmt: skip
 
 

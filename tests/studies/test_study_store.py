@@ -12,11 +12,12 @@ from saddlepoint.errors import InputError, OutputError
 from saddlepoint.studies import Store
 
 A = "0123456789abcdef"
+PLAN = {"cells": [], "places": []}
 
 
 @pytest.fixture
 def store(tmp_path):
-    return Store.claim(tmp_path / "s", {"name": "x"}, {"cells": []})
+    return Store.claim(tmp_path / "s", {"name": "x"}, PLAN)
 
 
 def published(store, address=A, content=b"weights"):
@@ -34,7 +35,18 @@ def test_a_cell_is_missing_then_finished(store):
 
 
 @pytest.mark.parametrize(
-    "how", ["changed", "cut", "gone", "record gone", "record cut", "record other", "record list"]
+    "how",
+    [
+        "changed",
+        "cut",
+        "gone",
+        "record gone",
+        "record cut",
+        "record other",
+        "record list",
+        "number",
+        "shape",
+    ],
 )
 def test_damage_is_found(store, how):
     published(store)
@@ -49,6 +61,10 @@ def test_damage_is_found(store, how):
             json.dumps({**store.record(A), "address": "f" * 16})
         ),
         "record list": lambda: record.write_text("[]"),
+        "number": lambda: record.write_text(
+            record.read_text().replace('"result": 1', '"result": 2')
+        ),
+        "shape": lambda: record.write_text(json.dumps({**store.record(A), "files": {}})),
     }[how]()
     assert store.health(A) == "damaged"
     first = store.set_aside(A)
@@ -87,7 +103,7 @@ def test_the_error_of_a_failed_cell_is_kept_until_it_succeeds(store):
 def test_a_store_of_another_format_or_study_is_refused(store):
     record = json.loads((store.root / "study.json").read_text())
     with pytest.raises(InputError, match="holds the study 'x', not 'y'; choose another --out"):
-        Store.claim(store.root, {"name": "y"}, {})
+        Store.claim(store.root, {"name": "y"}, PLAN)
     (store.root / "study.json").write_text(
         json.dumps({**record, "format": 0, "saddlepoint": "0.0.1"})
     )
@@ -96,23 +112,34 @@ def test_a_store_of_another_format_or_study_is_refused(store):
     ):
         Store(store.root)
     with pytest.raises(InputError, match="format 0"):
-        Store.claim(store.root, {"name": "x"}, {})
+        Store.claim(store.root, {"name": "x"}, PLAN)
     (store.root / "study.json").write_text("{}")
     with pytest.raises(InputError, match="is not a study's"):
         Store(store.root)
+    for damaged in (
+        {**record, "plan": None},
+        {**record, "plan": {"cells": 1}},
+        {**record, "study": 3},
+    ):
+        (store.root / "study.json").write_text(json.dumps(damaged))
+        with pytest.raises(InputError, match="is damaged; delete it and run the study again"):
+            Store(store.root)
+    published(store)
+    (store.root / "study.json").unlink()  # the cells alone are still those of a study
+    assert Store.claim(store.root, {"name": "x"}, PLAN).health(A) == "finished"
 
 
 def test_a_folder_of_other_files_is_not_taken_over(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(InputError, match="holds other files and no study"):
-        Store.claim(tmp_path, {"name": "x"}, {})
+        Store.claim(tmp_path, {"name": "x"}, PLAN)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_a_changed_specification_of_the_same_name_is_taken_over(store):
     published(store)
-    again = Store.claim(store.root, {"name": "x", "seeds": 3}, {"cells": [1]})
-    assert again.plan == {"cells": [1]}
+    again = Store.claim(store.root, {"name": "x", "seeds": 3}, {"cells": [1], "places": []})
+    assert again.plan["cells"] == [1]
     assert again.health(A) == "finished"
 
 

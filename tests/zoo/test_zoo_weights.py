@@ -240,3 +240,19 @@ def test_the_fingerprint_tells_weights_apart():
     second.blocks.block1.norm.running_mean[0] += 1
     assert not same(first, second)
     assert not same(first, network().double())
+
+
+def test_a_self_ensemble_that_does_not_fit_names_the_keys(tmp_path):
+    """It is wrapped once more than its network: that is no reason to speak of normalisation."""
+    from saddlepoint.defences import random_self_ensemble
+
+    def net(width):
+        blocks = nn.Sequential(nn.Conv2d(1, width, 3), nn.Flatten(), nn.Linear(36 * width, 10))
+        return random_self_ensemble(Normalised(blocks, (0.5,), (0.25,)))
+
+    wide = net(4)
+    del wide.net.net[2].bias
+    wide.net.net[2].register_parameter("bias", None)
+    save_weights(wide, tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=r"does not fit the model: keys 1 missing"):
+        load_weights(net(4), tmp_path / "w.safetensors")

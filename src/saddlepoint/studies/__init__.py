@@ -8,10 +8,11 @@ from saddlepoint.studies.grid import Cell, Grid, Place, build_grid
 from saddlepoint.studies.load import load, load_results
 from saddlepoint.studies.results import StudyResults
 from saddlepoint.studies.runner import StudyProgress, run_study
-from saddlepoint.studies.spec import DataSpec, StudySpec, ThreatSpec, load_study, parse_study
+from saddlepoint.studies.spec import DataSpec, StudySpec, ThreatSpec
 from saddlepoint.studies.status import StudyStatus, load_status
 from saddlepoint.studies.store import Store
 from saddlepoint.studies.subject import DataFacts
+from saddlepoint.studies.validate import load_study, parse_study
 
 __all__ = [
     "Cell",

@@ -45,8 +45,18 @@ class Document:
 
     def error(self, path: Sequence[Any], message: str) -> InputError:
         """Return the error for the value at `path`."""
-        where = ".".join(str(part) for part in path)
+        where = ".".join(printable(part) for part in path)
         return InputError(f"{self.source}, line {self.line(path)}: {where}: {message}")
+
+
+def printable(value: object) -> str:
+    """Return a value as text of one line, whatever it holds.
+
+    >>> printable("red"), printable("two\\nlines")
+    ('red', "'two\\\\nlines'")
+    """
+    text = str(value)
+    return text if text.isprintable() else ascii(text)
 
 
 def read_document(path: Path) -> Document:

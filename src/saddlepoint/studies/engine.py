@@ -6,11 +6,13 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
+from pathlib import Path
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from saddlepoint.errors import InputError
@@ -88,6 +90,7 @@ class LocalEngine:
     def __init__(self, workers: int = 1) -> None:
         if workers < 1:
             raise InputError(f"workers is {workers}; give at least 1")
+        _check_start()
         self.slots = workers
         self._free = [_pool() for _ in range(workers)]
         self._busy: dict[Future[Outcome], tuple[Job, ProcessPoolExecutor]] = {}
@@ -134,6 +137,18 @@ class LocalEngine:
                     process.kill()
             pool.shutdown(wait=True, cancel_futures=True)
         self._free, self._busy = [], {}
+
+
+def _check_start() -> None:
+    """Refuse where a worker could not begin: it runs the script that started it once more."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise InputError(
+            "a study was started while a worker of it begins: put the call of run_study under"
+            ' if __name__ == "__main__":'
+        )
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script is not None and not Path(script).exists():
+        raise InputError(f"workers cannot be started from {script}; write the script to a file")
 
 
 def _pool() -> ProcessPoolExecutor:

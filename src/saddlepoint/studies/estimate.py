@@ -17,7 +17,13 @@ from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.model import Guard
 from saddlepoint.studies.grid import Cell, build_grid, select
 from saddlepoint.studies.spec import StudySpec
-from saddlepoint.studies.subject import DataFacts, study_data, study_model, subject_statistics
+from saddlepoint.studies.subject import (
+    DataFacts,
+    check_models,
+    study_data,
+    study_model,
+    subject_statistics,
+)
 from saddlepoint.training.loop import take_step
 from saddlepoint.training.state import State
 
@@ -64,7 +70,8 @@ def estimate_study(
     2
     """
     train, test = (study_data(spec.data, split, data_root) for split in ("train", "test"))
-    cells = select(build_grid(spec, train, test).cells, only)
+    cells = select(build_grid(spec, train, test), only)
+    check_models(spec, DataFacts.of(train))
     variants = {cell.variant for cell in cells}
     steps: dict[str, float] = {}
     images: dict[tuple[str, str], float] = {}

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.evaluation import build_suite
 from saddlepoint.files import fingerprint
 from saddlepoint.studies.spec import StudySpec
-from saddlepoint.studies.subject import DataFacts, subject_statistics
+from saddlepoint.studies.subject import DataFacts, model_identity, subject_statistics
 from saddlepoint.threat import Statistics, format_eps
 
 NUMERICS: Mapping[str, int] = MappingProxyType(
@@ -60,8 +59,7 @@ class Cell:
     @property
     def label(self) -> str:
         """A line that names the cell, which `--only` is matched with."""
-        eps = "" if self.eps is None else f", eps {format_eps(self.eps)}"
-        return f"{self.variant}, seed {self.seed}{eps}, {self.attack or 'training'}"
+        return label_of(self.variant, self.seed, self.eps, self.attack)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,24 +116,40 @@ def build_grid(spec: StudySpec, train: ImageData, test: ImageData) -> Grid:
     return Grid((*trainings.values(), *evaluations.values()), tuple(places))
 
 
-def select(cells: tuple[Cell, ...], pattern: str | None) -> tuple[Cell, ...]:
+def select(grid: Grid, pattern: str | None) -> tuple[Cell, ...]:
     """Return the cells whose label holds the pattern, and the trainings that they need.
 
-    The pattern is text, or has `*`, `?` and `[…]` as file names have. Raises `InputError` where no
-    cell matches.
+    The pattern is text, or has `*`, `?` and `[…]` as file names have. A cell that several variants
+    share has a label of each. Raises `InputError` where no cell matches.
 
     >>> cell = Cell("training", "original", 0, None, "", {}, {})
-    >>> len(select((cell,), "seed 0"))
+    >>> len(select(Grid((cell,), ()), "seed 0"))
     1
     """
     if pattern is None:
-        return cells
-    chosen = [cell for cell in cells if fnmatchcase(cell.label, f"*{pattern}*")]
-    if not chosen:
-        example = f" (the first is '{cells[0].label}')" if cells else ""
+        return grid.cells
+    by_address = {cell.address: cell for cell in grid.cells}
+    labels = {(cell.address, cell.label) for cell in grid.cells}
+    for place in grid.places:
+        for address in (place.training, place.evaluation):
+            cell = by_address[address]
+            labels.add((address, label_of(place.variant, cell.seed, cell.eps, cell.attack)))
+    wanted = {address for address, label in labels if fnmatchcase(label, f"*{pattern}*")}
+    if not wanted:
+        example = f" (the first is '{grid.cells[0].label}')" if grid.cells else ""
         raise InputError(f"no cell matches '{pattern}'{example}")
-    wanted = {cell.address for cell in chosen} | {cell.needs for cell in chosen}
-    return tuple(cell for cell in cells if cell.address in wanted)
+    wanted |= {by_address[address].needs for address in wanted}
+    return tuple(cell for cell in grid.cells if cell.address in wanted)
+
+
+def label_of(variant: str, seed: int, eps: float | None, attack: str) -> str:
+    """Return the line that names a cell.
+
+    >>> label_of("original", 0, 0.1, "pgd")
+    'original, seed 0, eps 0.1, pgd'
+    """
+    budget = "" if eps is None else f", eps {format_eps(eps)}"
+    return f"{variant}, seed {seed}{budget}, {attack or 'training'}"
 
 
 def _training(
@@ -151,7 +165,7 @@ def _training(
         "kind": "training",
         "numerics": dict(NUMERICS),
         "data": data,
-        "model": _model(spec),
+        "model": model_identity(spec),
         "normalisation": spec.normalisation,
         "recipe": describe(recipe),
         "threats": _threats(recipe),
@@ -208,19 +222,6 @@ def _data(data: ImageData) -> dict[str, Any]:
         "images": len(data),
         "fingerprint": data.fingerprint,
     }
-
-
-def _model(spec: StudySpec) -> dict[str, Any]:
-    """Return the model's description; of one in the user's file, with what the file holds."""
-    name = str(spec.model["name"])
-    file, colon, _ = name.partition(".py:")
-    if not colon:
-        return dict(spec.model)
-    try:
-        content = Path(f"{file}.py").read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the model's file {file}.py: {error.strerror}") from error
-    return {**spec.model, "file": fingerprint(content)}
 
 
 def _threats(recipe: Any) -> str:

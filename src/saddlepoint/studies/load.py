@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -9,6 +10,7 @@ from typing import Literal, get_args
 import duckdb
 import pyarrow as pa
 import safetensors.torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from saddlepoint.errors import InputError, unknown
@@ -21,7 +23,7 @@ from saddlepoint.studies.results import (
 )
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.studies.store import CELL_FILE, Store
-from saddlepoint.studies.subject import DataFacts, trained_model
+from saddlepoint.studies.subject import DataFacts, check_file, trained_model
 from saddlepoint.studies.work import CURVE_FILE, EXAMPLES_FILE, IMAGES_FILE
 
 Table = Literal["evaluations", "trainings", "curves", "images"]
@@ -103,14 +105,17 @@ def load_results(folder: Path | str) -> StudyResults:
     saddlepoint.errors.InputError: cannot read no-such-folder/study.json: No such file or directory
     """
     store = Store(Path(folder))
-    spec = StudySpec.model_validate(store.study)
+    try:
+        spec = StudySpec.model_validate(store.study)
+        facts = DataFacts(**{key: tuple(value) for key, value in store.plan["data"].items()})
+    except (ValidationError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder}/study.json is damaged; run the study again") from error
     health = {cell["address"]: store.health(cell["address"]) for cell in store.plan["cells"]}
     labels = {cell["address"]: cell["label"] for cell in store.plan["cells"]}
     finished = sorted(address for address, state in health.items() if state == "finished")
     failures = {a: store.failure(a) for a, state in health.items() if state != "finished"}
     failed = {labels[a]: error for a, error in failures.items() if error is not None}
     missing = [labels[a] for a, state in health.items() if state == "missing"]
-    facts = DataFacts(**{key: tuple(value) for key, value in store.plan["data"].items()})
     addresses = {
         (p["variant"], p["seed"], p["eps"], p["attack"]): (p["training"], p["evaluation"])
         for p in store.plan["places"]
@@ -120,6 +125,7 @@ def load_results(folder: Path | str) -> StudyResults:
         training, _ = _at(addresses, (variant, seed, eps, next(iter(spec.attacks))))
         if health[training] != "finished":
             raise InputError(f"the model of {labels[training]} is not in the store")
+        check_file(spec, store.record(training))
         return trained_model(spec, facts, store.cell(training), variant, seed, eps)
 
     def examples(variant: str, seed: int, eps: float, attack: str) -> dict[str, Tensor]:
@@ -158,7 +164,8 @@ def _table(store: Store, table: str, finished: Sequence[str]) -> duckdb.DuckDBPy
     kind = {cell["address"]: cell["kind"] for cell in store.plan["cells"]}
     wanted = "training" if table in ("trainings", "curves") else "evaluation"
     name = {"curves": CURVE_FILE, "images": IMAGES_FILE}.get(table, CELL_FILE)
-    files = [str(store.cell(a) / name) for a in finished if kind[a] == wanted]
+    # DuckDB takes every path for a pattern.
+    files = [glob.escape(str(store.cell(a) / name)) for a in finished if kind[a] == wanted]
     connection = duckdb.connect()
     if not files:
         connection.register("nothing", _SCHEMAS[table].empty_table())

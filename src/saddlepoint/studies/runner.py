@@ -15,7 +15,7 @@ from saddlepoint.studies.grid import Cell, Grid, build_grid, select
 from saddlepoint.studies.pace import Pace
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.studies.store import Store
-from saddlepoint.studies.subject import DataFacts, study_data
+from saddlepoint.studies.subject import DataFacts, at_home, check_models, study_data
 
 _LIVES = 3  # a cell whose worker died so often is what kills it
 _PATIENCE = 1.0  # seconds between two looks at a cell that another runner has
@@ -88,8 +88,10 @@ def run_study(
     """
     train, test = (study_data(spec.data, split, data_root) for split in ("train", "test"))
     facts = DataFacts.of(train)
+    spec = at_home(spec)
     grid = build_grid(spec, train, test)
-    cells = select(grid.cells, only)
+    cells = select(grid, only)
+    check_models(spec, facts)
     store = Store.claim(Path(out), spec.model_dump(mode="json"), plan_of(grid, facts))
     with contextlib.ExitStack() as stack:
         if engine is None:

@@ -3,26 +3,57 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from saddlepoint.attacks import ATTACKS, Attack
+from saddlepoint.attacks import Attack
 from saddlepoint.defences import Recipe, attack_from, parse_recipe, resolve_recipe
 from saddlepoint.defences.recipe_file import recipe_values
-from saddlepoint.errors import InputError, unknown
-from saddlepoint.evaluation import SUITES
-from saddlepoint.studies.document import Document, parse_document, read_document
 from saddlepoint.threat import Statistics, parse_eps
 
 _MOST_SEEDS = 2**32 - 1
-_ANY: Statistics = ((0.5,), (0.25,))  # an attack's options are checked before there is data
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number is expected")
+    return value
 
 
 def _budget(value: Any) -> Any:
-    return parse_eps(value) if isinstance(value, str) else value
+    return parse_eps(value) if isinstance(value, str) else _number(value)
+
+
+def _label(value: str) -> str:
+    if not value.strip() or value != value.strip() or not value.isprintable():
+        raise ValueError("a name is expected: text that can be printed, without spaces around it")
+    return value
+
+
+def _attack_label(value: str) -> str:
+    if value == "training":
+        raise ValueError("this is what trainings are called; choose another name")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Let only what JSON has through: the model's options are part of an address."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(f"{type(value).__name__} is no option of a model; give numbers and text")
+
+
+def _model(value: Any) -> Any:
+    value = _plain(_named(value))
+    if isinstance(value, Mapping) and not isinstance(value.get("name"), str):
+        raise ValueError("the model has no name; give one, for instance zoo:simple-cnn")
+    return value
 
 
 def _named(value: Any) -> Any:
@@ -43,7 +74,11 @@ def _parts(value: Any) -> Any:
 
 _Eps = Annotated[float, BeforeValidator(_budget), Field(gt=0, lt=math.inf)]
 _Seed = Annotated[int, Field(ge=0, le=_MOST_SEEDS, strict=True)]
-_Limit = Annotated[int, Field(ge=1)] | None
+_Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+_Limit = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)] | None
+_Side = Annotated[int, Field(ge=1, le=4096, strict=True)] | None
+_Name = Annotated[str, AfterValidator(_label)]
+_AttackName = Annotated[str, AfterValidator(_label), AfterValidator(_attack_label)]
 
 
 class _Part(BaseModel):
@@ -59,7 +94,7 @@ class DataSpec(_Part):
     name: str
     train_limit: _Limit = None
     test_limit: _Limit = None
-    image_size: _Limit = None
+    image_size: _Side = None
 
 
 class ThreatSpec(_Part):
@@ -97,32 +132,33 @@ class StudySpec(_Part):
 
     An attack in a recipe without `eps` takes the study's: its training is then repeated for each.
 
+    >>> from saddlepoint.studies import parse_study
     >>> spec = parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
     ...     "variants: {original: []}}")
     >>> spec.seeds, spec.reference, spec.recipes()["original"]["epochs"]
     ((0,), 'original', 20)
     """
 
-    name: Annotated[str, Field(min_length=1)]
+    name: _Name
     title: str = ""
     data: Annotated[DataSpec, BeforeValidator(_named)]
-    model: Annotated[dict[str, Any], BeforeValidator(_named)] = {"name": "zoo:simple-cnn"}
+    model: Annotated[dict[str, Any], BeforeValidator(_model)] = {"name": "zoo:simple-cnn"}
     normalisation: Literal["data", "imagenet", "none"] = "data"
     threat: ThreatSpec = ThreatSpec()
     seeds: Annotated[tuple[_Seed, ...], BeforeValidator(_seeds), Field(min_length=1)] = (0,)
     eps: Annotated[tuple[_Eps, ...], Field(min_length=1)]
-    attacks: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    attacks: Annotated[dict[_AttackName, dict[str, Any]], Field(min_length=1)]
     recipe: str | dict[str, Any] = "standard"
     parts: dict[str, dict[str, Any]] = {}
     variants: Annotated[
-        dict[str, Annotated[list[str | dict[str, Any]], BeforeValidator(_parts)]],
+        dict[_Name, Annotated[list[str | dict[str, Any]], BeforeValidator(_parts)]],
         Field(min_length=1),
     ]
     reference: str = ""
-    threads: Annotated[int, Field(ge=1)] = 1
-    batch_size: Annotated[int, Field(ge=1)] = 250
-    eot_samples: Annotated[int, Field(ge=1)] | None = None
-    minimum_clean_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.5
+    threads: _Count = 1
+    batch_size: _Count = 250
+    eot_samples: _Count | None = None
+    minimum_clean_accuracy: Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)] = 0.5
 
     def shared(self) -> dict[str, Any]:
         """Return what the variants' recipes have in common."""
@@ -168,7 +204,7 @@ def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in more.items():
         before = result.get(key)
-        if key in ("transforms", "penalties") and before is not None:
+        if isinstance(before, list) and isinstance(value, list):
             result[key] = [*before, *value]
         elif isinstance(before, Mapping) and isinstance(value, Mapping):
             same = "name" not in value or value["name"] == before.get("name")
@@ -176,98 +212,3 @@ def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
         else:
             result[key] = value
     return result
-
-
-def load_study(path: Path | str) -> StudySpec:
-    """Return the study in a YAML file; an error names the line, the field and what was expected.
-
-    >>> load_study("no-such.yaml")
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: cannot read no-such.yaml: No such file or directory
-    """
-    return _validated(read_document(Path(path)))
-
-
-def parse_study(text: str, source: str = "the study") -> StudySpec:
-    """Return the study of a YAML text; see `load_study`.
-
-    >>> parse_study("{name: s, data: digits, eps: [0], attacks: {a: {name: pgd}}, variants: {o: []}}")
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: the study, line 1: eps.0: is 0, input should be greater than 0
-    """
-    return _validated(parse_document(text, source))
-
-
-def _validated(document: Document) -> StudySpec:
-    if not isinstance(document.values, Mapping):
-        kind = type(document.values).__name__
-        raise InputError(f"{document.source} holds a {kind}; a study is a mapping")
-    try:
-        spec = StudySpec.model_validate(dict(document.values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        # The parts of a union are no fields of the document.
-        path = [
-            part for part in first["loc"] if part not in ("str", "list[union[str,dict[str,any]]]")
-        ]
-        raise document.error(path, _message(first)) from None
-    except InputError as error:  # a budget that is no number
-        raise document.error(("eps",), str(error)) from None
-    return _consistent(spec, document)
-
-
-def _message(error: Any) -> str:
-    message = error["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    if error["type"] in ("missing", "extra_forbidden"):
-        known = ", ".join(StudySpec.model_fields)
-        return f"{message} (a study has: {known})" if len(error["loc"]) == 1 else message
-    return f"is {str(error['input'])[:60]}, {message}"
-
-
-def _consistent(spec: StudySpec, document: Document) -> StudySpec:
-    """Check what spans several fields; fill in the reference and the title."""
-    reference = spec.reference or next(iter(spec.variants))
-    if reference not in spec.variants:
-        message = str(unknown("variant", reference, spec.variants))
-        raise document.error(("reference",), message)
-    for kind in ("seeds", "eps"):
-        values = getattr(spec, kind)
-        twice = sorted({value for value in values if values.count(value) > 1})
-        if twice:
-            raise document.error((kind,), f"{twice[0]} is given twice")
-    for variant, parts in spec.variants.items():
-        for i, part in enumerate(parts):
-            if isinstance(part, str) and part not in spec.parts:
-                message = str(unknown("part", part, spec.parts))
-                raise document.error(("variants", variant, i), message)
-    for name, attack in spec.attacks.items():
-        if "eps" in attack:
-            raise document.error(
-                ("attacks", name, "eps"), "the budgets are the study's; leave eps out here"
-            )
-        known: Sequence[str]
-        if set(attack) == {"suite"}:
-            known, given, kind = tuple(SUITES), attack["suite"], "suite"
-        else:
-            known, given, kind = tuple(ATTACKS), attack.get("name"), "attack"
-        if not isinstance(given, str) or given not in known:
-            message = str(unknown(kind, str(given), known))
-            raise document.error(("attacks", name), message)
-        if kind == "attack":
-            try:
-                spec.attack(attack, spec.eps[0], _ANY)
-            except InputError as error:
-                raise document.error(("attacks", name), str(error)) from None
-    try:
-        resolve_recipe(spec.shared())
-    except InputError as error:
-        raise document.error(("recipe",), str(error)) from None
-    for variant in spec.variants:
-        try:
-            spec.recipe_at(variant, spec.eps[0], _ANY)
-        except InputError as error:
-            raise document.error(("variants", variant), str(error)) from None
-    return spec.model_copy(update={"reference": reference, "title": spec.title or spec.name})

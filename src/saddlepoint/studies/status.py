@@ -45,21 +45,25 @@ def load_status(folder: Path | str) -> StudyStatus:
     saddlepoint.errors.InputError: cannot read no-such-folder/study.json: No such file or directory
     """
     store = Store(Path(folder))
-    counts: dict[str, list[int]] = {}
-    failed: dict[str, str] = {}
-    damaged = []
-    seconds = 0.0
-    for cell in store.plan["cells"]:
-        address, row = cell["address"], counts.setdefault(cell["variant"], [0, 0, 0, 0])
-        at = 0 if cell["kind"] == "training" else 2
-        row[at + 1] += 1
-        health = store.health(address)
-        if health == "finished":
-            row[at] += 1
-            seconds += float(store.record(address).get("seconds", 0.0))
-        elif health == "damaged":
-            damaged.append(cell["label"])
-        elif (error := store.failure(address)) is not None:
-            failed[cell["label"]] = error
-    whole = {variant: (a, b, c, d) for variant, (a, b, c, d) in counts.items()}
-    return StudyStatus(store.study["name"], whole, failed, tuple(damaged), seconds)
+    health = {cell["address"]: store.health(cell["address"]) for cell in store.plan["cells"]}
+    labels = {cell["address"]: cell["label"] for cell in store.plan["cells"]}
+    # Through the places: variants that are the same thing share their cells.
+    cells: dict[str, tuple[set[str], set[str]]] = {}
+    for place in store.plan["places"]:
+        trainings, evaluations = cells.setdefault(place["variant"], (set(), set()))
+        trainings.add(place["training"])
+        evaluations.add(place["evaluation"])
+
+    def finished(addresses: set[str]) -> int:
+        return sum(health[address] == "finished" for address in addresses)
+
+    counts = {v: (finished(t), len(t), finished(e), len(e)) for v, (t, e) in cells.items()}
+    failures = {a: store.failure(a) for a, state in health.items() if state != "finished"}
+    done = [address for address, state in health.items() if state == "finished"]
+    return StudyStatus(
+        name=str(store.study.get("name")),
+        counts=counts,
+        failed={labels[a]: error for a, error in failures.items() if error is not None},
+        damaged=tuple(labels[a] for a, state in health.items() if state == "damaged"),
+        seconds=sum(float(store.record(address)["seconds"]) for address in done),
+    )

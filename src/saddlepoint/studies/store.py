@@ -21,10 +21,11 @@ from filelock import FileLock, Timeout
 
 from saddlepoint import __version__
 from saddlepoint.errors import InputError, OutputError
-from saddlepoint.files import read_json, reason, write_json
+from saddlepoint.files import fingerprint, read_json, reason, write_json
 
 FORMAT = 1
 STUDY_FILE, CELL_FILE = "study.json", "cell.json"
+_OWN = ("cells", "work", "locks", "failed", "aside", "report")
 Health = Literal["finished", "missing", "damaged"]
 
 
@@ -35,7 +36,7 @@ class Store:
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     store = Store.claim(Path(folder), {"name": "report"}, {})
+    ...     store = Store.claim(Path(folder), {"name": "report"}, {"cells": [], "places": []})
     ...     store.health("0123456789abcdef")
     'missing'
     """
@@ -43,7 +44,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         record = read_json(root / STUDY_FILE)
-        if not isinstance(record, dict) or "format" not in record or "plan" not in record:
+        if not isinstance(record, dict) or "format" not in record:
             raise InputError(f"{root / STUDY_FILE} is not a study's; name the folder of a study")
         if record["format"] != FORMAT:
             raise InputError(
@@ -51,8 +52,10 @@ class Store:
                 f" {record.get('saddlepoint')}; this one ({__version__}) reads format {FORMAT}:"
                 " use that version, or another folder"
             )
-        self.study: dict[str, Any] = record["study"]
-        self.plan: dict[str, Any] = record["plan"]
+        self.study: dict[str, Any] = _mapping(record, "study", root)
+        self.plan: dict[str, Any] = _mapping(record, "plan", root)
+        if not all(isinstance(self.plan.get(key), list) for key in ("cells", "places")):
+            raise _damaged(root)
 
     @classmethod
     def claim(cls, root: Path, study: dict[str, Any], plan: dict[str, Any]) -> Store:
@@ -72,7 +75,7 @@ class Store:
                 )
             if (before.study, before.plan) == (study, plan):
                 return before
-        elif root.exists() and (not root.is_dir() or any(root.iterdir())):
+        elif root.exists() and (not root.is_dir() or _holds_no_study(root)):
             raise InputError(f"{root} holds other files and no study; choose another --out")
         record = {"format": FORMAT, "saddlepoint": __version__, "study": study, "plan": plan}
         write_json(root / STUDY_FILE, record)
@@ -99,7 +102,10 @@ class Store:
         if not folder.exists():
             return "missing"
         try:
-            files = self.record(address)["files"]
+            record = self.record(address)
+            if record.pop("digest", None) != fingerprint(record):
+                return "damaged"
+            files = record["files"]
             for name, digest in files.items() if thorough else ():
                 if file_digest(folder / name) != digest:
                     return "damaged"
@@ -131,9 +137,8 @@ class Store:
         work, final = self.work(address), self.cell(address)
         names = sorted(str(p.relative_to(work)) for p in work.rglob("*") if p.is_file())
         files = {name: file_digest(work / name) for name in names}
-        write_json(
-            work / CELL_FILE, {"format": FORMAT, "address": address, **record, "files": files}
-        )
+        whole = {"format": FORMAT, "address": address, **record, "files": files}
+        write_json(work / CELL_FILE, {**whole, "digest": fingerprint(whole)})
         try:
             self._made("cells")
             work.rename(final)
@@ -155,7 +160,11 @@ class Store:
 
     def discard_work(self, address: str) -> None:
         """Remove what an unfinished cell left."""
-        shutil.rmtree(self.work(address), ignore_errors=True)
+        work = self.work(address)
+        if work.is_dir():
+            shutil.rmtree(work, ignore_errors=True)
+        else:
+            work.unlink(missing_ok=True)
 
     def fail(self, address: str, label: str, error: str, trace: str = "") -> None:
         """Record that a cell failed; the next run tries it again."""
@@ -177,6 +186,24 @@ class Store:
         except OSError as error:
             raise OutputError(f"cannot make the folder {folder}: {reason(error)}") from error
         return folder
+
+
+def _mapping(record: dict[str, Any], key: str, root: Path) -> dict[str, Any]:
+    value = record.get(key)
+    if not isinstance(value, dict):
+        raise _damaged(root)
+    return value
+
+
+def _damaged(root: Path) -> InputError:
+    return InputError(
+        f"{root / STUDY_FILE} is damaged; delete it and run the study again, which writes it anew"
+    )
+
+
+def _holds_no_study(root: Path) -> bool:
+    """Whether a folder without study.json holds other things than the cells of a study."""
+    return any(path.name not in _OWN for path in root.iterdir())
 
 
 def file_digest(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import nn
 
 from saddlepoint.data import IMAGENET, ImageData, load_data
 from saddlepoint.errors import InputError
+from saddlepoint.files import fingerprint, reason
 from saddlepoint.model import Normalised
 from saddlepoint.studies.spec import DataSpec, StudySpec
 from saddlepoint.threat import Statistics
@@ -72,6 +74,78 @@ def subject_statistics(spec: StudySpec, data: DataFacts) -> Statistics:
             )
         return IMAGENET
     return data.mean, data.std
+
+
+def model_identity(spec: StudySpec) -> dict[str, Any]:
+    """Return what of the model an address is of: in the user's file, what the file holds.
+
+    Raises `InputError` where the file cannot be read.
+
+    >>> from saddlepoint.studies import parse_study
+    >>> model_identity(parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
+    ...     "variants: {original: []}}"))
+    {'name': 'zoo:simple-cnn'}
+    """
+    name = str(spec.model["name"])
+    file, colon, builder = name.partition(".py:")
+    if not colon:
+        return dict(spec.model)
+    try:
+        content = Path(f"{file}.py").read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the model's file {file}.py: {reason(error)}") from error
+    return {**spec.model, "name": builder, "file": fingerprint(content)}
+
+
+def at_home(spec: StudySpec) -> StudySpec:
+    """Return the study with the path of the model's file absolute: others read it elsewhere.
+
+    >>> from saddlepoint.studies import parse_study
+    >>> spec = parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
+    ...     "variants: {original: []}}")
+    >>> at_home(spec) == spec
+    True
+    """
+    name = str(spec.model["name"])
+    file, colon, builder = name.partition(".py:")
+    if not colon:
+        return spec
+    path = Path(f"{file}.py").expanduser().resolve()
+    return spec.model_copy(update={"model": {**spec.model, "name": f"{path}:{builder}"}})
+
+
+def check_file(spec: StudySpec, training: Mapping[str, Any]) -> None:
+    """Raise `InputError` where the model's file is not what the training of a record was with.
+
+    >>> from saddlepoint.studies import parse_study
+    >>> spec = parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
+    ...     "variants: {original: []}}")
+    >>> check_file(spec, {"config": {"model": model_identity(spec)}})
+    """
+    if model_identity(spec) != training["config"]["model"]:
+        raise InputError(
+            f"the file of {spec.model['name']} has changed since the training; restore it, or run"
+            " the study again"
+        )
+
+
+def check_models(spec: StudySpec, data: DataFacts) -> None:
+    """Build the model of every variant once; raise `InputError` for one that cannot be.
+
+    >>> from saddlepoint.studies import parse_study
+    >>> spec = parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
+    ...     "variants: {q: {transforms: [{name: quantise, weight_bits: 99}]}}}")
+    >>> check_models(spec, DataFacts((1, 8, 8), ("0", "1"), (0.5,), (0.25,)))
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: the variant q: weight_bits is 99; ...
+    """
+    for variant in spec.variants:
+        try:
+            recipe = spec.recipe_at(variant, spec.eps[0], subject_statistics(spec, data))
+            recipe.prepare(study_model(spec, data, spec.seeds[0]))
+        except InputError as error:
+            raise InputError(f"the variant {variant}: {error}") from error
 
 
 def study_model(spec: StudySpec, data: DataFacts, seed: int) -> nn.Module:

@@ -29,12 +29,14 @@ from saddlepoint.studies.spec import StudySpec
 from saddlepoint.studies.store import Store
 from saddlepoint.studies.subject import (
     DataFacts,
+    check_file,
+    model_identity,
     study_data,
     study_model,
     subject_statistics,
     trained_model,
 )
-from saddlepoint.training import train
+from saddlepoint.training import Interrupted, TrainingResult, train
 
 CURVE_FILE, IMAGES_FILE, EXAMPLES_FILE = "curve.parquet", "images.parquet", "examples.safetensors"
 _EXAMPLES = 8
@@ -46,7 +48,7 @@ def perform(job: Job) -> Outcome:
     >>> import tempfile
     >>> from saddlepoint.studies.store import Store
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Store.claim(Path(folder), {"name": "s"}, {})
+    ...     _ = Store.claim(Path(folder), {"name": "s"}, {"cells": [], "places": []})
     ...     perform(Job(folder, None, "a" * 16, "training", "x", {}, {})).status
     'failed'
     """
@@ -58,6 +60,8 @@ def perform(job: Job) -> Outcome:
                 return Outcome(job.address, "busy", 0.0)
             if store.health(job.address, thorough=False) == "finished":
                 return Outcome(job.address, "finished", 0.0)
+            if not store.work(job.address).is_dir():
+                store.discard_work(job.address)  # whatever else is in its place
             record = _training(job, store) if job.kind == "training" else _evaluation(job, store)
             seconds = time.perf_counter() - began
             whole = {
@@ -82,11 +86,31 @@ def perform(job: Job) -> Outcome:
 def _training(job: Job, store: Store) -> dict[str, Any]:
     spec, data = _spec(job), _data(job, "train")
     torch.set_num_threads(spec.threads)
+    if model_identity(spec) != job.config["model"]:
+        raise InputError("the model's file changed while the study ran; run the study again")
     facts, seed, folder = DataFacts.of(data), int(job.words["seed"]), store.work(job.address)
     statistics = subject_statistics(spec, facts)
     recipe = spec.recipe_at(job.words["variant"], job.words["eps"], statistics)
-    model, identity = study_model(spec, facts, seed), {"cell": job.address}
-    result = train(model, data, recipe, out=folder, seed=seed, resume=True, identity=identity)
+    identity = {"cell": job.address}
+
+    def run() -> TrainingResult:
+        model = study_model(spec, facts, seed)
+        done = train(model, data, recipe, out=folder, seed=seed, resume=True, identity=identity)
+        if len(done.metrics) != recipe.epochs:
+            raise InputError("the metrics of the epochs before the interruption are lost")
+        return done
+
+    begun = folder.exists()
+    try:
+        result = run()
+    except (Interrupted, OutputError):
+        raise
+    except Exception:
+        if not begun:
+            raise
+        # What an interrupted one left cannot be gone on with: begin afresh.
+        store.discard_work(job.address)
+        result = run()
     write(folder / CURVE_FILE, parquet_bytes(_curve(result.metrics)))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     last = result.metrics[-1]
@@ -103,6 +127,7 @@ def _evaluation(job: Job, store: Store) -> dict[str, Any]:
     torch.set_num_threads(spec.threads)
     facts, eps, seed = DataFacts.of(data), words["eps"], int(words["seed"])
     trained = store.cell(job.config["training"])
+    check_file(spec, store.record(job.config["training"]))
     model = trained_model(spec, facts, trained, words["variant"], seed, eps)
     values, statistics = spec.attacks[words["attack"]], subject_statistics(spec, facts)
     options: dict[str, Any] = {
@@ -162,7 +187,9 @@ def _curve(metrics: list[dict[str, Any]]) -> pa.Table:
 def _worst_case(images: pa.Table) -> pa.Table:
     """Return the columns of an attack's table from those of a suite's."""
     label, clean = images["label"], images["clean_prediction"]
-    return images.append_column("initially_wrong", pc.not_equal(clean, label))
+    wrong = pc.not_equal(clean, label)
+    success = pc.or_(wrong, pc.not_equal(images["fooled_by"], ""))
+    return images.append_column("initially_wrong", wrong).append_column("success", success)
 
 
 def _examples(model: nn.Module, data: ImageData, attack: Attack, seed: int) -> bytes:

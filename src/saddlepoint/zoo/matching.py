@@ -65,7 +65,8 @@ def match(own: State, state: State, path: Path) -> Matched:
     for attempt in attempts:
         if _fits(own, attempt.state):
             return attempt
-    if not wraps and any(_is_wrapper(attempt.state) for attempt in attempts):
+    bare = not wraps and not any(_is_wrapper(inner.state) for inner in _variants(own))
+    if bare and any(_is_wrapper(attempt.state) for attempt in attempts):
         raise InputError(
             f"{path} holds a model with its normalisation (mean, std); loading it into a bare "
             "network would lose it: load it into the normalised model"
