@@ -1,6 +1,6 @@
 """What the penalties cost: a training step with Orthogonal and SpectralNorm against a plain one.
 
-    python benchmarks/penalised_step.py [--device cuda] [--repeats 15] [--threads 1]
+    python benchmarks/penalised_step.py [--device cuda] [--repeats 25] [--threads 1]
 
 `zoo:simple-cnn`, 32×32 images, batch 100, SGD. The steps are run in turn in one process; the ratios
 are of medians. Target: with both penalties at most 1.3 times the plain step.
@@ -23,7 +23,7 @@ from saddlepoint.zoo import build_model
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=25)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -82,6 +82,7 @@ def test_the_smaller_gram_matrix_differentiates_the_same(form):
     for shape in (TALL, WIDE):
         W = normal(shape).requires_grad_()
         assert torch.autograd.gradcheck(lambda w: frobenius(w, form), W)
+        assert torch.autograd.gradgradcheck(lambda w: frobenius(w, form), W)
 
 
 def zeros_of(form):
@@ -214,7 +215,7 @@ def test_settings_are_described_and_the_state_is_not():
     penalty = Orthogonal(form=2, norm="spectral")
     penalty(linear(normal(TALL)))
     settings = {
-        "form": 2, "norm": "spectral", "iterations": 1, "start": "random", "vectors": 4,
+        "form": 2, "norm": "spectral", "iterations": 1, "start": "random", "vectors": None,
     }  # fmt: skip
     assert {k: v for k, v in describe(penalty).items() if k != "type"} == settings
 

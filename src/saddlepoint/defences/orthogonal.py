@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -42,8 +42,8 @@ class Orthogonal(WarmStarted):
             form 2 for a tall one.
         iterations: of power iteration at every step.
         start: of its vectors: "random", or "ones", which can miss the top of the spectrum.
-        vectors: that follow the inner norm of form 4: by default 3 (see `subspace.follow`), or 1
-            from ones, which is power iteration.
+        vectors: of the basis in which an iteration looks for the inner norm of form 4: by default
+            4 (see `krylov.follow`), or 1, which is power iteration, from ones.
 
     The first call does `begin(model)` where that was not done. Raises `InputError` for an unknown
     option.
@@ -78,7 +78,7 @@ class Orthogonal(WarmStarted):
 
     def _vectors(self, operator: Operator) -> dict[str, tuple[int, ...]]:
         columns, rows = operator.input_shape, operator.output_shape
-        needed = self._top_shapes(operator) if self.form == 4 else {}
+        needed = {"u": rows, "v": columns} if self.form == 4 else {}
         if self.norm == "spectral":
             needed["x"] = rows if self.form == 2 else columns
         return needed
@@ -100,7 +100,7 @@ class Orthogonal(WarmStarted):
         W: Tensor = self._operators[name].matrices(weight)
         if self.form != 4:
             return W
-        u, v = self._top(name, weight)
+        u, v = self._get("u", name, weight), self._get("v", name, weight)
         sigma = (u.unsqueeze(1) @ W @ v.unsqueeze(2)).abs()
         scaled: Tensor = W / torch.where(sigma > 0, sigma, 1)
         return scaled
@@ -126,7 +126,7 @@ def frobenius(W: Float[Tensor, "*g m n"], form: int) -> Float[Tensor, " *g"]:
     [1.732, 0.0, 0.0]
     """
     m, n = W.shape[-2:]
-    gram: Tensor = W.mT @ W if n <= m else W @ W.mT
+    gram: Tensor = _Gram.apply(W if m < n else W.mT)
     if form == 3:
         if n <= m:
             diagonal = torch.diag_embed(gram.diagonal(dim1=-2, dim2=-1))
@@ -155,6 +155,22 @@ def defect(
         return (W @ (W.mT @ column) - column).squeeze(-1)
     diagonal = W.square().sum(-2).unsqueeze(-1) if form == 3 else 1
     return (W.mT @ (W @ column) - diagonal * column).squeeze(-1)
+
+
+class _Gram(torch.autograd.Function):
+    """X Xᵀ, with one product in the backward pass, where autograd would take two."""
+
+    @staticmethod
+    def forward(ctx: Any, X: Tensor) -> Tensor:
+        ctx.save_for_backward(X)
+        gram: Tensor = X @ X.mT
+        return gram
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        (X,) = ctx.saved_tensors
+        grad: Tensor = (slope + slope.mT) @ X
+        return grad
 
 
 def _norm(matrix: Tensor) -> Tensor:

@@ -18,9 +18,9 @@ from saddlepoint.errors import InputError, unknown
 class SpectralNorm(WarmStarted):
     """The penalty Σ σ²/2 over the layers, σ a layer's largest singular value: its Lipschitz bound.
 
-    A few vectors per layer with warm starts follow σ: see `subspace.follow`. They are constants to
-    the gradient, which is that of ⟨u, A v⟩ and exact once they have converged. σ is that of the weight as it acts, through
-    any parametrisation. With groups, reshaped, it is the largest over the groups.
+    Lanczos steps with warm starts follow σ, see `krylov.follow`; its vectors are constants to the
+    gradient, which is that of ⟨u, A v⟩ and exact once they have converged. σ is that of the weight
+    as it acts, through any parametrisation. With groups, reshaped, it is the largest over the groups.
 
     Args:
         iterations: at every step.
@@ -34,10 +34,10 @@ class SpectralNorm(WarmStarted):
             are uncoupled, and what is penalised is ⟨u, A v⟩²/2: too small until both have converged,
             and for good where the largest singular value is a multiple one.
 
-        vectors: followed per layer, fewer where it has fewer singular values: by default 3, or 1
-            where the report's iteration is asked for by `start` or `as_published`. With 1 it is
-            power iteration, Algorithms 3 and 4, which lags by several per cent where the weights
-            move fast and singular values cross.
+        vectors: of the basis in which an iteration looks for the best one, that many applications
+            of the layer's map: by default 7 for a convolution and 4 for a matrix. 1 is power
+            iteration, Algorithms 3 and 4, which lags by several per cent where the weights move
+            fast, and which the report's `start` or `as_published` are options of.
 
     Call `begin(model, images)` before; "reshaped" does so itself at the first call. Raises
     `InputError` for an unknown option, and for several vectors with the report's iteration.
@@ -106,13 +106,13 @@ class SpectralNorm(WarmStarted):
         self.begin(model)
 
     def _vectors(self, operator: Operator) -> dict[str, tuple[int, ...]]:
-        return self._top_shapes(operator)
+        return {"u": operator.output_shape, "v": operator.input_shape}
 
     def _advance(self, name: str, weight: Tensor, iterations: int) -> None:
         self._advance_top(name, weight, iterations, self.as_published)
 
     def _sigma(self, name: str, weight: Tensor) -> Tensor:
-        u, v = self._top(name, weight)
+        u, v = self._get("u", name, weight), self._get("v", name, weight)
         return (u * self._operators[name].apply(weight, v)).sum()
 
     def _term(self, name: str, weight: Tensor) -> Tensor:

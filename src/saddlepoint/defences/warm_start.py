@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import math
 import weakref
 from typing import Any
 
@@ -11,14 +10,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from saddlepoint.defences.conv_operator import ConvOperator
+from saddlepoint.defences.krylov import follow
 from saddlepoint.defences.linear_operator import Operator
 from saddlepoint.defences.power_iteration import Start, iterate, start_vector
-from saddlepoint.defences.subspace import follow
 from saddlepoint.defences.weights import effective_weights
 from saddlepoint.errors import InputError, unknown
 
-WARM_UP = 30  # iterations before the first step
-VECTORS = 3  # per layer; see docs/results/power-iteration.md for what that buys and costs
+WARM_UP = 30  # applications of a layer's map before the first step
+CONV_VECTORS = 7
+"""A convolution has many singular values near its largest, and its map hardly leaves a spatial
+frequency, so that one which overtakes is found late: docs/results/power-iteration.md."""
+MATRIX_VECTORS = 4
 
 
 class WarmStarted(nn.Module, abc.ABC):
@@ -35,7 +38,7 @@ class WarmStarted(nn.Module, abc.ABC):
     >>> penalty, net = Orthogonal(), nn.Sequential(nn.Linear(3, 2))
     >>> penalty.begin(net)
     >>> {name: tuple(vector.shape) for name, vector in penalty.state_dict().items()}
-    {'u/0': (1, 2), 'v/0': (2, 1, 3), 'p/0': (2, 1, 3)}
+    {'u/0': (1, 2), 'v/0': (1, 3)}
     """
 
     _apart = False  # whether each block of a `MatrixOperator` has vectors of its own
@@ -51,11 +54,11 @@ class WarmStarted(nn.Module, abc.ABC):
         self.iterations = iterations
         self.start = start
         printed = start == "ones" or as_published
-        if vectors is None:
-            vectors = 1 if printed else VECTORS
-        if not isinstance(vectors, int) or vectors < 1:
+        if printed and vectors is None:
+            vectors = 1
+        if vectors is not None and (not isinstance(vectors, int) or vectors < 1):
             raise InputError(f"vectors is {vectors}; give a whole number of at least 1")
-        if printed and vectors > 1:
+        if printed and vectors != 1:
             raise InputError(
                 f'vectors is {vectors}, but the report\'s iteration (start="ones" or as_published)'
                 " has one; give vectors=1"
@@ -89,7 +92,7 @@ class WarmStarted(nn.Module, abc.ABC):
                 for kind, shape in self._vectors(operator).items():
                     vector = start_vector(shape, self.start, kind, name)
                     self.register_buffer(_key(kind, name), vector.to(weights[name]))
-                self._advance(name, weights[name], WARM_UP)
+                self._advance(name, weights[name], -(-WARM_UP // self._count(name)))
 
     def forward(self, model: nn.Module) -> Float[Tensor, ""]:
         """Return the penalty of the model's present weights, differentiable in them.
@@ -126,33 +129,23 @@ class WarmStarted(nn.Module, abc.ABC):
     def _term(self, name: str, weight: Tensor) -> Tensor:
         """Return what a layer adds, from the vectors as they are."""
 
-    def _top_shapes(self, operator: Operator) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of what follows the largest singular value: u, v, and of several p."""
-        rows, columns = operator.output_shape, operator.input_shape
-        k = min(self.vectors, *(x[-1] if self._apart else math.prod(x) for x in (rows, columns)))
-        if k == 1:  # also where there is only one singular value
-            return {"u": rows, "v": columns}
-        return {"u": rows, "v": (k, *columns), "p": (k, *columns)}
+    def _count(self, name: str) -> int:
+        usual = CONV_VECTORS if isinstance(self._operators[name], ConvOperator) else MATRIX_VECTORS
+        return usual if self.vectors is None else self.vectors
 
     def _advance_top(
         self, name: str, weight: Tensor, iterations: int, as_published: bool = False
     ) -> None:
-        operator = self._operators[name]
-        shapes = self._top_shapes(operator)
-        now = [self._get(kind, name, weight) for kind in shapes]
-        new: tuple[Tensor, ...]
-        if "p" in shapes:
-            new = follow(operator, weight, *now, iterations, apart=self._apart)
-        else:
-            dim = -1 if self._apart else None
-            new = iterate(operator, weight, *now, iterations, as_published=as_published, dim=dim)
-        for kind, value in zip(shapes, new, strict=True):
-            self._set(kind, name, value)
-
-    def _top(self, name: str, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the vectors of the largest singular value."""
+        """Move on the vectors of the largest singular value, u and v."""
+        operator, apart, vectors = self._operators[name], self._apart, self._count(name)
         u, v = self._get("u", name, weight), self._get("v", name, weight)
-        return u, (v if v.dim() == u.dim() else v[0])
+        if vectors == 1:
+            dim = -1 if apart else None
+            u, v = iterate(operator, weight, u, v, iterations, as_published=as_published, dim=dim)
+        else:
+            u, v = follow(operator, weight, u, v, iterations, vectors, apart=apart)
+        self._set("u", name, u)
+        self._set("v", name, v)
 
     def _begin_late(self, model: nn.Module) -> None:
         self.begin(model)
