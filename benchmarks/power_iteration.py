@@ -28,7 +28,7 @@ from saddlepoint.zoo.simple_cnn import SimpleCNN
 
 ITERATIONS = (1, 2, 5, 10, 20, 50, 100, 500)
 DRAWS = 10
-VECTORS = (1, 2, 4, 10, None)  # None: the default
+VECTORS = (1, 2, 4, 7, None)  # None: the default
 OPTIMISERS = {
     "SGD 0.001": lambda p: torch.optim.SGD(p, 0.001),
     "SGD 0.1": lambda p: torch.optim.SGD(p, 0.1),

@@ -47,6 +47,8 @@ def follow(
     >>> round((u * operator.apply(layer.weight, v)).sum().item(), 2)
     9.0
     """
+    peak = weight.abs().max()  # squares of what is scaled by it neither under- nor overflow
+    weight = torch.where(peak > 0, weight / peak, weight)
     u_rows, v_rows = (x if apart else x.reshape(1, -1) for x in (u, v))  # [g, m] and [g, n]
     for _ in range(iterations):
         new = normalised(v_rows, v_rows, -1)
@@ -56,15 +58,13 @@ def follow(
             pushed = torch.cat([pushed, image.unsqueeze(1)], 1)
             if basis.shape[1] == vectors:
                 break
-            left = normalised(image, torch.zeros_like(image), -1)
-            back = operator.adjoint(weight, left.reshape(operator.output_shape))
+            back = operator.adjoint(weight, image.reshape(operator.output_shape))
             new = _orthogonal(back.reshape(v_rows.shape), basis)
             basis = torch.cat([basis, new.unsqueeze(1)], 1)
         size = torch.linalg.vector_norm(pushed, dim=(1, 2), keepdim=True)
         sound = size.isfinite() & (size > 0)
-        # The best combination has the top eigenvector of the Gram matrix. Scaled, that neither under-
-        # nor overflows; and eigh refuses what is not finite.
-        pushed = torch.where(sound, pushed / size, 0)
+        pushed = torch.where(sound, pushed, 0)  # eigh refuses what is not finite
+        # The best combination has the top eigenvector of the Gram matrix.
         best = torch.linalg.eigh(pushed @ pushed.mT)[1][:, None, :, -1]
         found = (best @ basis).squeeze(1)
         v_rows = torch.where(sound.squeeze(1), normalised(found, v_rows, -1), v_rows)
@@ -79,7 +79,7 @@ def _orthogonal(x: Float[Tensor, "g n"], basis: Float[Tensor, "g j n"]) -> Float
         inside = (basis @ y.unsqueeze(-1)).mT @ basis
         return y - inside.squeeze(1)
 
-    once = less(normalised(x, x, -1))
+    once = less(x)
     twice = less(once)  # of rounding errors too
     before, after = (torch.linalg.vector_norm(y, dim=-1, keepdim=True) for y in (once, twice))
     return torch.where(after > before / 2, twice / after, 0)  # else it is all rounding errors

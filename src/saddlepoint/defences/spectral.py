@@ -35,9 +35,10 @@ class SpectralNorm(WarmStarted):
             and for good where the largest singular value is a multiple one.
 
         vectors: of the basis in which an iteration looks for the best one, that many applications
-            of the layer's map: by default 7 for a convolution and 4 for a matrix. 1 is power
-            iteration, Algorithms 3 and 4, which lags by several per cent where the weights move
-            fast, and which the report's `start` or `as_published` are options of.
+            of the layer's map: by default 10 for a convolution of 16×16 pixels or more, 7 for a
+            smaller one, and 4 for a matrix. 1 is power iteration, Algorithms 3 and 4, which lags by
+            several per cent where the weights move fast; the report's `start` and `as_published`
+            go with it alone.
 
     Call `begin(model, images)` before; "reshaped" does so itself at the first call. Raises
     `InputError` for an unknown option, and for several vectors with the report's iteration.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 import weakref
 from typing import Any
 
@@ -18,10 +19,11 @@ from saddlepoint.defences.weights import effective_weights
 from saddlepoint.errors import InputError, unknown
 
 WARM_UP = 30  # applications of a layer's map before the first step
-CONV_VECTORS = 7
-"""A convolution has many singular values near its largest, and its map hardly leaves a spatial
-frequency, so that one which overtakes is found late: docs/results/power-iteration.md."""
-MATRIX_VECTORS = 4
+LARGE_CONV_VECTORS, CONV_VECTORS, MATRIX_VECTORS = 10, 7, 4
+"""A convolution has many singular values near its largest, the more the larger its input, and hardly
+leaves a spatial frequency, so that one which overtakes is found late; a matrix has no such clusters.
+Chosen by measurement: docs/results/power-iteration.md."""
+LARGE = 16 * 16  # pixels
 
 
 class WarmStarted(nn.Module, abc.ABC):
@@ -130,8 +132,13 @@ class WarmStarted(nn.Module, abc.ABC):
         """Return what a layer adds, from the vectors as they are."""
 
     def _count(self, name: str) -> int:
-        usual = CONV_VECTORS if isinstance(self._operators[name], ConvOperator) else MATRIX_VECTORS
-        return usual if self.vectors is None else self.vectors
+        """Return of how many vectors the basis is for a layer."""
+        if self.vectors is not None:
+            return self.vectors
+        operator = self._operators[name]
+        if not isinstance(operator, ConvOperator):
+            return MATRIX_VECTORS
+        return LARGE_CONV_VECTORS if math.prod(operator.input_shape[1:]) >= LARGE else CONV_VECTORS
 
     def _advance_top(
         self, name: str, weight: Tensor, iterations: int, as_published: bool = False
