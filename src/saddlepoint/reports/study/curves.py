@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from saddlepoint.errors import InputError
 from saddlepoint.reports.study.cells import adversarial_variants, in_levels
@@ -58,8 +59,9 @@ def loss_curves(results: StudyResults) -> Figure:
                 )  # fmt: skip
             axes.set_xlabel("epoch")
             axes.set_xlim(0, limit)
-            if logarithmic:
-                axes.set_yscale("log")
+        if logarithmic:  # the first part spans too little for that
+            whole.set_yscale("log")
+            whole.yaxis.set_major_formatter(ScalarFormatter())
         whole.set_ylabel("training loss")
         whole.set_title("whole training", fontsize=9)
         first.set_title("its first part", fontsize=9)
