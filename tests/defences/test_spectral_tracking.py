@@ -87,6 +87,38 @@ def test_one_iteration_per_step_is_within_one_per_cent_after_100_steps(kind, opt
     assert max(found.values()) <= (0.03 if kind == "digits" else 0.1)
 
 
+@pytest.mark.parametrize("operator", ["conv", "reshaped"])
+@pytest.mark.parametrize("optimiser", ["SGD 0.1, momentum", "Adam"])
+def test_every_group_of_a_convolution_is_followed(optimiser, operator):
+    """The groups know nothing of each other: one that overtakes must not have to be found anew."""
+    data = digits(limit=1024)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1, groups=16),
+            nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 8, 3, padding=1, groups=4), nn.ReLU(),
+            nn.Flatten(), nn.Linear(8 * 64, 10),
+        )  # fmt: skip
+    penalty = SpectralNorm(operator=operator)
+    penalty.begin(net, data.pixels[:2].float())
+    steps = OPTIMISERS[optimiser](net.parameters())
+    for step in range(101):
+        if step in (20, 60, 100):
+            sigma = penalty.singular_values(net)
+            for name, layer in net.named_modules():
+                if name in sigma:
+                    shape = (getattr(layer, "in_channels", 0), 8, 8)
+                    true = float(
+                        torch.linalg.matrix_norm(dense_operator(layer, shape, operator), 2)
+                    )
+                    assert sigma[name] == pytest.approx(true, rel=0.01)
+        rows = torch.arange(step * 32, step * 32 + 32) % len(data.pixels)
+        images = data.images(rows)
+        steps.zero_grad()
+        (functional.cross_entropy(net(images), data.labels[rows]) + 1e-2 * penalty(net)).backward()
+        steps.step()
+
+
 def test_one_vector_alone_lags_there():
     assert max(errors("digits", "SGD 0.1, momentum", (20, 100), vectors=1).values()) > 0.02
 
@@ -178,7 +210,7 @@ def test_blocks_apart_have_vectors_of_their_own():
     weight[3:6] = 0  # one of them is zero
     operator = MatrixOperator.of(layer)
     u, v = (start_vector(x, "random") for x in (operator.output_shape, operator.input_shape))
-    u, v = follow(operator, weight, u, v, 20, 4, apart=True)
+    u, v = follow(operator, weight, u, v, 20, 4, blocks=len(u))
     sigma = (u * operator.apply(weight, v)).sum(-1)
     expected = torch.linalg.matrix_norm(operator.matrices(weight), 2)
     assert expected[1] == 0

@@ -19,7 +19,7 @@ def follow(
     iterations: int,
     vectors: int,
     *,
-    apart: bool = False,
+    blocks: int = 1,
 ) -> tuple[Float[Tensor, "*m"], Float[Tensor, "*n"]]:
     """Return the left and right vectors after that many iterations; then σ = ⟨u, A v⟩ = ‖A v‖ ≥ 0.
 
@@ -37,7 +37,9 @@ def follow(
         u, v: left and right vector to start from; u matters only where it has to stay.
         iterations: how many.
         vectors: of the basis, at least 2, for v and B v.
-        apart: the shapes are (g, m) and (g, n), and each of g blocks has vectors of its own.
+        blocks: A is block-diagonal, in that many equal blocks along the first axes: the groups of a
+            convolution. Each has vectors of its own, of length 1: what one block knows is nothing
+            to the others, and one that overtakes would be found through rounding errors alone.
 
     >>> from saddlepoint.defences.linear_operator import layer_operator
     >>> layer = torch.nn.Linear(9, 9)
@@ -49,7 +51,7 @@ def follow(
     """
     peak = weight.abs().max()  # squares of what is scaled by it neither under- nor overflow
     weight = torch.where(peak > 0, weight / peak, weight)
-    u_rows, v_rows = (x if apart else x.reshape(1, -1) for x in (u, v))  # [g, m] and [g, n]
+    u_rows, v_rows = (x.reshape(blocks, -1) for x in (u, v))  # [g, m] and [g, n]
     for _ in range(iterations):
         new = normalised(v_rows, v_rows, -1)
         basis, pushed = new.unsqueeze(1), v_rows.new_zeros(len(u_rows), 0, u_rows.shape[-1])

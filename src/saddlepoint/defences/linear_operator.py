@@ -94,6 +94,15 @@ class MatrixOperator:
         return torch.einsum("gmn,...gm->...gn", self.matrices(weight), u)
 
 
+def blocks_of(operator: Operator) -> int:
+    """Return in how many equal blocks an operator is block-diagonal: the groups of a convolution.
+
+    >>> blocks_of(MatrixOperator.of(nn.Conv2d(4, 6, 3, groups=2)))
+    2
+    """
+    return operator.groups if isinstance(operator, ConvOperator) else operator.input_shape[0]
+
+
 def layer_operator(
     layer: nn.Module,
     input_shape: Sequence[int] | None = None,

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.defences.linear_operator import Operator, layer_operator
+from saddlepoint.defences.linear_operator import Operator, blocks_of, layer_operator
 from saddlepoint.defences.power_iteration import Start
 from saddlepoint.defences.warm_start import WarmStarted, wide
 from saddlepoint.defences.weights import effective_weights, input_shapes, weighted_layers
@@ -114,7 +114,10 @@ class SpectralNorm(WarmStarted):
 
     def _sigma(self, name: str, weight: Tensor) -> Tensor:
         u, v = self._get("u", name, weight), self._get("v", name, weight)
-        return (u * self._operators[name].apply(weight, v)).sum()
+        operator = self._operators[name]
+        gains = (u * operator.apply(weight, v)).reshape(blocks_of(operator), -1).sum(1)
+        # With a basis each group has vectors of its own; the printed iteration has one for all.
+        return gains.amax() if self._count(name) > 1 else gains.sum()
 
     def _term(self, name: str, weight: Tensor) -> Tensor:
         return self._sigma(name, weight) ** 2 / 2

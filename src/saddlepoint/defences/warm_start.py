@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from saddlepoint.defences.conv_operator import ConvOperator
 from saddlepoint.defences.krylov import follow
-from saddlepoint.defences.linear_operator import Operator
+from saddlepoint.defences.linear_operator import Operator, blocks_of
 from saddlepoint.defences.power_iteration import Start, iterate, start_vector
 from saddlepoint.defences.weights import effective_weights
 from saddlepoint.errors import InputError, unknown
@@ -150,7 +150,8 @@ class WarmStarted(nn.Module, abc.ABC):
             dim = -1 if apart else None
             u, v = iterate(operator, weight, u, v, iterations, as_published=as_published, dim=dim)
         else:
-            u, v = follow(operator, weight, u, v, iterations, vectors, apart=apart)
+            blocks = blocks_of(operator)
+            u, v = follow(operator, weight, u, v, iterations, vectors, blocks=blocks)
         self._set("u", name, u)
         self._set("v", name, v)
 
