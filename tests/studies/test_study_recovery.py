@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from studies.test_study_runner import Here
 from studies.tiny import TEXT, results, tiny
 
 from saddlepoint.errors import InputError
-from saddlepoint.studies import Store, load, load_results, load_status, parse_study, run_study
+from saddlepoint.studies import (
+    LocalEngine,
+    Store,
+    load,
+    load_results,
+    load_status,
+    parse_study,
+    run_study,
+)
 from saddlepoint.studies.work import perform
 
 ONE = {"seeds": "seeds: 1", "eps": "eps: [48/255]"}
@@ -182,3 +195,23 @@ def test_a_script_that_cannot_start_workers_is_told_so(tmp_path):
     assert done.returncode == 1
     assert "write the script to a file" in done.stderr.splitlines()[-1]
     assert not list(Store(tmp_path / "s").root.glob("cells/*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_that_is_killed_costs_its_cell_a_second_start(whole, tmp_path, number):
+    """The engine's own processes, killed at a random moment of their work."""
+    killed = []
+
+    def kill(state):
+        if state.running and not killed and random.random() < 0.5:
+            time.sleep(random.uniform(0.0, 0.5))
+            killed.extend(multiprocessing.active_children())
+            for process in killed:
+                os.kill(process.pid, number)
+
+    with LocalEngine(1) as engine:
+        state = run_study(tiny(**ONE), tmp_path / "s", engine=engine, progress=kill)
+    assert killed
+    assert state.complete, state
+    assert state.failed == {}
+    assert results(tmp_path / "s") == results(whole)

@@ -136,6 +136,12 @@ def test_a_folder_of_other_files_is_not_taken_over(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_what_a_kill_left_of_the_first_study_file_is_no_hindrance(tmp_path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / ".study.json.0a1b2c3d.tmp").write_text('{"form')
+    assert Store.claim(tmp_path / "s", {"name": "x"}, PLAN).plan == PLAN
+
+
 def test_a_changed_specification_of_the_same_name_is_taken_over(store):
     published(store)
     again = Store.claim(store.root, {"name": "x", "seeds": 3}, {"cells": [1], "places": []})

@@ -75,7 +75,8 @@ def quantise(
         model: any module; `unquantise` undoes it.
         weight_bits, activation_bits: from 1 to 16; None leaves that part alone.
         activation: a name in `ACTIVATIONS`.
-        per_channel: a range per output channel of each weight, not one for the whole.
+        per_channel: a range per output channel of each weight, not one for the whole; of a
+            transposed convolution with groups, one for each position within the groups.
         gradient: of the bounds of "dtrelu"; the other activations have only one.
 
     Raises `InputError` for a model that is quantised already, weights that are parametrised

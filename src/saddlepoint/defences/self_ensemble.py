@@ -167,6 +167,11 @@ class GaussianNoise(RandomLayer):
 
 def _before(noise: nn.Module) -> Any:
     def add(block: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not inputs:
+            raise InputError(
+                f"a {type(block).__name__} gets its input by keyword; noise is added to the first"
+                " positional one: change the call, or choose other blocks with before"
+            )
         return (noise(inputs[0]), *inputs[1:])
 
     return add

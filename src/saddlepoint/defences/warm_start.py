@@ -17,6 +17,7 @@ from saddlepoint.defences.linear_operator import Operator, blocks_of
 from saddlepoint.defences.power_iteration import Start, iterate, start_vector
 from saddlepoint.defences.weights import effective_weights
 from saddlepoint.errors import InputError, unknown
+from saddlepoint.model import device_of
 
 WARM_UP = 30  # applications of a layer's map before the first step
 LARGE_CONV_VECTORS, CONV_VECTORS, MATRIX_VECTORS = 10, 7, 4
@@ -113,7 +114,8 @@ class WarmStarted(nn.Module, abc.ABC):
                     with torch.no_grad():
                         self._advance(name, weight, self.iterations)
                 terms.append(self._term(name, weight))
-        return torch.stack(terms).sum()
+        # No layer may count, such as convolutions that the images never reached.
+        return torch.stack(terms).sum() if terms else torch.zeros((), device=device_of(model))
 
     @abc.abstractmethod
     def _find(self, model: nn.Module, images: Tensor | None) -> dict[str, Operator]:

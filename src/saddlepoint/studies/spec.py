@@ -26,6 +26,12 @@ def _budget(value: Any) -> Any:
     return parse_eps(value) if isinstance(value, str) else _number(value)
 
 
+def _budgets(value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        raise ValueError("a list of budgets is expected, such as [4/255, 8/255]")
+    return value
+
+
 def _label(value: str) -> str:
     if not value.strip() or value != value.strip() or not value.isprintable():
         raise ValueError("a name is expected: text that can be printed, without spaces around it")
@@ -146,7 +152,7 @@ class StudySpec(_Part):
     normalisation: Literal["data", "imagenet", "none"] = "data"
     threat: ThreatSpec = ThreatSpec()
     seeds: Annotated[tuple[_Seed, ...], BeforeValidator(_seeds), Field(min_length=1)] = (0,)
-    eps: Annotated[tuple[_Eps, ...], Field(min_length=1)]
+    eps: Annotated[tuple[_Eps, ...], BeforeValidator(_budgets), Field(min_length=1)]
     attacks: Annotated[dict[_AttackName, dict[str, Any]], Field(min_length=1)]
     recipe: str | dict[str, Any] = "standard"
     parts: dict[str, dict[str, Any]] = {}

@@ -103,7 +103,7 @@ class Store:
             return "missing"
         try:
             record = self.record(address)
-            if record.pop("digest", None) != fingerprint(record):
+            if record.pop("digest", None) != fingerprint(record) or record["format"] != FORMAT:
                 return "damaged"
             files = record["files"]
             for name, digest in files.items() if thorough else ():
@@ -203,7 +203,9 @@ def _damaged(root: Path) -> InputError:
 
 def _holds_no_study(root: Path) -> bool:
     """Whether a folder without study.json holds other things than the cells of a study."""
-    return any(path.name not in _OWN for path in root.iterdir())
+    names = (path.name for path in root.iterdir())
+    # A runner that was killed while it wrote the first study.json leaves its temporary file.
+    return any(name not in _OWN and not name.startswith(f".{STUDY_FILE}.") for name in names)
 
 
 def file_digest(path: Path) -> str:

@@ -78,6 +78,10 @@ def _consistent(spec: StudySpec, document: Document) -> StudySpec:
         twice = sorted({value for value in values if values.count(value) > 1})
         if twice:
             raise document.error((kind,), f"{twice[0]} is given twice")
+    if spec.threat.norm == "linf" and spec.threat.space == "pixels" and max(spec.eps) > 1:
+        raise document.error(
+            ("eps",), f"{max(spec.eps):g} is more than the range of pixels, 1; 8/255 may be meant"
+        )
     for variant, parts in spec.variants.items():
         for i, part in enumerate(parts):
             if isinstance(part, str) and part not in spec.parts:
@@ -106,6 +110,12 @@ def _consistent(spec: StudySpec, document: Document) -> StudySpec:
         spec.model_copy(update={"variants": {"": []}}).recipe_at("", spec.eps[0], _ANY)
     except InputError as error:
         raise document.error(("recipe",), str(error)) from None
+    for part in spec.parts:
+        alone = spec.model_copy(update={"variants": {part: [part]}})
+        try:
+            alone.recipe_at(part, spec.eps[0], _ANY)
+        except InputError as error:
+            raise document.error(("parts", part), str(error)) from None
     for variant in spec.variants:
         try:
             spec.recipe_at(variant, spec.eps[0], _ANY)

@@ -74,6 +74,8 @@ def perform(job: Job) -> Outcome:
             }
             store.publish(job.address, whole)
             return Outcome(job.address, "finished", seconds)
+    except Interrupted as error:  # somebody stopped this worker alone: the cell is run again
+        return Outcome(job.address, "lost", time.perf_counter() - began, str(error))
     except OutputError as error:
         return Outcome(job.address, "refused", time.perf_counter() - began, str(error))
     except Exception as error:  # whatever a cell does, the others go on
@@ -193,6 +195,7 @@ def _worst_case(images: pa.Table) -> pa.Table:
 
 
 def _examples(model: nn.Module, data: ImageData, attack: Attack, seed: int) -> bytes:
+    """Return a few images as the evaluation attacked them, as a safetensors file."""
     ids = torch.arange(min(_EXAMPLES, len(data)))
     images, labels = data.images(ids), data.labels[ids]
     result = attack(model, images, labels, seed=seed, ids=ids)

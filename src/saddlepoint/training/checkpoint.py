@@ -4,7 +4,8 @@ JSON.
     checkpoints/epoch-0003-step-000000/
         model.safetensors       the weights and buffers
         optimiser.safetensors   its tensors, named PARAMETER/ENTRY
-        ema.safetensors         the moving average, where there is one
+        average.safetensors     the averaged weights (EMA or SWA), where there are some
+        curve.safetensors       the losses of the epoch's steps so far
         penalties.safetensors   the state of penalties that have one
         state.json              position, sums of the epoch so far, the rest of the optimiser, and
                                 the fingerprints of the files above

@@ -226,7 +226,8 @@ def _penalise(model: nn.Module, penalties: Sequence[tuple[float, Penalty]]) -> T
     total: Tensor = sum(  # type: ignore[assignment]
         weight * penalty(model) for weight, penalty in penalties
     )
-    total.backward()  # type: ignore[no-untyped-call]
+    if total.requires_grad:  # not where no layer of the model counts
+        total.backward()  # type: ignore[no-untyped-call]
     return total.detach()
 
 

@@ -61,7 +61,7 @@ class State:
         self.model.train()  # as the first step will see it
         calibrate(self.model, images)
         self.average = _average(self.model, self.recipe)
-        for penalty in self._modules.values():
+        for _, penalty in self.penalties:
             begin = getattr(penalty, "begin", None)
             if callable(begin):
                 begin(self.model, images[:2])
@@ -70,7 +70,7 @@ class State:
         """Forget the sums of the epoch so far."""
         self.seen = 0
         # Sums stay on the device: reading them at every step would make it wait.
-        self.sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self.sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         self.losses = torch.zeros(self.steps, 2, dtype=torch.float64, device=self.device)
 
     def learning_rate(self) -> float:
@@ -84,7 +84,9 @@ class State:
         """Add a step to the sums of the epoch; `loss` is without the penalty."""
         correct = (logits.argmax(1) == labels).sum()
         losses = torch.stack([loss + penalty, penalty]).double()
-        self.sums += torch.stack([losses[0] * len(labels), correct.double()])
+        self.sums += torch.stack(
+            [losses[0] * len(labels), correct.double(), losses[1] * len(labels)]
+        )
         self.losses[self.step] = losses
         self.seen += len(labels)
 
@@ -92,7 +94,7 @@ class State:
         """Close the epoch and return its metrics; raises `InputError` for a loss that is not
         finite.
         """
-        loss, correct = (self.sums / self.seen).tolist()
+        loss, correct, penalty = (self.sums / self.seen).tolist()
         if not math.isfinite(loss):
             raise InputError(
                 f"the loss is {loss} in epoch {self.epoch + 1}; lower the learning rate"
@@ -110,8 +112,8 @@ class State:
             "curve": [step_loss for step_loss, _ in curve],
         }
         if self.penalties:
-            record["penalty"] = float(self.losses[:, 1].mean())
-            record["penalty_curve"] = [penalty for _, penalty in curve]
+            record["penalty"] = penalty
+            record["penalty_curve"] = [step_penalty for _, step_penalty in curve]
         self.seconds = 0.0
         self.clear()
         return record
