@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# Before torch is imported, and for the processes that tests start: the networks are tiny.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
