@@ -203,7 +203,7 @@ def test_a_worker_that_is_killed_costs_its_cell_a_second_start(whole, tmp_path, 
     killed = []
 
     def kill(state):
-        if state.running and not killed and random.random() < 0.5:
+        if state.running and not killed:
             time.sleep(random.uniform(0.0, 0.5))
             killed.extend(multiprocessing.active_children())
             for process in killed:
