@@ -186,6 +186,7 @@ def test_only_runs_a_part(tmp_path):
     assert not load_results(tmp_path / "s").complete
 
 
+@pytest.mark.slow
 def test_killed_runners_and_workers_lose_only_unfinished_cells(whole, tmp_path):
     (tmp_path / "tiny.yaml").write_text(TEXT)
     for _ in range(5):
