@@ -13,7 +13,7 @@ from saddlepoint.attacks.criteria import (
     parse_criterion,
 )
 from saddlepoint.attacks.judge import judge, predict
-from saddlepoint.attacks.keep import Best, Keeper, Last
+from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
 from saddlepoint.attacks.mifgsm import MIFGSM
 from saddlepoint.attacks.noise import UniformNoise
 from saddlepoint.attacks.pgd import BIM, FGSM, PGD
@@ -37,6 +37,7 @@ __all__ = [
     "Keeper",
     "Last",
     "Misclassified",
+    "Nearest",
     "OutsideTopK",
     "Targeted",
     "UniformNoise",

@@ -5,9 +5,9 @@ word.
 from __future__ import annotations
 
 import math
-import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import BinaryLogit, Criterion, Misclassified, Targeted
 from saddlepoint.attacks.inputs import check_box, check_budgets, full_mask, plain
-from saddlepoint.attacks.judge import judge
-from saddlepoint.attacks.keep import Best, Keeper, Last
+from saddlepoint.attacks.judge import judge, warn_of_gradients
+from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
 from saddlepoint.attacks.result import AttackResult
 from saddlepoint.checks import check_classes, check_images, check_labels, check_logits
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
-from saddlepoint.model import Guard, full_precision, is_random
+from saddlepoint.model import Guard, is_random
 from saddlepoint.threat import Box, NormBall, Rescaled, ThreatModel
 from saddlepoint.threat.norms import at_least_single, expand
 
@@ -42,6 +42,9 @@ class Attack(ABC):
         eot_samples: passes averaged at every step and by the judge, for models that are random at
             inference. The gradient is that of the loss of the averaged softmax (expectation over
             transformation, Athalye et al. 2018, arXiv:1707.07397).
+        autocast: "bf16" runs the loop's passes in bfloat16. The judge stays in full precision, and
+            what it does not confirm is attacked again in full precision.
+        compile: run the loop's passes through torch.compile.
 
     Subclasses are frozen dataclasses with keyword-only fields and define `perturb`. See
     `UniformNoise` for a whole one.
@@ -60,9 +63,13 @@ class Attack(ABC):
     stop: Literal["success", "never"] = field(default="success", kw_only=True)
     keep: Literal["best", "last"] = field(default="best", kw_only=True)
     eot_samples: int = field(default=1, kw_only=True)
+    autocast: Literal["bf16"] | None = field(default=None, kw_only=True)
+    compile: bool = field(default=False, kw_only=True)
 
     minimum_norm: ClassVar[bool] = False
-    """A minimum-norm attack takes only the norm and reports the distance it found."""
+    """A minimum-norm attack takes only the norm and reports the distance it found; its keeper is
+    `Nearest`.
+    """
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "Box")
     """The norms that the paper, or its usual extension, covers."""
 
@@ -79,7 +86,14 @@ class Attack(ABC):
             raise InputError(f'{name}: stop is "{self.stop}"; it is "success" or "never"')
         if self.keep not in ("best", "last"):
             raise InputError(f'{name}: keep is "{self.keep}"; it is "best" or "last"')
+        if self.autocast not in (None, "bf16"):
+            raise InputError(f'{name}: autocast is "{self.autocast}"; it is "bf16" or None')
         self._at_least_one("eot_samples")
+        budget = getattr(self.threat, "eps", None)
+        if self.minimum_norm and not (isinstance(budget, float) and math.isinf(budget)):
+            raise InputError(
+                f"{name} finds the smallest distance itself: give {norm}() without a budget"
+            )
 
     def _at_least_one(self, *names: str) -> None:
         for name in names:
@@ -130,7 +144,7 @@ class Attack(ABC):
             batch = self._batch(model, images, labels, targets, seed, ids, eps, starts, mask)
         random = is_random(model)
         with batch.guard:
-            with full_precision(batch.guard.device):
+            with batch.guard.exact():
                 clean = batch.guard.logits(batch.images, None, batch.keys)
             check_logits(clean, model, isinstance(self.criterion, BinaryLogit))
             check_classes(
@@ -138,34 +152,25 @@ class Attack(ABC):
             )
             check_classes(labels, max(clean.shape[1], 2))
             todo = batch.at(~(batch.margin(clean) < 0))
-            best: Keeper = (
-                Last(batch.images)
-                if self.keep == "last"
-                else Best(batch.images, "never" if random else self.stop)
-            )
+            best = self._keeper(batch.images, "never" if random else self.stop)
             if len(todo):
+                if self.minimum_norm and todo.starts is not None:
+                    best.last(todo, todo.project(todo.threat.parametrise(todo.starts)))
                 self.perturb(todo, best)
             result = judge(batch, best.images, clean, minimum_norm=self.minimum_norm)
-            if isinstance(best, Best) and not random:
+            if isinstance(best, Best | Nearest) and not random:
                 result = self._again(batch, best, clean, result)
-        if bool(batch.guard.broken.any()):
-            warnings.warn(
-                f"the gradient was NaN or infinite for {int(batch.guard.broken.sum())} of"
-                f" {len(images)} images and was taken as 0 there: their robustness is not to be"
-                " trusted; look for sqrt(0), log(0) or overflow in the model",
-                stacklevel=2,
-            )
-        lost = (batch.guard.backwards > 0) & ~batch.guard.guided & ~result.success
-        if bool(lost.any()):
-            warnings.warn(
-                f"the gradient was exactly 0 at every step for {int(lost.sum())} of {len(images)}"
-                " images: their robustness is not to be trusted; look for rounding, saturation or"
-                " a detached part in the model",
-                stacklevel=2,
-            )
+        warn_of_gradients(batch.guard, result)
         return result
 
-    def _again(self, batch: Batch, best: Best, clean: Tensor, result: AttackResult) -> AttackResult:
+    def _keeper(self, images: Tensor, stop: str) -> Keeper:
+        if self.minimum_norm:
+            return Nearest(images)
+        return Last(images) if self.keep == "last" else Best(images, stop)
+
+    def _again(
+        self, batch: Batch, best: Best | Nearest, clean: Tensor, result: AttackResult
+    ) -> AttackResult:
         """Attack once more, to the end and in full precision, what only the loop believes fooled.
 
         Under autocast, TensorFloat-32 or in a model that is random without saying so, a sample may
@@ -174,8 +179,8 @@ class Attack(ABC):
         doubtful = best.fooled & ~result.success & ~result.rejected
         if not bool(doubtful.any()):
             return result
-        second = Best(batch.images, "never")
-        with full_precision(batch.guard.device):
+        second = self._keeper(batch.images, "never")
+        with batch.guard.exact():
             self.perturb(batch.at(doubtful), second)
         images = torch.where(expand(doubtful, batch.images), second.images, best.images)
         return judge(batch, images, clean, minimum_norm=self.minimum_norm)
@@ -194,11 +199,12 @@ class Attack(ABC):
         """Return the last iterates, unjudged and without a clean pass: what adversarial training
         needs.
 
-        `mode` says which BatchNorm statistics the loop sees; see `saddlepoint.model.Guard`.
+        A minimum-norm attack returns the nearest it found. `mode` says which BatchNorm statistics
+        the loop sees; see `saddlepoint.model.Guard`.
         """
         with torch.inference_mode(False), torch.no_grad():
             batch = self._batch(model, images, labels, targets, seed, ids, mode=mode, training=True)
-            keeper = Last(batch.images)
+            keeper: Keeper = Nearest(batch.images) if self.minimum_norm else Last(batch.images)
         with batch.guard:
             self.perturb(batch, keeper)
         return keeper.images
@@ -240,7 +246,8 @@ class Attack(ABC):
             if not bool(starts.isfinite().all()):
                 raise InputError("starts contain NaN or infinity; give images")
             starts = plain(starts)
-        guard = Guard(model, count, mode=mode, samples=self.eot_samples, seed=seed)
+        fast = partial(Guard, autocast=self.autocast, compile=self.compile)
+        guard = fast(model, count, mode=mode, samples=self.eot_samples, seed=seed)
         device = guard.device
         threat = self._threat(plain(eps).to(device) if isinstance(eps, Tensor) else eps, count)
         images = at_least_single(images).to(device)
@@ -261,6 +268,10 @@ class Attack(ABC):
     def _threat(self, eps: float | Tensor | None, count: int) -> ThreatModel:
         threat: Any = self.threat
         if eps is not None:
+            if self.minimum_norm:
+                raise InputError(
+                    f"{type(self).__name__} finds the smallest distance: leave eps out"
+                )
             if not isinstance(threat, NormBall | Rescaled):
                 raise InputError(f"a {threat} has no eps to replace; build another one")
             threat = threat.with_eps(eps)

@@ -15,9 +15,10 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from saddlepoint.attacks.criteria import Criterion
+from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard
-from saddlepoint.threat import ThreatModel
+from saddlepoint.threat import NormBall, Rescaled, ThreatModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +92,54 @@ class Batch:
         """
         logits, gradient = self.guard.gradient(x, objective, self.index, self.keys, self.render)
         return logits, gradient if self.mask is None else gradient * self.mask
+
+    def jacobian(
+        self, x: Float[Tensor, "m ..."], cotangents: Callable[[Tensor], Tensor]
+    ) -> tuple[Float[Tensor, "m K"], Float[Tensor, "m k ..."]]:
+        """Return the logits at `x` and k vector-Jacobian products per sample; k backward passes.
+
+        `cotangents` turns the logits (m, K) into the weightings of logits (m, k, K) whose gradients
+        are wanted.
+        """
+        logits, rows = self.guard.jacobian(x, cotangents, self.index, self.keys, self.render)
+        return logits, rows if self.mask is None else rows * self.mask[:, None]
+
+    @property
+    def clean(self) -> Float[Tensor, "m ..."]:
+        """The parameters of the clean images, which distances are measured from."""
+        return self.threat.parametrise(self.images)
+
+    @property
+    def ball(self) -> NormBall:
+        """The norm ball in the space of the parameters; raises `InputError` where there is none."""
+        if isinstance(self.threat, NormBall):
+            return self.threat
+        if isinstance(self.threat, Rescaled):
+            return self.threat.ball
+        raise InputError(f"a {self.threat} has no norm; use Linf, L2, L1 or L0")
+
+    @property
+    def bounds(self) -> tuple[Float[Tensor, "m ..."], Float[Tensor, "m ..."]]:
+        """The lowest and highest parameters: the valid range, and the clean value where a feature
+        may not change.
+        """
+        x = self.clean
+        low, high = (bound.expand(x.shape) for bound in self.ball.range(x))
+        if self.mask is not None:
+            low, high = torch.where(self.mask, low, x), torch.where(self.mask, high, x)
+        return low, high
+
+    def length(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, " m"]:
+        """Return the norm of `x` minus the clean parameters, in the precision of the loop."""
+        return self.ball.length(x - self.clean)
+
+    def shrunk(
+        self, x: Float[Tensor, "m ..."], radius: Float[Tensor, " m"]
+    ) -> Float[Tensor, "m ..."]:
+        """Return the nearest parameters to `x` whose distance is `radius` at most."""
+        free = self.threat
+        assert isinstance(free, NormBall | Rescaled), "a Box has no radius"
+        return free.with_eps(radius).project(self.images, self.masked(x))
 
     def margin(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
         """Return the criterion's margin, negative where fooled."""

@@ -7,6 +7,8 @@ a success.
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -15,7 +17,7 @@ from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import Criterion, Targeted
 from saddlepoint.attacks.result import AttackResult
 from saddlepoint.checks import check_logits
-from saddlepoint.model import full_precision
+from saddlepoint.model import Guard
 from saddlepoint.threat.norms import expand
 
 # The judge's noise is independent of the attack's: an attack must not succeed by knowing the draw.
@@ -55,7 +57,7 @@ def judge(
     final = torch.where(
         expand(valid & ~initially_wrong, images), candidates.to(images.dtype), images
     )
-    with full_precision(batch.guard.device):
+    with batch.guard.exact():
         logits = batch.guard.logits(final, batch.index, batch.keys.split(_JUDGE_STREAM))
     check_logits(logits, batch.guard.model, one_logit=logits.shape[1] == 1)
     success = initially_wrong | (valid & (batch.margin(logits) < 0))
@@ -96,3 +98,28 @@ def predict(
     best, runner = others.max(1)
     wins = own > best if isinstance(criterion, Targeted) else own >= best
     return torch.where(wins, goals, runner)
+
+
+def warn_of_gradients(guard: Guard, result: AttackResult) -> None:
+    """Warn where a gradient was not finite, or zero at every step of an attack that failed.
+
+    >>> from saddlepoint.attacks import UniformNoise
+    >>> from saddlepoint.threat import Linf
+    >>> result = UniformNoise(Linf(0.1))(torch.nn.Flatten(), torch.rand(1, 2), torch.tensor([0]))
+    >>> warn_of_gradients(Guard(torch.nn.Flatten(), count=1), result)
+    """
+    if bool(guard.broken.any()):
+        warnings.warn(
+            f"the gradient was NaN or infinite for {int(guard.broken.sum())} of"
+            f" {len(result)} images and was taken as 0 there: their robustness is not to be"
+            " trusted; look for sqrt(0), log(0) or overflow in the model",
+            stacklevel=3,
+        )
+    lost = (guard.backwards > 0) & ~guard.guided & ~result.success
+    if bool(lost.any()):
+        warnings.warn(
+            f"the gradient was exactly 0 at every step for {int(lost.sum())} of {len(result)}"
+            " images: their robustness is not to be trusted; look for rounding, saturation or"
+            " a detached part in the model",
+            stacklevel=3,
+        )

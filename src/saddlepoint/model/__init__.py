@@ -9,7 +9,8 @@ have changed, and the global random state.
 
 from __future__ import annotations
 
-from saddlepoint.model.guard import Guard, device_of, full_precision
+from saddlepoint.model.guard import Guard, device_of
+from saddlepoint.model.isolation import full_precision
 from saddlepoint.model.normalised import Normalised
 from saddlepoint.model.randomness import (
     RandomLayer,

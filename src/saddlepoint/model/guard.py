@@ -16,12 +16,17 @@ from torch import Tensor, nn
 from saddlepoint.checks import check_output, model_failed
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys, derive
+from saddlepoint.model.isolation import frozen, full_precision, own_random_state
 from saddlepoint.model.randomness import RandomLayer, averaged_passes, log_mean_probability
 
 Objective = Callable[[Tensor], Tensor]
 """From logits (m, k) to the number that each sample ascends (m,)."""
 Render = Callable[[Tensor], Tensor]
 """From an attack's parameters to images, differentiably."""
+Cotangents = Callable[[Tensor], Tensor]
+"""From logits (m, K) to k cotangents of each sample (m, k, K)."""
+# On a CPU more rows than this at once leave its caches, and one cotangent after the other is faster.
+_ROWS_AT_ONCE = 64
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -51,6 +56,9 @@ class Guard:
         samples: passes averaged by each call of `logits`; for a random model the logits are then
             the logarithm of the mean softmax.
         seed: of the forked generator that a foreign random model draws from.
+        autocast: "bf16" runs the passes in bfloat16 where torch.autocast finds it safe; not inside
+            `exact`.
+        compile: run the passes through torch.compile; not inside `exact`.
 
     >>> net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, 3))
     >>> with Guard(net, count=2) as guard:
@@ -76,6 +84,8 @@ class Guard:
         mode: Literal["eval", "train"] = "eval",
         samples: int = 1,
         seed: int = 0,
+        autocast: Literal["bf16"] | None = None,
+        compile: bool = False,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise InputError(f"the model is a {type(model).__name__}; give a torch.nn.Module")
@@ -89,6 +99,10 @@ class Guard:
             self.broken = torch.zeros(count, dtype=torch.bool, device=self.device)
             self.guided = torch.zeros(count, dtype=torch.bool, device=self.device)
         self._mode, self._seed = mode, seed
+        self._fast: Callable[[Tensor], Any] = (
+            torch.compile(model, dynamic=True) if compile else model
+        )
+        self._half, self._exact = autocast == "bf16", False
         self._stack = contextlib.ExitStack()
         # A self-ensemble in evaluation mode runs several times in one call.
         self._each = averaged_passes(model) if mode == "eval" else 1
@@ -97,8 +111,8 @@ class Guard:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_own_random_state(self.device, derive(self._seed, "model")))
-            stack.enter_context(_frozen(self.model, self._mode))
+            stack.enter_context(own_random_state(self.device, derive(self._seed, "model")))
+            stack.enter_context(frozen(self.model, self._mode))
             stack.callback(self._release_streams)
             stack.enter_context(torch.inference_mode(False))
             self._stack = stack.pop_all()
@@ -115,6 +129,16 @@ class Guard:
     def _release_streams(self) -> None:
         for layer in self._layers:
             layer.start_pass(None)
+
+    @contextlib.contextmanager
+    def exact(self) -> Iterator[None]:
+        """Run the passes inside in full precision, uncompiled, as the judge needs."""
+        before, self._exact = self._exact, True
+        try:
+            with full_precision(self.device):
+                yield
+        finally:
+            self._exact = before
 
     def logits(
         self,
@@ -159,11 +183,40 @@ class Guard:
                 else None
             )
         if gradient is None:
-            raise InputError(
-                "the model's output does not depend on the image by differentiable steps;"
-                " use a gradient-free attack, or remove .detach() and rounding from its forward"
-            )
+            raise no_gradient()
         self._count(self.backwards, index, self.samples * self._each)
+        return logits.detach(), self._mended(gradient, index)
+
+    def jacobian(
+        self,
+        images: Float[Tensor, "m ..."],
+        cotangents: Cotangents,
+        index: Int64[Tensor, " m"] | None = None,
+        keys: Keys | None = None,
+        render: Render | None = None,
+    ) -> tuple[Float[Tensor, "m K"], Float[Tensor, "m k ..."]]:
+        """Return the logits and k products of each sample's cotangents with the Jacobian; one
+        forward pass, k backward.
+
+        Args:
+            images, index, keys, render: as for `gradient`.
+            cotangents: from the logits (m, K) to the k weightings of the logits whose gradients
+                are wanted, (m, k, K).
+        """
+        with torch.enable_grad():
+            x = images.detach().requires_grad_()
+            logits = self._forward(x if render is None else render(x), index, keys)
+            if not logits.requires_grad:
+                raise no_gradient()
+            wanted = cotangents(logits.detach()).transpose(0, 1)
+            at_once = len(wanted) if x.is_cuda else max(1, _ROWS_AT_ONCE // max(len(x), 1))
+            rows = [_products(logits, x, chunk) for chunk in torch.split(wanted, at_once)]
+        self._count(self.backwards, index, len(wanted) * self.samples * self._each)
+        jacobian = torch.cat(rows).transpose(0, 1)
+        return logits.detach(), self._mended(jacobian, index)
+
+    def _mended(self, gradient: Tensor, index: Tensor | None) -> Tensor:
+        """Return the gradient with 0 for NaN, having noted whose was broken, and whose all zero."""
         largest = torch.linalg.vector_norm(gradient.flatten(1), ord=math.inf, dim=1)
         rows, finite = slice(None) if index is None else index, largest.isfinite()
         self.broken[rows] |= ~finite
@@ -172,7 +225,7 @@ class Guard:
         # cheaper to look at every entry than to wait for the answer whether there is one.
         if gradient.is_cuda or not bool(finite.all()):
             gradient = gradient.nan_to_num()
-        return logits.detach(), gradient
+        return gradient
 
     def _forward(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> Tensor:
         if self.samples == 1:
@@ -186,8 +239,13 @@ class Guard:
         for number, layer in enumerate(self._layers):
             layer.start_pass(keys, layer=number, number=self._passes[stream])
         inputs = images if self._dtype is None else images.to(self._dtype)
+        run = self.model if self._exact else self._fast
+        half: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        if self._half and not self._exact:
+            half = torch.autocast(self.device.type, torch.bfloat16)
         try:
-            output = self.model(inputs)
+            with half:
+                output = run(inputs)
         except Exception as error:  # it is the user's code: anything may come
             raise model_failed("cannot take", images, error) from error
         check_output(output, len(images))
@@ -202,69 +260,26 @@ class Guard:
             counter[index] += passes
 
 
-@contextlib.contextmanager
-def _own_random_state(device: torch.device, seed: int) -> Iterator[None]:
-    """Fork the global generators that the model can reach, and seed the fork."""
-    cuda = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.default_generator.manual_seed(seed)
-        for index in cuda:
-            torch.cuda.default_generators[index].manual_seed(seed)
-        yield
+def no_gradient() -> InputError:
+    """Return the error of a model through which no gradient flows.
 
-
-@contextlib.contextmanager
-def _frozen(model: nn.Module, mode: Literal["eval", "train"]) -> Iterator[None]:
-    """Freeze the parameters, set the mode, and put everything back on the way out.
-
-    Flags are restored module by module: `model.train()` would thaw a BatchNorm that the user had
-    frozen.
+    >>> "gradient-free" in str(no_gradient())
+    True
     """
-    flags = [(module, module.training) for module in model.modules()]
-    parameters = [(p, p.requires_grad, p.grad) for p in model.parameters()]
-    buffers = [(b, b.clone()) for b in model.buffers()] if mode == "train" else []
-    try:
-        if mode == "eval":
-            model.eval()
-        for parameter, _, _ in parameters:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for module, training in flags:
-            module.training = training
-        for parameter, requires_grad, grad in parameters:
-            parameter.requires_grad_(requires_grad)
-            parameter.grad = grad
-        with torch.no_grad():
-            for buffer, value in buffers:
-                buffer.copy_(value)
-
-
-@contextlib.contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Turn autocast and TensorFloat-32 off, as the judge needs, and put both back.
-
-    >>> with full_precision(torch.device("cpu")):
-    ...     torch.is_autocast_enabled("cpu")
-    False
-    """
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.autocast(device.type, enabled=False))
-        if device.type == "cuda":
-            stack.enter_context(_ieee(torch.backends.cuda.matmul))
-            stack.enter_context(_ieee(getattr(torch.backends.cudnn, "conv", torch.backends.cudnn)))
-        yield
-
-
-@contextlib.contextmanager
-def _ieee(backend: Any) -> Iterator[None]:
-    # Newer releases have `fp32_precision` and object to a mixture with the older `allow_tf32`.
-    name, exact = (
-        ("fp32_precision", "ieee") if hasattr(backend, "fp32_precision") else ("allow_tf32", False)
+    return InputError(
+        "the model's output does not depend on the image by differentiable steps;"
+        " use a gradient-free attack, or remove .detach() and rounding from its forward"
     )
-    before = getattr(backend, name)
-    setattr(backend, name, exact)
-    try:
-        yield
-    finally:
-        setattr(backend, name, before)
+
+
+def _products(logits: Tensor, x: Tensor, cotangents: Tensor) -> Tensor:
+    """Return the vector-Jacobian products (k, m, …) of the cotangents (k, m, K)."""
+    if len(cotangents) > 1:
+        try:
+            return torch.autograd.grad(
+                logits, x, cotangents, is_grads_batched=True, retain_graph=True
+            )[0]
+        except RuntimeError:  # a backward that vmap does not know: one product after the other
+            pass
+    each = [torch.autograd.grad(logits, x, v, retain_graph=True)[0] for v in cotangents]
+    return torch.stack(each)

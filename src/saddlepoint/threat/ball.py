@@ -123,6 +123,15 @@ class NormBall(ABC):
         """Return ‖candidate − image‖ₚ per sample in float64; NaN where the candidate has one."""
         return norm(candidates.double() - images.double(), self.p)
 
+    def length(self, change: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
+        """Return ‖change‖ₚ per sample in the precision of the change.
+
+        >>> from saddlepoint.threat import L2
+        >>> L2().length(torch.tensor([[3.0, 4.0]]))
+        tensor([5.])
+        """
+        return norm(change, self.p)
+
     def range(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return the valid range as tensors that broadcast with (n, c, …) images."""
         return _bound(self.lower, like), _bound(self.upper, like)

@@ -203,6 +203,11 @@ class L0(NormBall):
         changed = (delta != 0).reshape(len(delta), group, -1).any(1).sum(1).double()
         return torch.where(delta.isnan().any(1), math.nan, changed)
 
+    def length(self, change: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
+        """Return the number of features or pixels that change."""
+        changed = (change != 0).flatten(1).reshape(len(change), self._group(change), -1)
+        return changed.any(1).sum(1).to(change.dtype)
+
     def _group(self, images: Tensor) -> int:
         return images.shape[1] if self.per == "pixel" and images.ndim > 2 else 1
 
