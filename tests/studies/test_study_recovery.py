@@ -5,18 +5,25 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import pyarrow.parquet as pq
 import pytest
+import torch
 from studies.test_study_runner import Here
 from studies.tiny import TEXT, results, tiny
 
+from saddlepoint.attacks import PGD
+from saddlepoint.data import load_data
 from saddlepoint.errors import InputError
+from saddlepoint.evaluation import run_attack
 from saddlepoint.studies import (
+    Job,
     LocalEngine,
     Store,
     load,
@@ -26,6 +33,7 @@ from saddlepoint.studies import (
     run_study,
 )
 from saddlepoint.studies.work import perform
+from saddlepoint.threat import Linf
 
 ONE = {"seeds": "seeds: 1", "eps": "eps: [48/255]"}
 CELLS = 4
@@ -60,7 +68,7 @@ def stopped(folder, monkeypatch, at):
         patch.setattr(state, "save_checkpoint", stop)
         with pytest.raises(Stop):
             run_study(tiny(**ONE), folder, engine=Here())
-    (work,) = (folder / "work").iterdir()
+    (work,) = (folder / "unfinished").iterdir()
     return work
 
 
@@ -107,6 +115,41 @@ def test_a_suite_is_an_attack_like_any_other(tmp_path):
         mine = [i for i in images if (i["variant"], i["attack"]) == (variant, "quick")]
         assert sum(not i["success"] for i in mine) == pytest.approx(40 * suite["robust_accuracy"])
         assert all(i["success"] for i in mine if i["initially_wrong"])
+
+
+RANDOM = "variants:\n  random: {transforms: [{name: random-self-ensemble, samples: 2}]}"
+
+
+def test_the_examples_are_the_first_images_as_the_evaluation_left_them(tmp_path):
+    """Of a random model too, which is attacked in expectation."""
+    attacks = "attacks: {pgd: {name: pgd, steps: 3}, quick: {suite: quick}}"
+    text = TEXT[: TEXT.index("parts:")] + RANDOM
+    spec = parse_study(re.sub("(?m)^seeds:.*$", "seeds: 1", re.sub("attacks:.*", attacks, text)))
+    folder = tmp_path / "s"
+    assert run_study(spec, folder, engine=Here()).failed == {}
+    found, store = load_results(folder), Store(folder)
+    data = load_data("digits", split="test", limit=40)
+    for row in load(folder).to_arrow_table().to_pylist():
+        examples = found.examples("random", 0, row["eps"], row["attack"])
+        assert torch.equal(examples["images"], data.images(torch.arange(8)))
+        assert torch.equal(examples["labels"], data.labels[:8])
+        moved = (examples["adversarials"] - examples["images"]).abs().flatten(1).amax(1)
+        if row["attack"] == "quick":  # which keeps no images: PGD, in expectation as well
+            model = found.model("random", 0, row["eps"])
+            pgd = run_attack(model, data, PGD(Linf(row["eps"])), batch_size=spec.batch_size)
+            assert torch.equal(examples["adversarials"], pgd.result.adversarials[:8])
+            assert float(moved.max()) == pytest.approx(row["eps"], abs=1e-5)
+            continue
+        images = pq.read_table(store.cell(row["address"]) / "images.parquet").slice(0, 8)
+        assert images["prediction"].to_pylist() == examples["after"].tolist()
+        assert images["distance"].to_pylist() == pytest.approx(moved.tolist(), abs=1e-6)
+        assert float(moved.max()) > 0
+
+
+def test_a_job_of_no_study_fails_and_raises_nothing(tmp_path):
+    done = perform(Job(str(tmp_path), None, "a" * 16, "training", "x", {}, {}))
+    assert done.status == "failed"
+    assert "study.json" in done.error
 
 
 @pytest.mark.parametrize("name", ["a*c", "a[bx]c", "a?c"])

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from small import conv, digits, same
 from torch import nn
 
+from saddlepoint.defences import Recipe, quantise
 from saddlepoint.errors import InputError
 from saddlepoint.training.ema import Ema
+from saddlepoint.training.state import State
 from saddlepoint.training.swa import Swa, refresh_batch_norm
 
 
@@ -89,6 +91,16 @@ def test_averages_continue_from_a_checkpoint_and_share_no_memory(kind):
     assert second.updates == 5
 
 
+@pytest.mark.parametrize("averaging", [{"ema": 0.5}, {"swa": 0.5}])
+def test_an_average_begins_with_the_ranges_that_quantised_activations_found(averaging):
+    net = quantise(conv())
+    before = copy.deepcopy(net.state_dict())
+    state = State(net, Recipe(**averaging), images=64, first=digits().images(torch.arange(64)))
+    assert not same(net.state_dict(), before)
+    assert same(state.average.state, net.state_dict())
+    assert net.training
+
+
 def test_ema_averages_the_statistics_of_batch_norm_with_the_weights():
     nets = states(4)
     ema = Ema(nets[0], decay=0.25)
@@ -159,12 +171,18 @@ def test_refreshing_with_dropout_depends_on_the_seed_alone():
 
 
 def test_without_batch_norm_no_batch_is_drawn():
-    def never():
-        raise AssertionError
-        yield
+    drawn = []
 
-    refresh_batch_norm(conv(), never())
-    refresh_batch_norm(nn.BatchNorm1d(2, track_running_stats=False), never())
+    def stream():
+        for images in torch.rand(3, 4, 1, 8, 8):
+            drawn.append(images)
+            yield images
+
+    refresh_batch_norm(conv(), stream())
+    refresh_batch_norm(nn.BatchNorm1d(2, track_running_stats=False), stream())
+    assert drawn == []
+    refresh_batch_norm(conv(norm=True), stream())
+    assert len(drawn) == 3
 
 
 @pytest.mark.parametrize(

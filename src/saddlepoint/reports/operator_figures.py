@@ -11,7 +11,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from torch import Tensor, nn
 
 from saddlepoint.defences.linear_operator import MatrixOperator, dense_operator
@@ -44,11 +44,7 @@ def reshape_figure(layer: nn.Module) -> Figure:
     with style():
         figure = Figure(figsize=(9.0, 0.9 + 0.5 * rows), layout="constrained")
         left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 2.2))[0]
-        left.suptitle("kernels", fontsize=10)
-        grid = left.subplots(rows, columns, squeeze=False)
-        for i in range(rows):
-            for j in range(columns):
-                _heat(grid[i, j], kernels[i, j], limit)
+        grid = _grid(left, kernels, limit)
         for i in range(rows):
             grid[i, 0].set_ylabel(f"out {i + 1}", rotation=0, ha="right", va="center")
         for j in range(columns):
@@ -86,18 +82,14 @@ def operator_figure(layer: nn.Module, input_shape: Sequence[int]) -> Figure:
         raise InputError(
             f"the operator is {matrix.shape[0]} × {matrix.shape[1]}; draw a smaller layer or input"
         )
-    rows, columns = min(len(kernels), _MOST_OUTPUTS), min(kernels.shape[1], _MOST_INPUTS)
+    drawn = kernels[:_MOST_OUTPUTS, :_MOST_INPUTS]
     limit = float(kernels.abs().max()) or 1.0
     with style():
         figure = Figure(figsize=(8.4, 5.0), layout="constrained")
         left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 2.2))[0]
-        left.suptitle("kernels", fontsize=10)
-        grid = left.subplots(rows, columns, squeeze=False)
-        for i in range(rows):
-            for j in range(columns):
-                _heat(grid[i, j], kernels[i, j], limit)
-                if rows * columns <= 4:
-                    _write(grid[i, j], kernels[i, j], limit)
+        for place, cell in np.ndenumerate(_grid(left, drawn, limit)):
+            if drawn.shape[:2].numel() <= 4:
+                _write(cell, drawn[place], limit)
         axes = right.subplots()
         axes.set_facecolor(_NOTHING)
         _heat(axes, matrix.where(matrix != 0, torch.nan), limit)
@@ -116,6 +108,15 @@ def _kernels(layer: nn.Module) -> Float[Tensor, "o i k l"]:
     if not isinstance(layer, nn.Conv2d):
         raise InputError(f"a {type(layer).__name__} has no kernels to draw; give a Conv2d")
     return layer.weight.detach().cpu().float()
+
+
+def _grid(figure: FigureBase, kernels: Float[Tensor, "o i k l"], limit: float) -> Any:
+    """Draw every kernel in axes of its own, [o, i], and return the axes."""
+    figure.suptitle("kernels", fontsize=10)
+    grid = figure.subplots(*kernels.shape[:2], squeeze=False)
+    for place, axes in np.ndenumerate(grid):
+        _heat(axes, kernels[place], limit)
+    return grid
 
 
 def _part(name: str, drawn: int, whole: int) -> str:

@@ -101,8 +101,7 @@ def _step_seconds(spec: StudySpec, variant: str, data: ImageData) -> float:
     ids = torch.arange(min(recipe.batch_size, len(data)))
     batch = TrainingBatch(data.images(ids), data.labels[ids], ids, seed=0)
     # Four steps' room, though two are taken: the schedule must not end.
-    state = State(model, recipe, 4 * len(ids))
-    state.begin(batch.images)
+    state = State(model, recipe, 4 * len(ids), batch.images)
     take_step(state, batch)  # the first one allocates
     began = time.perf_counter()
     take_step(state, batch)

@@ -2,7 +2,7 @@
 
 DIR/study.json            the specification that was run last
 DIR/cells/ADDRESS/        a finished cell: cell.json and the files that it names
-DIR/work/ADDRESS/         a cell at work, with the checkpoints that an interrupted one resumes from
+DIR/unfinished/ADDRESS/   a cell at work, with the checkpoints that an interrupted one resumes from
 DIR/locks/ADDRESS.lock    held by the process that works on the cell; the system frees it
 DIR/failed/ADDRESS.json   the error of a cell that failed; gone once it succeeds
 DIR/aside/ADDRESS-N/      a damaged cell, kept for inspection
@@ -25,7 +25,7 @@ from saddlepoint.files import fingerprint, read_json, reason, write_json
 
 FORMAT = 1
 STUDY_FILE, CELL_FILE = "study.json", "cell.json"
-_OWN = ("cells", "work", "locks", "failed", "aside", "report")
+_OWN = ("cells", "unfinished", "locks", "failed", "aside", "report")
 Health = Literal["finished", "missing", "damaged"]
 
 
@@ -87,7 +87,7 @@ class Store:
 
     def work(self, address: str) -> Path:
         """Return the folder of a cell at work."""
-        return self.root / "work" / address
+        return self.root / "unfinished" / address
 
     def record(self, address: str) -> dict[str, Any]:
         """Return the record of a finished cell."""

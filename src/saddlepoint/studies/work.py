@@ -15,10 +15,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.attacks import Attack
-from saddlepoint.data import ImageData
+from saddlepoint.data import ImageData, TensorData
 from saddlepoint.errors import InputError, OutputError
-from saddlepoint.evaluation import evaluate, run_attack
+from saddlepoint.evaluation import AttackRecord, evaluate, run_attack
 from saddlepoint.evaluation.record import parquet_bytes
 from saddlepoint.files import write
 from saddlepoint.model import Guard
@@ -53,8 +52,8 @@ def perform(job: Job) -> Outcome:
     'failed'
     """
     began = time.perf_counter()
-    store = Store(Path(job.store))
     try:
+        store = Store(Path(job.store))
         with store.claimed(job.address) as mine:
             if not mine:
                 return Outcome(job.address, "busy", 0.0)
@@ -139,21 +138,21 @@ def _evaluation(job: Job, store: Store) -> dict[str, Any]:
     }
     if "suite" in values:
         # The suite keeps no images: PGD shows what they look like.
-        shown = spec.attack({"name": "pgd"}, eps, statistics)
-        suite = values["suite"]
-        record = evaluate(model, data, shown.threat, eps=[eps], suite=suite, **options)
+        pgd, suite = spec.attack({"name": "pgd"}, eps, statistics), values["suite"]
+        record = evaluate(model, data, pgd.threat, eps=[eps], suite=suite, **options)
         budget = record.budgets[0]
         clean, robust, success = record.clean, budget.robust_accuracy, budget.success
         table, notes = _worst_case(record.images), record.notes
+        done = run_attack(model, _first(data), pgd, **options)
     else:
-        shown = spec.attack(values, eps, statistics)
-        done = run_attack(model, data, shown, **options)
+        attack = spec.attack(values, eps, statistics)
+        done = run_attack(model, data, attack, **options)
         clean, robust, success = done.clean, done.robust_accuracy, done.success
         table, notes = done.table().rename_columns({"predictions": "prediction"}), done.notes
     folder = store.work(job.address)
     columns = [*IMAGE_COLUMNS.names[-5:], "distance"]
     write(folder / IMAGES_FILE, parquet_bytes(table.select(columns)))
-    write(folder / EXAMPLES_FILE, _examples(model, data, shown, seed))
+    write(folder / EXAMPLES_FILE, _examples(model, data, done, seed))
     return {
         "clean_accuracy": clean.json(),
         "robust_accuracy": robust.json(),
@@ -194,19 +193,32 @@ def _worst_case(images: pa.Table) -> pa.Table:
     return images.append_column("initially_wrong", wrong).append_column("success", success)
 
 
-def _examples(model: nn.Module, data: ImageData, attack: Attack, seed: int) -> bytes:
-    """Return a few images as the evaluation attacked them, as a safetensors file."""
+def _first(data: ImageData) -> TensorData:
+    """Return the few images that are shown as a data set of their own."""
     ids = torch.arange(min(_EXAMPLES, len(data)))
-    images, labels = data.images(ids), data.labels[ids]
-    result = attack(model, images, labels, seed=seed, ids=ids)
+    return TensorData.of(
+        data.images(ids),
+        data.labels[ids],
+        name=data.name,
+        split=data.split,
+        classes=data.classes,
+        mean=data.mean,
+        std=data.std,
+    )
+
+
+def _examples(model: nn.Module, data: ImageData, done: AttackRecord, seed: int) -> bytes:
+    """Return the first images of a finished attack as it left them, as a safetensors file."""
+    ids = done.ids[:_EXAMPLES]
+    images = data.images(ids)
     with Guard(model, len(ids), seed=seed) as guard:
         before = guard.logits(images).argmax(1)
     tensors: dict[str, Tensor] = {
         "ids": ids,
         "images": images.cpu(),
-        "adversarials": result.adversarials.cpu(),
-        "labels": labels.cpu(),
+        "adversarials": done.result.adversarials[:_EXAMPLES],
+        "labels": done.labels[:_EXAMPLES],
         "before": before.cpu(),
-        "after": result.predictions.cpu(),
+        "after": done.result.predictions[:_EXAMPLES],
     }
     return safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()})

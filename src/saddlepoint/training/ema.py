@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from torch import nn
 
-import torch
-from torch import Tensor, nn
+from saddlepoint.training.running_average import RunningAverage
 
 
-class Ema:
+class Ema(RunningAverage):
     """Running averages of every floating-point entry of a model's state; other entries are copied.
 
     The decay warms up as (1 + t)/(10 + t), so that the random first weights are soon forgotten.
@@ -29,24 +28,9 @@ class Ema:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__(model)
         self.decay = decay
-        self.updates = 0
-        self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
 
-    @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Move the averages towards the model's present state."""
-        self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for name, value in model.state_dict().items():
-            average = self.state[name]
-            if average.is_floating_point():
-                average.lerp_(value, 1 - decay)
-            else:
-                average.copy_(value)
-
-    def load(self, state: Mapping[str, Tensor], updates: int) -> None:
-        """Take over the averages of a checkpoint."""
-        self.updates = updates
-        for name, value in state.items():
-            self.state[name].copy_(value)
+    def share(self) -> float:
+        """Return the weight of the present state in this update."""
+        return 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))

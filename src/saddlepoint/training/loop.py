@@ -116,8 +116,8 @@ def train(
         _seed_layers(device, derive(seed, "transforms"))
         model = recipe.prepare(model).to(device)
         check_training(model, data)
-        state = State(model, recipe, len(data))
-        state.begin(_first_images(data, recipe, seed, device))
+        first = _first_images(data, recipe, seed, device)
+        state = State(model, recipe, len(data), first)
     if out is not None:
         config = {"identity": identity, "recipe": recipe, "seed": seed, "data": _named(data)}
         known = claim(out, "train", config, (FOLDER, METRICS_FILE, WEIGHTS_FILE))

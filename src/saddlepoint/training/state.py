@@ -28,6 +28,8 @@ class State:
         model: to be trained; its device is that of everything else here.
         recipe: how.
         images: the size of the training set.
+        first: (n, ...) some of its images: quantised activations find their ranges by them, and
+            penalties the sizes of their layers; None where there are neither.
 
     >>> from saddlepoint.defences import Recipe
     >>> state = State(nn.Linear(2, 2), Recipe(batch_size=32), images=100)
@@ -35,11 +37,12 @@ class State:
     (4, 0, 0)
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe, images: int) -> None:
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, images: int, first: Tensor | None = None
+    ) -> None:
         self.model, self.recipe = model, recipe
         self.device = next(iter(model.parameters())).device
         self.optimiser = recipe.optimiser.build(model.parameters())
-        self.average = _average(model, recipe)
         self.steps = math.ceil(images / recipe.batch_size)
         self.epoch = self.step = 0
         self.seconds = 0.0
@@ -50,21 +53,16 @@ class State:
             for i, (_, penalty) in enumerate(self.penalties)
             if isinstance(penalty, nn.Module)
         }
-        self.clear()
-
-    def begin(self, images: Tensor) -> None:
-        """Let quantised activations find their ranges and penalties the sizes of their layers.
-
-        Args:
-            images: (n, ...) some of the training images.
-        """
-        self.model.train()  # as the first step will see it
-        calibrate(self.model, images)
-        self.average = _average(self.model, self.recipe)
+        if first is not None:
+            model.train()  # as the first step will see it
+            calibrate(model, first)
+        # The average begins with the ranges that were found.
+        self.average = _average(model, recipe)
         for _, penalty in self.penalties:
             begin = getattr(penalty, "begin", None)
-            if callable(begin):
-                begin(self.model, images[:2])
+            if first is not None and callable(begin):
+                begin(model, first[:2])
+        self.clear()
 
     def clear(self) -> None:
         """Forget the sums of the epoch so far."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float
@@ -11,9 +11,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
+from saddlepoint.training.running_average import RunningAverage
 
 
-class Swa:
+class Swa(RunningAverage):
     """The equal average of every floating-point entry of a model's state over its updates; other
     entries are copied.
 
@@ -41,30 +42,16 @@ class Swa:
     def __init__(self, model: nn.Module, start: float = 0.75) -> None:
         if not 0 <= start < 1:
             raise InputError(f"start is {start}; give a share of training in [0, 1)")
+        super().__init__(model)
         self.start = start
-        self.updates = 0
-        self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
 
     def due(self, progress: float) -> bool:
         """Say whether to update when the share `progress` of training is done: after `start`."""
         return progress > self.start + 1e-9  # whichever way 3/10 of training is rounded
 
-    @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Take the model's present state into the average."""
-        self.updates += 1
-        for name, value in model.state_dict().items():
-            average = self.state[name]
-            if average.is_floating_point() and self.updates > 1:
-                average.lerp_(value, 1 / self.updates)
-            else:
-                average.copy_(value)
-
-    def load(self, state: Mapping[str, Tensor], updates: int) -> None:
-        """Take over the averages of a checkpoint."""
-        self.updates = updates
-        for name, value in state.items():
-            self.state[name].copy_(value)
+    def share(self) -> float:
+        """Return the weight of the present state in this update: that of each one before it."""
+        return 1 / self.updates
 
 
 def refresh_batch_norm(

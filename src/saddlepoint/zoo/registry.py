@@ -10,6 +10,7 @@ from typing import Protocol
 
 from torch import nn
 
+from saddlepoint.zoo.carlini import Carlini
 from saddlepoint.zoo.preact_resnet import PreActResNet
 from saddlepoint.zoo.resnet_cifar import ResNetCifar
 from saddlepoint.zoo.shapes import Size
@@ -55,7 +56,16 @@ def _wrn(depth: int, width: int, *, classes: int, channels: int, size: Size) -> 
     return WideResNet(depth, width, classes=classes, channels=channels)
 
 
+def _carlini(
+    widths: tuple[int, int], hidden: int, *, classes: int, channels: int, size: Size
+) -> nn.Module:
+    return Carlini(widths, hidden, classes=classes, channels=channels, size=size)
+
+
 _RESNET = "He et al., Deep Residual Learning for Image Recognition, 2016, arXiv:1512.03385"
+_CARLINI = (
+    "Carlini & Wagner, Towards Evaluating the Robustness of Neural Networks, 2017, arXiv:1608.04644"
+)
 
 ZOO: Mapping[str, ModelInfo] = MappingProxyType(
     {
@@ -79,6 +89,8 @@ ZOO: Mapping[str, ModelInfo] = MappingProxyType(
                 partial(_wrn, 34, 10),
                 "Zagoruyko & Komodakis, Wide Residual Networks, 2016, arXiv:1605.07146",
             ),
+            ModelInfo("carlini-mnist", partial(_carlini, (32, 64), 200), _CARLINI),
+            ModelInfo("carlini-cifar", partial(_carlini, (64, 128), 256), _CARLINI),
         )
     }
 )
