@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from saddlepoint.attacks.at_budget import AtBudget, at_budget
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.bpda import BPDA, backward_replaced, bpda
 from saddlepoint.attacks.criteria import (
     BinaryLogit,
     Criterion,
@@ -12,6 +14,7 @@ from saddlepoint.attacks.criteria import (
     Targeted,
     parse_criterion,
 )
+from saddlepoint.attacks.foreign import Foreign, foreign
 from saddlepoint.attacks.judge import judge, predict
 from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
 from saddlepoint.attacks.mifgsm import MIFGSM
@@ -19,14 +22,18 @@ from saddlepoint.attacks.noise import UniformNoise
 from saddlepoint.attacks.pgd import BIM, FGSM, PGD
 from saddlepoint.attacks.presets import report_pgd
 from saddlepoint.attacks.registry import ATTACKS, AttackInfo, build_attack, option_types
+from saddlepoint.attacks.restarted import Restarted, restarted
 from saddlepoint.attacks.result import AttackResult
+from saddlepoint.attacks.smallest_budget import SmallestBudget, smallest_budget
 
 __all__ = [
     "ATTACKS",
     "BIM",
+    "BPDA",
     "FGSM",
     "MIFGSM",
     "PGD",
+    "AtBudget",
     "Attack",
     "AttackInfo",
     "AttackResult",
@@ -34,17 +41,26 @@ __all__ = [
     "Best",
     "BinaryLogit",
     "Criterion",
+    "Foreign",
     "Keeper",
     "Last",
     "Misclassified",
     "Nearest",
     "OutsideTopK",
+    "Restarted",
+    "SmallestBudget",
     "Targeted",
     "UniformNoise",
+    "at_budget",
+    "backward_replaced",
+    "bpda",
     "build_attack",
+    "foreign",
     "judge",
     "option_types",
     "parse_criterion",
     "predict",
     "report_pgd",
+    "restarted",
+    "smallest_budget",
 ]

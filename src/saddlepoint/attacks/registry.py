@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from saddlepoint.attacks.at_budget import at_budget
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.mifgsm import MIFGSM
 from saddlepoint.attacks.noise import UniformNoise
 from saddlepoint.attacks.pgd import BIM, FGSM, PGD
 from saddlepoint.attacks.presets import report_pgd
 from saddlepoint.errors import InputError, unknown
-from saddlepoint.threat import ThreatModel, parse_eps
+from saddlepoint.threat import NormBall, Rescaled, ThreatModel, parse_eps
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def build_attack(
 ) -> Attack:
     """Return the attack of that name; options may be text, as a command line or a file gives them.
 
+    A minimum-norm attack with a budget becomes a fixed-budget one, through `at_budget`.
+
     Args:
         name: a key of `ATTACKS`.
         threat: the threat model, with its budget.
@@ -101,6 +105,10 @@ def build_attack(
         if field not in types:
             raise unknown(f"option of {name}", key, types)
         given[field] = _convert(name, field, value, types[field])
+    if getattr(build, "minimum_norm", False) and isinstance(threat, NormBall | Rescaled):
+        attack = build(threat.with_eps(math.inf), **given)
+        unlimited = isinstance(threat.eps, float) and math.isinf(threat.eps)
+        return attack if unlimited else at_budget(attack, threat)
     return build(threat, **given)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,8 +30,13 @@ def attack(
     data: options.Data,
     model: options.Model,
     attack: Annotated[str, typer.Option(help="A name; see `saddlepoint attacks`.")],
-    eps: Annotated[str, typer.Option(help="The budget: 8/255, 0.5 …")],
     out: options.Out,
+    eps: Annotated[
+        str | None,
+        typer.Option(
+            help="The budget: 8/255, 0.5 … Without it a minimum-norm attack reports distances."
+        ),
+    ] = None,
     weights: options.Weights = None,
     norm: options.Norm = "linf",
     space: options.Space = "pixels",
@@ -39,6 +45,19 @@ def attack(
         typer.Option("--set", help="A hyper-parameter, NAME=VALUE: steps=40, step_size=2/255 …"),
     ] = None,
     target: Annotated[int | None, typer.Option(help="Attack towards this class.")] = None,
+    restarts: Annotated[
+        int, typer.Option(min=1, help="Run the attack this often, from other random draws.")
+    ] = 1,
+    bpda: Annotated[
+        list[str] | None,
+        typer.Option(help="A module of the model whose backward becomes the identity; repeatable."),
+    ] = None,
+    smallest: Annotated[
+        bool,
+        typer.Option(
+            "--smallest", help="Search for the smallest budget at which the attack fools."
+        ),
+    ] = False,
     criterion: options.Criterion = "misclassified",
     eot_samples: options.EotSamples = None,
     png: Annotated[
@@ -67,16 +86,24 @@ def attack(
     words = ModelWords(model, weights, normalisation, pretrained, seed)
     subject = build_subject(words, images, place)
 
-    from saddlepoint.attacks import build_attack, parse_criterion
+    from saddlepoint.attacks import bpda as with_bpda
+    from saddlepoint.attacks import build_attack, parse_criterion, restarted, smallest_budget
     from saddlepoint.evaluation import run_attack
     from saddlepoint.files import write
     from saddlepoint.reports import adversarial_grid, drawable, figure_bytes
     from saddlepoint.threat import threat_from
 
     note_random_weights(words)
-    threat = threat_from(norm, eps, space, "image", statistics_of(subject, images))
+    budget = math.inf if eps is None else eps
+    threat = threat_from(norm, budget, space, "image", statistics_of(subject, images))
     chosen = build_attack(attack, threat, _options(option or []))
     chosen = replace(chosen, criterion=parse_criterion(criterion))
+    if bpda:
+        chosen = with_bpda(chosen, *bpda)
+    if restarts > 1:
+        chosen = restarted(chosen, restarts)
+    if smallest:
+        chosen = smallest_budget(chosen)
     with progress("attacking") as tick:
         record = run_attack(
             subject,

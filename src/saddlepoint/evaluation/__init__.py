@@ -9,6 +9,7 @@ from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, s
 from saddlepoint.evaluation.evaluate import evaluate
 from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
 from saddlepoint.evaluation.mcnemar import McNemar, mcnemar_test
+from saddlepoint.evaluation.optimality import local_optimality, smallest_distances
 from saddlepoint.evaluation.record import Budget, Evaluation
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.suites import SUITES, Suite, build_suite
@@ -30,9 +31,11 @@ __all__ = [
     "evaluate",
     "export_png",
     "holm",
+    "local_optimality",
     "mcnemar_test",
     "paired_t_test",
     "run_attack",
+    "smallest_distances",
     "stars",
     "to_eight_bits",
 ]

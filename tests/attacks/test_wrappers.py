@@ -1,0 +1,205 @@
+"""Attacks that run another attack: restarts, budgets, replaced backwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from linear import best_change
+from networks import Affine, conv_case
+from torch import nn
+
+from saddlepoint.attacks import (
+    BIM,
+    PGD,
+    Attack,
+    UniformNoise,
+    at_budget,
+    backward_replaced,
+    bpda,
+    build_attack,
+    restarted,
+    smallest_budget,
+)  # fmt: skip
+from saddlepoint.attacks.ddn import DDN
+from saddlepoint.errors import InputError
+from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
+
+W = torch.tensor([3.0, -2.0, 1.0, 0.5], dtype=torch.float64)
+X = torch.tensor([[0.5, 0.4, 0.6, 0.5], [0.9, 0.2, 0.3, 0.1]], dtype=torch.float64)
+LABELS = torch.zeros(2, dtype=torch.int64)
+
+
+def closest(norm):
+    """The distance at which the linear margin w·x of each image reaches zero, by bisection."""
+    low, high = torch.zeros(2).double(), torch.full((2,), 4.0).double()
+    for _ in range(60):
+        eps = (low + high) / 2
+        moved = torch.stack([best_change(W, X[i : i + 1], float(eps[i]), norm)[0] for i in (0, 1)])
+        fooled = (X + moved) @ W < 0
+        low, high = torch.where(fooled, low, eps), torch.where(fooled, eps, high)
+    return high
+
+
+@pytest.mark.parametrize(("norm", "ball"), [("linf", Linf), ("l2", L2), ("l1", L1)])
+def test_the_smallest_budget_is_the_exact_distance(norm, ball):
+    attack = smallest_budget(PGD(ball(0.2), steps=60), smallest=1e-2, largest=4.0, searches=12)
+    result = attack(Affine(W), X, LABELS)
+    assert bool(result.success.all())
+    ratio = result.distance / closest(norm)
+    assert float(ratio.min()) >= 0.999
+    assert float(ratio.max()) <= 1.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Largest(Attack):
+    """Moves the most useful features to their bounds: in L0 the optimum of a linear margin."""
+
+    norms = ("L0",)
+
+    def perturb(self, batch, best):
+        _, gradient = batch.gradient(batch.clean, batch.loss("margin"))
+        x = batch.project(
+            torch.where(gradient > 0, 1.0, torch.where(gradient < 0, 0.0, batch.clean))
+        )
+        best.last(batch, x)
+
+
+def test_in_l0_the_budget_is_a_whole_number():
+    # The margins are 1.55 and 2.65; the first feature is worth 1.5 of the one and 2.7 of the other.
+    result = smallest_budget(Largest(L0(1)), largest=4)(Affine(W), X, LABELS)
+    assert result.distance.tolist() == [2.0, 1.0]
+
+
+def test_success_that_is_not_monotone_in_the_budget_is_found_on_the_grid():
+    class Window(nn.Module):
+        def forward(self, x):
+            moved = (x - 0.5).abs().amax(1)
+            inside = (moved > 0.05) & (moved < 0.12)
+            return torch.stack([torch.where(inside, -9.0, 9.0), 0 * moved], 1)
+
+    class Far(Attack):
+        def perturb(self, batch, best):
+            best.last(batch, batch.project(batch.clean + 1))
+
+    images = torch.full((1, 3), 0.5)
+    result = smallest_budget(Far(Linf(0.1)), smallest=0.01, largest=0.5, grid=12)(
+        Window(), images, LABELS[:1]
+    )
+    assert 0.05 < float(result.distance) < 0.055
+
+
+def test_at_a_budget_the_answer_is_on_the_right_side_of_the_distance():
+    exact = closest("l2")
+    for i in (0, 1):
+        for share, expected in ((0.99, False), (1.01, True)):
+            attack = at_budget(DDN(L2(), steps=200), L2(share * float(exact[i])))
+            result = attack(Affine(W), X[i : i + 1], LABELS[:1])
+            assert bool(result.success) == expected
+            assert float(result.distance) <= share * float(exact[i]) * (1 + 1e-5)
+
+
+def test_a_minimum_norm_attack_by_name_takes_a_budget():
+    attack = build_attack("ddn", L2(0.5), {"steps": "50"})
+    assert not attack.minimum_norm
+    assert str(attack.threat) == "L2 1/2"
+    assert build_attack("ddn", L2()).minimum_norm
+    scaled = build_attack("ddn", Rescaled(L2(0.5), (0.5,), (0.25,)))
+    assert scaled.threat.space == "normalised"
+
+
+@pytest.mark.parametrize(
+    ("build", "word"),
+    [
+        (lambda: at_budget(DDN(L2()), Linf(0.1)), "measures L2"),
+        (lambda: at_budget(PGD(L2(1.0)), L2(0.1)), "budget of its own"),
+        (lambda: smallest_budget(DDN(L2())), "no budget to search"),
+        (lambda: smallest_budget(PGD(Box(0.0, 1.0))), "no budget to search"),
+        (lambda: smallest_budget(PGD(Linf(0.1)), smallest=1.0, largest=0.1), "smallest < largest"),
+        (lambda: smallest_budget(PGD(Linf(0.1)), grid=0), "at least 1"),
+        (lambda: smallest_budget(PGD(Linf(0.1)), searches=-1), "0 or more"),
+        (lambda: restarted(PGD(Linf(0.1)), 0), "at least 1"),
+        (lambda: restarted(PGD(Linf(0.1), keep="last"), 2), 'keep="best"'),
+        (lambda: restarted(torch.nn.Flatten(), 2), "is no attack"),
+        (lambda: bpda(PGD(Linf(0.1))), "at least one module"),
+        (lambda: DDN(L2(0.5)), "without a budget"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused(build, word):
+    with pytest.raises(InputError, match=word):
+        build()
+
+
+def test_one_restart_is_the_attack_itself_and_more_fool_more():
+    net, images, labels = conv_case(48)
+    attack = UniformNoise(Linf(0.4), draws=1)
+    alone = attack(net, images, labels)
+    once = restarted(attack, 1)(net, images, labels)
+    assert torch.equal(alone.adversarials, once.adversarials)
+    many = restarted(attack, 12)(net, images, labels)
+    assert bool((many.success >= alone.success).all())
+    assert many.success.sum() > alone.success.sum()
+    assert bool((many.forwards[alone.success] <= once.forwards[alone.success]).all())
+
+
+def test_attacks_that_begin_at_the_image_restart_elsewhere():
+    net, images, labels = conv_case(24)
+    result = restarted(BIM(Linf(0.01), steps=1), 3)(net, images, labels)
+    robust = ~result.success
+    assert bool((result.backwards[robust] == 3).all())
+    assert 0 < int(robust.sum())
+
+
+def test_restarts_do_not_depend_on_the_batch():
+    net, images, labels = conv_case(12, torch.float64)
+    attack = restarted(PGD(Linf(0.02), steps=3), 3)
+    whole = attack(net, images, labels)
+    part = attack(net, images[5:9], labels[5:9], ids=torch.arange(5, 9))
+    assert torch.allclose(whole.adversarials[5:9], part.adversarials, atol=1e-9)
+
+
+class Steps(nn.Module):
+    def forward(self, x):
+        return (x * 16).round() / 16
+
+
+def test_bpda_sees_through_rounding():
+    net, images, labels = conv_case(32)
+    defended = nn.Sequential(Steps(), net)
+    with torch.no_grad():
+        labels = defended(images).argmax(1)
+    attack = PGD(Linf(0.06), steps=10)
+    with pytest.warns(UserWarning, match="gradient was exactly 0"):
+        masked = attack(defended, images, labels)
+    assert masked.success_rate < 0.5
+    assert bpda(attack, "0")(defended, images, labels).success_rate > 0.9
+    assert not defended[0]._forward_hooks
+    doubled = bpda(attack, "0", surrogate=lambda x: -x)(defended, images, labels)
+    assert doubled.success_rate < 0.5, "the surrogate's gradient points the other way"
+
+
+def test_the_values_of_a_replaced_module_stay_and_its_shape_is_checked():
+    layer = nn.Sequential(Steps())
+    x = torch.rand(4, 3)
+    before = layer(x)
+    with backward_replaced(layer, ("0",)):
+        assert torch.equal(layer(x), before)
+    with (
+        backward_replaced(layer, ("0",), lambda x: x[:, :1]),
+        pytest.raises(InputError, match="stand-in gives shape"),
+    ):
+        layer(x)
+    with pytest.raises(InputError, match="unknown module"), backward_replaced(layer, ("none",)):
+        pass
+    assert not layer[0]._forward_hooks
+
+
+def test_jacobians_pass_through_a_replaced_backward():
+    from saddlepoint.model import Guard
+
+    net = nn.Sequential(Steps(), nn.Linear(3, 2, dtype=torch.float64))
+    x = torch.rand(5, 3, dtype=torch.float64)
+    with Guard(net, 5) as guard, backward_replaced(net, ("0",)):
+        _, rows = guard.jacobian(x, lambda z: torch.eye(2).double().expand(5, 2, 2))
+    assert torch.allclose(rows, net[1].weight.detach().expand(5, 2, 3))
