@@ -16,6 +16,7 @@ PAGES = (
     "docs/guide.md",
     "docs/defences.md",
     "docs/studies.md",
+    "docs/lab.md",
     "docs/architecture.md",
 )
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -94,7 +94,7 @@ def test_a_finished_evaluation_is_read(tmp_path, whole):
     [
         ({"seed": 1}, "seed was 0, is now 1"),
         ({"eps": (0.1,)}, "eps was "),
-        ({"suite": "standard"}, "attacks.pgd.steps was 20, is now 40"),
+        ({"suite": "standard"}, "attacks.apgd.steps was 20, is now 100"),
         ({"identity": "x"}, "identity was None, is now x"),
     ],
 )

@@ -27,7 +27,7 @@ def test_the_files_of_an_evaluation(tmp_path):
     told = json.loads((tmp_path / "evaluation.json").read_text())
     assert told == record.json()
     assert told["config"]["data"]["fingerprint"] == data.fingerprint
-    assert told["config"]["attacks"]["pgd"]["steps"] == 20
+    assert told["config"]["attacks"]["apgd"]["steps"] == 20
     assert [b["eps"] for b in told["budgets"]] == [0.05, 0.1]
     clean = told["clean_accuracy"]
     assert clean["value"] == clean["count"] / clean["total"]

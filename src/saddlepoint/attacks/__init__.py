@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from saddlepoint.attacks.alma import ALMA
+from saddlepoint.attacks.apgd import APGD
 from saddlepoint.attacks.at_budget import AtBudget, at_budget
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
@@ -14,24 +16,47 @@ from saddlepoint.attacks.criteria import (
     Targeted,
     parse_criterion,
 )
+from saddlepoint.attacks.cw_l0 import CarliniWagnerL0
+from saddlepoint.attacks.cw_l2 import CarliniWagnerL2, published_cw_l2
+from saddlepoint.attacks.cw_linf import CarliniWagnerLinf
+from saddlepoint.attacks.ddn import DDN
+from saddlepoint.attacks.deepfool import DeepFool
+from saddlepoint.attacks.ead import EAD
+from saddlepoint.attacks.fab import FAB
+from saddlepoint.attacks.fmn import FMN
 from saddlepoint.attacks.foreign import Foreign, foreign
+from saddlepoint.attacks.hopskipjump import HopSkipJump
+from saddlepoint.attacks.jsma import JSMA
 from saddlepoint.attacks.judge import judge, predict
 from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
 from saddlepoint.attacks.mifgsm import MIFGSM
 from saddlepoint.attacks.noise import UniformNoise
+from saddlepoint.attacks.pdpgd import PDGD, PDPGD
 from saddlepoint.attacks.pgd import BIM, FGSM, PGD
 from saddlepoint.attacks.presets import report_pgd
 from saddlepoint.attacks.registry import ATTACKS, AttackInfo, build_attack, option_types
 from saddlepoint.attacks.restarted import Restarted, restarted
 from saddlepoint.attacks.result import AttackResult
+from saddlepoint.attacks.sigma_zero import SigmaZero
 from saddlepoint.attacks.smallest_budget import SmallestBudget, smallest_budget
+from saddlepoint.attacks.square import Square
+from saddlepoint.attacks.transfer import Transfer, transfer
 
 __all__ = [
+    "ALMA",
+    "APGD",
     "ATTACKS",
     "BIM",
     "BPDA",
+    "DDN",
+    "EAD",
+    "FAB",
     "FGSM",
+    "FMN",
+    "JSMA",
     "MIFGSM",
+    "PDGD",
+    "PDPGD",
     "PGD",
     "AtBudget",
     "Attack",
@@ -40,16 +65,24 @@ __all__ = [
     "Batch",
     "Best",
     "BinaryLogit",
+    "CarliniWagnerL0",
+    "CarliniWagnerL2",
+    "CarliniWagnerLinf",
     "Criterion",
+    "DeepFool",
     "Foreign",
+    "HopSkipJump",
     "Keeper",
     "Last",
     "Misclassified",
     "Nearest",
     "OutsideTopK",
     "Restarted",
+    "SigmaZero",
     "SmallestBudget",
+    "Square",
     "Targeted",
+    "Transfer",
     "UniformNoise",
     "at_budget",
     "backward_replaced",
@@ -60,7 +93,9 @@ __all__ = [
     "option_types",
     "parse_criterion",
     "predict",
+    "published_cw_l2",
     "report_pgd",
     "restarted",
     "smallest_budget",
+    "transfer",
 ]

@@ -182,8 +182,14 @@ class Nearest:
         length = batch.length(x).to(before.dtype)
         sure = margin < -_SURE * logits.abs().amax(1).to(margin.dtype)
         better = torch.where(sure, length < before, before.isinf() & (margin < kept))
-        image, clean = batch.render(x).to(self.images.dtype), self.images[batch.index]
-        self.images[batch.index] = torch.where(expand(better, image), image, clean)
+        if not x.is_cuda:  # on CUDA a look at the values would make the step wait
+            rows = better.nonzero().squeeze(1)
+            if not len(rows):
+                return
+            batch, x, sure, better = batch.at(rows), x[rows], sure[rows], better[rows]
+            margin, kept, length, before = margin[rows], kept[rows], length[rows], before[rows]
+        image, held = batch.render(x).to(self.images.dtype), self.images[batch.index]
+        self.images[batch.index] = torch.where(expand(better, image), image, held)
         self.margin[batch.index] = torch.where(better, margin, kept)
         self.length[batch.index] = torch.where(better & sure, length, before)
 

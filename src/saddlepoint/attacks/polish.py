@@ -16,12 +16,12 @@ def bisect(batch: Batch, best: Keeper, steps: int) -> None:
     changes first. Each step halves the bracket of radii and costs a forward pass; at 0 steps the
     attack is as published.
 
-    >>> from saddlepoint.attacks import DDN
+    >>> from saddlepoint.attacks.ddn import DDN
     >>> from saddlepoint.threat import L2
-    >>> net, images, labels = torch.nn.Flatten(), torch.tensor([[0.9, 0.1]]), torch.tensor([0])
-    >>> rough, fine = (DDN(L2(), steps=3, bisections=n)(net, images, labels) for n in (0, 20))
+    >>> net, images, labels = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]]), torch.tensor([0])
+    >>> rough, fine = (DDN(L2(), steps=3, gamma=0.5, bisections=n)(net, images, labels) for n in (0, 20))
     >>> bool(fine.distance < rough.distance), f"{float(fine.distance):.3f}"
-    (True, '0.566')
+    (True, '0.424')
     """
     found = batch.at(best.length[batch.index].isfinite())
     if not len(found) or not steps:
@@ -33,6 +33,8 @@ def bisect(batch: Batch, best: Keeper, steps: int) -> None:
         radius = (low + high) / 2
         if found.ball.p == 0:  # a whole number of features
             radius = radius.floor()
+            if not bool((high - low > 1).any()):
+                return
         z = found.shrunk(x, radius)
         logits = found.logits(z)
         best.record(found, z, logits)

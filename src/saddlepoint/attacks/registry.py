@@ -12,12 +12,27 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from saddlepoint.attacks.alma import ALMA
+from saddlepoint.attacks.apgd import APGD
 from saddlepoint.attacks.at_budget import at_budget
 from saddlepoint.attacks.base import Attack
+from saddlepoint.attacks.cw_l0 import CarliniWagnerL0
+from saddlepoint.attacks.cw_l2 import CarliniWagnerL2
+from saddlepoint.attacks.cw_linf import CarliniWagnerLinf
+from saddlepoint.attacks.ddn import DDN
+from saddlepoint.attacks.deepfool import DeepFool
+from saddlepoint.attacks.ead import EAD
+from saddlepoint.attacks.fab import FAB
+from saddlepoint.attacks.fmn import FMN
+from saddlepoint.attacks.hopskipjump import HopSkipJump
+from saddlepoint.attacks.jsma import JSMA
 from saddlepoint.attacks.mifgsm import MIFGSM
 from saddlepoint.attacks.noise import UniformNoise
+from saddlepoint.attacks.pdpgd import PDGD, PDPGD
 from saddlepoint.attacks.pgd import BIM, FGSM, PGD
 from saddlepoint.attacks.presets import report_pgd
+from saddlepoint.attacks.sigma_zero import SigmaZero
+from saddlepoint.attacks.square import Square
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.threat import NormBall, Rescaled, ThreatModel, parse_eps
 
@@ -65,8 +80,79 @@ ATTACKS: Mapping[str, AttackInfo] = MappingProxyType(
                 "PGD as in the report's Algorithm 1 (Gaussian start, last iterate)",
             ),
             AttackInfo(
+                "apgd", APGD, "fixed budget", _FIRST_ORDER, "steps × restarts (100 × 1) each way",
+                "Croce and Hein 2020, arXiv:2003.01690; L1 2021, arXiv:2103.01208",
+            ),
+            AttackInfo(
+                "square", Square, "fixed budget, gradient-free", ("linf", "l2"),
+                "queries (5000) forward", "Andriushchenko et al. 2020, arXiv:1912.00049",
+            ),
+            AttackInfo(
                 "uniform-noise", UniformNoise, "fixed budget, gradient-free", (*_FIRST_ORDER, "l0"),
                 "draws (100) forward", "the control: random search",
+            ),
+            AttackInfo(
+                "deepfool", DeepFool, "minimum norm", ("linf", "l2"),
+                "a few steps, each 1 forward and min(k, classes) − 1 (9) backward",
+                "Moosavi-Dezfooli et al. 2016, arXiv:1511.04599",
+            ),
+            AttackInfo(
+                "fab", FAB, "minimum norm", _FIRST_ORDER,
+                "steps (100) forward, classes − 1 backward each; targeted 1",
+                "Croce and Hein 2020, arXiv:1907.02044",
+            ),
+            AttackInfo(
+                "cw-l2", CarliniWagnerL2, "minimum norm", ("l2",),
+                "up to searches × steps (9 × 1000) each way, some 500 as a rule",
+                "Carlini and Wagner 2017, arXiv:1608.04644",
+            ),
+            AttackInfo(
+                "cw-l0", CarliniWagnerL0, "minimum norm", ("l0",),
+                "an L2 attack for each pixel set, some 2000 each way",
+                "Carlini and Wagner 2017, arXiv:1608.04644",
+            ),
+            AttackInfo(
+                "cw-linf", CarliniWagnerLinf, "minimum norm", ("linf",),
+                "a descent for each threshold, some 2000 each way",
+                "Carlini and Wagner 2017, arXiv:1608.04644",
+            ),
+            AttackInfo(
+                "ead", EAD, "minimum norm", ("l1",), "up to searches × steps (9 × 1000) each way",
+                "Chen et al. 2018, arXiv:1709.04114",
+            ),
+            AttackInfo(
+                "ddn", DDN, "minimum norm", ("l2",), "steps (100) each way, 12 forward",
+                "Rony et al. 2019, arXiv:1811.09600",
+            ),
+            AttackInfo(
+                "fmn", FMN, "minimum norm", (*_FIRST_ORDER, "l0"),
+                "steps (100) each way, 11 forward", "Pintor et al. 2021, arXiv:2102.12827",
+            ),
+            AttackInfo(
+                "alma", ALMA, "minimum norm", ("l2", "l1"), "steps (1000) each way",
+                "Rony et al. 2021, arXiv:2011.11857",
+            ),
+            AttackInfo(
+                "pdgd", PDGD, "minimum norm", ("l2",), "steps each way",
+                "Matyasko and Chau 2021, arXiv:2106.01538",
+            ),
+            AttackInfo(
+                "pdpgd", PDPGD, "minimum norm", (*_FIRST_ORDER, "l0"), "steps each way",
+                "Matyasko and Chau 2021, arXiv:2106.01538",
+            ),
+            AttackInfo(
+                "sigma-zero", SigmaZero, "minimum norm", ("l0",),
+                "steps (1000) each way, up to 63 forward",
+                "Cinà et al. 2025, arXiv:2402.01879",
+            ),
+            AttackInfo(
+                "jsma", JSMA, "minimum norm", ("l0",),
+                "1 forward and 2 backward (probabilities: 1) per pair",
+                "Papernot et al. 2016, arXiv:1511.07528",
+            ),
+            AttackInfo(
+                "hop-skip-jump", HopSkipJump, "minimum norm, gradient-free", ("linf", "l2"),
+                "about 18,000 forward (40 steps)", "Chen et al. 2020, arXiv:1904.02144",
             ),
         )
     }

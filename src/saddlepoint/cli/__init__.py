@@ -13,7 +13,9 @@ from saddlepoint.cli.attack import attack
 from saddlepoint.cli.console import note, plain_warnings
 from saddlepoint.cli.demo import demo
 from saddlepoint.cli.evaluate import evaluate
+from saddlepoint.cli.lab import lab
 from saddlepoint.cli.lists import attacks, data, models, recipes
+from saddlepoint.cli.rejudge import rejudge
 from saddlepoint.cli.study import study
 from saddlepoint.cli.train import train
 from saddlepoint.errors import InputError
@@ -44,7 +46,7 @@ def _root(
     """A laboratory for adversarial robustness: attacks, defences, evaluation and studies."""
 
 
-for command in (demo, train, attack, evaluate, attacks, models, data, recipes):
+for command in (demo, train, attack, evaluate, rejudge, lab, attacks, models, data, recipes):
     app.command()(command)
 app.add_typer(study, name="study")
 

@@ -11,12 +11,17 @@ from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_b
 from saddlepoint.evaluation.mcnemar import McNemar, mcnemar_test
 from saddlepoint.evaluation.optimality import local_optimality, smallest_distances
 from saddlepoint.evaluation.record import Budget, Evaluation
+from saddlepoint.evaluation.rejudge import Audit, rejudge
+from saddlepoint.evaluation.saved_images import read_saved
+from saddlepoint.evaluation.shims import AutoAttack, TorchattacksStyle
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.suites import SUITES, Suite, build_suite
 
 __all__ = [
     "SUITES",
     "AttackRecord",
+    "Audit",
+    "AutoAttack",
     "Budget",
     "Evaluation",
     "Export",
@@ -26,6 +31,7 @@ __all__ = [
     "Proportion",
     "Replay",
     "Suite",
+    "TorchattacksStyle",
     "bootstrap_interval",
     "build_suite",
     "evaluate",
@@ -34,6 +40,8 @@ __all__ = [
     "local_optimality",
     "mcnemar_test",
     "paired_t_test",
+    "read_saved",
+    "rejudge",
     "run_attack",
     "smallest_distances",
     "stars",

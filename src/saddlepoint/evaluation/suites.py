@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
 
-from saddlepoint.attacks import FGSM, MIFGSM, PGD, Attack
+from saddlepoint.attacks.apgd import APGD
+from saddlepoint.attacks.at_budget import at_budget
+from saddlepoint.attacks.base import Attack
+from saddlepoint.attacks.fab import FAB
+from saddlepoint.attacks.pgd import FGSM
+from saddlepoint.attacks.square import Square
 from saddlepoint.errors import InputError, unknown
-from saddlepoint.threat import ThreatModel
+from saddlepoint.threat import NormBall, Rescaled, ThreatModel
 
 Suite = Mapping[str, Attack]
 """Attacks by name, in the order in which they are run."""
 
 SUITES: Mapping[str, str] = MappingProxyType(
     {
-        "quick": "FGSM, PGD-20 on the cross-entropy and on the margin: a first look",
-        "standard": "FGSM, MI-FGSM, PGD-40 × 2 on the cross-entropy and × 2 on the margin",
-        "thorough": "standard, then PGD-100 × 5 on the cross-entropy and × 5 on the margin",
+        "quick": "FGSM, APGD-20 on the cross-entropy and on the margin: a first look",
+        "standard": "AutoAttack's four: APGD-100 on the cross-entropy and on the targeted DLR"
+        " (9 targets), FAB-T (9 × 100), Square (5000 queries)",
+        "thorough": "standard, then APGD-100 × 5 on the cross-entropy and × 5 on the DLR",
     }
 )
 
@@ -25,12 +31,16 @@ SUITES: Mapping[str, str] = MappingProxyType(
 def build_suite(name: str, threat: ThreatModel) -> Suite:
     """Return the attacks of a suite for a threat model.
 
-    The margin loss is in every serious suite: the gradient of the cross-entropy vanishes for a
-    confident model, and a robust accuracy that rests on it alone is too high.
+    A loss of logits, the margin or the DLR, is in every suite: the gradient of the cross-entropy
+    vanishes for a confident model, and a robust accuracy that rests on it alone is too high. In L1
+    there is no Square, and in a `Box` no FAB. "standard" is what robustness is compared by
+    (Croce and Hein 2020, arXiv:2003.01690).
 
-    >>> from saddlepoint.threat import Linf
+    >>> from saddlepoint.threat import L1, Linf
     >>> list(build_suite("standard", Linf(8 / 255)))
-    ['fgsm', 'mi-fgsm', 'pgd', 'pgd-margin']
+    ['apgd', 'apgd-t', 'fab-t', 'square']
+    >>> list(build_suite("standard", L1(12)))
+    ['apgd', 'apgd-t', 'fab-t']
     """
     if name not in SUITES:
         raise unknown("suite", name, SUITES)
@@ -38,20 +48,20 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
         raise InputError(
             "no suite attacks L0 yet: random search alone would report too much robustness"
         )
-
-    def pgd(steps: int, restarts: int, loss: Literal["cross-entropy", "margin"]) -> PGD:
-        # A falling step in Linf too: with Madry's constant one, PGD-20 left up to five points more
-        # of a small adversarially trained network standing.
-        return PGD(threat, steps=steps, restarts=restarts, loss=loss, schedule="cosine")
-
-    suite: dict[str, Attack] = {"fgsm": FGSM(threat)}
     if name == "quick":
-        suite["pgd"] = pgd(20, 1, "cross-entropy")
-        return MappingProxyType({**suite, "pgd-margin": pgd(20, 1, "margin")})
-    suite["mi-fgsm"] = MIFGSM(threat)
-    suite["pgd"] = pgd(40, 2, "cross-entropy")
-    suite["pgd-margin"] = pgd(40, 2, "margin")
+        # Of twenty steps none is spent in larger balls.
+        short = APGD(threat, steps=20, shrinking=False)
+        margin = APGD(threat, steps=20, shrinking=False, loss="margin")
+        return MappingProxyType({"fgsm": FGSM(threat), "apgd": short, "apgd-margin": margin})
+    suite: dict[str, Attack] = {
+        "apgd": APGD(threat),
+        "apgd-t": APGD(threat, loss="dlr-targeted"),
+    }
+    if isinstance(threat, NormBall | Rescaled):
+        suite["fab-t"] = at_budget(FAB(threat.with_eps(math.inf), targets=9), threat)
+    if getattr(threat, "norm_name", "") != "L1":
+        suite["square"] = Square(threat)
     if name == "thorough":
-        suite["pgd-100"] = pgd(100, 5, "cross-entropy")
-        suite["pgd-100-margin"] = pgd(100, 5, "margin")
+        suite["apgd-5"] = APGD(threat, restarts=5)
+        suite["apgd-dlr-5"] = APGD(threat, restarts=5, loss="dlr")
     return MappingProxyType(suite)

@@ -257,7 +257,8 @@ class Guard:
         if index is None:
             counter += passes
         else:
-            counter[index] += passes
+            # A row may come several times in one pass: a gradient-free attack asks many questions.
+            counter.index_add_(0, index, torch.full_like(index, passes))
 
 
 def no_gradient() -> InputError:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.threat.ball import ON_BOUND, NormBall
-from saddlepoint.threat.norms import at_least_single, expand, largest_k, unit
+from saddlepoint.threat.norms import at_least_single, expand, fill, largest_k, unit
 from saddlepoint.threat.projections import project_l0, project_l1, project_l2
 
 
@@ -125,11 +125,11 @@ class L1(NormBall):
         self,
         gradient: Float[Tensor, "n ..."],
         at: Float[Tensor, "n ..."] | None = None,
-        k: int = 1,
+        k: int | Int64[Tensor, " n"] = 1,
         length: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "n ..."]:
-        """Return the step that shares a unit of L1 norm among the k largest coordinates; see
-        `Ascendable`.
+        """Return the step that shares a unit of L1 norm among the k largest coordinates, k one
+        number or each sample's own; see `Ascendable`.
 
         Without regard for the room left, the largest coordinate would take every step although
         projecting has just freed a sliver of it: the attack would circle far from the optimum.
@@ -142,14 +142,12 @@ class L1(NormBall):
             stuck = torch.where(room > ON_BOUND, math.inf, 0.0)
             room = stuck if length is None else room.clamp_min(0) / length[:, None]
         room = torch.where(flat == 0, 0.0, room)
-        order = flat.abs().where(room > 0, 0.0).argsort(dim=1, descending=True)
+        counts = torch.as_tensor(k, device=flat.device).clamp_min(1).expand(len(flat))[:, None]
         # Coordinates without room or gradient take no share: the others keep the whole unit.
-        share = 1 / (room > 0).sum(1, keepdim=True).clamp(1, max(k, 1)).to(flat.dtype)
-        most = room.gather(1, order).minimum(share)
-        before = most.cumsum(1) - most
-        taken = torch.minimum(most, (1 - before).clamp_min(0))
-        step = torch.zeros_like(flat).scatter(1, order, taken) * flat.sign()
-        return step.reshape(gradient.shape)
+        share = 1 / torch.minimum((room > 0).sum(1, keepdim=True).clamp_min(1), counts)
+        size = flat.abs().where(room > 0, 0.0)
+        step = fill(size, room.minimum(share.to(flat.dtype)), counts)
+        return (step * flat.sign()).reshape(gradient.shape)
 
     def _steepest(self, gradient: Tensor, k: int) -> Tensor:
         return self.steepest_step(gradient, k=k)

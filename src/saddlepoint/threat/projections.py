@@ -18,6 +18,8 @@ _SLACK = 1 + 1e-6
 # Without a look at the values (CUDA: no wait for the host) the Newton steps below stop here; four
 # or five are usual.
 _BLIND_STEPS = 24
+_EXACT = 1e-13
+_FAR = 1e5
 
 
 def project_l2(
@@ -74,9 +76,9 @@ def project_l1(
 ) -> Float[Tensor, "n d"]:
     """Return the nearest point of {‖p‖₁ ≤ eps, low ≤ p ≤ high}.
 
-    p = sign(delta)·clip(|delta| − λ, 0, b), b the bound on that side. ‖p‖₁ falls piecewise linearly
-    in λ; its 2d knots are sorted and the root is interpolated, in float64 (Croce and Hein 2021,
-    arXiv:2103.01208, for images).
+    p = sign(delta)·clip(|delta| − λ, 0, b), b the bound on that side (Croce and Hein 2021,
+    arXiv:2103.01208). ‖p‖₁ falls piecewise linearly in λ: a Newton step that stays on one piece
+    ends at the root. All in float64.
 
     >>> box = torch.tensor([[1.0, 1.0]])
     >>> project_l1(torch.tensor([[0.9, 0.5]]), -box, box, torch.tensor([1.0]))
@@ -84,10 +86,55 @@ def project_l1(
     >>> project_l1(torch.tensor([[3.0, 0.9]]), -0.6 * box, 0.6 * box, torch.tensor([1.0]))
     tensor([[0.6000, 0.4000]])
     """
-    size = delta.abs().double()
-    bound = torch.where(delta > 0, high, -low).double()
-    budget = eps.double()
-    outside = torch.minimum(size, bound).sum(1) > budget * _SLACK
+    point = delta.clamp(low, high)
+    outside = norm(point.double(), 1) > eps.double() * _SLACK
+    if delta.is_cuda:
+        size, bound = delta.abs().double(), torch.where(delta > 0, high, -low).double()
+        shrunk = delta.sign() * _sorted(size, bound, eps.double()).to(delta.dtype)
+        return torch.where(outside[:, None], shrunk, point)
+    rows = outside.nonzero().squeeze(1)
+    if not len(rows):
+        return point
+    some, budget = delta[rows], eps[rows].double()
+    bound = torch.where(some > 0, high[rows], -low[rows]).double().minimum(budget[:, None])
+    size = some.abs().double()
+    threshold, found = _newton(size, bound, budget)
+    change = (size - threshold[:, None]).clamp_min(0).minimum(bound)
+    if not bool(found.all()):
+        left = (~found).nonzero().squeeze(1)
+        change[left] = _sorted(size[left], bound[left], budget[left])
+    point[rows] = some.sign() * change.to(delta.dtype)
+    return point
+
+
+def _newton(size: Tensor, bound: Tensor, budget: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each row's λ with Σ clip(size − λ, 0, bound) = budget, and whose steps ended there.
+
+    A step that leaves the bracket, as at a concave knot, is replaced by bisection.
+    """
+    threshold, low, high = torch.zeros_like(budget), torch.zeros_like(budget), size.amax(1)
+    found = torch.zeros_like(budget, dtype=torch.bool)
+    # Next to sizes of 1e30 the digits of a bound of 1 are lost: such a row is not for Newton.
+    plain = high < _FAR * bound.amax(1)
+    for _ in range(_BLIND_STEPS):
+        change = (size - threshold[:, None]).clamp_min_(0).minimum(bound)
+        over = change.sum(1) - budget
+        found = over.abs() <= _EXACT * budget
+        if bool((found | ~plain).all()):
+            break
+        # The slope is the number of entries strictly inside.
+        slope = (bound - change).mul_(change).sign_().sum(1)
+        low, high = torch.where(over > 0, threshold, low), torch.where(over > 0, high, threshold)
+        moved = threshold + over / slope
+        moved = torch.where((moved > low) & (moved < high), moved, (low + high) / 2)
+        threshold = torch.where(found, threshold, moved)
+    return threshold, found & plain
+
+
+def _sorted(size: Tensor, bound: Tensor, budget: Tensor) -> Tensor:
+    """Return clip(size − λ, 0, bound) of sum `budget`: the 2d knots are sorted, and the root is
+    interpolated.
+    """
     size = _closer(size, 2 * torch.minimum(bound.amax(1), budget))
     start = torch.minimum(size, bound).sum(1)
     knots = torch.cat([(size - bound).clamp_min(0), size], dim=1)
@@ -100,8 +147,7 @@ def project_l1(
     before = (value > budget[:, None]).sum(1, keepdim=True).clamp_min(1) - 1
     at, rise = value.gather(1, before), slope.gather(1, before)
     threshold = knots.gather(1, before) + (at - budget[:, None]) / (-rise).clamp_min(1.0)
-    point = delta.sign() * (size - threshold).clamp_min(0).minimum(bound).to(delta.dtype)
-    return torch.where(outside[:, None], point, delta.clamp(low, high))
+    return (size - threshold).clamp_min(0).minimum(bound)
 
 
 def _closer(size: Tensor, most: Tensor) -> Tensor:

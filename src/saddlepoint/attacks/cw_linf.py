@@ -1,0 +1,150 @@
+"""Carlini and Wagner's Linf attack: min c·f(x + δ) + Σ(|δ_i| − τ)⁺, for a falling τ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from saddlepoint.attacks.base import Attack
+from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.cw_l2 import BoxName, Objective
+from saddlepoint.attacks.cw_loop import Descent, descend, first_gradient
+from saddlepoint.attacks.cw_options import check_descent, demand
+from saddlepoint.attacks.keep import Keeper
+from saddlepoint.attacks.polish import bisect
+from saddlepoint.attacks.steps import start_of
+from saddlepoint.errors import InputError
+from saddlepoint.threat.norms import expand
+
+_RAISE = 4.0
+_LARGEST = 1e30
+
+
+def excess(change: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+    """Return Σ(|δ_i| − τ)⁺ and its gradient.
+
+    >>> excess(torch.tensor([[0.5, -0.1]]), torch.tensor([0.2]))
+    (tensor([0.3000]), tensor([[1., 0.]]))
+    """
+    over = (change.abs() - expand(tau, change)).relu()
+    return over.flatten(1).sum(1), torch.where(over > 0, change.sign(), 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarliniWagnerLinf(Attack):
+    """Carlini and Wagner's Linf attack: a success within τ lowers τ to 0.9 times what it used.
+
+    Each τ goes on from the last success. Where one fails for every c, the step from the last
+    success is halved, `refinements` times; with 0 the search ends there, as published.
+
+    Args:
+        threat: Linf.
+        objective, box, confidence: as for `CarliniWagnerL2`.
+        steps: Adam's iterations per c and τ at most.
+        learning_rate: Adam's.
+        searches: values of c at most for each τ, each four times the last.
+        initial_c: the first c; None is twice the inverse of the mean |∂f/∂x_i| at the image, from
+            which on most features feel f more than the penalty.
+        factor: what τ falls by.
+        rounds: values of τ at most.
+        refinements: see above.
+        patience, tolerance, decays: as for `CarliniWagnerL2`.
+        bisections: final steps towards the clean image.
+
+    Reference: Carlini and Wagner 2017, arXiv:1608.04644.
+
+    >>> from saddlepoint.threat import Linf
+    >>> net, images = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]])
+    >>> result = CarliniWagnerLinf(Linf())(net, images, torch.tensor([0]))
+    >>> [round(float(d), 2) for d in result.distance]
+    [0.3]
+    """
+
+    objective: Objective = "f6"
+    box: BoxName = "tanh"
+    confidence: float = 0.0
+    steps: int = 1000
+    learning_rate: float = 0.01
+    searches: int = 5
+    initial_c: float | None = None
+    factor: float = 0.9
+    rounds: int = 100
+    refinements: int = 3
+    patience: int = 30
+    tolerance: float = 1e-3
+    decays: int = 1
+    bisections: int = 10
+
+    minimum_norm = True
+    norms = ("Linf",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least_one("steps", "searches", "rounds", "patience")
+        check_descent(self.descent, self.confidence, self.initial_c, self.bisections)
+        if not 0 < self.factor < 1 or self.refinements < 0:
+            raise InputError(
+                f"factor is {self.factor} and refinements {self.refinements}; give 0 < factor < 1"
+                " and 0 refinements or more"
+            )
+
+    @property
+    def descent(self) -> Descent:
+        """The options of the inner loop."""
+        return Descent(
+            self.objective, self.box, self.steps, self.learning_rate,
+            self.patience, self.tolerance, self.decays,
+        )  # fmt: skip
+
+    def perturb(self, batch: Batch, best: Keeper) -> None:
+        """Lower τ, sample by sample, until it fails."""
+        batch = whole = demand(batch, best, self.confidence)
+        x = start_of(batch, "clean", 0)
+        c = self._first_c(batch, x)
+        tau = torch.ones_like(c)
+        used = torch.full_like(c, torch.inf)  # the distance of the last success
+        step = torch.full_like(c, 1 - self.factor)
+        refined = torch.zeros_like(batch.index)
+        for _ in range(self.rounds):
+            found, x, c = self._at(batch, best, x, c, tau)
+            reached = batch.length(x).minimum(tau)
+            used = torch.where(found, reached, used)
+            step = torch.where(found, step, step / 2)
+            refined = refined + (~found).long()
+            tau = used * (1 - step)
+            go = used.isfinite() & (refined <= self.refinements) & (tau > 0)
+            if not bool(go.any()):
+                break
+            batch = batch.at(go)
+            x, c, tau, used, step, refined = (t[go] for t in (x, c, tau, used, step, refined))
+        bisect(whole, best, self.bisections)
+
+    def _first_c(self, batch: Batch, x: Tensor) -> Tensor:
+        _, gradient = first_gradient(batch, x, self.descent)
+        if self.initial_c is not None:
+            return torch.full_like(gradient.flatten(1)[:, 0], self.initial_c)
+        mean = gradient.abs().flatten(1).mean(1)
+        return torch.where(mean > 0, 2 / mean, 1.0).clamp_max(_LARGEST)
+
+    def _at(
+        self, batch: Batch, best: Keeper, start: Tensor, c: Tensor, tau: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Raise c until there is a success within τ; return who has one, the image (else the
+        start), and the c.
+        """
+        found, x, raised = torch.zeros_like(c, dtype=torch.bool), start.clone(), c.clone()
+        rows = torch.arange(len(batch), device=c.device)
+        for _ in range(self.searches):
+            here, last = descend(
+                batch.at(rows), best, start[rows], raised[rows], self.descent,
+                excess, tau[rows], enough=0.0,
+            )  # fmt: skip
+            good = rows[here]
+            found[good], x[good] = True, last[here]
+            rows = rows[~here]
+            if not len(rows):
+                break
+            raised[rows] = (_RAISE * raised[rows]).clamp_max(_LARGEST)
+        return found, x, torch.where(found, raised, c)

@@ -1,0 +1,206 @@
+"""DDN: a fixed length of the change at every step, shorter after a success and longer after a
+failure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from saddlepoint.attacks.base import Attack
+from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.keep import Keeper
+from saddlepoint.attacks.pgd import Loss, check_loop
+from saddlepoint.attacks.polish import bisect
+from saddlepoint.attacks.steps import cosine
+from saddlepoint.errors import InputError
+from saddlepoint.threat.norms import expand, unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDN(Attack):
+    """Decoupled direction and norm: δ ← r·(δ + α·g/‖g‖)/‖δ + α·g/‖g‖‖, clipped to the range.
+
+    The radius r is multiplied by 1 − γ where the last iterate fooled, and by 1 + γ elsewhere. The
+    paper's own attack is `loss="cross-entropy"`, `final_gamma=0.05`, `radius=1.0`, `bisections=0`;
+    the defaults find shorter changes in the same passes.
+
+    Args:
+        threat: L2, without a budget.
+        steps: iterations, a pass each way; the best of the paper's settings is 1000.
+        step_size: α of the first step, in the units of the distance; it falls to a hundredth along
+            half a cosine.
+        gamma: γ of the first step, above 0 and below 1.
+        final_gamma: γ of the last step, reached along the same cosine.
+        radius: r of the first step, in the units of the distance; None is each image's distance
+            to the linearised boundary, |m|/‖∇m‖₂ (of the loss "cross-entropy", 1). Where `starts`
+            or an earlier run have fooled, it is the distance of the nearest instead.
+        loss: "margin" (max_{j≠y} Z_j − Z_y), "cross-entropy", or "both": half of the steps with
+            the one, then half from the clean image again with the other, which often ends in
+            another class.
+        bisections: forward passes that end the attack, on the segment to the clean image.
+
+    Reference: Rony, Hafemann, Oliveira, Ben Ayed, Sabourin and Granger 2019, arXiv:1811.09600.
+
+    >>> from saddlepoint.threat import L2
+    >>> net, x = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]])
+    >>> result = DDN(L2(), steps=50)(net, x, torch.tensor([0]))
+    >>> f"{float(result.distance):.3f}"  # 0.6/√2
+    '0.424'
+    """
+
+    steps: int = 100
+    step_size: float = 1.0
+    gamma: float = 0.05
+    final_gamma: float = 0.001
+    radius: float | None = None
+    loss: Literal["both", "margin", "cross-entropy"] = "both"
+    bisections: int = 10
+
+    minimum_norm = True
+    norms = ("L2",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least_one("steps")
+        loss = "margin" if self.loss == "both" else self.loss
+        check_loop(self.step_size, self.radius, "clean", loss)
+        check_adaptation(self.gamma, self.final_gamma)
+        check_counts(bisections=self.bisections)
+
+    def perturb(self, batch: Batch, best: Keeper) -> None:
+        """Turn the change towards the gradient, and rescale it to the radius."""
+        if self.loss != "both":
+            x = self._run(batch, best, self.loss, 0, self.steps)
+        else:
+            half = self.steps // 2
+            x = self._run(batch, best, "margin", 0, self.steps - half)
+            if half:
+                best.last(batch, x)
+                x = self._run(batch, best, "cross-entropy", self.steps - half, half)
+        best.last(batch, x)
+        bisect(batch, best, self.bisections)
+
+    def _run(self, batch: Batch, best: Keeper, loss: Loss, begun: int, steps: int) -> Tensor:
+        """Return the last iterate of `steps` steps from the clean image, which is not recorded."""
+        clean, (low, high) = batch.clean, batch.bounds
+        farthest = size(torch.maximum(high - clean, clean - low))
+        delta, x = torch.zeros_like(clean), clean
+        length, radius = torch.zeros_like(farthest), torch.zeros_like(farthest)
+        for step in range(steps):
+            fall = cosine(step, steps)
+            gamma = self.final_gamma + (self.gamma - self.final_gamma) * fall
+            logits, gradient = batch.gradient(x, batch.loss(loss))
+            margin = batch.margin(logits)
+            fooled = margin < 0
+            keep_nearer(batch, best, x, logits, length, fooled)
+            norm = size(gradient)
+            if step == 0:
+                radius = self._first(margin.abs().to(norm.dtype) / norm, farthest, loss)
+                nearest = best.length[batch.index].to(radius.dtype)
+                radius = torch.where(nearest.isfinite(), nearest, radius)
+            gradient, norm = usable(batch, gradient, norm, begun + step)
+            radius = torch.where(fooled, (1 - gamma) * radius, (1 + gamma) * radius)
+            radius = torch.minimum(radius, farthest)
+            alpha = self.step_size * (0.01 + 0.99 * fall)
+            delta.addcmul_(gradient, expand(alpha / norm, x))
+            scale = radius / size(delta).clamp_min(torch.finfo(x.dtype).tiny)
+            x = torch.addcmul(clean, delta, expand(scale, x)).clamp_(low, high)
+            delta = torch.sub(x, clean, out=delta)
+            length = size(delta)
+        return x
+
+    def _first(self, distance: Tensor, farthest: Tensor, loss: Loss) -> Tensor:
+        if self.radius is not None:
+            return torch.full_like(farthest, self.radius)
+        one = torch.minimum(farthest, torch.ones_like(farthest))
+        if loss != "margin":
+            return one
+        # Without a slope there is no linearised distance; a tie on the boundary would stay at 0.
+        return torch.where((distance > 0) & (distance < farthest), distance, one)
+
+
+def size(x: Float[Tensor, "m ..."]) -> Float[Tensor, " m"]:
+    """Return the Euclidean length of each sample, in one pass over it.
+
+    >>> size(torch.tensor([[3.0, 4.0]]))
+    tensor([5.])
+    """
+    length: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
+    return length
+
+
+# Squares of gradients between these neither under- nor overflow in float32.
+_LEAST, _MOST = 1e-15, 1e15
+
+
+def usable(
+    batch: Batch, gradient: Float[Tensor, "m ..."], norm: Float[Tensor, " m"], step: int
+) -> tuple[Float[Tensor, "m ..."], Float[Tensor, " m"]]:
+    """Return a gradient and its length that divide safely; a random direction where it is zero.
+
+    >>> g = torch.tensor([[3.0, 4.0]])
+    >>> usable(None, g, size(g), 0)  # nothing to draw
+    (tensor([[3., 4.]]), tensor([5.]))
+    """
+    rough = ~((norm > _LEAST) & (norm < _MOST))
+    if not bool(rough.any()):
+        return gradient, norm
+    scaled = unit(gradient, 2)
+    flat = ~(scaled != 0).flatten(1).any(1)
+    if bool(flat.any()):
+        drawn = batch.keys.normal(gradient.shape[1:], step=step).to(gradient.dtype)
+        drawn = drawn if batch.mask is None else drawn * batch.mask
+        scaled = torch.where(expand(flat, scaled), unit(drawn, 2), scaled)
+    return torch.where(expand(rough, gradient), scaled, gradient), torch.where(rough, 1.0, norm)
+
+
+def keep_nearer(
+    batch: Batch,
+    best: Keeper,
+    x: Float[Tensor, "m ..."],
+    logits: Float[Tensor, "m k"],
+    length: Float[Tensor, " m"],
+    fooled: Bool[Tensor, " m"],
+) -> None:
+    """Record the samples that `x` fools from nearer than before; the others have nothing to keep.
+
+    On CUDA all are recorded, so that no step waits for the host.
+    """
+    if x.is_cuda:
+        best.record(batch, x, logits)
+        return
+    rows = (fooled & (length < best.length[batch.index])).nonzero().squeeze(1)
+    if len(rows):
+        best.record(batch.at(rows), x[rows], logits[rows])
+
+
+def check_adaptation(gamma: float, final_gamma: float) -> None:
+    """Raise `InputError` for a first γ outside (0, 1) or a last one outside [0, 1).
+
+    >>> check_adaptation(1.5, 0.001)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: gamma is 1.5; give a number between 0 and 1
+    """
+    if not 0 < gamma < 1:
+        raise InputError(f"gamma is {gamma}; give a number between 0 and 1")
+    if not 0 <= final_gamma < 1:
+        raise InputError(f"final_gamma is {final_gamma}; give a number from 0 to below 1")
+
+
+def check_counts(**counts: int) -> None:
+    """Raise `InputError` for a number of passes that is not whole, or below 0.
+
+    >>> check_counts(bisections=-1)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: bisections is -1; give a whole number of at least 0
+    """
+    for name, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise InputError(f"{name} is {count!r}; give a whole number of at least 0")

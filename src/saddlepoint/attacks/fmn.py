@@ -1,0 +1,226 @@
+"""FMN: a gradient step, then a projection on a ball whose radius closes in on the boundary."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from saddlepoint.attacks.base import Attack
+from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.ddn import check_adaptation, check_counts, keep_nearer, size, usable
+from saddlepoint.attacks.keep import Keeper
+from saddlepoint.attacks.pgd import check_loop
+from saddlepoint.attacks.polish import bisect
+from saddlepoint.attacks.steps import cosine
+from saddlepoint.errors import InputError
+from saddlepoint.threat import L0, NormBall
+from saddlepoint.threat.norms import expand
+
+
+@dataclass(frozen=True, kw_only=True)
+class FMN(Attack):
+    """Fast minimum norm: δ ← Π(δ + α·g/‖g‖₂) on the ball of radius ε, then clipped to the range.
+
+    g is the gradient of the margin max_{j≠y} Z_j − Z_y. Until a sample is fooled ε is its distance
+    to the linearised boundary; from then on it shrinks by γ after a success (to the nearest found
+    at most) and grows by γ after a failure. In L0 ε counts features, from 1, and moves by one at
+    least.
+
+    Args:
+        threat: L0, L1, L2 or Linf, without a budget. L0(per="pixel") keeps or drops all channels
+            of a pixel together.
+        steps: iterations, a pass each way.
+        step_size: α of the first step, a Euclidean length; it falls to a hundredth along half a
+            cosine. None is 1, and 10 in Linf.
+        gamma: γ of the first step, above 0 and below 1.
+        final_gamma: γ of the last step, reached along the same cosine.
+        unfooled: how ε goes on before the first success: "linear" to the distance of the linearised
+            boundary, as published; "grow" by γ at least besides, without which pixels at the bounds
+            of the range, which the linearisation takes no notice of, may hold a sample for good.
+        bisections: forward passes that end the attack, on the way to the clean image; the paper
+            has none.
+
+    Given `starts` that fool are where the search begins.
+
+    Reference: Pintor, Roli, Brendel and Biggio 2021, arXiv:2102.12827.
+
+    >>> from saddlepoint.threat import L0, Linf
+    >>> net, x, y = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]]), torch.tensor([0])
+    >>> f"{float(FMN(Linf(), steps=30)(net, x, y).distance):.3f}", FMN(L0())(net, x, y).distance
+    ('0.300', tensor([1.], dtype=torch.float64))
+    """
+
+    steps: int = 100
+    step_size: float | None = None
+    gamma: float = 0.05
+    final_gamma: float = 0.001
+    unfooled: Literal["grow", "linear"] = "grow"
+    bisections: int = 10
+
+    minimum_norm = True
+    norms = ("L0", "L1", "L2", "Linf")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least_one("steps")
+        check_loop(self.step_size, None, "clean", "margin")
+        check_adaptation(self.gamma, self.final_gamma)
+        check_counts(bisections=self.bisections)
+        if self.unfooled not in ("grow", "linear"):
+            raise InputError(f'unfooled is "{self.unfooled}"; it is "grow" or "linear"')
+
+    def perturb(self, batch: Batch, best: Keeper) -> None:
+        """Step along the gradient, and project on the ball that closes in."""
+        p, clean, (low, high) = batch.ball.p, batch.clean, batch.bounds
+        farthest = batch.ball.length(torch.maximum(high - clean, clean - low))
+        largest = self.step_size or (10.0 if p == math.inf else 1.0)
+        x = self._start(batch, best)
+        delta = x - clean
+        length = batch.ball.length(delta)
+        radius = length.clamp_min(1.0) if p == 0 else torch.full_like(length, math.inf)
+        found = torch.zeros_like(length, dtype=torch.bool)
+        for step in range(self.steps):
+            fall = cosine(step, self.steps)
+            gamma = self.final_gamma + (self.gamma - self.final_gamma) * fall
+            logits, gradient = batch.gradient(x, batch.loss("margin"))
+            margin = batch.margin(logits).to(length.dtype)
+            fooled = margin < 0
+            found = found | fooled
+            keep_nearer(batch, best, x, logits, length, fooled)
+            norm = size(gradient)
+            nearest = best.length[batch.index].to(length.dtype)
+            if p == 0:
+                radius = counted(radius, nearest, fooled, gamma)
+            else:
+                slope = norm if p == 2 else _dual(gradient, p)
+                ahead = length + _distance(margin.abs(), slope, farthest)
+                if self.unfooled == "grow" and step > 0:
+                    ahead = torch.maximum(ahead, (1 + gamma) * radius)
+                less = torch.minimum((1 - gamma) * radius, nearest)
+                more = torch.where(found, (1 + gamma) * radius, ahead)
+                radius = torch.where(fooled, less, more)
+            radius = torch.minimum(radius, farthest)
+            gradient, norm = usable(batch, gradient, norm, step)
+            alpha = largest * (0.01 + 0.99 * fall)
+            delta.addcmul_(gradient, expand(alpha / norm, x))
+            x = projected(delta, radius, batch.ball).add_(clean).clamp_(low, high)
+            delta = torch.sub(x, clean, out=delta)
+            length = batch.ball.length(delta)
+        best.last(batch, x)
+        bisect(batch, best, self.bisections)
+
+    def _start(self, batch: Batch, best: Keeper) -> Tensor:
+        """Return the clean images, or the boundary on the way to the given starts that fool."""
+        if batch.starts is None:
+            return batch.clean
+        bisect(batch, best, self.bisections)
+        found = best.length[batch.index].isfinite()
+        nearest = batch.threat.parametrise(best.images[batch.index])
+        return torch.where(expand(found, nearest), nearest, batch.clean)
+
+
+def _distance(margin: Tensor, slope: Tensor, farthest: Tensor) -> Tensor:
+    """Return the distance to the linearised boundary; the farthest there is without a slope."""
+    distance = margin / slope
+    # On the boundary itself a ball of radius 0 would hold the sample for good.
+    return torch.where(distance > 0, distance, 1e-3 * farthest)
+
+
+def _dual(gradient: Tensor, p: float) -> Tensor:
+    flat = gradient.flatten(1).abs()
+    return flat.amax(1) if p == 1 else flat.sum(1)
+
+
+def counted(
+    radius: Float[Tensor, " m"],
+    nearest: Float[Tensor, " m"],
+    fooled: Bool[Tensor, " m"],
+    gamma: float,
+) -> Float[Tensor, " m"]:
+    """Return the next number of features: by γ, and by one at least.
+
+    >>> counted(torch.tensor([40.0, 40.0]), torch.tensor([37.0, 50.0]), torch.tensor([True, False]), 0.05)
+    tensor([37., 42.])
+    """
+    less = torch.minimum(radius - 1, ((1 - gamma) * radius).floor()).minimum(nearest)
+    more = torch.maximum(radius + 1, ((1 + gamma) * radius).floor())
+    return torch.where(fooled, less, more).clamp_min(1.0)
+
+
+def projected(
+    delta: Float[Tensor, "m ..."], radius: Float[Tensor, " m"], ball: NormBall
+) -> Float[Tensor, "m ..."]:
+    """Return the nearest change of norm `radius` at most, without regard for the range.
+
+    >>> from saddlepoint.threat import L1
+    >>> projected(torch.tensor([[0.9, -0.5]]), torch.tensor([1.0]), L1())
+    tensor([[ 0.7000, -0.3000]])
+    """
+    limit = expand(radius, delta)
+    if ball.p == 2:
+        length = size(delta).clamp_min(torch.finfo(delta.dtype).tiny)
+        return delta * expand((radius / length).clamp_max(1.0), delta)
+    if ball.p == math.inf:
+        return delta.clamp(-limit, limit)
+    if ball.p == 1:
+        return soft_threshold(delta, radius)
+    channels = (
+        delta.shape[1] if isinstance(ball, L0) and ball.per == "pixel" and delta.ndim > 2 else 1
+    )
+    return largest_changes(delta, radius, channels)
+
+
+def soft_threshold(
+    delta: Float[Tensor, "m ..."], radius: Float[Tensor, " m"]
+) -> Float[Tensor, "m ..."]:
+    """Return the projection on the L1 ball, sign(δ)·max(|δ| − λ, 0).
+
+    Σ max(|δ| − λ, 0) is convex in λ and falls piecewise linearly, so Newton's steps from 0 rise to
+    the λ where it is the radius, in a few passes where a sort would cost more than the model.
+
+    >>> soft_threshold(torch.tensor([[3.0, 1.0, 0.5]]), torch.tensor([2.5]))
+    tensor([[2.2500, 0.2500, 0.0000]])
+    """
+    magnitude = delta.abs().flatten(1)
+    excess = magnitude.sum(1) - radius
+    threshold = torch.zeros_like(excess)
+    slack = 8 * torch.finfo(delta.dtype).eps * radius
+    above = torch.full_like(excess, float(magnitude.shape[1]))
+    for _ in range(_NEWTON_STEPS):
+        outside = excess > slack
+        if not delta.is_cuda and not bool(outside.any()):
+            break
+        threshold = torch.where(outside, threshold + excess / above.clamp_min(1.0), threshold)
+        left = (magnitude - threshold[:, None]).clamp_min_(0)
+        excess = left.sum(1) - radius
+        above = (left > 0).sum(1).to(excess.dtype)
+    limit = expand(threshold, delta)
+    return delta - delta.clamp(-limit, limit)
+
+
+# Ten are usual; the steps are finitely many, and one more changes nothing.
+_NEWTON_STEPS = 40
+
+
+def largest_changes(
+    delta: Float[Tensor, "m ..."], radius: Float[Tensor, " m"], channels: int
+) -> Float[Tensor, "m ..."]:
+    """Return the changes with the `radius` largest of each sample alone; of pixels over `channels`.
+
+    >>> largest_changes(torch.tensor([[3.0, -1.0, 2.0]]), torch.tensor([2.0]), 1)
+    tensor([[3., 0., 2.]])
+    """
+    square = delta.flatten(1).abs()
+    if channels > 1:
+        square = square.square_().reshape(len(delta), channels, -1).sum(1)
+    most = square.shape[1]
+    count = radius.long().clamp(1, most)
+    top = square.topk(int(count.max()), dim=1).values
+    least = top.gather(1, count[:, None] - 1)
+    keep = (square >= least).repeat(1, channels).reshape(delta.shape)
+    return torch.where(keep, delta, 0.0)

@@ -1,0 +1,99 @@
+"""The losses that attacks ascend, as functions of the logits: cross-entropy, margin, and the scale-free
+DLR with its targeted form.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.criteria import Misclassified, Targeted
+
+Loss = Literal["cross-entropy", "margin", "dlr", "dlr-targeted"]
+LOSSES: tuple[Loss, ...] = ("cross-entropy", "margin", "dlr", "dlr-targeted")
+
+# Against a division by zero where the three largest logits are equal.
+_TINY = 1e-12
+
+
+def dlr(
+    logits: Float[Tensor, "n k"], margin: Float[Tensor, " n"], targeted: bool = False
+) -> Float[Tensor, " n"]:
+    """Return −margin/(Z_π1 − Z_π3), or with `targeted` −margin/(Z_π1 − (Z_π3 + Z_π4)/2).
+
+    π sorts the logits from the largest. The ratio does not change when the logits are scaled or
+    shifted, so that a model cannot hide its gradient behind large logits.
+
+    Reference: Croce and Hein 2020, arXiv:2003.01690.
+
+    >>> logits = torch.tensor([[5.0, 3.0, 1.0, 0.0]])
+    >>> dlr(logits, torch.tensor([2.0])), dlr(10 * logits, torch.tensor([20.0]))
+    (tensor([-0.5000]), tensor([-0.5000]))
+    """
+    top = logits.topk(4 if targeted else 3, dim=1).values
+    third = (top[:, 2] + top[:, 3]) / 2 if targeted else top[:, 2]
+    return -margin / (top[:, 0] - third + _TINY)
+
+
+def objective(
+    batch: Batch, loss: Loss, targets: Int64[Tensor, " m"] | None = None
+) -> Callable[[Tensor], Tensor]:
+    """Return the function of the logits (m, k) that an attack on `batch` ascends.
+
+    Under `Targeted` "dlr" and "dlr-targeted" are both the targeted DLR towards the batch's goals.
+    Without classes enough both are the margin.
+
+    Args:
+        batch: the samples; their criterion says what is fooled.
+        loss: a name of `LOSSES`.
+        targets: (m,) the other class that "dlr-targeted" raises; None is the criterion's own.
+    """
+    if loss in ("cross-entropy", "margin"):
+        return batch.loss(loss)
+    towards = isinstance(batch.criterion, Targeted) or targets is not None
+
+    def value(logits: Tensor) -> Tensor:
+        margin = batch.margin(logits)
+        if targets is not None:
+            pair = torch.stack([batch.goals, targets], dim=1)
+            own, other = logits.gather(1, pair).unbind(1)
+            margin = own - other
+        if logits.shape[1] < (4 if towards else 3):
+            return -margin
+        return dlr(logits, margin, towards)
+
+    return value
+
+
+def others(
+    logits: Float[Tensor, "m k"], labels: Int64[Tensor, " m"], count: int
+) -> Int64[Tensor, "m t"]:
+    """Return the `count` classes of largest logit other than the label, the largest first.
+
+    >>> others(torch.tensor([[5.0, 3.0, 4.0]]), torch.tensor([0]), 9)
+    tensor([[2, 1]])
+    """
+    rest = logits.scatter(1, labels[:, None], -torch.inf)
+    return rest.topk(min(count, logits.shape[1] - 1), dim=1).indices
+
+
+def warn_of_few_classes(batch: Batch, loss: Loss, classes: int) -> None:
+    """Warn where the DLR is not defined and the margin takes its place."""
+    towards = isinstance(batch.criterion, Targeted) or (
+        loss == "dlr-targeted" and isinstance(batch.criterion, Misclassified)
+    )
+    needed = 4 if towards else 3
+    if loss in ("dlr", "dlr-targeted") and classes < needed:
+        kind = "targeted DLR" if towards else "DLR"
+        warnings.warn(
+            f"the {kind} needs {needed} classes and the model has {classes}:"
+            ' the loss is the margin; choose loss="margin"',
+            UserWarning,
+            stacklevel=4,
+        )

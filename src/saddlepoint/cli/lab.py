@@ -1,0 +1,177 @@
+"""`saddlepoint lab`: one controlled experiment, its tables and its figure."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from saddlepoint.cli import options
+from saddlepoint.cli.console import progress, result, table
+from saddlepoint.cli.subject import DataWords, ModelWords, build_subject, choose_device, read_data
+from saddlepoint.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from saddlepoint.data import ImageData
+    from saddlepoint.lab import Experiment
+
+
+def lab(
+    name: Annotated[
+        str | None, typer.Argument(help="An experiment; without one they are listed.")
+    ] = None,
+    data: options.Data = "digits",
+    model: Annotated[
+        str | None,
+        typer.Option(help="As for `attack`. [default: a small zoo:simple-cnn]", show_default=False),
+    ] = None,
+    weights: options.Weights = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder for the results. [default: runs/lab/NAME]", show_default=False
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of the experiment, NAME=VALUE: restarts=200 …"),
+    ] = None,
+    train_eps: Annotated[
+        str, typer.Option(help="The Linf budget of adversarial training: 0.2, 8/255 …")
+    ] = "0.2",
+    epochs: Annotated[int, typer.Option(min=1, help="Of every training.")] = 10,
+    train_limit: Annotated[
+        int, typer.Option(min=1, help="Train on the first N images at most.")
+    ] = 10_000,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Look at the first N test images. [default: the experiment's]",
+            show_default=False,
+        ),
+    ] = None,
+    show: Annotated[bool, typer.Option("--list", help="List the experiments.")] = False,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    normalisation: options.Normalisation = "auto",
+    pretrained: options.Pretrained = False,
+    data_root: options.DataRoot = None,
+    download: options.Download = False,
+    image_size: options.ImageSize = None,
+    as_json: options.Json = False,
+) -> None:
+    """Run a controlled experiment: OUT gets its tables (CSV) and its figure (PNG and PDF).
+
+    Without --weights the networks are trained first, normally and adversarially, in seconds on the
+    digits; with --weights (or --pretrained) the experiment looks at that model alone.
+    """
+    from saddlepoint.lab import EXPERIMENTS
+
+    if show or name is None:
+        _list(list(EXPERIMENTS.values()), as_json)
+        return
+    if name not in EXPERIMENTS:
+        raise unknown("experiment", name, EXPERIMENTS)
+    if model is None and (weights is not None or pretrained):
+        raise InputError(
+            "weights need a network; name it with --model, for instance zoo:simple-cnn"
+        )
+    experiment = EXPERIMENTS[name]
+    settings = experiment.parse(_settings(option or []))
+    place = choose_device(device, threads)
+
+    from saddlepoint.data import TensorData, load_data
+    from saddlepoint.lab import Bench
+    from saddlepoint.reports.lab import write_experiment
+    from saddlepoint.threat import parse_eps
+
+    several = limit or experiment.images
+    tests = read_data(DataWords(data, data_root, download, image_size, several), "test", place)
+
+    def read_train() -> ImageData:  # only where something is trained
+        found = load_data(
+            data,
+            split="train",
+            data_root=data_root,
+            download=download,
+            image_size=image_size,
+            limit=train_limit,
+            progress=tick,
+        )
+        return found.to(place) if isinstance(found, TensorData) else found
+
+    words = None if model is None else (model, normalisation, pretrained)
+    given = None
+    if words is not None and (weights is not None or pretrained):
+        given = _built(words, tests, place, weights, seed)
+    with progress(name) as tick:
+        bench = Bench(
+            test=tests,
+            read_train=read_train,
+            build=None if words is None else functools.partial(_built, words, tests, place, None),
+            given=given,
+            eps=parse_eps(train_eps),
+            epochs=epochs,
+            seed=seed,
+            progress=tick,
+        )
+        identity = {
+            "data": data, "model": model, "weights": None if weights is None else str(weights),
+            "pretrained": pretrained, "normalisation": normalisation, "train_limit": train_limit,
+        }  # fmt: skip
+        written = write_experiment(
+            experiment, bench, settings, out or Path("runs/lab") / name, identity
+        )
+    summary = written.summary
+    record = {
+        "experiment": name,
+        "summary": summary.records(),
+        "files": {kind: str(path) for kind, path in written.files.items()},
+        "seconds": written.seconds,
+    }
+
+    def tell() -> None:
+        table(summary.columns, summary.text(), title=f"{name}: {experiment.what}")
+        for kind, path in written.files.items():
+            print(f"{kind:<12}{path}")
+        print(f"{'time':<12}{written.seconds:.1f} s")
+
+    result(record, as_json, tell)
+
+
+def _built(
+    words: tuple[str, str, bool],
+    data: ImageData,
+    place: torch.device,
+    weights: Path | None,
+    seed: int,
+) -> nn.Module:
+    model, normalisation, pretrained = words
+    return build_subject(ModelWords(model, weights, normalisation, pretrained, seed), data, place)
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"--set {pair}: write NAME=VALUE, for instance --set steps=40")
+        settings[name.strip()] = value
+    return settings
+
+
+def _list(experiments: list[Experiment], as_json: bool) -> None:
+    columns = ("experiment", "what", "paper")
+    rows = [(each.name, each.what, each.paper) for each in experiments]
+    records = [
+        {**dict(zip(columns, row, strict=True)), "settings": list(each.options)}
+        for row, each in zip(rows, experiments, strict=True)
+    ]
+    result(records, as_json, lambda: table(columns, rows))

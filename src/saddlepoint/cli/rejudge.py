@@ -1,0 +1,131 @@
+"""`saddlepoint rejudge`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from saddlepoint.cli import options
+from saddlepoint.cli.console import note, result, table
+from saddlepoint.cli.subject import (
+    DataWords,
+    ModelWords,
+    build_subject,
+    choose_device,
+    note_random_weights,
+    read_data,
+    statistics_of,
+)
+from saddlepoint.errors import InputError
+
+if TYPE_CHECKING:
+    from saddlepoint.evaluation import Audit
+
+
+def rejudge(
+    file: Annotated[Path, typer.Argument(help="A .npz, a .pt of tensors, or a folder of PNG.")],
+    data: options.Data,
+    model: options.Model,
+    eps: Annotated[
+        str | None,
+        typer.Option(help="The budget: 8/255, 0.5 … Without it any distance is allowed."),
+    ] = None,
+    weights: options.Weights = None,
+    norm: options.Norm = "linf",
+    space: options.Space = "pixels",
+    target: Annotated[int | None, typer.Option(help="The class that was to be reached.")] = None,
+    criterion: options.Criterion = "misclassified",
+    eot_samples: options.EotSamples = None,
+    split: options.Split = "test",
+    batch_size: options.BatchSize = 128,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    normalisation: options.Normalisation = "auto",
+    pretrained: options.Pretrained = False,
+    data_root: options.DataRoot = None,
+    download: options.Download = False,
+    image_size: options.ImageSize = None,
+    as_json: options.Json = False,
+) -> None:
+    """Audit adversarial images that somebody saved: which really are adversarial and allowed.
+
+    The images belong to the first ones of the data, in their order, unless the file says otherwise
+    (an array `ids`, or file names that begin with the index).
+    """
+    place = choose_device(device, threads)
+    images = read_data(DataWords(data, data_root, download, image_size, None), split, place)
+    words = ModelWords(model, weights, normalisation, pretrained, seed)
+    subject = build_subject(words, images, place)
+
+    import torch
+
+    from saddlepoint.attacks import parse_criterion
+    from saddlepoint.evaluation import Audit, read_saved, rejudge
+    from saddlepoint.evaluation.randomness import passes_for
+    from saddlepoint.threat import threat_from
+
+    note_random_weights(words)
+    budget = math.inf if eps is None else eps
+    threat = threat_from(norm, budget, space, "image", statistics_of(subject, images))
+    saved, index = read_saved(file, images.shape)
+    if index is None:
+        index = torch.arange(len(saved))
+    if int(index.max()) >= len(images) or int(index.min()) < 0:
+        raise InputError(
+            f"{file} belongs to image {int(index.max())}; {images.name} has {len(images)}"
+        )
+    samples, notes = passes_for(subject, images, eot_samples)
+    parts = []
+    for rows in torch.split(torch.arange(len(saved)), batch_size):
+        which = index[rows]
+        goals = None if target is None else torch.full_like(which, target)
+        parts.append(
+            rejudge(
+                subject,
+                images.images(which),
+                images.labels.cpu()[which],
+                saved[rows],
+                threat,
+                targets=goals,
+                criterion=parse_criterion(criterion),
+                eot_samples=samples,
+                seed=seed,
+            )
+        )
+    audit = Audit.cat(parts)
+    for line in notes:
+        note(line)
+    result(_json(audit, str(threat)), as_json, lambda: _show(audit, file, str(threat)))
+
+
+def _rows(audit: Audit) -> list[tuple[str, Any]]:
+    return [
+        ("fools the model", audit.share(audit.fooled)),
+        ("in the valid range", audit.share(audit.in_range)),
+        ("within the budget", audit.share(audit.within_budget)),
+        ("all three", audit.success),
+    ]
+
+
+def _json(audit: Audit, threat: str) -> dict[str, Any]:
+    shares = {name.replace(" ", "_"): share.json() for name, share in _rows(audit)}
+    distance = audit.distance[audit.attacked & audit.distance.isfinite()]
+    return {
+        "threat": threat,
+        "images": len(audit.result),
+        "initially_wrong": int(audit.result.initially_wrong.sum()),
+        **shares,
+        "robust_accuracy": audit.robust_accuracy.json(),
+        "largest_distance": float(distance.max()) if len(distance) else None,
+    }
+
+
+def _show(audit: Audit, file: Path, threat: str) -> None:
+    attacked = int(audit.attacked.sum())
+    title = f"{file.name}, {threat}: {attacked} images that the model classifies correctly"
+    table(("of these", "share"), [(name, str(share)) for name, share in _rows(audit)], title=title)
+    print(f"robust accuracy over all {len(audit.result)} images: {audit.robust_accuracy}")

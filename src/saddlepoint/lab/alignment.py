@@ -1,0 +1,121 @@
+"""How far the perturbation that PGD finds still points along the gradient at the clean image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from saddlepoint.attacks import PGD
+from saddlepoint.lab.climbs import climb, loss_gradients
+from saddlepoint.lab.experiment import check_counts, check_positive
+from saddlepoint.lab.table import Table
+from saddlepoint.threat import Linf
+from saddlepoint.threat.norms import unit
+
+
+@dataclass(frozen=True)
+class AlignmentSettings:
+    """Settings of `alignment`.
+
+    Args:
+        eps: the Linf budgets, in pixels.
+        steps: of PGD.
+
+    >>> AlignmentSettings().steps
+    40
+    """
+
+    eps: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+    steps: int = 40
+
+    def __post_init__(self) -> None:
+        check_positive(self, "eps")
+        check_counts(self, "steps")
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """The products of perturbation and gradient, for one model.
+
+    Attributes:
+        eps: the e budgets.
+        inner: (e, n) ⟨δ, g⟩, g the gradient of the loss at the clean image.
+        cosine: (e, n) ⟨δ, g⟩ / (‖δ‖₂ ‖g‖₂).
+        attained: (e, n) ⟨δ, g⟩ as a share of the largest that ball and range permit, which FGSM
+            attains.
+
+    >>> Alignment((0.1,), *[torch.ones(1, 2)] * 3).tables()["summary"].rows[0][0]
+    0.1
+    """
+
+    eps: tuple[float, ...]
+    inner: Float[Tensor, "e n"]
+    cosine: Float[Tensor, "e n"]
+    attained: Float[Tensor, "e n"]
+
+    def tables(self) -> Mapping[str, Table]:
+        """Return means and shares per budget, and all values."""
+        summary = tuple(
+            (
+                eps,
+                float(inner.mean()),
+                float(cosine.mean()),
+                float(attained.mean()),
+                float((inner < 0).double().mean()),
+            )
+            for eps, inner, cosine, attained in zip(
+                self.eps, self.inner, self.cosine, self.attained, strict=True
+            )
+        )
+        every = tuple(
+            (eps, image, *values)
+            for eps, *parts in zip(
+                self.eps, *(each.tolist() for each in (self.inner, self.cosine, self.attained)),
+                strict=True,
+            )
+            for image, *values in zip(range(self.inner.shape[1]), *parts, strict=True)
+        )  # fmt: skip
+        names = ("inner product", "cosine", "share attained")
+        return {
+            "summary": Table(("eps", *names, "negative"), summary),
+            "images": Table(("eps", "image", *names), every),
+        }
+
+
+def alignment(
+    model: nn.Module,
+    images: Float[Tensor, "n ..."],
+    labels: Int64[Tensor, " n"],
+    settings: AlignmentSettings,
+    seed: int = 0,
+) -> Alignment:
+    """Attack at every budget, to the end, and multiply what was found with the clean gradient.
+
+    An image whose gradient is zero counts as 0.
+
+    Reference: Madry et al. 2018, arXiv:1706.06083, section 3.1.
+
+    >>> net, x, y = nn.Linear(2, 2), torch.full((1, 2), 0.5), torch.zeros(1).long()
+    >>> found = alignment(net, x, y, AlignmentSettings(eps=(0.1,)))
+    >>> round(float(found.attained), 4)  # of a linear model
+    1.0
+    """
+    gradients = loss_gradients(model, images, labels).flatten(1)
+    clean = images.cpu()
+    ids = torch.arange(len(images))
+    inner, cosine, attained = [], [], []
+    for eps in settings.eps:
+        attack = PGD(Linf(eps), steps=settings.steps)
+        delta = climb(model, images, labels, attack, ids, seed).end - clean
+        steepest = (clean + eps * gradients.sign().reshape(clean.shape)).clamp(0, 1) - clean
+        product = (delta.flatten(1) * gradients).sum(1)
+        most = (steepest.flatten(1) * gradients).sum(1)
+        inner.append(product)
+        cosine.append((unit(delta.flatten(1), 2) * unit(gradients, 2)).sum(1))
+        attained.append(product / torch.where(most > 0, most, 1.0))
+    stacked = (torch.stack(each) for each in (inner, cosine, attained))
+    return Alignment(settings.eps, *stacked)

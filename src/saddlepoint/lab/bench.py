@@ -1,0 +1,140 @@
+"""The bench of an experiment: the images, and the models, which are trained when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from saddlepoint.attacks import PGD
+from saddlepoint.data import ImageData
+from saddlepoint.defences import AdversarialTraining, Recipe, Standard, TrainingObjective
+from saddlepoint.errors import InputError
+from saddlepoint.model import Normalised
+from saddlepoint.progress import Progress
+from saddlepoint.threat import Linf
+from saddlepoint.training import train
+from saddlepoint.zoo import build_model
+
+_SMALL = {"widths": (16, 32), "kernel": 3, "hidden": (64,)}
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What an experiment may ask for.
+
+    Attributes:
+        test: the images that are looked at.
+        read_train: returns the training images; called when something is trained.
+        build: returns a fresh model for a seed; see `small_network`.
+        given: a trained model of the user, which then is the only one.
+        eps: the Linf budget of adversarial training, in pixels.
+        epochs: of each training.
+        seed: of weights, orders and attacks.
+        progress: told of every step of a training.
+
+    >>> from saddlepoint.data import load_data
+    >>> test = load_data("digits", split="test", limit=4)
+    >>> bench = Bench(test, lambda: load_data("digits", split="train", limit=64), epochs=1)
+    >>> list(bench.models), bench.images.shape
+    (['standard', 'adversarial'], torch.Size([4, 1, 8, 8]))
+    """
+
+    test: ImageData
+    read_train: Callable[[], ImageData]
+    build: Callable[[int], nn.Module] | None = None
+    given: nn.Module | None = None
+    eps: float = 0.2
+    epochs: int = 10
+    seed: int = 0
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise InputError(f"epochs is {self.epochs}; give at least 1")
+        if not 0 < self.eps < float("inf"):
+            raise InputError(f"eps is {self.eps}; give a positive number, for instance 8/255")
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the images; models are trained there."""
+        return self.test.images(torch.arange(1)).device
+
+    @property
+    def images(self) -> Float[Tensor, "n ..."]:
+        """All images that are looked at."""
+        return self.test.images(torch.arange(len(self.test)))
+
+    @property
+    def labels(self) -> Int64[Tensor, " n"]:
+        """Their labels."""
+        return self.test.labels.to(self.device)
+
+    @cached_property
+    def train(self) -> ImageData:
+        """The training images."""
+        return self.read_train()
+
+    @cached_property
+    def models(self) -> Mapping[str, nn.Module]:
+        """The user's model as `given`, or else two of one architecture: `standard` and
+        `adversarial`, the latter trained on PGD's images (Madry et al. 2018, arXiv:1706.06083).
+        """
+        if self.given is not None:
+            return {"given": self.given}
+        inner = PGD(Linf(self.eps), steps=5)
+        return {
+            "standard": self.trained("standard"),
+            "adversarial": self.trained("adversarial", AdversarialTraining(inner)),
+        }
+
+    def trained(
+        self,
+        name: str,
+        objective: TrainingObjective | None = None,
+        *,
+        data: ImageData | None = None,
+        build: Callable[[int], nn.Module] | None = None,
+        seed: int | None = None,
+        longer: int = 1,
+    ) -> nn.Module:
+        """Return a network trained quickly on the training images.
+
+        Args:
+            name: of the training, for the progress.
+            objective: what it minimises; None is the cross-entropy of clean images.
+            data: other training images.
+            build: another architecture, from a seed to a fresh model.
+            seed: another seed than the bench's.
+            longer: so many times the bench's epochs, for networks whose epochs take no time.
+        """
+        seed = self.seed if seed is None else seed
+        data = self.train if data is None else data
+        builder = build or self.build
+        model = small_network(data, seed) if builder is None else builder(seed)
+        recipe = Recipe(
+            objective=objective or Standard(), epochs=longer * self.epochs, batch_size=64
+        )
+
+        def tell(done: int, total: int, what: str) -> None:
+            if self.progress is not None:
+                self.progress(done, total, f"{name} network, {what}")
+
+        return train(model.to(self.device), data, recipe, seed=seed, progress=tell).model
+
+
+def small_network(data: ImageData, seed: int) -> nn.Module:
+    """Return the lab's own small CNN, untrained, with the normalisation of the data inside.
+
+    >>> from saddlepoint.data import load_data
+    >>> small_network(load_data("digits", limit=1), seed=0)(torch.rand(2, 1, 8, 8)).shape
+    torch.Size([2, 10])
+    """
+    net = build_model(
+        "zoo:simple-cnn", classes=len(data.classes), shape=data.shape, seed=seed, options=_SMALL
+    )
+    return Normalised(net, data.mean, data.std)

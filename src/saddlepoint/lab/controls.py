@@ -1,0 +1,264 @@
+"""Four controls of the linear explanation: noise, an RBF network, ensembles, hidden layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from saddlepoint.attacks import FGSM, PGD
+from saddlepoint.data import ImageData
+from saddlepoint.defences import AdversarialTraining, TrainingObjective
+from saddlepoint.keyed import Keys, derive
+from saddlepoint.lab.bench import Bench
+from saddlepoint.lab.climbs import logits_of
+from saddlepoint.lab.experiment import check_counts, check_positive
+from saddlepoint.lab.networks import RBF, EachClass, HiddenAdversarial, OneVersusAll, Perceptron
+from saddlepoint.lab.table import Table
+from saddlepoint.threat import Linf
+
+_UNITS = 64  # of the hidden layers
+_LONGER = 4  # times the epochs of the bench: these networks take milliseconds
+_PRECISION = 0.3  # of the Gaussians before training
+
+
+@dataclass(frozen=True)
+class ControlSettings:
+    """Settings of `controls`.
+
+    Args:
+        eps: the Linf budget, in pixels.
+        members: networks in the ensemble.
+        hidden_eps: the change of hidden activations in training.
+
+    >>> ControlSettings().members
+    8
+    """
+
+    eps: float = 0.1
+    members: int = 8
+    hidden_eps: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_positive(self, "eps", "hidden_eps")
+        check_counts(self, "members")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measurement: what was asked, of what, under what.
+
+    Attributes:
+        control: "noise", "rbf", "ensemble" or "hidden".
+        model, attack: in words.
+        error: the share of wrong images.
+        confidence: the mean probability of the predicted class over the wrong images; NaN without
+            any.
+        when_right: the same over the others.
+
+    >>> Measured("noise", "standard", "none", 0.25, 0.5, 0.9).error
+    0.25
+    """
+
+    control: str
+    model: str
+    attack: str
+    error: float
+    confidence: float
+    when_right: float
+
+
+@dataclass(frozen=True)
+class Controls:
+    """All measurements.
+
+    Attributes:
+        measured: one per model and attack.
+        hidden_size: by model of "hidden", the mean absolute hidden activation of the test images.
+
+    >>> Controls((Measured("noise", "standard", "none", 0.25, 0.5, 0.9),), {}).of("noise")[0].model
+    'standard'
+    """
+
+    measured: tuple[Measured, ...]
+    hidden_size: Mapping[str, float]
+
+    def of(self, control: str) -> list[Measured]:
+        """Return the measurements of one control."""
+        return [each for each in self.measured if each.control == control]
+
+    def tables(self) -> Mapping[str, Table]:
+        """Return the measurements, and the sizes of the hidden activations."""
+        columns = ("control", "model", "attack", "error", "sure when wrong", "sure when right")
+        rows = [
+            (m.control, m.model, m.attack, m.error, m.confidence, m.when_right)
+            for m in self.measured
+        ]
+        return {
+            "summary": Table(columns, tuple(rows)),
+            "hidden": Table(("model", "mean |hidden|"), tuple(self.hidden_size.items())),
+        }
+
+
+def run_controls(bench: Bench, settings: ControlSettings) -> Controls:
+    """Run the four controls; every network but those of the bench is trained here.
+
+    Reference: Goodfellow, Shlens and Szegedy 2015, arXiv:1412.6572, sections 4 to 9.
+
+    >>> from saddlepoint.data import load_data
+    >>> test = load_data("digits", split="test", limit=8)
+    >>> train = load_data("digits", split="train", limit=64)
+    >>> found = run_controls(Bench(test, lambda: train, epochs=1), ControlSettings(members=2))
+    >>> sorted({each.control for each in found.measured})
+    ['ensemble', 'hidden', 'noise', 'rbf']
+    """
+    hidden, sizes = _hidden(bench, settings)
+    parts = (_noise(bench, settings), _rbf(bench, settings), _ensemble(bench, settings), hidden)
+    return Controls(tuple(each for part in parts for each in part), sizes)
+
+
+def _noise(bench: Bench, settings: ControlSettings) -> list[Measured]:
+    """Noise as large as the perturbation, without its direction."""
+    x, y, eps = bench.images, bench.labels, settings.eps
+    u = Keys(bench.seed, torch.arange(len(x), device=x.device)).uniform(tuple(x.shape[1:]))
+    perturbed = {
+        "none": x,
+        "uniform noise": (x + eps * (2 * u - 1)).clamp(0, 1),
+        "random signs": (x + eps * (u - 0.5).sign()).clamp(0, 1),
+    }
+    found = []
+    for name, model in bench.models.items():
+        attacked = {"FGSM": _fgsm(model, x, y, eps, bench.seed)}
+        attacked["PGD"] = PGD(Linf(eps))(model, x, y, seed=bench.seed).adversarials
+        for attack, images in (perturbed | attacked).items():
+            found.append(Measured("noise", name, attack, *_wrong(logits_of(model, images), y)))
+    return found
+
+
+def _rbf(bench: Bench, settings: ControlSettings) -> list[Measured]:
+    """Two shallow classifiers with the same objective, one of them local."""
+    x, y, classes = bench.images, bench.labels, len(bench.test.classes)
+    builds = {
+        "linear, one against all": lambda seed: OneVersusAll(x[0].numel(), classes),
+        "RBF, one against all": lambda seed: RBF(class_means(bench.train), _PRECISION),
+    }
+    found = []
+    for name, build in builds.items():
+        model = bench.trained(name, EachClass(), build=build, longer=_LONGER)
+        for attack, images in {
+            "none": x,
+            "FGSM": _fgsm(model, x, y, settings.eps, bench.seed),
+        }.items():
+            # The outputs are log-probabilities, a yes or no for each class.
+            logs = logits_of(model, images)
+            found.append(Measured("rbf", name, attack, *_wrong(logs, y, logs.exp())))
+    return found
+
+
+def _ensemble(bench: Bench, settings: ControlSettings) -> list[Measured]:
+    """Several networks that differ in their seed alone, attacked one at a time and as a whole."""
+    x, y = bench.images, bench.labels
+    members = []
+    for i in range(settings.members):
+        seed = derive(bench.seed, "member", i)
+        members.append(
+            bench.trained(
+                f"member {i + 1}", build=_perceptron(bench, nn.ReLU()), seed=seed, longer=_LONGER
+            )
+        )
+    whole = Ensemble(members)
+    size = f"ensemble of {settings.members}"
+    on_one, on_all = (_fgsm(model, x, y, settings.eps, bench.seed) for model in (members[0], whole))
+    return [
+        Measured("ensemble", name, attack, *_wrong(logits_of(model, images), y))
+        for name, model, attack, images in (
+            ("one network", members[0], "none", x),
+            ("one network", members[0], "FGSM on it", on_one),
+            (size, whole, "none", x),
+            (size, whole, "FGSM on one", on_one),
+            (size, whole, "FGSM on all", on_all),
+        )
+    ]
+
+
+def _hidden(bench: Bench, settings: ControlSettings) -> tuple[list[Measured], dict[str, float]]:
+    """Adversarial training in the input and in the hidden layer, of two activations."""
+    x, y = bench.images, bench.labels
+    objectives: dict[str, TrainingObjective | None] = {
+        "clean": None,
+        "input": AdversarialTraining(FGSM(Linf(settings.eps))),
+        "hidden": HiddenAdversarial(settings.hidden_eps),
+    }
+    found, sizes = [], {}
+    for kind, activation in {"sigmoid": nn.Sigmoid(), "ReLU": nn.ReLU()}.items():
+        for perturbed, objective in objectives.items():
+            name = f"{kind}, {perturbed}"
+            model = bench.trained(
+                name, objective, build=_perceptron(bench, activation), longer=_LONGER
+            )
+            adversarial = PGD(Linf(settings.eps))(model, x, y, seed=bench.seed).adversarials
+            for attack, images in {"none": x, "PGD": adversarial}.items():
+                found.append(Measured("hidden", name, attack, *_wrong(logits_of(model, images), y)))
+            assert isinstance(model, Perceptron)
+            with torch.no_grad():
+                sizes[name] = float(model.hidden(x).abs().mean())
+    return found, sizes
+
+
+class Ensemble(nn.Module):
+    """The logarithm of the mean softmax of several networks.
+
+    >>> Ensemble([nn.Flatten(), nn.Flatten()])(torch.zeros(1, 2))
+    tensor([[-0.6931, -0.6931]])
+    """
+
+    def __init__(self, members: list[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
+        """Return the mean's logarithm."""
+        logs = torch.stack([member(images).log_softmax(1) for member in self.members])
+        return logs.logsumexp(0) - math.log(len(self.members))
+
+
+def class_means(data: ImageData) -> Float[Tensor, "k d"]:
+    """Return the mean image of every class as a vector; zero for a class without images.
+
+    >>> from saddlepoint.data import load_data
+    >>> class_means(load_data("digits", limit=20)).shape
+    torch.Size([10, 64])
+    """
+    x = data.images(torch.arange(len(data))).flatten(1)
+    own = nn.functional.one_hot(data.labels.to(x.device), len(data.classes)).to(x)
+    return (own.T @ x) / own.sum(0).clamp(min=1)[:, None]
+
+
+def _perceptron(bench: Bench, activation: nn.Module) -> Callable[[int], nn.Module]:
+    features, classes = bench.images[0].numel(), len(bench.test.classes)
+    return lambda seed: Perceptron(features, _UNITS, classes, activation, seed)
+
+
+def _fgsm(model: nn.Module, x: Tensor, y: Tensor, eps: float, seed: int) -> Tensor:
+    # The step itself, also of images that were wrong before: an error is of all of them.
+    attack = replace(FGSM(Linf(eps)), stop="never", keep="last")
+    return attack.candidates(model, x, y, seed=seed)
+
+
+def _wrong(
+    logits: Float[Tensor, "n k"],
+    labels: Int64[Tensor, " n"],
+    probabilities: Float[Tensor, "n k"] | None = None,
+) -> tuple[float, float, float]:
+    """Return the share of wrong images, and the mean probability of the predicted class over the
+    wrong ones and over the right ones.
+    """
+    known = logits.softmax(1) if probabilities is None else probabilities
+    predictions = logits.argmax(1)
+    wrong = predictions != labels.cpu()
+    sure = known.gather(1, predictions[:, None]).squeeze(1).double()
+    return float(wrong.double().mean()), float(sure[wrong].mean()), float(sure[~wrong].mean())

@@ -1,0 +1,59 @@
+"""The experiments by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from saddlepoint.lab.adversarial_logistic import LogisticSettings, run_logistic
+from saddlepoint.lab.alignment import AlignmentSettings, alignment
+from saddlepoint.lab.budgets import BudgetSettings, accuracy_against_eps
+from saddlepoint.lab.controls import ControlSettings, run_controls
+from saddlepoint.lab.experiment import Experiment, per_model
+from saddlepoint.lab.fgsm_ray import RaySettings, fgsm_ray
+from saddlepoint.lab.landscape import LandscapeSettings, landscape
+from saddlepoint.lab.linear_example import LinearSettings, run_linear
+from saddlepoint.lab.segments import SegmentSettings, segments
+
+_GOODFELLOW = "Goodfellow et al. 2015, arXiv:1412.6572"
+_MADRY = "Madry et al. 2018, arXiv:1706.06083"
+
+EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
+    {
+        each.name: each
+        for each in (
+            Experiment(
+                "linear-example", "ten changes of 0.5 take a linear classifier from 5 % to 88 %",
+                _GOODFELLOW, LinearSettings, run_linear,
+            ),
+            Experiment(
+                "fgsm-ray", "the logits along the ray of FGSM, from −eps to eps",
+                _GOODFELLOW, RaySettings, per_model(fgsm_ray), images=3,
+            ),
+            Experiment(
+                "adversarial-logistic", "adversarial logistic regression against L1 weight decay",
+                _GOODFELLOW, LogisticSettings, run_logistic, images=10_000,
+            ),
+            Experiment(
+                "controls", "noise, an RBF network, ensembles, hidden layers: what helps and what not",
+                _GOODFELLOW, ControlSettings, run_controls, images=1000,
+            ),
+            Experiment(
+                "landscape", "the losses that PGD reaches from many starts, and how its maxima differ",
+                _MADRY, LandscapeSettings, per_model(landscape), images=5,
+            ),
+            Experiment(
+                "segments", "the loss along the segments between two maxima",
+                _MADRY, SegmentSettings, per_model(segments), images=5,
+            ),
+            Experiment(
+                "alignment", "the product of perturbation and gradient against eps",
+                _MADRY, AlignmentSettings, per_model(alignment), images=200,
+            ),
+            Experiment(
+                "accuracy-against-eps", "accuracy against eps: PGD in Linf and in L2, in both norms",
+                _MADRY, BudgetSettings, per_model(accuracy_against_eps), images=200,
+            ),
+        )
+    }
+)  # fmt: skip

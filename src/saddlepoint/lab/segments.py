@@ -1,0 +1,129 @@
+"""The loss along the segments between two maxima of the same image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from saddlepoint.attacks import PGD
+from saddlepoint.errors import InputError
+from saddlepoint.lab.climbs import losses, many_climbs
+from saddlepoint.lab.experiment import check_counts, check_positive
+from saddlepoint.lab.table import Table
+from saddlepoint.threat import Linf
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """Settings of `segments`.
+
+    Args:
+        eps: the Linf budget, in pixels.
+        steps: of PGD, which finds the maxima.
+        maxima: per image; every two of them have a segment.
+        points: on each segment, both ends included.
+
+    >>> SegmentSettings().points
+    21
+    """
+
+    eps: float = 0.2
+    steps: int = 40
+    maxima: int = 8
+    points: int = 21
+
+    def __post_init__(self) -> None:
+        check_positive(self, "eps")
+        check_counts(self, "steps")
+        if self.maxima < 2:
+            raise InputError(f"maxima is {self.maxima}; give at least 2, the ends of a segment")
+        if self.points < 3:
+            raise InputError(f"points is {self.points}; give at least 3, the ends and the middle")
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """The losses along the segments of one model.
+
+    Attributes:
+        along: (n, pairs, points) the cross-entropy from one maximum to another.
+        random: (n,) its mean over the random points of the ball that the climbs began at.
+        clean: (n,) that of the clean images.
+
+    >>> Segments(torch.zeros(1, 1, 3), torch.zeros(1), torch.zeros(1)).largest_at_an_end
+    tensor([1.])
+    """
+
+    along: Float[Tensor, "n pairs points"]
+    random: Float[Tensor, " n"]
+    clean: Float[Tensor, " n"]
+
+    @property
+    def largest_at_an_end(self) -> Float[Tensor, " n"]:
+        """The share of the segments on which no point between has a larger loss than both ends."""
+        ends = torch.maximum(self.along[:, :, 0], self.along[:, :, -1])
+        return (self.along[:, :, 1:-1].amax(2) <= ends).float().mean(1)
+
+    def tables(self) -> Mapping[str, Table]:
+        """Return the ends and the middles per image, and the mean course along its segments."""
+        middle = self.along[:, :, self.along.shape[2] // 2].mean(1)
+        ends = (self.along[:, :, 0] + self.along[:, :, -1]).mean(1) / 2
+        columns = {
+            "clean loss": self.clean,
+            "random points": self.random,
+            "ends": ends,
+            "middle": middle,
+            "middle / ends": middle / ends,
+            "largest at an end": self.largest_at_an_end,
+        }
+        rows = zip(range(len(ends)), *(each.tolist() for each in columns.values()), strict=True)
+        points = torch.linspace(0, 1, self.along.shape[2]).tolist()
+        course = tuple(
+            (image, pair, point, loss)
+            for image, lines in enumerate(self.along.tolist())
+            for pair, line in enumerate(lines)
+            for point, loss in zip(points, line, strict=True)
+        )
+        return {
+            "summary": Table(("image", *columns), tuple(rows)),
+            "segments": Table(("image", "pair", "position", "loss"), course),
+        }
+
+
+def segments(
+    model: nn.Module,
+    images: Float[Tensor, "n ..."],
+    labels: Int64[Tensor, " n"],
+    settings: SegmentSettings,
+    seed: int = 0,
+) -> Segments:
+    """Find maxima from random starts, and walk straight from each to each other.
+
+    The ball and the valid range are convex: every point between is a permitted image too.
+
+    Reference: Madry et al. 2018, arXiv:1706.06083, appendix A.
+
+    >>> net, x, y = nn.Linear(2, 2), torch.full((1, 2), 0.5), torch.zeros(1).long()
+    >>> segments(net, x, y, SegmentSettings(steps=3, maxima=3, points=5)).along.shape
+    torch.Size([1, 3, 5])
+    """
+    attack = PGD(Linf(settings.eps), steps=settings.steps)
+    climbs = many_climbs(model, images, labels, attack, settings.maxima, seed)
+    maxima = climbs.end.reshape(len(images), settings.maxima, *images.shape[1:])
+    first, second = torch.triu_indices(settings.maxima, settings.maxima, 1).unbind()
+    t = torch.linspace(0, 1, settings.points).reshape(-1, *[1] * (images.ndim - 1))
+    along = []
+    for found, label in zip(maxima, labels, strict=True):
+        begin, end = found[first, None], found[second, None]
+        line = begin * (1 - t) + end * t
+        flat = line.flatten(0, 1).to(images)
+        along.append(losses(model, flat, label.expand(len(flat))).reshape(line.shape[:2]))
+    return Segments(
+        along=torch.stack(along),
+        random=climbs.losses[:, 0].reshape(len(images), -1).mean(1),
+        clean=losses(model, images, labels),
+    )

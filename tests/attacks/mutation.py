@@ -1,0 +1,267 @@
+"""Plants a bug in a copy of an attack's source: the checks must notice, or they check nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from saddlepoint.attacks import Attack
+
+ROOM = "saddlepoint.attacks"
+
+
+class NotFoundError(AssertionError):
+    """The text that a bug replaces is not in the source exactly once."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One replacement in a module of the attacks."""
+
+    module: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An attack whose source is edited.
+
+    Attributes:
+        modules: those to be loaded afresh, each after what it imports; the last has the attack.
+        attack: the name of its class.
+        bugs: edits by the name of the bug.
+    """
+
+    modules: Sequence[str]
+    attack: str
+    bugs: Mapping[str, Sequence[Edit]]
+
+    def build(self, bug: str | None = None) -> dict[str, types.ModuleType]:
+        """Return fresh copies of the modules, with the bug in them."""
+        return load(self.modules, self.bugs[bug] if bug else ())
+
+    def kind(self, loaded: Mapping[str, types.ModuleType]) -> type[Attack]:
+        found: type[Attack] = getattr(loaded[self.modules[-1]], self.attack)
+        return found
+
+
+def edited(module: str, edits: Sequence[Edit]) -> tuple[str, str]:
+    """Return the source of a module with its edits made, and where it is from."""
+    spec = importlib.util.find_spec(f"{ROOM}.{module}")
+    assert spec is not None
+    assert spec.origin is not None
+    source = Path(spec.origin).read_text()
+    for edit in edits:
+        if edit.module != module:
+            continue
+        count = source.count(edit.old)
+        if count != 1:
+            raise NotFoundError(
+                f"{module}.py has {count} times, not once, the text to be replaced: {edit.old!r}."
+                " The source has changed; plant the bug anew."
+            )
+        source = source.replace(edit.old, edit.new)
+    return source, spec.origin
+
+
+def load(modules: Sequence[str], edits: Sequence[Edit]) -> dict[str, types.ModuleType]:
+    """Execute copies of `modules` that import each other, and leave the real ones as they are."""
+    unknown = {edit.module for edit in edits} - set(modules)
+    if unknown:
+        raise NotFoundError(f"the bug is in {sorted(unknown)}, which the attack does not load")
+    real = {f"{ROOM}.{name}": sys.modules.get(f"{ROOM}.{name}") for name in modules}
+    copies: dict[str, types.ModuleType] = {}
+    try:
+        for name in modules:
+            source, path = edited(name, edits)
+            full = f"{ROOM}.{name}"
+            copy = types.ModuleType(full)
+            sys.modules[full] = copies[name] = copy  # dataclasses and later copies look here
+            exec(compile(source, path, "exec"), copy.__dict__)
+    finally:
+        for full, module in real.items():
+            if module is None:
+                sys.modules.pop(full, None)
+            else:
+                sys.modules[full] = module
+    return copies
+
+
+_LOST = "lambda z: -z.amax(1)"  # away from the present class, wherever to
+_STEP = "return batch.project(x + expand(length, x) * step)"
+_KEPT = Edit("keep", "better = margin < kept\n", "better = margin < torch.inf\n")
+_ALIAS = Edit(
+    "keep",
+    ") -> None:\n        self.images = images.clone()\n        self.length = torch.full_like("
+    "images.flatten(1)[:, 0], torch.inf)\n        self.margin = torch.full(\n",
+    ") -> None:\n        self.images = images\n        self.length = torch.full_like("
+    "images.flatten(1)[:, 0], torch.inf)\n        self.margin = torch.full(\n",
+)
+
+PGD = Subject(
+    ("keep", "base", "steps", "pgd"),
+    "PGD",
+    {
+        "sign flipped": [
+            Edit("pgd", "x = ascend(active, x, gradient,", "x = ascend(active, x, -gradient,")
+        ],
+        "projection missing": [Edit("steps", _STEP, "return x + expand(length, x) * step")],
+        "best not kept": [_KEPT],
+        "last iterate not judged": [Edit("pgd", "            best.last(active, x)\n", "\n")],
+        "the images are an alias of what is kept": [_ALIAS],
+        "a restart overwrites a success": [
+            Edit(
+                "pgd",
+                "active = best.unfinished(batch)",
+                "active = batch; best.margin[:] = math.inf",
+            )
+        ],
+        "targets ignored": [Edit("pgd", "active.loss(self.loss)", _LOST)],
+        "clipped to the wrong box": [Edit("steps", _STEP, _STEP + ".clamp(0.25, 0.75)")],
+        "L2 step not normalised": [
+            Edit(
+                "steps",
+                "step = ascendable(batch).steepest_step(gradient, x, k, length)",
+                "step = gradient",
+            )
+        ],
+        "gradient of the wrong sample": [
+            Edit(
+                "pgd",
+                "active, (x, gradient) = best.compact(active, x, gradient)",
+                "active, (x,) = best.compact(active, x); gradient = gradient[: len(x)]",
+            )
+        ],
+    },
+)
+
+_CLIMB = "z = batch.project(x + expand(self.length, x) * step)"
+_GLIDE = "z = batch.project(x + 0.75 * (z - x) + 0.25 * (x - self.before))"
+
+APGD = Subject(
+    ("keep", "base", "steps", "losses", "apgd_steps", "apgd"),
+    "APGD",
+    {
+        "sign flipped": [Edit("apgd_steps", _CLIMB, _CLIMB.replace("x + expand", "x - expand"))],
+        "projection missing": [
+            Edit("apgd_steps", _CLIMB, "z = x + expand(self.length, x) * step"),
+            Edit("apgd_steps", _GLIDE, "z = x + 0.75 * (z - x) + 0.25 * (x - self.before)"),
+        ],
+        "best not kept": [_KEPT],
+        "last iterate not judged": [Edit("apgd", "        best.last(batch, climb.x)\n", "\n")],
+        "the best loss is an alias": [
+            Edit(
+                "apgd_steps",
+                "peak=torch.where(higher, value, self.peak)",
+                "peak=self.peak.copy_(torch.where(higher, value, self.peak))",
+            )
+        ],
+        "a restart overwrites a success": [
+            Edit(
+                "apgd", "rows = best.unfinished(batch)", "rows = batch; best.margin[:] = torch.inf"
+            )
+        ],
+        "targets ignored": [
+            Edit(
+                "apgd",
+                "loss = objective(batch, self.loss, None if targets is None else climb.targets)",
+                f"loss = {_LOST}",
+            )
+        ],
+        "clipped to the wrong box": [
+            Edit("apgd_steps", _CLIMB, _CLIMB + ".clamp(0.25, 0.75)"),
+            Edit("apgd_steps", _GLIDE, _GLIDE + ".clamp(0.25, 0.75)"),
+        ],
+        "L2 step not normalised": [
+            Edit(
+                "apgd_steps",
+                "step = ascendable(batch).steepest_step(climb.gradient, x, 1, self.length)",
+                "step = climb.gradient",
+            )
+        ],
+        "gradient of the wrong sample": [
+            Edit(
+                "apgd",
+                "batch, state = best.compact(batch, *climb, *rule)",
+                "batch, (x,) = best.compact(batch, climb.x);"
+                " state = (x, *(t[: len(x)] for t in (*climb[1:], *rule)))",
+            )
+        ],
+    },
+)
+
+CW = Subject(
+    (
+        "keep",
+        "base",
+        "steps",
+        "polish",
+        "cw_box",
+        "cw_objectives",
+        "cw_loop",
+        "cw_options",
+        "cw_l2",
+    ),
+    "CarliniWagnerL2",
+    {
+        "sign flipped": [
+            Edit(
+                "cw_loop",
+                "w = box.settle(w - move, low, high)",
+                "w = box.settle(w + move, low, high)",
+            )
+        ],
+        "projection missing": [
+            Edit("cw_box", "middle + half * w.tanh(), w).clamp(low, high)", "middle + half * w, w)")
+        ],
+        "best not kept": [
+            Edit(
+                "keep",
+                "torch.where(sure, length < before,",
+                "torch.where(sure, torch.ones_like(sure),",
+            )
+        ],
+        "last iterate not judged": [
+            Edit(
+                "cw_loop",
+                "        best.record(batch, x, logits)\n",
+                "        if step < how.steps - 1:\n            best.record(batch, x, logits)\n",
+            )
+        ],
+        "the images are an alias of what is kept": [
+            Edit(
+                "keep",
+                "self.images = images.clone()\n        self.length = torch.full_like(images.flatten(1)"
+                "[:, 0], torch.inf)\n        self.margin = torch.full_like(",
+                "self.images = images\n        self.length = torch.full_like(images.flatten(1)"
+                "[:, 0], torch.inf)\n        self.margin = torch.full_like(",
+            )
+        ],
+        "a restart overwrites a success": [
+            Edit(
+                "cw_l2",
+                "        for restart in range(1, self.restarts):\n",
+                "        for restart in range(1, self.restarts):\n            best.length[:] = torch.inf\n",
+            )
+        ],
+        "targets ignored": [
+            Edit(
+                "cw_loop",
+                "return OBJECTIVES[how.objective](batch.criterion, logits, batch.goals)",
+                "return logits.amax(1)",
+            )
+        ],
+        "clipped to the wrong box": [Edit("cw_box", "middle + half * w.tanh()", "half * w.tanh()")],
+        "the distance has no gradient": [
+            Edit("cw_loop", ".sum(1), 2 * change", ".sum(1), 0 * change")
+        ],
+        "gradient of the wrong sample": [
+            Edit("cw_loop", "(t[go] for t in kept)", "(t[: int(go.sum())] for t in kept)")
+        ],
+    },
+)

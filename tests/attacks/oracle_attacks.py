@@ -1,0 +1,124 @@
+"""Every attack with the settings that the oracles hold it to, and what it finds on their cases."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from oracles import NORMS, Cases, cases
+from torch import Tensor
+
+from saddlepoint.attacks import Attack, AttackResult
+from saddlepoint.threat import L0, L1, L2, Linf
+
+BALLS = {"L0": L0, "L1": L1, "L2": L2, "Linf": Linf}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An attack: where its class is, and its options; `per_norm` are those of one norm alone."""
+
+    path: str
+    options: dict[str, Any] = field(default_factory=dict)
+    per_norm: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> type[Attack]:
+        module, name = self.path.rsplit(".", 1)
+        found: type[Attack] = getattr(
+            importlib.import_module(f"saddlepoint.attacks.{module}"), name
+        )
+        return found
+
+    @property
+    def norms(self) -> tuple[str, ...]:
+        return tuple(norm for norm in NORMS if norm in self.kind.norms)
+
+    def build(self, norm: str, **more: Any) -> Attack:
+        options = self.options | self.per_norm.get(norm, {}) | more
+        return self.kind(BALLS[norm](), **options)
+
+
+FIXED = {
+    "apgd": Entry("apgd.APGD", {"steps": 50, "restarts": 20, "loss": "margin"}),
+    "fgsm": Entry("pgd.FGSM"),
+    "bim": Entry("pgd.BIM", {"steps": 40}),
+    "mi-fgsm": Entry("mifgsm.MIFGSM", {"steps": 40}),
+    "pgd": Entry("pgd.PGD", {"steps": 50, "restarts": 20, "loss": "margin"}),
+    "square": Entry("square.Square", {"queries": 200}),
+    "noise": Entry("noise.UniformNoise"),
+}
+
+MINIMUM = {
+    "alma": Entry("alma.ALMA", {"steps": 500}),
+    "cw-l0": Entry("cw_l0.CarliniWagnerL0", {"steps": 200}),
+    "cw-l2": Entry("cw_l2.CarliniWagnerL2"),
+    "ead": Entry("ead.EAD"),
+    "cw-linf": Entry("cw_linf.CarliniWagnerLinf", {"steps": 200}),
+    "ddn": Entry("ddn.DDN", {"steps": 300}),
+    "deepfool": Entry("deepfool.DeepFool"),
+    "fab": Entry("fab.FAB"),
+    "fmn": Entry("fmn.FMN", {"steps": 300}),
+    "hopskipjump": Entry("hopskipjump.HopSkipJump", {"steps": 20}),
+    "jsma": Entry("jsma.JSMA", {"max_changed": 1.0}),
+    "pdgd": Entry("pdpgd.PDGD", {"steps": 300}),
+    "pdpgd": Entry("pdpgd.PDPGD", {"steps": 200}),
+    "sigma-zero": Entry("sigma_zero.SigmaZero", {"steps": 300}),
+}
+
+PAIRS = {
+    kind: [(name, norm) for name, entry in table.items() for norm in entry.norms]
+    for kind, table in (("fixed", FIXED), ("minimum", MINIMUM))
+}
+
+
+@functools.cache
+def found(name: str, norm: str, kind: str, networks: int, targeted: bool = False) -> Tensor:
+    """Return the distances that a minimum-norm attack reports on the cases of an oracle."""
+    attack = MINIMUM[name].build(norm)
+    return torch.cat([run(attack, case, targeted).distance for case in cases(kind, networks)])
+
+
+def fooled(
+    attack: Attack, norm: str, factor: float, kind: str, networks: int, targeted: bool = False
+) -> Tensor:
+    """Return where a fixed-budget attack succeeds at `factor` times the optimum; in L0, where the
+    optimum is a count, at one feature less (factor < 1) or as many.
+    """
+    successes = []
+    for case in cases(kind, networks):
+        best = (case.targeted if targeted else case.optimum)[norm]
+        best = best.clamp_max(1e3)  # where there is nothing to find, any budget is too small
+        eps = best * factor if norm != "L0" else best - int(factor < 1)
+        successes.append(run(attack, case, targeted, eps=eps).success)
+    return torch.cat(successes)
+
+
+def run(attack: Attack, case: Cases, targeted: bool = False, **more: Any) -> AttackResult:
+    targets = case.targets if targeted else None
+    return attack(case.net, case.images, case.labels, targets, **more)
+
+
+def optimum(norm: str, kind: str, networks: int, targeted: bool = False) -> Tensor:
+    """Return the oracle's distances, in the order of `found` and `fooled`."""
+    some = cases(kind, networks)
+    return torch.cat([(case.targeted if targeted else case.optimum)[norm] for case in some])
+
+
+def excess(distance: Tensor, best: Tensor, norm: str) -> Tensor:
+    """Return how much farther than the optimum: a ratio, in L0 a difference; where there is
+    nothing to find, finding nothing is right.
+    """
+    if norm == "L0":
+        return torch.where(best.isinf() & distance.isinf(), 0.0, distance - best)
+    return torch.where(best.isinf() & distance.isinf(), 1.0, distance / best)
+
+
+def worst(values: Tensor, count: int = 5) -> str:
+    """Say which instances are worst, for a failing assertion."""
+    order = values.nan_to_num(math.inf).argsort(descending=True)[:count]
+    return ", ".join(f"#{int(i)}: {float(values[i]):.4f}" for i in order)

@@ -1,0 +1,36 @@
+"""L-BFGS: the optimum of a linear model with the box active, and the two-loop recursion."""
+
+from __future__ import annotations
+
+import torch
+from networks import conv_case
+from test_cw_l2 import linear_case
+
+from saddlepoint.attacks.lbfgs import LBFGS, two_loops
+from saddlepoint.threat import L2
+
+
+def test_the_optimum_of_a_linear_model_with_the_box_active():
+    net, x, exact = linear_case()
+    reachable = exact < 9
+    result = LBFGS(L2())(net, x, torch.zeros(8, dtype=torch.int64))
+    share = result.distance[reachable] / exact[reachable]
+    assert float(share.min()) >= 0.999
+    assert float(share.max()) <= 1.02
+
+
+def test_two_loops_is_the_inverse_of_a_quadratic_once_every_direction_is_known():
+    scale = torch.tensor([[2.0, 5.0]], dtype=torch.float64)
+    pairs = [(s, s * scale) for s in torch.eye(2, dtype=torch.float64)[:, None]]
+    gradient = torch.tensor([[3.0, -4.0]], dtype=torch.float64)
+    assert torch.allclose(two_loops(gradient, pairs), gradient / scale)
+
+
+def test_it_fools_a_network_targeted_or_not_whatever_the_batch():
+    net, x, y = conv_case(4, torch.float64, wrong=0)
+    for targets in (None, (y + 1) % 5):
+        whole = LBFGS(L2())(net, x, y, targets)
+        assert bool(whole.success.all())
+        one = None if targets is None else targets[2:3]
+        alone = LBFGS(L2())(net, x[2:3], y[2:3], one)
+        assert torch.allclose(alone.adversarials[0], whole.adversarials[2], atol=1e-7)

@@ -1,0 +1,132 @@
+"""Attacks come as near as the oracles say is possible, and weak ones are told apart."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+from oracle_attacks import (
+    BALLS,
+    FIXED,
+    MINIMUM,
+    PAIRS,
+    cases,
+    excess,
+    fooled,
+    found,
+    optimum,
+    run,
+    worst,
+)
+
+from saddlepoint.attacks import Attack, UniformNoise, smallest_budget
+
+FEW = pytest.param(1, id="10")
+ALL = pytest.param(5, id="50", marks=pytest.mark.slow)
+SIZES = pytest.mark.parametrize("networks", [FEW, ALL])
+
+# Attacks whose method ends elsewhere than at the optimum: the ratio they are held to on half-spaces.
+LOOSE = {
+    ("ead", "L1"): 1.25,  # minimises ‖δ‖₂² too; its path is long for 80 steps
+    ("hopskipjump", "L2"): 1.1,  # estimates its gradients
+    ("hopskipjump", "Linf"): 1.1,
+    ("pdgd", "L2"): 1.05,  # hovers at the boundary, with a rate that falls to a tenth
+    ("pdpgd", "L1"): 1.5,
+    ("pdpgd", "L2"): 1.05,
+    ("pdpgd", "Linf"): 1.05,
+}
+# One-hidden-layer networks have local optima, and one run from the clean image ends in some. The
+# shares of the instances that must be within 1.02 and 1.25 of the optimum where it is not 0.9 and
+# all, from what was measured on fifty.
+LOCAL = {
+    "alma": (0.7, 0.85), "cw-l2": (0.78, 0.92), "cw-linf": (0.7, 0.85), "ddn": (0.86, 0.96), "deepfool": (0.8, 0.9), "ead": (0.6, 0.9),
+    "fab": (0.86, 0.94), "fmn": (0.8, 0.9), "hopskipjump": (0.5, 0.7),
+    "pdgd": (0.7, 0.9), "pdpgd": (0.6, 0.86), "sigma-zero": (0.9, 0.96),
+}  # fmt: skip
+LOCAL_ASCENT = {("apgd", "L1"): 0.7, ("apgd", "Linf"): 0.7, ("pgd", "Linf"): 0.8}
+BLIND = {"jsma"}  # sets features to 1 alone, so has no optimum
+
+
+def shares(ratio, norm):
+    near, far = (0, 1) if norm == "L0" else (1.02, 1.25)
+    return float((ratio <= near).double().mean()), float((ratio <= far).double().mean())
+
+
+@SIZES
+@pytest.mark.parametrize(("name", "norm"), [p for p in PAIRS["minimum"] if p[0] not in BLIND])
+def test_on_halfspaces_minimum_norm_attacks_are_optimal(name, norm, networks):
+    ratio = excess(
+        found(name, norm, "halfspace", networks), optimum(norm, "halfspace", networks), norm
+    )
+    most = 1 if norm == "L0" else LOOSE.get((name, norm), 1.02)
+    assert float(ratio.max()) <= most, worst(ratio)
+
+
+@SIZES
+@pytest.mark.parametrize(("name", "norm"), [p for p in PAIRS["minimum"] if p[0] not in BLIND])
+def test_on_relu_networks_they_mostly_are(name, norm, networks):
+    ratio = excess(found(name, norm, "relu", networks), optimum(norm, "relu", networks), norm)
+    slack = 0.3 if networks == 1 else 0.0  # the first network is the hardest of the five
+    near, far = LOCAL.get(name, (0.9, 1.0))
+    measured = shares(ratio, norm)
+    assert measured[0] >= near - slack - 1e-9, f"{measured}: {worst(ratio, 10)}"
+    assert measured[1] >= far - slack - 1e-9, f"{measured}: {worst(ratio, 10)}"
+
+
+@SIZES
+@pytest.mark.parametrize("kind", ["linear", "relu"])
+@pytest.mark.parametrize("norm", BALLS)
+def test_together_they_find_every_optimum(norm, kind, networks):
+    names = [name for name, has in PAIRS["minimum"] if has == norm]
+    best = torch.stack([found(name, norm, kind, networks) for name in names]).amin(0)
+    for name in ("pgd",):  # what a fixed budget finds counts at that budget
+        if norm in FIXED[name].norms:
+            success = fooled(FIXED[name].build(norm), norm, 1.019, kind, networks)
+            reached = 1.019 * optimum(norm, kind, networks)
+            best = torch.where(success, torch.minimum(best, reached), best)
+    ratio = excess(best, optimum(norm, kind, networks), norm)
+    assert shares(ratio, norm)[0] == 1, worst(ratio)
+
+
+@SIZES
+@pytest.mark.parametrize("kind", ["halfspace", "linear", "relu"])
+@pytest.mark.parametrize("norm", ["L1", "L2", "Linf"])
+@pytest.mark.parametrize("name", ["pgd", "apgd"])
+def test_restarted_ascent_succeeds_just_above_the_smallest_budget(name, norm, kind, networks):
+    success = fooled(FIXED[name].build(norm), norm, 1.05, kind, networks)
+    least = 0.9 if networks == 1 else 0.96
+    if kind == "relu":  # the margin has local maxima in the ball; L1's steps are the coarsest
+        least = LOCAL_ASCENT.get((name, norm), least)
+    failures = (~success).nonzero().flatten().tolist()
+    assert float(success.double().mean()) >= least, f"instances {failures}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity(Attack):
+    norms = ("L0", "L1", "L2", "Linf")
+
+    def perturb(self, batch, best):
+        best.last(batch, batch.clean)
+
+
+@pytest.mark.parametrize("kind", ["halfspace", "relu"])
+@pytest.mark.parametrize("norm", ["L1", "L2", "Linf"])
+@pytest.mark.parametrize("weak", [Identity, UniformNoise])
+def test_weak_attacks_fail_these_tests(weak, norm, kind):
+    success = fooled(weak(BALLS[norm](1.0)), norm, 1.05, kind, 1)
+    assert float(success.double().mean()) < 0.5
+    search = smallest_budget(weak(BALLS[norm](0.2)))
+    distance = torch.cat([run(search, case).distance for case in cases(kind, 1)])
+    ratio = excess(distance, optimum(norm, kind, 1), norm)
+    near, far = shares(ratio, norm)
+    assert near < 0.5
+    assert far < 0.9
+
+
+def test_the_tables_name_what_there_is():
+    names = {name for name, _ in PAIRS["minimum"]}
+    assert set(LOCAL) | BLIND | {name for name, _ in LOOSE} <= names
+    assert set(MINIMUM) == names
+    assert math.isinf(float(excess(torch.tensor(math.inf), torch.tensor(1.0), "L2")))

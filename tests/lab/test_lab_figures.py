@@ -1,0 +1,49 @@
+"""The figures of the lab: drawn whole, with nothing on anything else."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+from lab_cases import bench, looks_drawn, overlapping
+
+from saddlepoint.lab import EXPERIMENTS
+from saddlepoint.reports.lab import draw
+
+TINY = {
+    "linear-example": {"dimensions": "1,10,100"},
+    "fgsm-ray": {"points": "10"},
+    "adversarial-logistic": {"steps": "30"},
+    "controls": {"members": "2"},
+    "landscape": {"restarts": "6", "steps": "5"},
+    "segments": {"maxima": "3", "steps": "5", "points": "5"},
+    "alignment": {"eps": "0.1,0.2", "steps": "5"},
+    "accuracy-against-eps": {"linf": "0.1,0.2", "l2": "0.5,1", "steps": "5"},
+}
+
+
+@pytest.fixture(scope="module")
+def benches():
+    """A bench of two images, and one of enough for both classes of the logistic regression."""
+    return {count: bench(count) for count in (2, 40)}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_every_experiment_is_drawn_whole_and_without_overlap(name, benches):
+    experiment = EXPERIMENTS[name]
+    found = experiment.run(
+        benches[40 if name == "adversarial-logistic" else 2], experiment.parse(TINY[name])
+    )
+    for table in found.tables().values():
+        assert table.rows
+        assert all(len(row) == len(table.columns) for row in table.rows)
+    figure = draw(name, found)
+    assert looks_drawn(figure)
+    assert overlapping(figure) == []
+
+
+def test_every_experiment_has_its_figure_and_is_tried_here():
+    for name in EXPERIMENTS:
+        module = importlib.import_module(f"saddlepoint.reports.lab.{name.replace('-', '_')}")
+        assert callable(module.draw)
+        assert EXPERIMENTS[name].settings() is not None
