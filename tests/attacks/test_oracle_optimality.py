@@ -29,6 +29,7 @@ SIZES = pytest.mark.parametrize("networks", [FEW, ALL])
 
 # Attacks whose method ends elsewhere than at the optimum: the ratio they are held to on half-spaces.
 LOOSE = {
+    ("cw-linf", "Linf"): 1 / 0.9,  # the grid of τ
     ("ead", "L1"): 1.25,  # minimises ‖δ‖₂² too; its path is long for 80 steps
     ("hopskipjump", "L2"): 1.1,  # estimates its gradients
     ("hopskipjump", "Linf"): 1.1,
@@ -41,11 +42,12 @@ LOOSE = {
 # shares of the instances that must be within 1.02 and 1.25 of the optimum where it is not 0.9 and
 # all, from what was measured on fifty.
 LOCAL = {
-    "alma": (0.7, 0.85), "cw-l2": (0.78, 0.92), "cw-linf": (0.7, 0.85), "ddn": (0.86, 0.96), "deepfool": (0.8, 0.9), "ead": (0.6, 0.9),
+    "alma": (0.7, 0.85), "cw-l2": (0.78, 0.92), "cw-linf": (0.7, 0.85),
+    "ddn": (0.86, 0.96), "deepfool": (0.8, 0.9), "ead": (0.6, 0.9),
     "fab": (0.86, 0.94), "fmn": (0.8, 0.9), "hopskipjump": (0.5, 0.7),
     "pdgd": (0.7, 0.9), "pdpgd": (0.6, 0.86), "sigma-zero": (0.9, 0.96),
 }  # fmt: skip
-LOCAL_ASCENT = {("apgd", "L1"): 0.7, ("apgd", "Linf"): 0.7, ("pgd", "Linf"): 0.8}
+LOCAL_ASCENT = {("apgd", "L1"): 0.7, ("apgd", "Linf"): 0.7, ("pgd", "Linf"): 0.7}
 BLIND = {"jsma"}  # sets features to 1 alone, so has no optimum
 
 

@@ -8,7 +8,17 @@ from typing import ClassVar
 import pytest
 import torch
 from oracle_attacks import (
-    BALLS, FIXED, MINIMUM, PAIRS, cases, excess, fooled, found, optimum, run, worst,
+    BALLS,
+    FIXED,
+    MINIMUM,
+    PAIRS,
+    cases,
+    excess,
+    fooled,
+    found,
+    optimum,
+    run,
+    worst,
 )  # fmt: skip
 
 from saddlepoint.attacks import ATTACKS, Attack

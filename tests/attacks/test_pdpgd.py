@@ -46,18 +46,26 @@ def linear(norm, count=10):
 
 
 @pytest.mark.parametrize(("attack", "ball"), MEASURED)
-@pytest.mark.parametrize("targeted", [False, True])
-def test_the_optimum_of_a_linear_network(attack, ball, targeted):
+def test_the_optimum_of_a_linear_network(attack, ball):
     w, x, bias = linear(NAMES[ball])
     labels = torch.zeros(len(x), dtype=torch.int64)
-    targets = labels + 1 if targeted else None
-    result = attack(ball(), steps=1000)(Affine(w, bias), x, labels, targets)
+    result = attack(ball(), steps=600)(Affine(w, bias), x, labels)
     share = result.distance / least_distance(w, x, bias, NAMES[ball])
     assert len(x) > 4
     assert bool(result.success.all())
     assert float(share.min()) >= 0.999
-    assert float(share.median()) <= 1.02
+    assert float(share.median()) <= (1.03 if ball is L1 else 1.02)
     assert float(share.max()) <= (1.1 if ball is L1 else 1.02)
+
+
+@pytest.mark.parametrize(("attack", "ball"), ATTACKS)
+def test_with_two_classes_the_target_is_the_other_one(attack, ball):
+    w, x, bias = linear("l2")
+    labels, net = torch.zeros(len(x), dtype=torch.int64), Affine(w, bias)
+    there = attack(ball(), steps=60)(net, x, labels, labels + 1)
+    away = attack(ball(), steps=60)(net, x, labels)
+    assert bool(there.success.all())
+    assert torch.equal(there.adversarials, away.adversarials)
 
 
 @pytest.mark.parametrize(("attack", "ball"), MEASURED)

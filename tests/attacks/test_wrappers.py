@@ -103,7 +103,7 @@ def test_at_a_budget_the_answer_is_on_the_right_side_of_the_distance():
 def test_a_minimum_norm_attack_by_name_takes_a_budget():
     attack = build_attack("ddn", L2(0.5), {"steps": "50"})
     assert not attack.minimum_norm
-    assert str(attack.threat) == "L2 1/2"
+    assert attack.threat == L2(0.5)
     assert build_attack("ddn", L2()).minimum_norm
     scaled = build_attack("ddn", Rescaled(L2(0.5), (0.5,), (0.25,)))
     assert scaled.threat.space == "normalised"

@@ -188,7 +188,9 @@ class Sparse(NamedTuple):
     def move(self, batch: Batch, climb: Climb, first: bool) -> tuple[Sparse, Tensor]:
         """Return the state and the next iterate."""
         x = climb.x
-        step = cast(L1, batch.ball).steepest_step(climb.gradient, x, self.k, self.length)
+        # Without the length: an overshoot of the range costs nothing, since the projection takes it
+        # back before it takes from others. It left up to a fifth fewer images standing.
+        step = cast(L1, batch.ball).steepest_step(climb.gradient, x, self.k)
         return self, batch.project(x + expand(self.length, x) * step)
 
 

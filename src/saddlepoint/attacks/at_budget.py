@@ -19,7 +19,7 @@ class AtBudget(Attack):
     >>> from saddlepoint.attacks.ddn import DDN
     >>> from saddlepoint.threat import L2
     >>> str(at_budget(DDN(L2()), L2(0.5)).threat)
-    'L2 1/2'
+    'L2 0.5'
     """
 
     attack: Attack = field(kw_only=True)

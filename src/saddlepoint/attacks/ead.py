@@ -53,13 +53,15 @@ class EAD(Attack):
     judged where its gradient is taken, at the extrapolated point clipped to the box, so that a
     step costs one pass each way and not two forward.
 
-    The published procedure is `steps=1000, patience=100, tolerance=0, bisections=0`; the default
+    The published procedure is `initial_const=1e-3, steps=1000, patience=100,
+    tolerance=0, bisections=0`; the default
     needs a tenth of its passes.
 
     Args:
         steps: iterations for each c; the step falls to 0 over them along a square root.
         searches: values of c.
-        initial_const: the smallest c.
+        initial_const: the smallest c; None takes thrice the least that moves any entry, whatever
+            the scale of the logits.
         beta: β, the threshold of a step in the units of the image.
         step_size: the first step of FISTA.
         confidence: κ ≥ 0; above 0 only iterates with a margin of −κ count, and the nearest of them
@@ -83,7 +85,7 @@ class EAD(Attack):
 
     steps: int = 80
     searches: int = 9
-    initial_const: float = 1e-3
+    initial_const: float | None = None
     beta: float = 1e-2
     step_size: float = 0.01
     confidence: float = 0.0
@@ -97,10 +99,13 @@ class EAD(Attack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._at_least_one("steps", "searches", *(["patience"] if self.patience else []))
+        self._at_least_one(
+            "steps", "searches", *(["patience"] if self.patience is not None else [])
+        )
         for name in ("initial_const", "beta", "step_size"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; give a positive number")
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"{name} is {value}; give a positive number")
         for name in ("confidence", "tolerance"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; give at least 0")
@@ -137,14 +142,18 @@ class EAD(Attack):
         bisect(batch, best, self.bisections)
 
     def _first_const(self, batch: Batch, gradient: Float[Tensor, "m ..."]) -> Float[Tensor, " m"]:
-        """Return the first c of the tenfold series with which a step from the clean image moves
-        some entry; infinity where none does.
+        """Return the first c: thrice the least that moves an entry, or the first of the tenfold series
+        with which a step from the clean image moves one; infinity where none does.
         """
         clean, (low, high) = batch.clean, batch.bounds
         room = torch.where(gradient > 0, clean > low, clean < high)
-        steepest = torch.where(room, gradient.abs(), 0.0).flatten(1).amax(1)
-        least = self.beta / (self.step_size * steepest.double() * self.initial_const)
-        c = self.initial_const * 10 ** least.log10().ceil().clamp_min(0)
+        steepest = torch.where(room, gradient.abs(), 0.0).flatten(1).amax(1).double()
+        c = self.beta / (self.step_size * steepest)
+        if self.initial_const is None:
+            c = 3 * c
+        else:
+            tens = (c / self.initial_const).log10().ceil().clamp_min(0)
+            c = self.initial_const * 10**tens
         return torch.where(c < _GREATEST, c, torch.inf).to(gradient.dtype)
 
     def _fista(

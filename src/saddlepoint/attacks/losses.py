@@ -1,5 +1,5 @@
-"""The losses that attacks ascend, as functions of the logits: cross-entropy, margin, and the scale-free
-DLR with its targeted form.
+"""The losses that attacks ascend, as functions of the logits: cross-entropy, margin, and the
+scale-free DLR with its targeted form.
 """
 
 from __future__ import annotations
@@ -23,12 +23,17 @@ _TINY = 1e-12
 
 
 def dlr(
-    logits: Float[Tensor, "n k"], margin: Float[Tensor, " n"], targeted: bool = False
+    logits: Float[Tensor, "n k"], margin: Float[Tensor, " n"], third: int = 3, mean: int = 1
 ) -> Float[Tensor, " n"]:
-    """Return −margin/(Z_π1 − Z_π3), or with `targeted` −margin/(Z_π1 − (Z_π3 + Z_π4)/2).
+    """Return −margin/(Z_π1 − Z_π3), where π sorts the logits from the largest.
 
-    π sorts the logits from the largest. The ratio does not change when the logits are scaled or
-    shifted, so that a model cannot hide its gradient behind large logits.
+    The ratio does not change when the logits are scaled or shifted, so that a model cannot hide its
+    gradient behind large logits.
+
+    Args:
+        margin: the criterion's, a difference of two logits.
+        third: the rank in place of 3.
+        mean: how many logits from that rank on are averaged; 2 in the targeted form.
 
     Reference: Croce and Hein 2020, arXiv:2003.01690.
 
@@ -36,9 +41,8 @@ def dlr(
     >>> dlr(logits, torch.tensor([2.0])), dlr(10 * logits, torch.tensor([20.0]))
     (tensor([-0.5000]), tensor([-0.5000]))
     """
-    top = logits.topk(4 if targeted else 3, dim=1).values
-    third = (top[:, 2] + top[:, 3]) / 2 if targeted else top[:, 2]
-    return -margin / (top[:, 0] - third + _TINY)
+    top = logits.topk(third + mean - 1, dim=1).values
+    return -margin / (top[:, 0] - top[:, third - 1 :].mean(1) + _TINY)
 
 
 def objective(
@@ -56,7 +60,7 @@ def objective(
     """
     if loss in ("cross-entropy", "margin"):
         return batch.loss(loss)
-    towards = isinstance(batch.criterion, Targeted) or targets is not None
+    third, mean = _ranks(batch, loss)
 
     def value(logits: Tensor) -> Tensor:
         margin = batch.margin(logits)
@@ -64,11 +68,22 @@ def objective(
             pair = torch.stack([batch.goals, targets], dim=1)
             own, other = logits.gather(1, pair).unbind(1)
             margin = own - other
-        if logits.shape[1] < (4 if towards else 3):
+        if logits.shape[1] < third + mean - 1:
             return -margin
-        return dlr(logits, margin, towards)
+        return dlr(logits, margin, third, mean)
 
     return value
+
+
+def _ranks(batch: Batch, loss: Loss) -> tuple[int, int]:
+    """Return the first rank that the denominator takes away, and how many."""
+    criterion = batch.criterion
+    if isinstance(criterion, Targeted):
+        return 3, 2
+    if isinstance(criterion, Misclassified):
+        return 3, 2 if loss == "dlr-targeted" else 1
+    # The margin may reach down to rank k + 1: with Z_π3 the ratio would be −1 whatever the image.
+    return getattr(criterion, "k", 1) + 2, 1
 
 
 def others(
@@ -85,12 +100,12 @@ def others(
 
 def warn_of_few_classes(batch: Batch, loss: Loss, classes: int) -> None:
     """Warn where the DLR is not defined and the margin takes its place."""
-    towards = isinstance(batch.criterion, Targeted) or (
-        loss == "dlr-targeted" and isinstance(batch.criterion, Misclassified)
-    )
-    needed = 4 if towards else 3
-    if loss in ("dlr", "dlr-targeted") and classes < needed:
-        kind = "targeted DLR" if towards else "DLR"
+    if loss in ("cross-entropy", "margin"):
+        return
+    third, mean = _ranks(batch, loss)
+    needed = third + mean - 1
+    if classes < needed:
+        kind = "targeted DLR" if mean == 2 else "DLR"
         warnings.warn(
             f"the {kind} needs {needed} classes and the model has {classes}:"
             ' the loss is the margin; choose loss="margin"',
