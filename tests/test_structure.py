@@ -163,6 +163,6 @@ def test_every_public_name_has_an_example_that_runs(value):
 
 def test_rooms_are_found_by_name_and_others_are_not():
     assert saddlepoint.threat.__name__ == "saddlepoint.threat"
-    assert {"threat", "evaluation", "__version__"} <= set(dir(saddlepoint))
+    assert {"threat", "evaluation", "lab", "__version__"} <= set(dir(saddlepoint))
     with pytest.raises(AttributeError, match="no attribute 'thread'"):
         saddlepoint.thread  # noqa: B018

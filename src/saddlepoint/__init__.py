@@ -21,6 +21,7 @@ _ROOMS = (
     "data",
     "defences",
     "evaluation",
+    "lab",
     "model",
     "reports",
     "threat",

@@ -35,7 +35,7 @@ def linear():
     optima = []
     for row in x.split(1):
         low, high = 0.0, 12.0
-        for _ in range(50):
+        for _ in range(24):
             middle = (low + high) / 2
             fooled = float((row + best_change(w, row, middle, "l1")) @ w) + bias <= 0
             low, high = (low, middle) if fooled else (middle, high)
@@ -46,7 +46,7 @@ def linear():
 def test_the_optimum_of_a_linear_network():
     net, x, optima = linear()
     labels = torch.zeros(len(x), dtype=torch.int64)
-    result = EAD(L1(), steps=200)(net, x, labels)
+    result = EAD(L1(), steps=400)(net, x, labels)
     share = result.distance / optima
     assert len(x) > 4
     assert bool(result.success.all())

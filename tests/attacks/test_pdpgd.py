@@ -27,7 +27,7 @@ def least_distance(w, x, bias, norm):
     distances = []
     for i in range(len(x)):
         low, high = 0.0, float(x.shape[1])
-        for _ in range(50):
+        for _ in range(24):
             middle = (low + high) / 2
             moved = x[i : i + 1] + best_change(w, x[i : i + 1], middle, norm)
             low, high = (low, middle) if float(moved @ w) + bias <= 0 else (middle, high)

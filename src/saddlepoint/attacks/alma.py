@@ -11,6 +11,7 @@ from torch import Tensor
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.criteria import Targeted
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.errors import InputError
@@ -50,9 +51,11 @@ class ALMA(Attack):
 
     P = μy + μρy² + ρ²y³/6 where y ≥ 0, else μy/(1 − ρy). μ follows ∂P/∂y; ρ grows while a sample
     has not been fooled and y does not fall. The step is RMSProp's with momentum; its rate is fixed
-    by the length of the first step, and falls from a sample's first success on. With two classes
-    the third logit is missing, and with one there is no second: y is then the margin over its size
-    at the clean image.
+    by the length of the first step, and falls from a sample's first success on.
+
+    Two departures: towards a target the divisor of y is held constant in the gradient, without
+    which most targets are never reached; and with fewer than three logits the divisor is the size
+    of the margin at the clean image.
 
     Args:
         steps: iterations, a pass each way.
@@ -165,7 +168,9 @@ class _Constraint:
         largest = logits.detach().abs().amax(1)
         margin = margin + torch.where(largest > 5, 2e-5 * largest, 1e-4)
         if logits.shape[1] > 2:
-            ordered = logits.topk(3, dim=1).values
+            # A target low among the logits gains more by pulling the others apart than by rising.
+            spread = logits.detach() if isinstance(self.batch.criterion, Targeted) else logits
+            ordered = spread.topk(3, dim=1).values
             return margin / (ordered[:, 0] - ordered[:, 2] + 1e-8)
         if self.size is None:
             self.size = margin.detach().abs().clamp_min(1e-8)

@@ -143,8 +143,8 @@ class PDPGD(Attack):
     >>> from saddlepoint.threat import L1
     >>> net, x = torch.nn.Flatten(), torch.tensor([[0.9, 0.2]])
     >>> result = PDPGD(L1(), steps=300)(net, x, torch.tensor([0]))
-    >>> f"{float(result.distance):.3f}"
-    '0.700'
+    >>> f"{float(result.distance):.2f}"
+    '0.70'
     """
 
     steps: int = 1000

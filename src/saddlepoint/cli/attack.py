@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,7 +20,6 @@ from saddlepoint.cli.subject import (
     read_data,
     statistics_of,
 )
-from saddlepoint.errors import InputError
 
 if TYPE_CHECKING:
     from saddlepoint.evaluation import AttackRecord
@@ -96,7 +95,7 @@ def attack(
     note_random_weights(words)
     budget = math.inf if eps is None else eps
     threat = threat_from(norm, budget, space, "image", statistics_of(subject, images))
-    chosen = build_attack(attack, threat, _options(option or []))
+    chosen = build_attack(attack, threat, options.pairs(option))
     chosen = replace(chosen, criterion=parse_criterion(criterion))
     if bpda:
         chosen = with_bpda(chosen, *bpda)
@@ -123,16 +122,6 @@ def attack(
         drawn = adversarial_grid(images, record.result, ids=record.ids)
         figure = write(out / "examples.png", figure_bytes(drawn))
     result(record.json(), as_json, lambda: _show(record, out, figure))
-
-
-def _options(pairs: list[str]) -> dict[str, Any]:
-    options = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise InputError(f"--set {pair}: write NAME=VALUE, for instance --set steps=40")
-        options[name.strip()] = value.strip()
-    return options
 
 
 def _show(record: AttackRecord, out: Path, figure: Path | None) -> None:

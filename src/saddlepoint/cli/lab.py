@@ -84,7 +84,7 @@ def lab(
             "weights need a network; name it with --model, for instance zoo:simple-cnn"
         )
     experiment = EXPERIMENTS[name]
-    settings = experiment.parse(_settings(option or []))
+    settings = experiment.parse(options.pairs(option))
     place = choose_device(device, threads)
 
     from saddlepoint.data import TensorData, load_data
@@ -155,16 +155,6 @@ def _built(
 ) -> nn.Module:
     model, normalisation, pretrained = words
     return build_subject(ModelWords(model, weights, normalisation, pretrained, seed), data, place)
-
-
-def _settings(pairs: list[str]) -> dict[str, str]:
-    settings = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name.strip():
-            raise InputError(f"--set {pair}: write NAME=VALUE, for instance --set steps=40")
-        settings[name.strip()] = value
-    return settings
 
 
 def _list(experiments: list[Experiment], as_json: bool) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from saddlepoint.errors import InputError
+
 Data = Annotated[
     str,
     typer.Option(
@@ -77,3 +79,14 @@ EotSamples = Annotated[
         show_default=False,
     ),
 ]
+
+
+def pairs(words: list[str] | None) -> dict[str, str]:
+    """Return what `--set NAME=VALUE` gave, by name."""
+    found = {}
+    for word in words or []:
+        name, equals, value = word.partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"--set {word}: write NAME=VALUE, for instance --set steps=40")
+        found[name.strip()] = value.strip()
+    return found

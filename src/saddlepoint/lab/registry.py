@@ -8,15 +8,21 @@ from types import MappingProxyType
 from saddlepoint.lab.adversarial_logistic import LogisticSettings, run_logistic
 from saddlepoint.lab.alignment import AlignmentSettings, alignment
 from saddlepoint.lab.budgets import BudgetSettings, accuracy_against_eps
+from saddlepoint.lab.constant_c import ConstantSettings, constant_c
 from saddlepoint.lab.controls import ControlSettings, run_controls
 from saddlepoint.lab.experiment import Experiment, per_model
 from saddlepoint.lab.fgsm_ray import RaySettings, fgsm_ray
 from saddlepoint.lab.landscape import LandscapeSettings, landscape
 from saddlepoint.lab.linear_example import LinearSettings, run_linear
+from saddlepoint.lab.lowest_bit import BitSettings, lowest_bit
+from saddlepoint.lab.objectives import ObjectiveSettings, compare_objectives
 from saddlepoint.lab.segments import SegmentSettings, segments
+from saddlepoint.lab.synthetic_digits import SyntheticSettings, synthetic_digits
+from saddlepoint.lab.transfer_confidence import TransferSettings, run_transfer
 
 _GOODFELLOW = "Goodfellow et al. 2015, arXiv:1412.6572"
 _MADRY = "Madry et al. 2018, arXiv:1706.06083"
+_CARLINI = "Carlini and Wagner 2017, arXiv:1608.04644"
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
     {
@@ -53,6 +59,26 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             Experiment(
                 "accuracy-against-eps", "accuracy against eps: PGD in Linf and in L2, in both norms",
                 _MADRY, BudgetSettings, per_model(accuracy_against_eps), images=200,
+            ),
+            Experiment(
+                "objectives", "C&W's seven objectives with three treatments of the valid range",
+                _CARLINI, ObjectiveSettings, per_model(compare_objectives), images=5,
+            ),
+            Experiment(
+                "constant-c", "C&W's L2 attack with the same c for every image, against c",
+                _CARLINI, ConstantSettings, per_model(constant_c), images=100,
+            ),
+            Experiment(
+                "synthetic-digits", "from a black and a white image to every class, in three norms",
+                _CARLINI, SyntheticSettings, per_model(synthetic_digits), images=1,
+            ),
+            Experiment(
+                "lowest-bit", "how many of the lowest bits of 8-bit pixels must change to fool",
+                _CARLINI, BitSettings, per_model(lowest_bit), images=200,
+            ),
+            Experiment(
+                "transfer-confidence", "transfer between halves of the data against C&W's κ",
+                _CARLINI, TransferSettings, run_transfer, images=200,
             ),
         )
     }

@@ -18,8 +18,10 @@ _SLACK = 1 + 1e-6
 # Without a look at the values (CUDA: no wait for the host) the Newton steps below stop here; four
 # or five are usual.
 _BLIND_STEPS = 24
-_EXACT = 1e-13
-_FAR = 1e5
+# L1: the share of the budget that the sum may miss, and how far beyond their bounds sizes may be
+# before they take its digits.
+_EXACT, _FAR = 1e-13, 1e5
+_CACHED = 2**16
 
 
 def project_l2(
@@ -92,18 +94,17 @@ def project_l1(
         size, bound = delta.abs().double(), torch.where(delta > 0, high, -low).double()
         shrunk = delta.sign() * _sorted(size, bound, eps.double()).to(delta.dtype)
         return torch.where(outside[:, None], shrunk, point)
-    rows = outside.nonzero().squeeze(1)
-    if not len(rows):
-        return point
-    some, budget = delta[rows], eps[rows].double()
-    bound = torch.where(some > 0, high[rows], -low[rows]).double().minimum(budget[:, None])
-    size = some.abs().double()
-    threshold, found = _newton(size, bound, budget)
-    change = (size - threshold[:, None]).clamp_min(0).minimum(bound)
-    if not bool(found.all()):
-        left = (~found).nonzero().squeeze(1)
-        change[left] = _sorted(size[left], bound[left], budget[left])
-    point[rows] = some.sign() * change.to(delta.dtype)
+    # A few rows at a time stay in the cache from one Newton step to the next.
+    for rows in torch.split(outside.nonzero().squeeze(1), max(1, _CACHED // delta.shape[1])):
+        some, budget = delta[rows], eps[rows].double()
+        bound = torch.where(some > 0, high[rows], -low[rows]).double().minimum(budget[:, None])
+        size = some.abs().double()
+        threshold, found = _newton(size, bound, budget)
+        change = (size - threshold[:, None]).clamp_min_(0).minimum(bound)
+        if not bool(found.all()):
+            left = (~found).nonzero().squeeze(1)
+            change[left] = _sorted(size[left], bound[left], budget[left])
+        point[rows] = some.sign() * change.to(delta.dtype)
     return point
 
 
@@ -116,10 +117,11 @@ def _newton(size: Tensor, bound: Tensor, budget: Tensor) -> tuple[Tensor, Tensor
     found = torch.zeros_like(budget, dtype=torch.bool)
     # Next to sizes of 1e30 the digits of a bound of 1 are lost: such a row is not for Newton.
     plain = high < _FAR * bound.amax(1)
+    exact = _EXACT * budget + torch.finfo(size.dtype).eps * 4 * high
     for _ in range(_BLIND_STEPS):
         change = (size - threshold[:, None]).clamp_min_(0).minimum(bound)
         over = change.sum(1) - budget
-        found = over.abs() <= _EXACT * budget
+        found = over.abs() <= exact
         if bool((found | ~plain).all()):
             break
         # The slope is the number of entries strictly inside.

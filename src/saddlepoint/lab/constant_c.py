@@ -1,0 +1,126 @@
+"""Carlini and Wagner's L2 attack with one c for every image, for many c."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from saddlepoint.attacks import published_cw_l2
+from saddlepoint.evaluation.statistics import Proportion
+from saddlepoint.lab.aims import answers, random_classes
+from saddlepoint.lab.experiment import check_counts, check_positive
+from saddlepoint.lab.objectives import logit_count
+from saddlepoint.lab.table import Table
+from saddlepoint.threat import L2
+
+
+@dataclass(frozen=True)
+class ConstantSettings:
+    """Settings of `constant_c`.
+
+    Args:
+        c: the values, from small to large.
+        steps: Adam's iterations; a descent ends early after a tenth of them without progress.
+        learning_rate: Adam's.
+
+    >>> ConstantSettings(c=(1.0, 0.1)).c
+    (0.1, 1.0)
+    """
+
+    c: tuple[float, ...] = tuple(round(10 ** (k / 4 - 2), 4) for k in range(17))
+    steps: int = 1000
+    learning_rate: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_positive(self, "c", "learning_rate")
+        check_counts(self, "steps")
+        object.__setattr__(self, "c", tuple(sorted(set(self.c))))
+
+
+@dataclass(frozen=True, eq=False)
+class ConstantC:
+    """What each c found of one model.
+
+    Attributes:
+        c: the k values, ascending.
+        distance: (k, n) L2 distances; infinity where the attack failed.
+
+    >>> inf = float("inf")
+    >>> found = ConstantC((0.1, 1.0), torch.tensor([[inf, inf], [1.0, 2.0]]))
+    >>> found.success()[1].value, found.mean(), found.excess()
+    (1.0, [nan, 1.5], [nan, 1.0])
+    """
+
+    c: tuple[float, ...]
+    distance: Float[Tensor, "k n"]
+
+    def success(self) -> list[Proportion]:
+        """Return the share of images on which each c succeeds."""
+        return [Proportion(int(row.isfinite().sum()), len(row)) for row in self.distance]
+
+    def mean(self) -> list[float]:
+        """Return the mean distance of the successes of each c; NaN where there are none.
+
+        Where few succeed these are the easy images.
+        """
+        return [float(row[row.isfinite()].mean()) for row in self.distance]
+
+    def excess(self) -> list[float]:
+        """Return the mean, over the successes of each c, of the distance as a multiple of the
+        smallest that any c found for the image: the same images above and below the line.
+        """
+        least = self.distance.amin(0)
+        return [
+            float((row[won] / least[won].clamp_min(1e-12)).mean())
+            for row in self.distance
+            for won in (row.isfinite(),)
+        ]
+
+    def tables(self) -> Mapping[str, Table]:
+        """Return a row per c, and all distances."""
+        values = zip(self.c, self.success(), self.mean(), self.excess(), strict=True)
+        summary = tuple((c, p.value, p.low, p.high, mean, x) for c, p, mean, x in values)
+        images = tuple(
+            (c, image, distance)
+            for c, row in zip(self.c, self.distance.tolist(), strict=True)
+            for image, distance in enumerate(row)
+        )
+        columns = ("c", "success", "low", "high", "distance", "times the least")
+        return {
+            "summary": Table(columns, summary),
+            "images": Table(("c", "image", "distance"), images),
+        }
+
+
+def constant_c(
+    model: nn.Module,
+    images: Float[Tensor, "n ..."],
+    labels: Int64[Tensor, " n"],
+    settings: ConstantSettings,
+    seed: int = 0,
+) -> ConstantC:
+    """Attack every image towards one class drawn from all but the model's answer, with each c.
+
+    Objective f6 and the change of variables, from the clean image, without a search.
+
+    Reference: Carlini and Wagner 2017, arXiv:1608.04644, figure 2.
+
+    >>> net, x, y = nn.Flatten(), torch.tensor([[0.5, 0.25]]), torch.zeros(1).long()
+    >>> found = constant_c(net, x, y, ConstantSettings(c=(0.1, 1.0)))  # it takes 0.25
+    >>> [p.value for p in found.success()]
+    [0.0, 1.0]
+    """
+    answered, _ = answers(model, images)
+    targets = random_classes(answered, logit_count(model, images), seed)
+    distances = []
+    for c in settings.c:
+        attack = published_cw_l2(
+            L2(), steps=settings.steps, learning_rate=settings.learning_rate,
+            searches=1, initial_c=c,
+        )  # fmt: skip
+        distances.append(attack(model, images, answered, targets, seed=seed).distance.cpu())
+    return ConstantC(settings.c, torch.stack(distances))
