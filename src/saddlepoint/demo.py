@@ -100,7 +100,7 @@ def run_demo(
         train(model, data, recipe, seed=seed, progress=tell)
         save_weights(model, out / f"{name}.safetensors")
         evaluations[name] = evaluate(
-            model, tests, Linf(), eps=BUDGETS, seed=seed, progress=tell_next
+            model, tests, Linf(), eps=BUDGETS, suite="quick", seed=seed, progress=tell_next
         )
         models[name] = model
     shown = PGD(Linf(BUDGETS[1]))(

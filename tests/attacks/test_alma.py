@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from linear import best_change, case
+from linear import best_change, case, least_distance
 from networks import Affine, conv_case, mlp
 
 from saddlepoint.attacks import BinaryLogit
@@ -29,17 +29,10 @@ def linear(norm, classes=2):
     least = (x + best_change(w, x, 100.0, norm)) @ w
     bias = -float(least.max()) - 0.3 * float((x @ w - least).min())
     x = x[x @ w + bias > 0]
-    optima = []
-    for row in x.split(1):
-        low, high = 0.0, 12.0
-        for _ in range(24):
-            middle = (low + high) / 2
-            fooled = float((row + best_change(w, row, middle, norm)) @ w) + bias <= 0
-            low, high = (low, middle) if fooled else (middle, high)
-        optima.append(high)
+    optima = least_distance(w, x, bias, norm)
     rows = torch.cat([w[None], torch.zeros(classes - 1, 12, dtype=w.dtype)])
     offsets = torch.tensor([bias, 0.0, -30.0][:classes], dtype=w.dtype)
-    return Affine(rows, offsets), x, torch.tensor(optima, dtype=torch.float64)
+    return Affine(rows, offsets), x, optima
 
 
 @pytest.mark.parametrize("ball", BALLS)

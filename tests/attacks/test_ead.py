@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from linear import best_change, case
+from linear import best_change, case, least_distance
 from networks import Affine, conv_case, mlp
 
 from saddlepoint.attacks import BinaryLogit
@@ -32,15 +32,8 @@ def linear():
     least = (x + best_change(w, x, 100.0, "l1")) @ w
     bias = -float(least.max()) - 0.3 * float((x @ w - least).min())
     x = x[x @ w + bias > 0]
-    optima = []
-    for row in x.split(1):
-        low, high = 0.0, 12.0
-        for _ in range(24):
-            middle = (low + high) / 2
-            fooled = float((row + best_change(w, row, middle, "l1")) @ w) + bias <= 0
-            low, high = (low, middle) if fooled else (middle, high)
-        optima.append(high)
-    return Affine(w, bias), x, torch.tensor(optima, dtype=torch.float64)
+    optima = least_distance(w, x, bias, "l1")
+    return Affine(w, bias), x, optima
 
 
 def test_the_optimum_of_a_linear_network():

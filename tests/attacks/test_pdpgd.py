@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from linear import best_change, case
+from linear import best_change, case, least_distance
 from networks import Affine, conv_case, mlp
 
 from saddlepoint.attacks import BinaryLogit
@@ -20,19 +20,6 @@ from saddlepoint.threat import L0, L1, L2, Linf, Rescaled
 ATTACKS = [(PDGD, L2), (PDPGD, L1), (PDPGD, L2), (PDPGD, Linf), (PDPGD, L0)]
 MEASURED = ATTACKS[:4]
 NAMES = {L1: "l1", L2: "l2", Linf: "linf"}
-
-
-def least_distance(w, x, bias, norm):
-    """The least eps at which the linear margin w·x + bias reaches 0 in the box, by bisection."""
-    distances = []
-    for i in range(len(x)):
-        low, high = 0.0, float(x.shape[1])
-        for _ in range(24):
-            middle = (low + high) / 2
-            moved = x[i : i + 1] + best_change(w, x[i : i + 1], middle, norm)
-            low, high = (low, middle) if float(moved @ w) + bias <= 0 else (middle, high)
-        distances.append(high)
-    return torch.tensor(distances, dtype=torch.float64)
 
 
 def linear(norm, count=10):

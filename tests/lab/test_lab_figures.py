@@ -19,6 +19,11 @@ TINY = {
     "segments": {"maxima": "3", "steps": "5", "points": "5"},
     "alignment": {"eps": "0.1,0.2", "steps": "5"},
     "accuracy-against-eps": {"linf": "0.1,0.2", "l2": "0.5,1", "steps": "5"},
+    "objectives": {"objectives": "f2,f6", "steps": "20", "searches": "3"},
+    "constant-c": {"c": "0.1,1", "steps": "30"},
+    "synthetic-digits": {"steps": "30"},
+    "lowest-bit": {"bits": "1,5,7", "steps": "5"},
+    "transfer-confidence": {"confidence": "0,0.5", "steps": "30", "searches": "2"},
 }
 
 

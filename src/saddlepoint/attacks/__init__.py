@@ -29,10 +29,13 @@ from saddlepoint.attacks.hopskipjump import HopSkipJump
 from saddlepoint.attacks.jsma import JSMA
 from saddlepoint.attacks.judge import judge, predict
 from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
+from saddlepoint.attacks.lattice import EightBit, eight_bit
+from saddlepoint.attacks.lbfgs import LBFGS
 from saddlepoint.attacks.mifgsm import MIFGSM
 from saddlepoint.attacks.noise import UniformNoise
 from saddlepoint.attacks.pdpgd import PDGD, PDPGD
 from saddlepoint.attacks.pgd import BIM, FGSM, PGD
+from saddlepoint.attacks.portfolio import Portfolio, portfolio
 from saddlepoint.attacks.presets import report_pgd
 from saddlepoint.attacks.registry import ATTACKS, AttackInfo, build_attack, option_types
 from saddlepoint.attacks.restarted import Restarted, restarted
@@ -40,6 +43,7 @@ from saddlepoint.attacks.result import AttackResult
 from saddlepoint.attacks.sigma_zero import SigmaZero
 from saddlepoint.attacks.smallest_budget import SmallestBudget, smallest_budget
 from saddlepoint.attacks.square import Square
+from saddlepoint.attacks.targets import TargetsResult, attack_targets
 from saddlepoint.attacks.transfer import Transfer, transfer
 
 __all__ = [
@@ -54,6 +58,7 @@ __all__ = [
     "FGSM",
     "FMN",
     "JSMA",
+    "LBFGS",
     "MIFGSM",
     "PDGD",
     "PDPGD",
@@ -70,6 +75,7 @@ __all__ = [
     "CarliniWagnerLinf",
     "Criterion",
     "DeepFool",
+    "EightBit",
     "Foreign",
     "HopSkipJump",
     "Keeper",
@@ -77,21 +83,26 @@ __all__ = [
     "Misclassified",
     "Nearest",
     "OutsideTopK",
+    "Portfolio",
     "Restarted",
     "SigmaZero",
     "SmallestBudget",
     "Square",
     "Targeted",
+    "TargetsResult",
     "Transfer",
     "UniformNoise",
     "at_budget",
+    "attack_targets",
     "backward_replaced",
     "bpda",
     "build_attack",
+    "eight_bit",
     "foreign",
     "judge",
     "option_types",
     "parse_criterion",
+    "portfolio",
     "predict",
     "published_cw_l2",
     "report_pgd",

@@ -14,7 +14,7 @@ from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.ddn import check_adaptation, check_counts, keep_nearer, size, usable
 from saddlepoint.attacks.keep import Keeper
-from saddlepoint.attacks.pgd import check_loop
+from saddlepoint.attacks.pgd import Loss, check_loop
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.attacks.steps import cosine
 from saddlepoint.errors import InputError
@@ -39,6 +39,8 @@ class FMN(Attack):
             cosine. None is 1, and 10 in Linf.
         gamma: γ of the first step, above 0 and below 1.
         final_gamma: γ of the last step, reached along the same cosine.
+        loss: "margin" (max_{j≠y} Z_j − Z_y), as published, or "cross-entropy", which often ends in
+            another class.
         unfooled: how ε goes on before the first success: "linear" to the distance of the linearised
             boundary, as published; "grow" by γ at least besides, without which pixels at the bounds
             of the range, which the linearisation takes no notice of, may hold a sample for good.
@@ -59,6 +61,7 @@ class FMN(Attack):
     step_size: float | None = None
     gamma: float = 0.05
     final_gamma: float = 0.001
+    loss: Loss = "margin"
     unfooled: Literal["grow", "linear"] = "grow"
     bisections: int = 10
 
@@ -68,7 +71,7 @@ class FMN(Attack):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._at_least_one("steps")
-        check_loop(self.step_size, None, "clean", "margin")
+        check_loop(self.step_size, None, "clean", self.loss)
         check_adaptation(self.gamma, self.final_gamma)
         check_counts(bisections=self.bisections)
         if self.unfooled not in ("grow", "linear"):
@@ -87,7 +90,7 @@ class FMN(Attack):
         for step in range(self.steps):
             fall = cosine(step, self.steps)
             gamma = self.final_gamma + (self.gamma - self.final_gamma) * fall
-            logits, gradient = batch.gradient(x, batch.loss("margin"))
+            logits, gradient = batch.gradient(x, batch.loss(self.loss))
             margin = batch.margin(logits).to(length.dtype)
             fooled = margin < 0
             found = found | fooled
@@ -99,6 +102,8 @@ class FMN(Attack):
             else:
                 slope = norm if p == 2 else _dual(gradient, p)
                 ahead = length + _distance(margin.abs(), slope, farthest)
+                if self.loss != "margin":  # its slope says nothing of the margin's distance
+                    ahead = torch.where(nearest.isfinite(), nearest, ahead)
                 if self.unfooled == "grow" and step > 0:
                     ahead = torch.maximum(ahead, (1 + gamma) * radius)
                 less = torch.minimum((1 - gamma) * radius, nearest)

@@ -26,10 +26,12 @@ from saddlepoint.attacks.fab import FAB
 from saddlepoint.attacks.fmn import FMN
 from saddlepoint.attacks.hopskipjump import HopSkipJump
 from saddlepoint.attacks.jsma import JSMA
+from saddlepoint.attacks.lbfgs import LBFGS
 from saddlepoint.attacks.mifgsm import MIFGSM
 from saddlepoint.attacks.noise import UniformNoise
 from saddlepoint.attacks.pdpgd import PDGD, PDPGD
 from saddlepoint.attacks.pgd import BIM, FGSM, PGD
+from saddlepoint.attacks.portfolio import portfolio
 from saddlepoint.attacks.presets import report_pgd
 from saddlepoint.attacks.sigma_zero import SigmaZero
 from saddlepoint.attacks.square import Square
@@ -51,6 +53,11 @@ class AttackInfo:
     norms: tuple[str, ...]
     passes: str
     paper: str
+
+    @property
+    def minimum_norm(self) -> bool:
+        """Whether it reports a distance instead of taking a budget."""
+        return self.kind.startswith("minimum norm")
 
 
 _FIRST_ORDER = ("linf", "l2", "l1")
@@ -98,12 +105,12 @@ ATTACKS: Mapping[str, AttackInfo] = MappingProxyType(
             ),
             AttackInfo(
                 "fab", FAB, "minimum norm", _FIRST_ORDER,
-                "steps (100) forward, classes − 1 backward each; targeted 1",
+                "2 forward and classes − 1 backward per step (100); targeted 2 and 1 per target",
                 "Croce and Hein 2020, arXiv:1907.02044",
             ),
             AttackInfo(
                 "cw-l2", CarliniWagnerL2, "minimum norm", ("l2",),
-                "up to searches × steps (9 × 1000) each way, some 500 as a rule",
+                "up to searches × steps (9 × 1000) each way, some 260 as a rule",
                 "Carlini and Wagner 2017, arXiv:1608.04644",
             ),
             AttackInfo(
@@ -117,7 +124,7 @@ ATTACKS: Mapping[str, AttackInfo] = MappingProxyType(
                 "Carlini and Wagner 2017, arXiv:1608.04644",
             ),
             AttackInfo(
-                "ead", EAD, "minimum norm", ("l1",), "up to searches × steps (9 × 1000) each way",
+                "ead", EAD, "minimum norm", ("l1",), "some 350 each way",
                 "Chen et al. 2018, arXiv:1709.04114",
             ),
             AttackInfo(
@@ -133,11 +140,11 @@ ATTACKS: Mapping[str, AttackInfo] = MappingProxyType(
                 "Rony et al. 2021, arXiv:2011.11857",
             ),
             AttackInfo(
-                "pdgd", PDGD, "minimum norm", ("l2",), "steps each way",
+                "pdgd", PDGD, "minimum norm", ("l2",), "steps (1000) each way",
                 "Matyasko and Chau 2021, arXiv:2106.01538",
             ),
             AttackInfo(
-                "pdpgd", PDPGD, "minimum norm", (*_FIRST_ORDER, "l0"), "steps each way",
+                "pdpgd", PDPGD, "minimum norm", (*_FIRST_ORDER, "l0"), "steps (1000) each way",
                 "Matyasko and Chau 2021, arXiv:2106.01538",
             ),
             AttackInfo(
@@ -149,6 +156,14 @@ ATTACKS: Mapping[str, AttackInfo] = MappingProxyType(
                 "jsma", JSMA, "minimum norm", ("l0",),
                 "1 forward and 2 backward (probabilities: 1) per pair",
                 "Papernot et al. 2016, arXiv:1511.07528",
+            ),
+            AttackInfo(
+                "l-bfgs", LBFGS, "minimum norm", ("l2",),
+                "some 100 to 300 each way", "Szegedy et al. 2014, arXiv:1312.6199",
+            ),
+            AttackInfo(
+                "portfolio", portfolio, "minimum norm", (*_FIRST_ORDER, "l0"), "passes (2000)",
+                "several of the above, the nearest counts",
             ),
             AttackInfo(
                 "hop-skip-jump", HopSkipJump, "minimum norm, gradient-free", ("linf", "l2"),
@@ -191,7 +206,7 @@ def build_attack(
         if field not in types:
             raise unknown(f"option of {name}", key, types)
         given[field] = _convert(name, field, value, types[field])
-    if getattr(build, "minimum_norm", False) and isinstance(threat, NormBall | Rescaled):
+    if ATTACKS[name].minimum_norm and isinstance(threat, NormBall | Rescaled):
         attack = build(threat.with_eps(math.inf), **given)
         unlimited = isinstance(threat.eps, float) and math.isinf(threat.eps)
         return attack if unlimited else at_budget(attack, threat)

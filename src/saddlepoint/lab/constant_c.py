@@ -32,8 +32,8 @@ class ConstantSettings:
     """
 
     c: tuple[float, ...] = tuple(round(10 ** (k / 4 - 2), 4) for k in range(17))
-    steps: int = 1000
-    learning_rate: float = 0.01
+    steps: int = 300
+    learning_rate: float = 0.02
 
     def __post_init__(self) -> None:
         check_positive(self, "c", "learning_rate")

@@ -10,16 +10,17 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from saddlepoint.attacks import PGD, Attack
+from saddlepoint.attacks import Attack
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.lab.aims import answers
 from saddlepoint.lab.experiment import check_counts
 from saddlepoint.lab.lattice_pgd import LatticePGD
 from saddlepoint.lab.table import Table
-from saddlepoint.threat import Box, Linf
+from saddlepoint.threat import Box
 
 _LEVELS = 255
+_FINE = 256 * _LEVELS
 KINDS = ("bits replaced", "whole levels", "any value")
 
 
@@ -80,8 +81,8 @@ class LowestBits:
         clean: (n, …) the images in 8 bits.
         labels: (n,).
         kinds: by name. With b bits, "bits replaced" keeps the 8 − b highest bits of every pixel;
-            "whole levels" are at most 2ᵇ − 1 steps of 1/255; "any value" is as near, but no 8-bit
-            image.
+            "whole levels" are at most 2ᵇ − 1 steps of 1/255; "any value" is as near, in steps 256
+            times as fine.
 
     >>> LowestBits((1,), torch.zeros(0), torch.zeros(0), {}).tables()["summary"].rows
     ()
@@ -185,13 +186,10 @@ def _ascending(
 
 
 def _attack(clean: Tensor, bits: int, kind: str, settings: BitSettings) -> Attack:
-    steps, restarts = settings.steps, settings.restarts
-    if kind == "any value":
-        budget = Linf((2**bits - 1) / _LEVELS)
-        return PGD(budget, steps=steps, restarts=restarts, loss="margin")
     box = (
         lowest_bits_of(clean, bits)
         if kind == "bits replaced"
         else levels_around(clean, 2**bits - 1)
     )
-    return LatticePGD(box, steps=steps, restarts=restarts)
+    levels = _FINE if kind == "any value" else _LEVELS
+    return LatticePGD(box, steps=settings.steps, restarts=settings.restarts, levels=levels)

@@ -38,14 +38,14 @@ class ObjectiveSettings:
         first_c: the first of them.
 
     >>> ObjectiveSettings().searches
-    9
+    7
     """
 
     objectives: tuple[str, ...] = ("f1", "f2", "f3", "f4", "f5", "f5b", "f6", "f7")
     boxes: tuple[str, ...] = ("tanh", "clipped", "projected")
-    steps: int = 400
-    learning_rate: float = 0.01
-    searches: int = 9
+    steps: int = 200
+    learning_rate: float = 0.02
+    searches: int = 7
     first_c: float = 0.01
 
     def __post_init__(self) -> None:

@@ -62,7 +62,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             ),
             Experiment(
                 "objectives", "C&W's seven objectives with three treatments of the valid range",
-                _CARLINI, ObjectiveSettings, per_model(compare_objectives), images=5,
+                _CARLINI, ObjectiveSettings, per_model(compare_objectives), images=4,
             ),
             Experiment(
                 "constant-c", "C&W's L2 attack with the same c for every image, against c",
@@ -78,7 +78,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             ),
             Experiment(
                 "transfer-confidence", "transfer between halves of the data against C&W's κ",
-                _CARLINI, TransferSettings, run_transfer, images=200,
+                _CARLINI, TransferSettings, run_transfer, images=100,
             ),
         )
     }

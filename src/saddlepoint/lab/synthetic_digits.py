@@ -28,10 +28,10 @@ class SyntheticSettings:
         steps: of Adam per c, at most.
 
     >>> SyntheticSettings().steps
-    1000
+    200
     """
 
-    steps: int = 1000
+    steps: int = 200
 
     def __post_init__(self) -> None:
         check_counts(self, "steps")
@@ -92,7 +92,7 @@ def synthetic_digits(
     >>> net, x = nn.Sequential(nn.Flatten(), nn.Linear(3, 3)), torch.zeros(1, 1, 1, 3)
     >>> with torch.no_grad():
     ...     _ = net[1].weight.copy_(torch.eye(3)), net[1].bias.copy_(torch.tensor([0.5, 0.0, 0.0]))
-    >>> found = synthetic_digits(net, x, torch.zeros(1).long(), SyntheticSettings(steps=100))
+    >>> found = synthetic_digits(net, x, torch.zeros(1).long(), SyntheticSettings(steps=60))
     >>> found.starts["black"].distance["L0"].tolist()
     [0.0, 1.0, 1.0]
     """
@@ -100,24 +100,32 @@ def synthetic_digits(
         raise InputError(
             f"the images have shape {tuple(images.shape[1:])}; give grey or RGB pictures"
         )
+    # Projected: the change of variables starts where tanh has hardly a slope, on the bounds.
     attacks: dict[str, Attack] = {
-        "L2": CarliniWagnerL2(L2(), steps=settings.steps),
-        "L0": CarliniWagnerL0(L0(), steps=settings.steps),
-        "Linf": CarliniWagnerLinf(Linf(), steps=settings.steps),
+        "L2": CarliniWagnerL2(L2(), steps=settings.steps, box="projected"),
+        "L0": CarliniWagnerL0(L0(), steps=settings.steps, box="projected"),
+        "Linf": CarliniWagnerLinf(Linf(), steps=settings.steps, box="projected"),
     }
     classes = logit_count(model, images)
-    starts = {}
-    for name, value in STARTS.items():
-        answered, _ = answers(model, torch.full_like(images[:1], value))
-        targets = other_classes(answered, classes)[0]
-        x = torch.full_like(images[:1], value).expand(classes - 1, *images.shape[1:])
-        found, distances = {}, {}
-        for norm, attack in attacks.items():
-            result = attack(model, x, answered.expand(classes - 1), targets, seed=seed)
-            nearest = torch.full((classes, *images.shape[1:]), value)
-            nearest[targets.cpu()] = result.adversarials.cpu().float()
-            distance = torch.zeros(classes)
-            distance[targets.cpu()] = result.distance.cpu().float()
-            found[norm], distances[norm] = nearest, distance
-        starts[name] = Synthetic(int(answered), found, distances)
-    return SyntheticDigits(starts)
+    uniform = torch.stack([torch.full_like(images[0], value) for value in STARTS.values()])
+    answered, _ = answers(model, uniform)
+    x, labels = (each.repeat_interleave(classes - 1, 0) for each in (uniform, answered))
+    targets = other_classes(answered, classes)
+    nearest = {norm: uniform.cpu().float()[:, None].repeat(1, classes, 1, 1, 1) for norm in attacks}
+    distance = {norm: torch.zeros(len(uniform), classes) for norm in attacks}
+    rows = torch.arange(len(uniform))[:, None].expand(-1, classes - 1).flatten()
+    at = (rows, targets.flatten().cpu())
+    for norm, attack in attacks.items():
+        result = attack(model, x, labels, targets.flatten(), seed=seed)
+        nearest[norm][at] = result.adversarials.cpu().float()
+        distance[norm][at] = result.distance.cpu().float()
+    return SyntheticDigits(
+        {
+            name: Synthetic(
+                int(answered[i]),
+                {norm: each[i] for norm, each in nearest.items()},
+                {norm: each[i] for norm, each in distance.items()},
+            )
+            for i, name in enumerate(STARTS)
+        }
+    )

@@ -41,8 +41,8 @@ class TransferSettings:
     """
 
     confidence: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-    steps: int = 500
-    searches: int = 6
+    steps: int = 200
+    searches: int = 5
 
     def __post_init__(self) -> None:
         check_counts(self, "steps", "searches")
@@ -170,8 +170,8 @@ def transfer_confidence(
 ) -> TransferConfidence:
     """Attack `source` with rising confidence, and offer the images to the others.
 
-    >>> x, y = torch.tensor([[0.6, 0.4]]), torch.tensor([0])
-    >>> settings = TransferSettings(confidence=(0.0, 1.0))
+    >>> x, y = torch.tensor([[0.7, 0.4]]), torch.tensor([0])
+    >>> settings = TransferSettings(confidence=(0.0, 1.0), steps=50, searches=2)
     >>> found = transfer_confidence(nn.Flatten(), {"same": nn.Flatten()}, x, y, settings)
     >>> [p.value for p in found.share("any other class", "same")]
     [1.0, 1.0]

@@ -73,4 +73,6 @@ def _picture(axes: Axes, picture: Tensor) -> None:
         axes.imshow(image[:, :, 0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     else:
         axes.imshow(image, interpolation="nearest")
-    axes.set_axis_off()
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(visible=True, color="#888888", linewidth=0.6)

@@ -12,7 +12,6 @@ from saddlepoint.lab import PerModel, Synthetic, SyntheticDigits
 from saddlepoint.reports.style import COLOURS, style
 
 _SHOWN = 10  # classes
-_UNITS = {"L0": "pixels"}
 
 
 def draw(found: PerModel[SyntheticDigits]) -> Figure:
@@ -61,6 +60,6 @@ def _picture(axes: Axes, found: Synthetic, norm: str, k: int) -> None:
     for spine in axes.spines.values():
         spine.set(visible=True, color=COLOURS[1] if own else "#888888", linewidth=2 if own else 0.6)
     distance = float(found.distance[norm][k])
-    unit = f" {_UNITS[norm]}" if norm in _UNITS else ""
+    unit = " pixel" + "s" * (distance != 1) if norm == "L0" else ""
     text = "none" if math.isinf(distance) else f"{distance:.3g}{unit}"
     axes.set_xlabel(text, fontsize=7, labelpad=2)

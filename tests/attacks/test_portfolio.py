@@ -1,0 +1,66 @@
+"""A portfolio is as near as its nearest member, and keeps to its passes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from linear import best_change
+from networks import Affine, conv_case
+
+from saddlepoint.attacks import DDN, FMN, PGD, Portfolio, build_attack, portfolio
+from saddlepoint.errors import InputError
+from saddlepoint.threat import L0, L1, L2, Box, Linf
+
+
+def test_the_nearest_member_counts():
+    net, images, labels = conv_case(16)
+    members = (DDN(L2(), steps=6, loss="margin"), FMN(L2(), steps=6))
+    each = torch.stack([member(net, images, labels).distance for member in members])
+    both = Portfolio(L2(), members=members, bisections=0)(net, images, labels)
+    assert torch.allclose(both.distance, each.amin(0), rtol=1e-4)
+    assert not torch.equal(each[0], each[1])
+
+
+@pytest.mark.parametrize("ball", [Linf, L2, L1, L0])
+def test_the_passes_are_kept_to(ball):
+    net, images, labels = conv_case(6)
+    result = portfolio(ball(), passes=300)(net, images, labels)
+    assert bool(result.success.all())
+    spent = result.forwards + result.backwards
+    assert int(spent.max()) <= 300
+    assert int(spent[~result.initially_wrong].min()) >= 100
+
+
+@pytest.mark.parametrize(("norm", "ball"), [("linf", Linf), ("l2", L2), ("l1", L1)])
+def test_on_a_linear_model_it_is_exact(norm, ball):
+    w = torch.tensor([3.0, -2.0, 1.0, 0.5], dtype=torch.float64)
+    x = torch.tensor([[0.5, 0.4, 0.6, 0.5], [0.9, 0.2, 0.3, 0.1]], dtype=torch.float64)
+    found = portfolio(ball(), passes=600)(Affine(w), x, torch.zeros(2, dtype=torch.int64))
+    for i in (0, 1):
+        reached = float(found.distance[i])
+        for share, fooled in ((0.98, False), (1.001, True)):
+            moved = x[i : i + 1] + best_change(w, x[i : i + 1], share * reached, norm)
+            assert bool(moved @ w < 0) == fooled
+
+
+def test_by_name():
+    attack = build_attack("portfolio", L2(), {"passes": "400"})
+    assert attack.minimum_norm
+    assert [type(each).__name__ for each in attack.members] == ["DDN", "ALMA"]
+    assert not build_attack("portfolio", L2(0.5)).minimum_norm
+
+
+@pytest.mark.parametrize(
+    ("build", "word"),
+    [
+        (lambda: portfolio(L2(), passes=50), "at least 200"),
+        (lambda: portfolio(Box(0.0, 1.0)), "needs Linf, L2, L1 or L0"),
+        (lambda: portfolio(L2(0.5)), "without a budget"),
+        (lambda: Portfolio(L2(), members=()), "needs a member"),
+        (lambda: Portfolio(L2(), members=(PGD(L2(0.5)),)), "no minimum-norm attack"),
+        (lambda: Portfolio(L2(), members=(FMN(Linf()),)), "no minimum-norm attack"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(build, word):
+    with pytest.raises(InputError, match=word):
+        build()
