@@ -16,6 +16,8 @@ PAGES = (
     "docs/guide.md",
     "docs/defences.md",
     "docs/studies.md",
+    "docs/attacks.md",
+    "docs/portfolio.md",
     "docs/lab.md",
     "docs/architecture.md",
 )

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from saddlepoint.attacks import Attack
 
-CURVED = (0, 1, 7, 11)  # seeds of networks that have at least two classes in the plane
+# Seeds of networks with two classes or more in the plane, and gradients that lead from one to the
+# other: of 6, 8 and 11 another class is in corners alone, where few clean gradients point.
+CURVED = (0, 1, 7, 10)
 
 
 @functools.cache

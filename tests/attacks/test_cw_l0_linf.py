@@ -19,9 +19,12 @@ def linear_case():
     return w, x, float(0.4 - (x @ w).min())
 
 
-def test_l0_is_within_one_feature_of_the_least_number():
+@pytest.mark.parametrize("steps", [150, pytest.param(1000, marks=pytest.mark.slow)])
+def test_l0_is_within_one_feature_of_the_least_number(steps):
     w, x, bias = linear_case()
-    result = CarliniWagnerL0(L0())(Affine(w, bias), x, torch.zeros(6, dtype=torch.int64))
+    result = CarliniWagnerL0(L0(), steps=steps)(
+        Affine(w, bias), x, torch.zeros(6, dtype=torch.int64)
+    )
     drop = torch.where(w > 0, w * x, w * (x - 1)).sort(dim=1, descending=True).values.cumsum(1)
     clean = (x @ w + bias)[:, None]
     possible = (drop > clean).any(1)
@@ -32,11 +35,14 @@ def test_l0_is_within_one_feature_of_the_least_number():
     assert bool((result.distance[possible] <= least[possible] + 1).all())
 
 
-def test_linf_is_within_two_percent_of_the_closed_form():
+@pytest.mark.parametrize("steps", [30, pytest.param(1000, marks=pytest.mark.slow)])
+def test_linf_is_within_two_percent_of_the_closed_form(steps):
     w, x, bias = linear_case()
     x = 0.4 + 0.2 * x  # no bound is active
     bias = float(0.3 - (x @ w).min())
-    result = CarliniWagnerLinf(Linf())(Affine(w, bias), x, torch.zeros(6, dtype=torch.int64))
+    result = CarliniWagnerLinf(Linf(), steps=steps)(
+        Affine(w, bias), x, torch.zeros(6, dtype=torch.int64)
+    )
     exact = (x @ w + bias) / w.abs().sum()
     near = exact < 0.39
     assert bool(near.any())
@@ -46,7 +52,8 @@ def test_linf_is_within_two_percent_of_the_closed_form():
 
 
 @pytest.mark.parametrize(
-    "attack", [CarliniWagnerL0(L0(per="pixel"), steps=60), CarliniWagnerLinf(Linf(), steps=60)]
+    "attack",
+    [CarliniWagnerL0(L0(per="pixel"), steps=30), CarliniWagnerLinf(Linf(), steps=20, rounds=6)],
 )
 def test_both_fool_a_network_whatever_the_batch(attack):
     net, x, y = conv_case(4, torch.float64, wrong=1)

@@ -33,11 +33,11 @@ def test_on_a_linear_model_it_finds_the_nearest_point(norm, d, near, targeted):
 
 
 @pytest.mark.parametrize("p", [1.0, 2.0, math.inf])
-@pytest.mark.parametrize("seed", CURVED[:3])
+@pytest.mark.parametrize("seed", CURVED[:2])
 def test_in_the_plane_it_finds_the_nearest_point_of_most(p, seed):
     net, x, labels, nearest = plane_case(seed, p)
     threat = {1.0: L1(), 2.0: L2(), math.inf: Linf()}[p]
-    result = FMN(threat, steps=200)(net, x, labels)
+    result = FMN(threat, steps=100)(net, x, labels)
     assert bool((result.distance > nearest - 0.006).all())
     assert float((result.distance <= 1.02 * nearest).double().mean()) >= 0.6
 
@@ -165,7 +165,7 @@ def test_pixels_are_counted_as_pixels():
 @pytest.mark.parametrize("norm", BALLS)
 def test_targets_masks_and_normalised_space(norm):
     net, x, y = conv_case(8, torch.float64, wrong=0)
-    attack, targets = FMN(BALLS[norm](), steps=60), (y + 2) % 5
+    attack, targets = FMN(BALLS[norm](), steps=40), (y + 2) % 5
     aimed = attack(net, x, y, targets)
     assert torch.equal(net(aimed.adversarials).argmax(1), targets)
     mask = torch.zeros(3, 8, 8, dtype=torch.bool)
@@ -175,7 +175,7 @@ def test_targets_masks_and_normalised_space(norm):
     assert bool(result.success.all())
     assert float(result.distance.mean()) > float(free.distance.mean())
     threat = Rescaled.pixels(BALLS[norm](), (0.5,) * 3, (0.25,) * 3)
-    scaled = FMN(threat, steps=60)(net, x, y).distance
+    scaled = FMN(threat, steps=40)(net, x, y).distance
     factor = 1 if norm == "l0" else 4
     assert float((scaled / free.distance).mean()) == pytest.approx(factor, rel=0.2)
 

@@ -60,9 +60,9 @@ def test_single_precision_is_enough():
     assert 0.999 <= float(ratio.min()) <= float(ratio.max()) <= 1.05
 
 
-@pytest.mark.parametrize("ball", [L2(), Linf()], ids=str)
+@pytest.mark.parametrize("ball", [L2(), pytest.param(Linf(), marks=pytest.mark.slow)], ids=str)
 def test_more_steps_come_nearer_on_a_network(ball):
-    net, images, labels = conv_case(8, torch.float64, wrong=0)
+    net, images, labels = conv_case(4, torch.float64, wrong=0)
     few, many = (HopSkipJump(ball, steps=n)(net, images, labels) for n in (1, 10))
     assert bool(many.success.all())
     assert bool((many.distance <= few.distance).all())
@@ -113,11 +113,11 @@ def test_a_target_is_reached_from_a_start_of_its_class(ball):
 
 @pytest.mark.parametrize("ball", [L2(), Linf()], ids=str)
 def test_company_does_not_matter(ball):
-    net, images, labels = conv_case(12, torch.float64, wrong=1)
-    attack = HopSkipJump(ball, steps=3)
+    net, images, labels = conv_case(8, torch.float64, wrong=1)
+    attack = HopSkipJump(ball, steps=2)
     whole = attack(net, images, labels, seed=3)
-    order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
-    parts = [attack(net, images[p], labels[p], ids=p, seed=3) for p in order.split(5)]
+    order = torch.randperm(8, generator=torch.Generator().manual_seed(0))
+    parts = [attack(net, images[p], labels[p], ids=p, seed=3) for p in order.split(7)]
     joined, back = AttackResult.cat(parts), order.argsort()
     assert torch.allclose(whole.adversarials, joined.adversarials[back], rtol=0, atol=1e-9)
     assert torch.equal(whole.forwards, joined.forwards[back])
@@ -143,8 +143,8 @@ def test_masks_spaces_and_one_logit():
         assert bool((result.adversarials == images)[:, ~mask].all())
         assert result.success_rate > 0.8
         scaled = Rescaled.pixels(ball, (0.5,) * 3, (0.2,) * 3)
-        pixels = HopSkipJump(ball, steps=4)(net, images, labels)
-        normalised = HopSkipJump(scaled, steps=4)(net, images, labels)
+        pixels = HopSkipJump(ball, steps=3)(net, images, labels)
+        normalised = HopSkipJump(scaled, steps=3)(net, images, labels)
         assert bool(normalised.success.all())
         ratio = normalised.distance / pixels.distance
         assert 4 < float(ratio.median()) < 6.5

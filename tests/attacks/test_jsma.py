@@ -30,7 +30,7 @@ def every_pair(a, b, free):
 @pytest.mark.parametrize("candidates", [2, 5, 32])
 def test_the_pair_is_the_best_of_all(whole, candidates):
     generator = torch.Generator().manual_seed(int(whole))
-    for n in (2, 3, 7, 40, 90):
+    for n in (2, 3, 7, 30):
         a, b = torch.randn(2, 12, n, generator=generator, dtype=torch.float64)
         if whole:  # ties everywhere
             a, b = a.round(), b.round()

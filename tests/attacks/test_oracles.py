@@ -124,7 +124,7 @@ def test_the_cells_agree_with_an_integer_program(norm):
         assert found == pytest.approx(float(exact), abs=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_the_closed_forms_agree_with_the_programs(seed):
     generator = torch.Generator().manual_seed(seed)
     W, b = torch.randn(4, 7, generator=generator).double(), torch.zeros(4).double()

@@ -33,16 +33,19 @@ def linear(norm, count=10):
 
 
 @pytest.mark.parametrize(("attack", "ball"), MEASURED)
-def test_the_optimum_of_a_linear_network(attack, ball):
+@pytest.mark.parametrize("steps", [300, pytest.param(600, marks=pytest.mark.slow)])
+def test_the_optimum_of_a_linear_network(attack, ball, steps):
     w, x, bias = linear(NAMES[ball])
     labels = torch.zeros(len(x), dtype=torch.int64)
-    result = attack(ball(), steps=600)(Affine(w, bias), x, labels)
+    result = attack(ball(), steps=steps)(Affine(w, bias), x, labels)
     share = result.distance / least_distance(w, x, bias, NAMES[ball])
     assert len(x) > 4
     assert bool(result.success.all())
     assert float(share.min()) >= 0.999
-    assert float(share.median()) <= (1.03 if ball is L1 else 1.02)
-    assert float(share.max()) <= (1.1 if ball is L1 else 1.02)
+    # L1 is slow: measured 1.034 and 1.102 after 300 steps, below 1.03 and 1.1 after 600.
+    late = {300: (1.04, 1.12), 600: (1.03, 1.1)}[steps] if ball is L1 else (1.02, 1.02)
+    assert float(share.median()) <= late[0]
+    assert float(share.max()) <= late[1]
 
 
 @pytest.mark.parametrize(("attack", "ball"), ATTACKS)
@@ -59,15 +62,15 @@ def test_with_two_classes_the_target_is_the_other_one(attack, ball):
 def test_curved_boundaries_in_two_dimensions(attack, ball):
     net, x = mlp(2, seed=3), torch.rand(12, 2, dtype=torch.float64, generator=torch.manual_seed(0))
     labels = net(x).argmax(1)
-    result = attack(ball(), steps=300)(net, x, labels)
-    axis = torch.linspace(0, 1, 400, dtype=torch.float64)
+    result = attack(ball(), steps=200)(net, x, labels)
+    axis = torch.linspace(0, 1, 200, dtype=torch.float64)
     grid = torch.cartesian_prod(axis, axis)
     other = net(grid).argmax(1)[None] != labels[:, None]
     away = torch.linalg.vector_norm(grid[None] - x[:, None], ord=ball.p, dim=2)
     least = torch.where(other, away, math.inf).amin(1)
     near = result.distance <= 1.02 * least
     assert float(near.double().mean()) >= 0.75
-    assert bool((result.distance >= least - 2 / 399).all())
+    assert bool((result.distance >= least - 2 / 199).all())
 
 
 def reference(net, x, y, steps, prox, ratio=0.01):
@@ -136,7 +139,7 @@ def test_masks_and_rescaled_spaces(attack, ball):
     net, x, y = conv_case(6, wrong=0)
     mask = torch.zeros(3, 8, 8, dtype=torch.bool)
     mask[:, :5] = True
-    result = attack(ball(), steps=60)(net, x, y, mask=mask)
+    result = attack(ball(), steps=40)(net, x, y, mask=mask)
     assert bool(result.success.any())
     assert torch.equal(result.adversarials[:, ~mask], x[:, ~mask])
     space = Rescaled.pixels(ball(), (0.5,) * 3, (0.25,) * 3)

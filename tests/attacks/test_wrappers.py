@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from linear import best_change
+from linear import least_distance
 from networks import Affine, conv_case
 from torch import nn
 
@@ -31,23 +31,14 @@ X = torch.tensor([[0.5, 0.4, 0.6, 0.5], [0.9, 0.2, 0.3, 0.1]], dtype=torch.float
 LABELS = torch.zeros(2, dtype=torch.int64)
 
 
-def closest(norm):
-    """The distance at which the linear margin w·x of each image reaches zero, by bisection."""
-    low, high = torch.zeros(2).double(), torch.full((2,), 4.0).double()
-    for _ in range(60):
-        eps = (low + high) / 2
-        moved = torch.stack([best_change(W, X[i : i + 1], float(eps[i]), norm)[0] for i in (0, 1)])
-        fooled = (X + moved) @ W < 0
-        low, high = torch.where(fooled, low, eps), torch.where(fooled, eps, high)
-    return high
-
-
-@pytest.mark.parametrize(("norm", "ball"), [("linf", Linf), ("l2", L2), ("l1", L1)])
+@pytest.mark.parametrize(
+    ("norm", "ball"), [("linf", Linf), ("l2", L2), pytest.param("l1", L1, marks=pytest.mark.slow)]
+)
 def test_the_smallest_budget_is_the_exact_distance(norm, ball):
-    attack = smallest_budget(PGD(ball(0.2), steps=60), smallest=1e-2, largest=4.0, searches=12)
+    attack = smallest_budget(PGD(ball(0.2), steps=60), smallest=1e-2, largest=4.0, searches=8)
     result = attack(Affine(W), X, LABELS)
     assert bool(result.success.all())
-    ratio = result.distance / closest(norm)
+    ratio = result.distance / least_distance(W, X, 0.0, norm)
     assert float(ratio.min()) >= 0.999
     assert float(ratio.max()) <= 1.01
 
@@ -91,7 +82,7 @@ def test_success_that_is_not_monotone_in_the_budget_is_found_on_the_grid():
 
 
 def test_at_a_budget_the_answer_is_on_the_right_side_of_the_distance():
-    exact = closest("l2")
+    exact = least_distance(W, X, 0.0, "l2")
     for i in (0, 1):
         for share, expected in ((0.99, False), (1.01, True)):
             attack = at_budget(DDN(L2(), steps=200), L2(share * float(exact[i])))
@@ -148,7 +139,7 @@ def test_attacks_that_begin_at_the_image_restart_elsewhere():
     result = restarted(BIM(Linf(0.01), steps=1), 3)(net, images, labels)
     robust = ~result.success
     assert bool((result.backwards[robust] == 3).all())
-    assert 0 < int(robust.sum())
+    assert int(robust.sum()) > 0
 
 
 def test_restarts_do_not_depend_on_the_batch():

@@ -198,20 +198,20 @@ def test_more_bits_fool_more_and_any_value_at_least_as_many_as_the_levels_do():
 def test_without_confidence_the_source_is_fooled_as_by_the_plain_attack():
     data = digits("test", 8)
     net = trained()
-    settings = TransferSettings(confidence=(1.0, 0.0), steps=60, searches=4)
+    settings = TransferSettings(confidence=(0.5, 0.0), steps=60, searches=4)
     found = transfer_confidence(net, {"same": net}, data.pixels, data.labels, settings)
-    assert found.relative == (0.0, 1.0)
+    assert found.relative == (0.0, 0.5)
     plain = CarliniWagnerL2(L2(), steps=60, searches=4)(net, data.pixels, data.labels)
     offered = found.aims[AIMS[0]]
     torch.testing.assert_close(offered.distance[0], plain.distance)
     assert torch.equal(offered.fooled["same"][0], plain.success)
     assert torch.equal(offered.fooled["same"], offered.fooled["A"])
-    assert offered.sure[1].double().mean() > 0.8
+    assert offered.sure[1].double().mean() > 0.6
     reached = offered.distance[:, found.right]
     assert (reached[1] > reached[0]).all()
     assert found.share(NOISE, "A")[0].value < found.share(AIMS[0], "A")[0].value
     target = found.aims[AIMS[1]]
-    assert (target.distance[0] >= 0.999 * offered.distance[0])[found.right].float().mean() > 0.9
+    assert (target.distance[0] >= 0.999 * offered.distance[0])[found.right].float().mean() > 0.8
 
 
 def test_confidence_transfers_on_linear_networks_by_the_closed_form():

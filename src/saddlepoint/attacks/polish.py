@@ -32,9 +32,11 @@ def bisect(batch: Batch, best: Keeper, steps: int) -> None:
     for _ in range(steps):
         radius = (low + high) / 2
         if found.ball.p == 0:  # a whole number of features
-            radius = radius.floor()
-            if not bool((high - low > 1).any()):
+            rows = (high - low > 1).nonzero().squeeze(1)  # the others know their number
+            if not len(rows):
                 return
+            found, x, low, high = found.at(rows), x[rows], low[rows], high[rows]
+            radius = radius[rows].floor()
         z = found.shrunk(x, radius)
         logits = found.logits(z)
         best.record(found, z, logits)

@@ -122,15 +122,14 @@ class TransferConfidence:
                     for r, kappa, distance, s, p in values
                 ]
                 outcomes += [
-                    (aim, network, kappa, image, int(hit))
+                    (aim, network, kappa, image, int(self.right[image]), int(hit))
                     for kappa, row in zip(self.kappa, offered.fooled[network], strict=True)
                     for image, hit in enumerate(row.tolist())
-                    if self.right[image]
                 ]
         columns = ("κ/margin", "κ", "distance", "reached κ", "fooled", "low", "high", "images")
         return {
             "summary": Table(("aim", "network", *columns), tuple(summary)),
-            "images": Table(("aim", "network", "κ", "image", "fooled"), tuple(outcomes)),
+            "images": Table(("aim", "network", "κ", "image", "right", "fooled"), tuple(outcomes)),
         }
 
 

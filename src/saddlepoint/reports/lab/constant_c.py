@@ -17,6 +17,7 @@ def draw(found: PerModel[ConstantC]) -> Figure:
     """
     results = found.results
     named = looks(results)
+    values = [c for each in results.values() for c in each.c]
     with style():
         figure = Figure(figsize=(8.6, 2.9), layout="constrained")
         success, distance, excess = figure.subplots(1, 3, gridspec_kw={"wspace": 0.06})
@@ -35,7 +36,7 @@ def draw(found: PerModel[ConstantC]) -> Figure:
         excess.set_ylabel("distance / least of the image")
         excess.axhline(1, color="black", lw=0.8, ls=":")
         for axes in (success, distance, excess):
-            axes.set_xscale("log")
+            axes.set(xscale="log", xlim=(0.8 * min(values), 1.25 * max(values)))
             axes.set_xlabel("c")
         legend_above(figure, handles_of(named))
     return figure

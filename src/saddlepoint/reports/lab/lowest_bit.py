@@ -68,11 +68,9 @@ def _example(row: list[Axes], found: LowestBits) -> None:
 
 
 def _picture(axes: Axes, picture: Tensor) -> None:
-    image = picture.clamp(0, 1).permute(1, 2, 0)
-    if image.shape[2] == 1:
-        axes.imshow(image[:, :, 0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    else:
-        axes.imshow(image, interpolation="nearest")
+    image = picture.clamp(0, 1).permute(1, 2, 0).numpy()
+    grey = {"cmap": "gray", "vmin": 0, "vmax": 1} if image.shape[2] == 1 else {}
+    axes.imshow(image, interpolation="nearest", **grey)
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set(visible=True, color="#888888", linewidth=0.6)
