@@ -142,11 +142,11 @@ def descend(
             c, size, least, lowest, rate = (t[go] for t in per_sample)
             stale, fallen, found = stale[go], fallen[go], found[go]
         gradient = box.chain(expand(c, x) * gradient, slope, x, w, low, high)
-        gradient = gradient.clamp(-_LARGEST, _LARGEST)
-        mean = _MOMENTUM * mean + (1 - _MOMENTUM) * gradient
-        square = _SQUARES * square + (1 - _SQUARES) * gradient.square()
-        root = (square / (1 - _SQUARES ** (step + 1))).sqrt() + _TINY
-        move = expand(rate / (1 - _MOMENTUM ** (step + 1)), x) * mean / root
+        gradient = gradient.clamp_(-_LARGEST, _LARGEST)
+        mean.lerp_(gradient, 1 - _MOMENTUM)
+        square.mul_(_SQUARES).addcmul_(gradient, gradient, value=1 - _SQUARES)
+        root = square.div(1 - _SQUARES ** (step + 1)).sqrt_().add_(_TINY)
+        move = (mean / root).mul_(expand(rate / (1 - _MOMENTUM ** (step + 1)), x))
         w = box.settle(w - move, low, high)
     return success, last
 

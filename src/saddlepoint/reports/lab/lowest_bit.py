@@ -69,8 +69,7 @@ def _example(row: list[Axes], found: LowestBits) -> None:
 
 def _picture(axes: Axes, picture: Tensor) -> None:
     image = picture.clamp(0, 1).permute(1, 2, 0).numpy()
-    grey = {"cmap": "gray", "vmin": 0, "vmax": 1} if image.shape[2] == 1 else {}
-    axes.imshow(image, interpolation="nearest", **grey)
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set(visible=True, color="#888888", linewidth=0.6)

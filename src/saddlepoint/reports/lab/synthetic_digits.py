@@ -59,9 +59,10 @@ def _block(axes: Axes, model: str, start: str, found: Synthetic, classes: int) -
 
 def _picture(axes: Axes, image: Tensor, corner: tuple[float, float], *, own: bool) -> None:
     array = image.clamp(0, 1).permute(1, 2, 0).numpy()
-    grey = {"cmap": "gray", "vmin": 0, "vmax": 1} if array.shape[2] == 1 else {}
     x, y = corner
-    axes.imshow(array, extent=(x, x + 1, y + 1, y), interpolation="nearest", **grey)
+    axes.imshow(
+        array, extent=(x, x + 1, y + 1, y), cmap="gray", vmin=0, vmax=1, interpolation="nearest"
+    )
     colour, width = (COLOURS[1], 2.0) if own else ("#888888", 0.6)
     axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=colour, linewidth=width))
 
