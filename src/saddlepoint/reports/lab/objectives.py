@@ -16,10 +16,14 @@ from saddlepoint.reports.style import style
 
 _TITLES = {"best": "easiest target", "average": "all targets", "worst": "hardest target"}
 _MISSING = "#DDDDDD"
+_MOST = 1.5  # times the least, from where the colour stays
 
 
 def draw(found: PerModel[Objectives]) -> Figure:
     """Return a panel per model and case, a row per objective and a column per treatment.
+
+    The colour compares distances with the nearest of the panel, only where every attack succeeds:
+    the mean of fewer is that of easier targets.
 
     Reference: Carlini and Wagner 2017, arXiv:1608.04644, table III.
     """
@@ -28,7 +32,7 @@ def draw(found: PerModel[Objectives]) -> Figure:
     rows, columns = len(first.objectives), len(first.boxes)
     with style():
         figure = Figure(
-            figsize=(3.0 + 2.5 * columns, len(results) * (0.34 * rows + 0.9) + 0.3),
+            figsize=(3.0 + 2.2 * columns, len(results) * (0.34 * rows + 0.5) + 0.6),
             layout="constrained",
         )
         grid = figure.subplots(len(results), len(CASES), squeeze=False, sharex=True, sharey=True)
@@ -36,12 +40,12 @@ def draw(found: PerModel[Objectives]) -> Figure:
             for axes, case in zip(panels, CASES, strict=True):
                 image = _cells(axes, each, case)
                 lettered(axes, f"{name}, {_TITLES[case]}")
-                bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
-                bar.ax.tick_params(labelsize=7)
             panels[0].set_ylabel("objective")
+        bar = figure.colorbar(image, ax=grid, fraction=0.03, pad=0.01, extend="max")
+        bar.set_label("distance, times the least of the panel (grey: not all succeed)")
         figure.supxlabel(
-            "treatment of the range. In a cell: mean L2 distance (also its colour) and success;"
-            " below, the median of the smallest sufficient c",
+            "treatment of the range. In a cell: mean L2 distance of the successes, success; below,"
+            " the median of the smallest sufficient c",
             fontsize=9,
         )
     return figure
@@ -49,19 +53,22 @@ def draw(found: PerModel[Objectives]) -> Figure:
 
 def _cells(axes: Axes, found: Objectives, case: str) -> AxesImage:
     table = [[found.case(o, b, case) for b in found.boxes] for o in found.objectives]
-    values = np.array([[cell.distance for cell in row] for row in table])
-    known = values[~np.isnan(values)]
-    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-    axes.set_facecolor(_MISSING)
-    image = axes.imshow(
-        values, cmap="cividis", aspect="auto", vmin=low, vmax=max(high, low * 1.001 + 1e-6)
+    whole = [cell.distance for row in table for cell in row if cell.success == 1]
+    least = max(min(whole, default=1.0), 1e-12)
+    ratios = np.array(
+        [
+            [cell.distance / least if cell.success == 1 else math.nan for cell in row]
+            for row in table
+        ]
     )
+    axes.set_facecolor(_MISSING)
+    image = axes.imshow(ratios, cmap="cividis", aspect="auto", vmin=1, vmax=_MOST)
     for i, row in enumerate(table):
         for j, cell in enumerate(row):
-            none = math.isnan(cell.distance)
-            dark = not none and cell.distance < (low + high) / 2
             success = f"{100 * cell.success:.0f} %"
+            none = math.isnan(cell.distance)
             text = success if none else f"{cell.distance:.2f} · {success}\nc {_short(cell.c[1])}"
+            dark = cell.success == 1 and ratios[i, j] < (1 + _MOST) / 2
             axes.text(
                 j, i, text, ha="center", va="center", fontsize=6.5, linespacing=1.15,
                 color="white" if dark else "black",
