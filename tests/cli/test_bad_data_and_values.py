@@ -85,7 +85,7 @@ def test_a_folder_with_an_unreadable_image_names_it(refused):
         (evaluate(device="cpu:x"), "unknown device 'cpu:x'"),
         (evaluate(normalisation="mine"), "unknown normalisation 'mine'"),
         (evaluate(normalisation="imagenet"), "imagenet normalisation is for 3 channels"),
-        (attack(attack="pdg"), "unknown attack 'pdg'; did you mean 'pgd'"),
+        (attack(attack="pgdd"), "unknown attack 'pgdd'; did you mean 'pgd'"),
         (attack(set="steps"), "--set steps: write NAME=VALUE"),
         (attack(set="=3"), "write NAME=VALUE"),
         (attack(set="steps=two"), "steps is 'two'"),
