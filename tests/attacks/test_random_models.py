@@ -7,10 +7,10 @@ import torch
 from networks import Affine, Noise, conv_case
 from torch import nn
 
-from saddlepoint.attacks import BIM, PGD, BinaryLogit, UniformNoise
+from saddlepoint.attacks import BIM, DDN, FAB, PGD, BinaryLogit, UniformNoise, smallest_budget
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard, is_random
-from saddlepoint.threat import Linf
+from saddlepoint.threat import L2, Linf
 
 
 def noisy(sigma: float = 0.02, dtype=torch.float32):
@@ -98,3 +98,20 @@ def test_averaging_a_model_that_is_not_random_changes_nothing():
     assert torch.equal(one.success, four.success)
     assert torch.allclose(one.adversarials, four.adversarials, rtol=0, atol=1e-9)
     assert torch.equal(4 * one.backwards, four.backwards)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        DDN(L2(), steps=40),
+        DDN(L2(), steps=40, eot_samples=8),
+        FAB(L2(), steps=10, eot_samples=8),
+        smallest_budget(PGD(L2(0.2), steps=8, eot_samples=8), searches=3),
+    ],
+)
+def test_the_nearest_of_many_draws_is_not_a_lucky_one(attack):
+    """The judge draws afresh: a distance that held by luck would count as a failure, as robust."""
+    images = torch.tensor([[0.8, 0.3]]).expand(24, 2)
+    result = attack(Noise(0.1), images, torch.zeros(24, dtype=torch.int64))
+    assert result.success_rate >= 0.8
+    assert float(result.distance[result.success].median()) < 0.8

@@ -194,3 +194,13 @@ def test_jacobians_pass_through_a_replaced_backward():
     with Guard(net, 5) as guard, backward_replaced(net, ("0",)):
         _, rows = guard.jacobian(x, lambda z: torch.eye(2).double().expand(5, 2, 2))
     assert torch.allclose(rows, net[1].weight.detach().expand(5, 2, 3))
+
+
+@pytest.mark.parametrize("surrogate", [None, lambda x: 3 * x])
+def test_bpda_of_a_module_that_overwrites_its_input(surrogate):
+    layer = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Threshold(0.5, 0.0, inplace=True))
+    layer[0].weight.data.fill_(1.0)
+    x = torch.tensor([[0.2]], requires_grad=True)
+    with backward_replaced(layer, ("1",), surrogate):
+        layer(x).sum().backward()
+    assert float(x.grad) == (1.0 if surrogate is None else 3.0)

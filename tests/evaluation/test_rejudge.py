@@ -178,3 +178,22 @@ def test_digits_as_a_whole():
     result = PGD(Linf(0.2), steps=10)(net, images, labels)
     audit = rejudge(net, images, labels, result.adversarials, Linf(0.2))
     assert audit.success.value == pytest.approx(result.success_rate)
+
+
+def test_budgets_may_differ_and_infinity_is_no_image():
+    net, images, labels, adversarials, result = spoiled()
+    each = torch.full((32,), 0.08)
+    each[16:] = 0.01
+    audit = rejudge(net, images, labels, adversarials, Linf(each))
+    assert torch.equal(audit.result.success[:16], result.success[:16])
+    assert not bool((audit.result.success & ~result.initially_wrong)[16:].any())
+    adversarials[4] = torch.inf
+    assert not bool(rejudge(net, images, labels, adversarials, Linf(0.08)).result.success[4])
+
+
+def test_numbered_pictures_are_in_the_order_of_their_numbers(tmp_path):
+    for i in (2, 10, 1):
+        picture = np.full((4, 6, 3), 10 * i, np.uint8)
+        Image.fromarray(picture).save(tmp_path / f"img_{i}.png")
+    images, _ = read_saved(tmp_path, (3, 4, 6))
+    assert (images[:, 0, 0, 0] * 25.5).round().tolist() == [1, 2, 10]

@@ -19,6 +19,7 @@ from saddlepoint.attacks.criteria import BinaryLogit, Criterion, Misclassified, 
 from saddlepoint.attacks.inputs import check_box, check_budgets, full_mask, plain
 from saddlepoint.attacks.judge import judge, warn_of_gradients
 from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
+from saddlepoint.attacks.polish import widen
 from saddlepoint.attacks.result import AttackResult
 from saddlepoint.checks import check_classes, check_images, check_labels, check_logits
 from saddlepoint.errors import InputError
@@ -42,8 +43,7 @@ class Attack(ABC):
         eot_samples: passes averaged at every step and by the judge, for models that are random at
             inference. The gradient is that of the loss of the averaged softmax (expectation over
             transformation, Athalye et al. 2018, arXiv:1707.07397).
-        autocast: "bf16" runs the loop's passes in bfloat16. The judge stays in full precision, and
-            what it does not confirm is attacked again in full precision.
+        autocast: "bf16" runs the loop in bfloat16; what the judge does not confirm is attacked again.
         compile: run the loop's passes through torch.compile.
 
     Subclasses are frozen dataclasses with keyword-only fields and define `perturb`. See
@@ -67,9 +67,7 @@ class Attack(ABC):
     compile: bool = field(default=False, kw_only=True)
 
     minimum_norm: ClassVar[bool] = False
-    """A minimum-norm attack takes only the norm and reports the distance it found; its keeper is
-    `Nearest`.
-    """
+    """A minimum-norm attack takes only the norm and reports its distance; its keeper is `Nearest`."""
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "Box")
     """The norms that the paper, or its usual extension, covers."""
 
@@ -152,21 +150,25 @@ class Attack(ABC):
             )
             check_classes(labels, max(clean.shape[1], 2))
             todo = batch.at(~(batch.margin(clean) < 0))
-            best = self._keeper(batch.images, "never" if random else self.stop)
+            best = self._keeper(batch.images, random)
             if len(todo):
                 if self.minimum_norm and todo.starts is not None:
                     best.last(todo, todo.project(todo.threat.parametrise(todo.starts)))
                 self.perturb(todo, best)
+                if random and self.minimum_norm:
+                    widen(todo, best)
             result = judge(batch, best.images, clean, minimum_norm=self.minimum_norm)
             if isinstance(best, Best | Nearest) and not random:
                 result = self._again(batch, best, clean, result)
         warn_of_gradients(batch.guard, result)
         return result
 
-    def _keeper(self, images: Tensor, stop: str) -> Keeper:
+    def _keeper(self, images: Tensor, random: bool) -> Keeper:
         if self.minimum_norm:
-            return Nearest(images)
-        return Last(images) if self.keep == "last" else Best(images, stop)
+            return Nearest(images, random)
+        if self.keep == "last":
+            return Last(images)
+        return Best(images, "never" if random else self.stop)
 
     def _again(
         self, batch: Batch, best: Best | Nearest, clean: Tensor, result: AttackResult
@@ -177,9 +179,11 @@ class Attack(ABC):
         be finished by an iterate that the judge does not confirm; it would then pass for robust.
         """
         doubtful = best.fooled & ~result.success & ~result.rejected
+        if self.minimum_norm and self.autocast is not None:
+            doubtful |= ~result.success & ~result.rejected  # bfloat16 may not see what fools
         if not bool(doubtful.any()):
             return result
-        second = self._keeper(batch.images, "never")
+        second = Nearest(batch.images) if self.minimum_norm else Best(batch.images, "never")
         with batch.guard.exact():
             self.perturb(batch.at(doubtful), second)
         images = torch.where(expand(doubtful, batch.images), second.images, best.images)

@@ -93,8 +93,15 @@ def backward_replaced(
     """
     known = dict(model.named_modules())
 
+    before: dict[nn.Module, Tensor] = {}
+
+    def remembered(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        # An in-place module overwrites what it is given.
+        before[module] = inputs[0].clone()
+
     def replaced(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        stand_in = inputs[0] if surrogate is None else surrogate(inputs[0])
+        given = before.pop(module)
+        stand_in = given if surrogate is None else surrogate(given)
         if stand_in.shape != output.shape:
             raise InputError(
                 f"the stand-in gives shape {tuple(stand_in.shape)}, the module"
@@ -106,8 +113,11 @@ def backward_replaced(
         for name in modules:
             if name not in known or not name:
                 raise unknown("module of the model", name, [each for each in known if each])
-            handle = known[name].register_forward_hook(replaced)
-            stack.callback(handle.remove)
+            for handle in (
+                known[name].register_forward_pre_hook(remembered),
+                known[name].register_forward_hook(replaced),
+            ):
+                stack.callback(handle.remove)
         yield
 
 

@@ -39,6 +39,8 @@ class Foreign(Attack):
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Hand over the images once, and take what comes back."""
+        if batch.mask is not None:
+            raise InputError("a foreign attack does not know of a mask; leave it out")
         model = Counted(batch)
         targeted = isinstance(batch.criterion, Targeted)
         call = Call(model, batch.images.clone(), batch.goals.clone(), targeted, batch.threat)

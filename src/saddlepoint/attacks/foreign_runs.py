@@ -101,6 +101,10 @@ def _foolbox(attack: Any, call: Call) -> Tensor:
     criteria = foolbox.criteria
     criterion = criteria.TargetedMisclassification if call.targeted else criteria.Misclassification
     eps = getattr(call.threat, "eps", math.inf)
+    if isinstance(eps, Tensor) or call.threat.space != "pixels":
+        raise InputError(
+            "a foolbox attack takes one budget in pixels; give one number, not in normalised space"
+        )
     budget = None if math.isinf(eps) else float(eps)
     _, clipped, _ = attack(model, call.images, criterion(call.goals), epsilons=budget)
     found: Tensor = clipped
@@ -124,7 +128,10 @@ def _art(attack: Any, call: Call) -> Tensor:
         changes["_targeted"] = call.targeted
     elif call.targeted:
         raise InputError(f"{type(attack).__name__} of ART has no targeted form")
-    with _changed(attack, changes):
+    # Some of ART's attacks hand the work to another one that they hold.
+    inner = getattr(attack, "_attack", None)
+    held = _changed(inner, changes) if hasattr(inner, "generate") else contextlib.nullcontext()
+    with _changed(attack, changes), held:
         found = attack.generate(x=call.images.cpu().numpy(), y=call.goals.cpu().numpy())
     return torch.as_tensor(found)
 

@@ -135,8 +135,9 @@ def rejudge(
 
 def _limited(threat: ThreatModel) -> ThreatModel:
     """Return the threat model with a budget that nothing exceeds, where it has none."""
-    endless = isinstance(threat, NormBall | Rescaled) and threat.eps == math.inf
-    return threat.with_eps(1e9) if endless else threat  # type: ignore[attr-defined]
+    if not isinstance(threat, NormBall | Rescaled) or isinstance(threat.eps, Tensor):
+        return threat
+    return threat.with_eps(1e9) if math.isinf(threat.eps) else threat
 
 
 def _parts(threat: ThreatModel) -> tuple[ThreatModel, ThreatModel]:

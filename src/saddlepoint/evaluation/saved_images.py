@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -102,7 +103,8 @@ def _torch(path: Path) -> dict[str, Tensor]:
 
 
 def _folder(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
-    files = sorted(path.glob("*.png"))
+    # By numbers where there are numbers: picture 10 comes after picture 2.
+    files = sorted(path.glob("*.png"), key=lambda file: _natural(file.name))
     if not files:
         raise InputError(f"{path} holds no .png files")
     arrays = []
@@ -125,6 +127,11 @@ def _folder(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
     return images, torch.tensor([int(each) for each in digits])
 
 
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    parts = re.split(r"(\d+)", name)
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+
+
 def _images(array: Tensor, shape: tuple[int, ...], label: str) -> Tensor:
     """Return the array as images (n, *shape) in floating point, [0, 1] for 8 bits."""
     if array.ndim == len(shape) and shape[0] == 1 and array.shape[1:] == shape[1:]:
@@ -142,9 +149,9 @@ def _images(array: Tensor, shape: tuple[int, ...], label: str) -> Tensor:
     array = array.contiguous()
     if array.dtype not in (torch.float32, torch.float64):
         array = array.float()
-    if float(array.nan_to_num().amax()) > 2:
+    largest = float(torch.where(array.isfinite(), array, 0.0).amax())
+    if largest > 2:
         raise InputError(
-            f"{label} reaches {float(array.nan_to_num().amax()):g}: these look like 0 … 255 in"
-            " floating point; divide by 255"
+            f"{label} reaches {largest:g}: these look like 0 … 255 in floating point; divide by 255"
         )
     return array
