@@ -51,6 +51,12 @@ def attack(
         list[str] | None,
         typer.Option(help="A module of the model whose backward becomes the identity; repeatable."),
     ] = None,
+    lattice: Annotated[
+        bool,
+        typer.Option(
+            "--eight-bit", help="A minimum-norm attack's results as 8-bit images that fool."
+        ),
+    ] = False,
     smallest: Annotated[
         bool,
         typer.Option(
@@ -86,7 +92,13 @@ def attack(
     subject = build_subject(words, images, place)
 
     from saddlepoint.attacks import bpda as with_bpda
-    from saddlepoint.attacks import build_attack, parse_criterion, restarted, smallest_budget
+    from saddlepoint.attacks import (
+        build_attack,
+        eight_bit,
+        parse_criterion,
+        restarted,
+        smallest_budget,
+    )
     from saddlepoint.evaluation import run_attack
     from saddlepoint.files import write
     from saddlepoint.reports import adversarial_grid, drawable, figure_bytes
@@ -103,6 +115,8 @@ def attack(
         chosen = restarted(chosen, restarts)
     if smallest:
         chosen = smallest_budget(chosen)
+    if lattice:
+        chosen = eight_bit(chosen)
     with progress("attacking") as tick:
         record = run_attack(
             subject,
