@@ -262,7 +262,7 @@ def test_streams_of_a_process_that_is_stopped(tmp_path, net):
 def test_ctrl_c_in_an_evaluation_is_no_traceback(tmp_path, net):
     words = [
         "evaluate", "--data", "digits", *model_of(net), "--eps", "1/255", "--eps", "2/255",
-        "--batch-size", 8, "--out", tmp_path / "e",
+        "--suite", "quick", "--batch-size", 2, "--out", tmp_path / "e",
     ]  # fmt: skip
     process = start(command, words, tmp_path / "o", tmp_path / "err")
     while process.is_alive() and not list(tmp_path.glob("e/parts/*.safetensors")):
