@@ -166,9 +166,8 @@ class Attack(ABC):
     def _keeper(self, images: Tensor, random: bool) -> Keeper:
         if self.minimum_norm:
             return Nearest(images, random)
-        if self.keep == "last":
-            return Last(images)
-        return Best(images, "never" if random else self.stop)
+        stop = "never" if random else self.stop
+        return Last(images) if self.keep == "last" else Best(images, stop)
 
     def _again(
         self, batch: Batch, best: Best | Nearest, clean: Tensor, result: AttackResult
