@@ -129,7 +129,7 @@ def smoothed(value):
         (adversarial(norm="linff"), "did you mean 'linf'"),
         (adversarial(space="pixel"), "did you mean 'pixels'"),
         (adversarial(range="clip"), "for the normalised space"),
-        (adversarial(name="pdg"), "did you mean 'pgd'"),
+        (adversarial(name="pgdd"), "did you mean 'pgd'"),
         ({"objective": {**AT, "mode": "test", "attack": PGD_}}, "mode is 'test': input should be 'eval'"),
         ([1, 2], "is a list; give a mapping"),
         ("text", "is a str; give a mapping"),

@@ -219,8 +219,8 @@ def test_two_runners_share_the_work(whole, tmp_path):
 def test_ctrl_c_stops_and_the_same_command_goes_on(whole, tmp_path):
     (tmp_path / "tiny.yaml").write_text(TEXT)
     process = runner(tmp_path / "tiny.yaml", tmp_path / "s")
-    while not list((tmp_path / "s/cells").glob("*")) and process.poll() is None:
-        time.sleep(0.02)
+    while not list((tmp_path / "s/unfinished").glob("*")) and process.poll() is None:
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -79,7 +79,7 @@ WRONG = [
     ("seeds: 2", "seeds: [-1]", r"line 5: seeds.0: is -1"),
     ("seeds: 2", "seedz: 2", r"line 5: seedz: extra inputs are not permitted"),
     ("name: tiny", "reference: x\nname: tiny", r"line 2: reference: unknown variant 'x'"),
-    ("name: pgd, steps: 3", "name: pdg", r"line 7: attacks.pgd: unknown attack 'pdg'; did you mean 'pgd'"),
+    ("name: pgd, steps: 3", "name: pgdd", r"line 7: attacks.pgd: unknown attack 'pgdd'; did you mean 'pgd'"),
     ("name: pgd, steps: 3", "name: pgd, step: 3", r"line 7: attacks.pgd: unknown option of pgd 'step'"),
     ("name: pgd, steps: 3", "name: pgd, steps: many", r"line 7: attacks.pgd: pgd: steps is 'many'"),
     ("name: pgd, steps: 3", "name: pgd, eps: 0.1", r"line 7: attacks.pgd.eps: the budgets are the study's"),
