@@ -20,7 +20,7 @@ from saddlepoint.attacks import (
     build_attack,
 )
 from saddlepoint.errors import InputError
-from saddlepoint.threat import L0, L1, L2, Box, Linf
+from saddlepoint.threat import L0, L1, L2, Box, Linf, norm_ball
 
 NET, IMAGES, LABELS = conv_case(4)
 OK = Linf(0.1)
@@ -202,17 +202,19 @@ def test_the_range_of_the_threat_model_is_the_range_of_the_images():
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_every_listed_attack_builds_runs_and_takes_text(name):
-    attack = build_attack(name, OK, {"eot-samples": "2"})
+    norm = ATTACKS[name].norms[0]
+    eps = 1 if norm == "l0" else 0.1
+    attack = build_attack(name, norm_ball(norm, eps), {"eot-samples": "2"})
     assert attack.eot_samples == 2
     result = attack(NET, IMAGES, LABELS)
     assert len(result) == 4
-    assert bool((result.distance <= 0.1 + 1e-6).all())
+    assert bool((result.distance <= eps + 1e-6).all())
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("pdg", {}, "unknown attack 'pdg'; did you mean 'pgd'"),
+        ("pgdd", {}, "unknown attack 'pgdd'; did you mean 'pgd'"),
         ("pgd", {"steps": "many"}, "pgd: steps is 'many': input should be a valid integer"),
         ("pgd", {"step_size": "2/x"}, "eps is '2/x'"),
         ("pgd", {"steps": "2.5"}, "pgd: steps is '2.5'"),

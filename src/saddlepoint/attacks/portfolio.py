@@ -106,7 +106,7 @@ def _steps(passes: int, share: float, each: int = 2) -> int:
     return max(1, int(share * passes / each))
 
 
-def portfolio(threat: ThreatModel, *, passes: int = 2000) -> Portfolio:
+def portfolio(threat: ThreatModel, *, passes: int = 2000, eot_samples: int = 1) -> Portfolio:
     """Return the portfolio of a norm, within a number of passes.
 
     Attacks end in local optima, and different ones in different optima: the nearest of three
@@ -117,6 +117,7 @@ def portfolio(threat: ThreatModel, *, passes: int = 2000) -> Portfolio:
         threat: Linf, L2, L1 or L0, without a budget.
         passes: forward and backward passes per image, the judge's and the clean check included; at
             least 200.
+        eot_samples: passes averaged at every step, which are beside these.
 
     >>> from saddlepoint.threat import L2
     >>> [type(member).__name__ for member in portfolio(L2()).members]
@@ -127,4 +128,4 @@ def portfolio(threat: ThreatModel, *, passes: int = 2000) -> Portfolio:
     if passes < 200:
         raise InputError(f"passes is {passes}; a portfolio needs at least 200")
     members = _PARTS[threat.norm_name](threat, passes - _BESIDES)
-    return Portfolio(threat, members=members, bisections=5)
+    return Portfolio(threat, members=members, bisections=5, eot_samples=eot_samples)
