@@ -11,7 +11,7 @@ from networks import Affine, conv_case
 from test_zero_gradients import Flat, Tiny
 
 from saddlepoint.attacks.criteria import BinaryLogit
-from saddlepoint.attacks.fmn import FMN, largest_changes, soft_threshold
+from saddlepoint.attacks.fmn import FMN, largest_changes, onto_l1_ball
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
 from saddlepoint.threat.projections import project_l1
@@ -139,7 +139,7 @@ def test_the_soft_threshold_is_the_projection_on_the_l1_ball(seed):
     radius = 10.0 ** torch.arange(-3, 3, dtype=torch.float64)
     wide = torch.full_like(delta, 1e9)
     wanted = project_l1(delta, -wide, wide, radius)
-    assert torch.allclose(soft_threshold(delta, radius), wanted, rtol=0, atol=1e-9)
+    assert torch.allclose(onto_l1_ball(delta, radius), wanted, rtol=0, atol=1e-9)
 
 
 def test_the_largest_pixels_are_kept_whole():

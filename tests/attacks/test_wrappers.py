@@ -109,7 +109,7 @@ def test_a_minimum_norm_attack_by_name_takes_a_budget():
         (lambda: smallest_budget(PGD(Box(0.0, 1.0))), "no budget to search"),
         (lambda: smallest_budget(PGD(Linf(0.1)), smallest=1.0, largest=0.1), "smallest < largest"),
         (lambda: smallest_budget(PGD(Linf(0.1)), grid=0), "at least 1"),
-        (lambda: smallest_budget(PGD(Linf(0.1)), searches=-1), "0 or more"),
+        (lambda: smallest_budget(PGD(Linf(0.1)), searches=-1), "at least 0"),
         (lambda: restarted(PGD(Linf(0.1)), 0), "at least 1"),
         (lambda: restarted(PGD(Linf(0.1), keep="last"), 2), 'keep="best"'),
         (lambda: restarted(torch.nn.Flatten(), 2), "is no attack"),

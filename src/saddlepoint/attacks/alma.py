@@ -12,6 +12,7 @@ from torch import Tensor
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import Targeted
+from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.errors import InputError
@@ -89,8 +90,7 @@ class ALMA(Attack):
             raise InputError(f"first_length is {self.first_length}; give a positive number")
         if self.smoothing is not None and not 0 <= self.smoothing < 1:
             raise InputError(f"smoothing is {self.smoothing}; give a number from 0 to below 1")
-        if self.bisections < 0:
-            raise InputError(f"bisections is {self.bisections}; give at least 0")
+        check_passes(bisections=self.bisections)
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Descend on the Lagrangian, move the multipliers."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.keep import Keeper, Nearest
-from saddlepoint.attacks.wrapping import contract_of
+from saddlepoint.attacks.keep import Keeper
+from saddlepoint.attacks.wrapping import contract_of, nearest_by
 from saddlepoint.errors import InputError
 from saddlepoint.threat import NormBall, Rescaled, ThreatModel
 
@@ -29,8 +29,7 @@ class AtBudget(Attack):
         """Search for the nearest fooling point, and pull it into the ball where it is outside."""
         assert isinstance(batch.threat, NormBall | Rescaled), "checked by at_budget"
         free = replace(batch, threat=batch.threat.with_eps(float("inf")))
-        nearest = Nearest(best.images)
-        self.attack.perturb(free, nearest)
+        nearest = nearest_by(self.attack, free, best)
         best.last(batch, batch.project(batch.threat.parametrise(nearest.images[batch.index])))
 
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import Misclassified
 from saddlepoint.attacks.hyperplane import excess, project_halfspace
-from saddlepoint.attacks.keep import Keeper
+from saddlepoint.attacks.keep import SURE, Keeper
 from saddlepoint.threat.norms import norm
 
-# A success must be beyond rounding: `Nearest` asks for a margin of 1e-5 of the largest logit.
-_BEYOND = 2e-5
+BEYOND = 2 * SURE
+"""Where a step aims, as a part of the largest logit: beyond what `Nearest` asks of a success."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Boundaries:
     @property
     def beyond(self) -> Float[Tensor, " m"]:
         """How far a margin must be below 0 so that rounding cannot undo the success."""
-        return _BEYOND * self.scale
+        return BEYOND * self.scale
 
     @property
     def dead(self) -> Bool[Tensor, " m"]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.cw_box import BOXES
 from saddlepoint.attacks.cw_objectives import OBJECTIVES
-from saddlepoint.attacks.keep import Keeper
+from saddlepoint.attacks.keep import Keeper, surely_fooled
 from saddlepoint.threat.norms import expand
 
 Penalty = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -25,7 +25,6 @@ First = tuple[Tensor, Tensor]
 
 _MOMENTUM, _SQUARES, _TINY = 0.9, 0.999, 1e-8  # Adam's
 _FALL = 0.25
-_SURE = 1e-5
 _LARGEST = 1e18  # its square is finite in float32
 
 
@@ -116,7 +115,7 @@ def descend(
         logits, gradient = first if step == 0 and first else _gradient(batch, x, how)
         best.record(batch, x, logits)
         # As sure as the keeper wants it: the two must agree on what a success is.
-        fooled = batch.margin(logits) < -_SURE * logits.abs().amax(1)
+        fooled = surely_fooled(batch, logits)
         f = OBJECTIVES[how.objective](batch.criterion, logits, batch.goals).to(c.dtype)
         value, slope = penalty(box.measured(w, x) - clean, size)
         found |= fooled if enough is None else fooled & (value <= enough)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.pgd import Loss, check_loop
 from saddlepoint.attacks.polish import bisect
@@ -70,7 +71,7 @@ class DDN(Attack):
         loss = "margin" if self.loss == "both" else self.loss
         check_loop(self.step_size, self.radius, "clean", loss)
         check_adaptation(self.gamma, self.final_gamma)
-        check_counts(bisections=self.bisections)
+        check_passes(bisections=self.bisections)
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Turn the change towards the gradient, and rescale it to the radius."""
@@ -90,14 +91,14 @@ class DDN(Attack):
         clean, (low, high) = batch.clean, batch.bounds
         farthest = size(torch.maximum(high - clean, clean - low))
         delta, x = torch.zeros_like(clean), clean
-        length, radius = torch.zeros_like(farthest), torch.zeros_like(farthest)
+        radius = torch.zeros_like(farthest)
         for step in range(steps):
             fall = cosine(step, steps)
             gamma = self.final_gamma + (self.gamma - self.final_gamma) * fall
             logits, gradient = batch.gradient(x, batch.loss(loss))
             margin = batch.margin(logits)
             fooled = margin < 0
-            keep_nearer(batch, best, x, logits, length, fooled)
+            best.record(batch, x, logits)
             norm = size(gradient)
             if step == 0:
                 radius = self._first(margin.abs().to(norm.dtype) / norm, farthest, loss)
@@ -111,7 +112,6 @@ class DDN(Attack):
             scale = radius / size(delta).clamp_min(torch.finfo(x.dtype).tiny)
             x = torch.addcmul(clean, delta, expand(scale, x)).clamp_(low, high)
             delta = torch.sub(x, clean, out=delta)
-            length = size(delta)
         return x
 
     def _first(self, distance: Tensor, farthest: Tensor, loss: Loss) -> Tensor:
@@ -159,26 +159,6 @@ def usable(
     return torch.where(expand(rough, gradient), scaled, gradient), torch.where(rough, 1.0, norm)
 
 
-def keep_nearer(
-    batch: Batch,
-    best: Keeper,
-    x: Float[Tensor, "m ..."],
-    logits: Float[Tensor, "m k"],
-    length: Float[Tensor, " m"],
-    fooled: Bool[Tensor, " m"],
-) -> None:
-    """Record the samples that `x` fools from nearer than before; the others have nothing to keep.
-
-    On CUDA all are recorded, so that no step waits for the host.
-    """
-    if x.is_cuda:
-        best.record(batch, x, logits)
-        return
-    rows = (fooled & (length < best.length[batch.index])).nonzero().squeeze(1)
-    if len(rows):
-        best.record(batch.at(rows), x[rows], logits[rows])
-
-
 def check_adaptation(gamma: float, final_gamma: float) -> None:
     """Raise `InputError` for a first γ outside (0, 1) or a last one outside [0, 1).
 
@@ -191,16 +171,3 @@ def check_adaptation(gamma: float, final_gamma: float) -> None:
         raise InputError(f"gamma is {gamma}; give a number between 0 and 1")
     if not 0 <= final_gamma < 1:
         raise InputError(f"final_gamma is {final_gamma}; give a number from 0 to below 1")
-
-
-def check_counts(**counts: int) -> None:
-    """Raise `InputError` for a number of passes that is not whole, or below 0.
-
-    >>> check_counts(bisections=-1)
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: bisections is -1; give a whole number of at least 0
-    """
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise InputError(f"{name} is {count!r}; give a whole number of at least 0")

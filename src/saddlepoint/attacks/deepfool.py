@@ -14,6 +14,7 @@ from torch import Tensor
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.boundaries import Boundaries, linearise
+from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.errors import InputError
@@ -62,7 +63,7 @@ class DeepFool(Attack):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._at_least_one("steps", "classes", "nearest")
-        check_count("bisections", self.bisections)
+        check_passes(bisections=self.bisections)
         if not 0 < self.overshoot < math.inf:
             raise InputError(f"overshoot is {self.overshoot}; give a positive number, as 0.02")
 
@@ -164,15 +165,3 @@ def least_step(near: Boundaries, p: float) -> Float[Tensor, "m ..."]:
     # A gradient of 1e-30 asks for a step of 1e30: still a step across any range, and no infinity.
     length = torch.where(far.isfinite(), far, 0.0).clamp_max(1e15)
     return -expand(length, w) * (unit(w, 2) if p == 2 else w.sign())
-
-
-def check_count(name: str, value: int) -> None:
-    """Raise `InputError` unless the value is a whole number of at least 0.
-
-    >>> check_count("bisections", -1)
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: bisections is -1; give a whole number of at least 0
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InputError(f"{name} is {value!r}; give a whole number of at least 0")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.criteria import Criterion
-from saddlepoint.attacks.keep import Keeper
+from saddlepoint.attacks.cw_options import demand
+from saddlepoint.attacks.inputs import check_passes
+from saddlepoint.attacks.keep import Keeper, surely_fooled
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.attacks.proximal import shrunk_into_box
 from saddlepoint.errors import InputError
@@ -22,26 +23,6 @@ from saddlepoint.threat.norms import expand, norm
 _STALLED = 2
 """So many searches in a row without a gain end a sample."""
 _GREATEST = 1e30
-_SURE = 1e-5
-"""A success must not hang on the rounding of the logits; the keeper asks the same."""
-
-
-@dataclass(frozen=True)
-class _Confident:
-    """Another criterion, met only with a margin of `confidence` to spare."""
-
-    criterion: Criterion
-    confidence: float
-
-    def margin(
-        self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
-    ) -> Float[Tensor, " n"]:
-        return self.criterion.margin(logits, labels) + self.confidence
-
-    def cross_entropy(
-        self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
-    ) -> Float[Tensor, " n"]:
-        return self.criterion.cross_entropy(logits, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +34,8 @@ class EAD(Attack):
     judged where its gradient is taken, at the extrapolated point clipped to the box, so that a
     step costs one pass each way and not two forward.
 
-    The published procedure is `initial_const=1e-3, steps=1000, patience=100,
-    tolerance=0, bisections=0`; the default
-    needs a tenth of its passes.
+    The published procedure is `initial_const=1e-3, steps=1000, patience=100, tolerance=0,
+    bisections=0`; the default needs a tenth of its passes.
 
     Args:
         steps: iterations for each c; the step falls to 0 over them along a square root.
@@ -111,13 +91,11 @@ class EAD(Attack):
                 raise InputError(f"{name} is {getattr(self, name)}; give at least 0")
         if self.rule not in ("l1", "en"):
             raise InputError(f'rule is "{self.rule}"; it is "l1" or "en"')
-        if self.bisections < 0:
-            raise InputError(f"bisections is {self.bisections}; give at least 0")
+        check_passes(bisections=self.bisections)
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Search over c, FISTA inside; the first gradient serves every search."""
-        if self.confidence:
-            batch = replace(batch, criterion=_Confident(batch.criterion, self.confidence))
+        batch = demand(batch, best, self.confidence)
         logits, gradient = batch.gradient(batch.clean, batch.margin)
         record = _Record(batch, logits, self.beta if self.rule == "en" else None)
         margin = batch.margin(logits)
@@ -214,7 +192,7 @@ class _Record:
         logits: Float[Tensor, "m k"],
     ) -> Bool[Tensor, " m"]:
         """Say which of the iterates `x` of these rows succeed, and keep the best."""
-        fooled = batch.margin(logits) < -_SURE * logits.abs().amax(1)
+        fooled = surely_fooled(batch, logits)
         here = fooled.nonzero().squeeze(1)
         change, among = x[here] - batch.clean[here], rows[here]
         score = norm(change, 1) if self.beta is None else elastic_net(change, self.beta)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.boundaries import linearise, refine, rivals
-from saddlepoint.attacks.deepfool import check_count
+from saddlepoint.attacks.boundaries import BEYOND, linearise, refine, rivals
 from saddlepoint.attacks.hyperplane import project_halfspace
+from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.errors import InputError
@@ -82,8 +82,7 @@ class FAB(Attack):
         self._at_least_one("steps", "restarts")
         if self.targets is not None:
             self._at_least_one("targets")
-        check_count("search", self.search)
-        check_count("bisections", self.bisections)
+        check_passes(search=self.search, bisections=self.bisections)
         if self.eps is not None and not 0 < self.eps < math.inf:
             raise InputError(f"eps is {self.eps}; give a positive number, or None")
         for name in ("alpha_max", "beta"):
@@ -171,7 +170,7 @@ def search(batch: Batch, best: Keeper, steps: int) -> None:
         return
     clean, x = found.clean, found.threat.parametrise(best.images[found.index])
     before, after = found.logits(clean), found.logits(x)
-    beyond = 2e-5 * torch.maximum(before.abs(), after.abs()).amax(1)
+    beyond = BEYOND * torch.maximum(before.abs(), after.abs()).amax(1)
     outer, inner = found.margin(after), found.margin(before)
     low, high = torch.zeros_like(inner), torch.ones_like(inner)
     for _ in range(steps):

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.ddn import check_adaptation, check_counts, keep_nearer, size, usable
+from saddlepoint.attacks.ddn import check_adaptation, size, usable
+from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.pgd import Loss, check_loop
 from saddlepoint.attacks.polish import bisect
@@ -73,7 +74,7 @@ class FMN(Attack):
         self._at_least_one("steps")
         check_loop(self.step_size, None, "clean", self.loss)
         check_adaptation(self.gamma, self.final_gamma)
-        check_counts(bisections=self.bisections)
+        check_passes(bisections=self.bisections)
         if self.unfooled not in ("grow", "linear"):
             raise InputError(f'unfooled is "{self.unfooled}"; it is "grow" or "linear"')
 
@@ -94,7 +95,7 @@ class FMN(Attack):
             margin = batch.margin(logits).to(length.dtype)
             fooled = margin < 0
             found = found | fooled
-            keep_nearer(batch, best, x, logits, length, fooled)
+            best.record(batch, x, logits)
             norm = size(gradient)
             nearest = best.length[batch.index].to(length.dtype)
             if p == 0:
@@ -173,14 +174,14 @@ def projected(
     if ball.p == math.inf:
         return delta.clamp(-limit, limit)
     if ball.p == 1:
-        return soft_threshold(delta, radius)
+        return onto_l1_ball(delta, radius)
     channels = (
         delta.shape[1] if isinstance(ball, L0) and ball.per == "pixel" and delta.ndim > 2 else 1
     )
     return largest_changes(delta, radius, channels)
 
 
-def soft_threshold(
+def onto_l1_ball(
     delta: Float[Tensor, "m ..."], radius: Float[Tensor, " m"]
 ) -> Float[Tensor, "m ..."]:
     """Return the projection on the L1 ball, sign(δ)·max(|δ| − λ, 0).
@@ -188,7 +189,7 @@ def soft_threshold(
     Σ max(|δ| − λ, 0) is convex in λ and falls piecewise linearly, so Newton's steps from 0 rise to
     the λ where it is the radius, in a few passes where a sort would cost more than the model.
 
-    >>> soft_threshold(torch.tensor([[3.0, 1.0, 0.5]]), torch.tensor([2.5]))
+    >>> onto_l1_ball(torch.tensor([[3.0, 1.0, 0.5]]), torch.tensor([2.5]))
     tensor([[2.2500, 0.2500, 0.0000]])
     """
     magnitude = delta.abs().flatten(1)

@@ -70,3 +70,16 @@ def check_box(box: Box, images: Tensor) -> None:
             raise InputError(
                 f"Box bounds of shape {tuple(shape)} do not fit images {tuple(images.shape)}"
             ) from None
+
+
+def check_passes(**counts: int) -> None:
+    """Raise `InputError` for a number of passes that is not whole, or below 0.
+
+    >>> check_passes(bisections=-1)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: bisections is -1; give a whole number of at least 0
+    """
+    for name, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise InputError(f"{name} is {count!r}; give a whole number of at least 0")

@@ -14,6 +14,7 @@ from torch import Tensor
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import BinaryLogit, Targeted
+from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.pairs import best_pairs
 from saddlepoint.attacks.polish import bisect
@@ -72,8 +73,7 @@ class JSMA(Attack):
             )
         if self.on not in ("logits", "probabilities"):
             raise InputError(f'on is "{self.on}"; it is "logits" or "probabilities"')
-        if self.bisections < 0:
-            raise InputError(f"bisections is {self.bisections}; give 0 or more")
+        check_passes(bisections=self.bisections)
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Change two features at a time until the target is reached."""

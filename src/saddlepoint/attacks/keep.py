@@ -149,8 +149,23 @@ class Last:
         return batch
 
 
-# A success must not hang on the rounding of the logits, which is another in another batch.
-_SURE = 1e-5
+SURE = 1e-5
+"""A success must not hang on the rounding of the logits, which is another in another batch."""
+
+
+def surely_fooled(batch: Batch, logits: Float[Tensor, "m k"]) -> Bool[Tensor, " m"]:
+    """Say whose margin is below 0 by more than rounding, 1e-5 of the largest logit.
+
+    >>> from saddlepoint.attacks import Misclassified
+    >>> from saddlepoint.keyed import Keys
+    >>> from saddlepoint.model import Guard
+    >>> from saddlepoint.threat import L2
+    >>> logits, rows = torch.tensor([[1.0, 1.1], [1.0, 1.000001]]), torch.arange(2)
+    >>> guard, goals = Guard(torch.nn.Flatten(), 2), torch.zeros_like(rows)
+    >>> surely_fooled(Batch(guard, L2(), Misclassified(), logits, goals, Keys(0, rows), rows), logits)
+    tensor([ True, False])
+    """
+    return batch.margin(logits) < -SURE * logits.abs().amax(1)
 
 
 class Nearest:
@@ -184,7 +199,7 @@ class Nearest:
         margin, kept = batch.margin(logits).to(self.margin.dtype), self.margin[batch.index]
         before = self.length[batch.index]
         length = batch.length(x).to(before.dtype)
-        sure = margin < -_SURE * logits.abs().amax(1).to(margin.dtype)
+        sure = surely_fooled(batch, logits)
         for _ in range(self._draws):
             rows = (sure & (length < before)).nonzero().squeeze(1)
             if not len(rows):

@@ -10,14 +10,13 @@ from torch import Tensor
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.keep import Keeper
+from saddlepoint.attacks.keep import Keeper, surely_fooled
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.errors import InputError
 from saddlepoint.threat.norms import expand, norm, unit
 
 _ARMIJO, _HALVINGS = 1e-4, 20
 _SMALLEST, _LARGEST = 1e-20, 1e20
-_SURE = 1e-5  # the keeper's: a success must be one in another batch too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,5 +173,5 @@ def _evaluate(batch: Batch, best: Keeper, x: Tensor, c: Tensor) -> tuple[Tensor,
     change = x - batch.clean
     entropy = batch.criterion.cross_entropy(logits, batch.goals).to(c.dtype)
     loss = c * _dot(change, change) - entropy
-    fooled = batch.margin(logits) < -_SURE * logits.abs().amax(1)
+    fooled = surely_fooled(batch, logits)
     return loss, 2 * expand(c, x) * change - rise, fooled

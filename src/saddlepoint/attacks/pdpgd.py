@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.attacks.proximal import clip_largest, shrink, soft_threshold, two_thirds
@@ -210,5 +211,4 @@ def _check(step_size: float, ratio: float, dual_step: float, bisections: int) ->
             raise InputError(f"{name} is {value}; give a positive number")
     if not 1e-6 <= ratio <= 1e6:
         raise InputError(f"ratio is {ratio}; give a number from 1e-6 to 1e6")
-    if bisections < 0:
-        raise InputError(f"bisections is {bisections}; give at least 0")
+    check_passes(bisections=bisections)

@@ -12,11 +12,12 @@ from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.ddn import DDN
 from saddlepoint.attacks.fab import FAB
 from saddlepoint.attacks.fmn import FMN
-from saddlepoint.attacks.keep import Keeper, Nearest
+from saddlepoint.attacks.inputs import check_passes
+from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.pdpgd import PDPGD
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.attacks.sigma_zero import SigmaZero
-from saddlepoint.attacks.wrapping import contract_of
+from saddlepoint.attacks.wrapping import contract_of, nearest_by
 from saddlepoint.errors import InputError
 from saddlepoint.threat import NormBall, Rescaled, ThreatModel
 
@@ -47,8 +48,7 @@ class Portfolio(Attack):
         super().__post_init__()
         if not self.members:
             raise InputError("a portfolio needs a member; give at least one minimum-norm attack")
-        if self.bisections < 0:
-            raise InputError(f"bisections is {self.bisections}; give 0 or more")
+        check_passes(bisections=self.bisections)
         for member in self.members:
             contract_of(member)
             if not member.minimum_norm or member.threat != self.threat:
@@ -60,8 +60,7 @@ class Portfolio(Attack):
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Run the members, and record what each found."""
         for member in self.members:
-            own = Nearest(best.images)
-            member.perturb(batch, own)
+            own = nearest_by(member, batch, best)
             best.last(batch, batch.threat.parametrise(own.images[batch.index]))
         bisect(batch, best, self.bisections)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.ddn import check_counts, keep_nearer
+from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.attacks.steps import cosine
@@ -68,7 +68,7 @@ class SigmaZero(Attack):
         for name in ("step_size", "sigma"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; give a positive number")
-        check_counts(bisections=self.bisections, prunings=self.prunings)
+        check_passes(bisections=self.bisections, prunings=self.prunings)
         if not (0 <= self.threshold < math.inf and 0 <= self.threshold_step < math.inf):
             raise InputError(
                 f"threshold is {self.threshold} and threshold_step {self.threshold_step};"
@@ -85,7 +85,7 @@ class SigmaZero(Attack):
         for step in range(self.steps):
             logits, gradient = batch.gradient(x, _hinge(batch))
             fooled = batch.margin(logits) < 0
-            keep_nearer(batch, best, x, logits, length, fooled)
+            best.record(batch, x, logits)
             rows = (best.length[batch.index] > 1).nonzero().squeeze(1)
             if len(rows) < len(batch):  # nothing is nearer than one change
                 batch, fooled = batch.at(rows), fooled[rows]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Best, Keeper
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.attacks.wrapping import contract_of
@@ -45,8 +46,7 @@ class SmallestBudget(Attack):
             raise InputError(
                 f"the budgets go from {self.smallest} to {self.largest}; give 0 < smallest < largest"
             )
-        if self.searches < 0 or self.bisections < 0:
-            raise InputError("searches and bisections are counts; give 0 or more")
+        check_passes(searches=self.searches, bisections=self.bisections)
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Raise the budget until the first success, then halve the bracket around it."""

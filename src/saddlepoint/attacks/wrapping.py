@@ -6,7 +6,11 @@ from dataclasses import fields
 from typing import Any
 
 from saddlepoint.attacks.base import Attack
+from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.keep import Keeper, Nearest
+from saddlepoint.attacks.polish import widen
 from saddlepoint.errors import InputError
+from saddlepoint.model import is_random
 
 
 def contract_of(attack: Attack) -> dict[str, Any]:
@@ -22,3 +26,21 @@ def contract_of(attack: Attack) -> dict[str, Any]:
     if not isinstance(attack, Attack):
         raise InputError(f"{attack!r} is no attack; for one of another library see `foreign`")
     return {field.name: getattr(attack, field.name) for field in fields(Attack)}
+
+
+def nearest_by(attack: Attack, batch: Batch, best: Keeper) -> Nearest:
+    """Run a minimum-norm attack inside another one; return what it found, for the whole call.
+
+    As in a call of its own, a success against a random model has to hold in several draws.
+
+    Args:
+        attack: the inner attack.
+        batch: the samples, whose threat model has no budget.
+        best: the outer keeper, for the shape of the call.
+    """
+    random = is_random(batch.guard.model)
+    found = Nearest(best.images, random)
+    attack.perturb(batch, found)
+    if random:
+        widen(batch, found)
+    return found
