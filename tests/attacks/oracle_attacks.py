@@ -12,7 +12,7 @@ import torch
 from oracles import NORMS, Cases, cases
 from torch import Tensor
 
-from saddlepoint.attacks import Attack, AttackResult
+from saddlepoint.attacks import Attack, AttackResult, restarted
 from saddlepoint.threat import L0, L1, L2, Linf
 
 BALLS = {"L0": L0, "L1": L1, "L2": L2, "Linf": Linf}
@@ -22,12 +22,14 @@ BALLS = {"L0": L0, "L1": L1, "L2": L2, "Linf": Linf}
 class Entry:
     """An attack: where its class is, and its options; `per_norm` are those of one norm alone, and
     `quick` those of the short run, which asks of it that it be sound and not that it be near.
+    `restarts` are those on networks with local optima, a quarter of them in the short run.
     """
 
     path: str
     options: dict[str, Any] = field(default_factory=dict)
     per_norm: dict[str, dict[str, Any]] = field(default_factory=dict)
     quick: dict[str, Any] = field(default_factory=dict)
+    restarts: int = 1
 
     @property
     def kind(self) -> type[Attack]:
@@ -57,20 +59,20 @@ FIXED = {
 }
 
 MINIMUM = {
-    "alma": Entry("alma.ALMA", {"steps": 500}, quick={"steps": 100}),
+    "alma": Entry("alma.ALMA", {"steps": 500}, quick={"steps": 100}, restarts=20),
     "cw-l0": Entry("cw_l0.CarliniWagnerL0", {"steps": 200}, quick={"steps": 20}),
-    "cw-l2": Entry("cw_l2.CarliniWagnerL2", quick={"steps": 100, "searches": 3}),
+    "cw-l2": Entry("cw_l2.CarliniWagnerL2", quick={"steps": 100, "searches": 3}, restarts=20),
     "ead": Entry("ead.EAD"),
     "cw-linf": Entry("cw_linf.CarliniWagnerLinf", {"steps": 200}, quick={"steps": 40, "rounds": 5}),
-    "ddn": Entry("ddn.DDN", {"steps": 300}),
-    "deepfool": Entry("deepfool.DeepFool"),
-    "fab": Entry("fab.FAB"),
-    "fmn": Entry("fmn.FMN", {"steps": 300}),
+    "ddn": Entry("ddn.DDN", {"steps": 300}, restarts=10),
+    "deepfool": Entry("deepfool.DeepFool", restarts=10),
+    "fab": Entry("fab.FAB", restarts=10),
+    "fmn": Entry("fmn.FMN", {"steps": 300}, restarts=20),
     "hopskipjump": Entry("hopskipjump.HopSkipJump", {"steps": 20}, quick={"steps": 3}),
     "lbfgs": Entry("lbfgs.LBFGS", quick={"searches": 3}),
     "jsma": Entry("jsma.JSMA", {"max_changed": 1.0}),
-    "pdgd": Entry("pdpgd.PDGD", {"steps": 300}),
-    "pdpgd": Entry("pdpgd.PDPGD", {"steps": 200}),
+    "pdgd": Entry("pdpgd.PDGD", {"steps": 300}, quick={"steps": 100}, restarts=10),
+    "pdpgd": Entry("pdpgd.PDPGD", {"steps": 500}, restarts=10),
     "sigma-zero": Entry("sigma_zero.SigmaZero", {"steps": 300}),
 }
 
@@ -85,6 +87,8 @@ def found(name: str, norm: str, kind: str, networks: int, targeted: bool = False
     """Return the distances that a minimum-norm attack reports on the cases of an oracle."""
     entry = MINIMUM[name]
     attack = entry.build(norm, **(entry.quick if networks == 1 else {}))
+    if kind == "relu" and not targeted:
+        attack = restarted(attack, entry.restarts if networks > 1 else max(1, entry.restarts // 4))
     return torch.cat([run(attack, case, targeted).distance for case in cases(kind, networks)])
 
 

@@ -40,16 +40,12 @@ LOOSE = {
     ("pdpgd", "L2"): 1.05,
     ("pdpgd", "Linf"): 1.05,
 }
-# One-hidden-layer networks have local optima, and one run from the clean image ends in some. The
-# shares of the instances that must be within 1.02 and 1.25 of the optimum where it is not 0.9 and
-# all, from what was measured on fifty.
+# One-hidden-layer networks have local optima. The shares of the instances that must be within 1.02
+# and 1.25 of the optimum where it is not 0.9 and all, from what was measured on fifty.
 LOCAL = {
-    "alma": (0.7, 0.85), "cw-l2": (0.78, 0.92), "cw-linf": (0.7, 0.85),
-    "ddn": (0.86, 0.96), "deepfool": (0.8, 0.9), "ead": (0.6, 0.9),
-    "fab": (0.86, 0.94), "fmn": (0.8, 0.9), "hopskipjump": (0.5, 0.7),
-    "lbfgs": (0.4, 0.8), "pdgd": (0.7, 0.9), "pdpgd": (0.6, 0.86), "sigma-zero": (0.9, 0.96),
+    "cw-linf": (0.7, 0.85), "deepfool": (0.82, 0.9), "ead": (0.6, 0.9), "hopskipjump": (0.5, 0.7),
+    "lbfgs": (0.4, 0.8),
 }  # fmt: skip
-LOCAL_ASCENT = {("apgd", "L1"): 0.7, ("apgd", "Linf"): 0.7, ("pgd", "Linf"): 0.7}
 BLIND = {"jsma"}  # sets features to 1 alone, so has no optimum
 
 
@@ -121,8 +117,8 @@ def test_together_they_find_every_optimum(norm, kind, networks):
 def test_restarted_ascent_succeeds_just_above_the_smallest_budget(name, norm, kind, networks):
     success = fooled(FIXED[name].build(norm), norm, 1.05, kind, networks)
     least = 0.9 if networks == 1 else 0.96
-    if kind == "relu":  # the margin has local maxima in the ball; L1's steps are the coarsest
-        least = LOCAL_ASCENT.get((name, norm), least)
+    if kind == "relu" and networks == 1:  # the first network is the hardest of the five
+        least = 0.8
     failures = (~success).nonzero().flatten().tolist()
     assert float(success.double().mean()) >= least, f"instances {failures}"
 

@@ -22,7 +22,9 @@ from saddlepoint.attacks import (
     restarted,
     smallest_budget,
 )  # fmt: skip
+from saddlepoint.attacks.criteria import BinaryLogit
 from saddlepoint.attacks.ddn import DDN
+from saddlepoint.attacks.fmn import FMN
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
 
@@ -148,6 +150,44 @@ def test_restarts_do_not_depend_on_the_batch():
     whole = attack(net, images, labels)
     part = attack(net, images[5:9], labels[5:9], ids=torch.arange(5, 9))
     assert torch.allclose(whole.adversarials[5:9], part.adversarials, atol=1e-9)
+
+
+@pytest.mark.parametrize("attack", [DDN(L2(), steps=20), FMN(L0(), steps=20)])
+def test_restarts_of_a_minimum_norm_attack_only_come_nearer(attack):
+    net, images, labels = conv_case(12, torch.float64)
+    alone = attack(net, images, labels)
+    many = restarted(attack, 5)
+    result = many(net, images, labels)
+    assert bool((result.distance <= alone.distance).all())
+    assert bool((result.distance < alone.distance).any())
+    assert bool((result.backwards[~alone.initially_wrong] == 5 * 20).all())
+    part = many(net, images[5:9], labels[5:9], ids=torch.arange(5, 9))
+    assert torch.allclose(result.distance[5:9], part.distance, atol=1e-9)
+
+
+def test_restarts_reach_a_class_that_the_attack_itself_passes_by():
+    # Class 1 is the nearer one at the image, class 2 behind a bend of its own.
+    class Bent(nn.Module):
+        def forward(self, x):
+            bend = 40 * (x[:, 1:] - 0.53).relu()
+            return torch.cat([torch.zeros_like(bend), x[:, :1] - 0.9, bend - 0.5], 1)
+
+    x, y = torch.tensor([[0.5, 0.5]]), torch.tensor([0])
+    attack = DDN(L2(), steps=40, loss="margin")
+    assert float(attack(Bent(), x, y).distance) > 0.39
+    assert float(restarted(attack, 5)(Bent(), x, y).distance) < 0.05
+
+
+def test_restarts_keep_the_mask_and_criteria_with_one_boundary():
+    net, images, labels = conv_case(6)
+    mask = torch.zeros(images.shape[1:], dtype=torch.bool)
+    mask[:, :4] = True
+    result = restarted(DDN(L2(), steps=20), 4)(net, images, labels, mask=mask)
+    assert torch.equal(result.adversarials[:, :, 4:], images[:, :, 4:])
+    one = nn.Sequential(nn.Flatten(), nn.Linear(images[0].numel(), 1))
+    sides = (one(images)[:, 0] > 0).long()
+    attack = restarted(DDN(L2(), steps=20, criterion=BinaryLogit()), 3)
+    assert bool(attack(one, images, sides).success.all())
 
 
 class Steps(nn.Module):

@@ -15,6 +15,7 @@ from saddlepoint.attacks.criteria import Targeted
 from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import bisect
+from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat.norms import expand, unit
 
@@ -95,7 +96,8 @@ class ALMA(Attack):
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Descend on the Lagrangian, move the multipliers."""
         clean, (low, high) = batch.clean, batch.bounds
-        x, square, velocity = clean, torch.ones_like(clean), torch.zeros_like(clean)
+        x = start_of(batch, "clean", 0)
+        square, velocity = torch.ones_like(clean), torch.zeros_like(clean)
         ones = torch.ones_like(clean.flatten(1)[:, 0])
         first, constraint = torch.full_like(ones, self.steps), _Constraint(batch)
         state = _Multipliers(ones, ones, ones, torch.zeros_like(ones, dtype=torch.bool))

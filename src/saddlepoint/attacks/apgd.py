@@ -77,13 +77,15 @@ class APGD(Attack):
                 if not len(rows):
                     return
                 at = None if targets is None else targets[torch.isin(batch.index, rows.index)]
-                self._run(rows, best, at, restart * len(runs) + turn)
+                self._run(rows, best, at, restart * len(runs) + turn, restart % 2 == 1)
 
-    def _run(self, batch: Batch, best: Keeper, targets: Tensor | None, number: int) -> None:
+    def _run(
+        self, batch: Batch, best: Keeper, targets: Tensor | None, number: int, corner: bool
+    ) -> None:
         stages = [(3, 3 * self.steps // 10), (2, 3 * self.steps // 10)] if self._shrinks else []
         stages = [(scale, steps) for scale, steps in stages if steps]
         left = self.steps - sum(steps for _, steps in stages)
-        x = start_of(_wider(batch, stages[0][0] if stages else 1), "uniform", number)
+        x = start_of(_wider(batch, stages[0][0] if stages else 1), "uniform", number, corner)
         fresh = batch.starts is None or number > 0
         for scale, steps in stages:
             wide = _wider(batch, scale)

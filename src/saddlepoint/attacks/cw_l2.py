@@ -15,6 +15,7 @@ from saddlepoint.attacks.cw_objectives import OBJECTIVES
 from saddlepoint.attacks.cw_options import check_descent, demand
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import bisect
+from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat import NormBall, Rescaled, ThreatModel
 from saddlepoint.threat.norms import expand, norm
@@ -103,10 +104,10 @@ class CarliniWagnerL2(Attack):
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Search over c from every start, and pull what was found towards the image."""
         batch = demand(batch, best, self.confidence)
-        # Given `starts` are candidates already; c is estimated at the image.
-        start = batch.clean
-        first = first_gradient(batch, start, self.descent)
-        c, reach = estimate(batch, first, self.objective)
+        start = start_of(batch, "clean", 0)
+        slope = first_gradient(batch, batch.clean, self.descent)
+        c, reach = estimate(batch, slope, self.objective)
+        first = slope if batch.starts is None else None
         if self.initial_c is not None:
             c = torch.full_like(c, self.initial_c)
         self._search(batch, best, start, c, first)

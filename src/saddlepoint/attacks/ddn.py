@@ -17,7 +17,7 @@ from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.pgd import Loss, check_loop
 from saddlepoint.attacks.polish import bisect
-from saddlepoint.attacks.steps import cosine
+from saddlepoint.attacks.steps import cosine, start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat.norms import expand, unit
 
@@ -41,7 +41,7 @@ class DDN(Attack):
             to the linearised boundary, |m|/‖∇m‖₂ (of the loss "cross-entropy", 1). Where `starts`
             or an earlier run have fooled, it is the distance of the nearest instead.
         loss: "margin" (max_{j≠y} Z_j − Z_y), "cross-entropy", or "both": half of the steps with
-            the one, then half from the clean image again with the other, which often ends in
+            the one, then half from the start again with the other, which often ends in
             another class.
         bisections: forward passes that end the attack, on the segment to the clean image.
 
@@ -87,10 +87,11 @@ class DDN(Attack):
         bisect(batch, best, self.bisections)
 
     def _run(self, batch: Batch, best: Keeper, loss: Loss, begun: int, steps: int) -> Tensor:
-        """Return the last iterate of `steps` steps from the clean image, which is not recorded."""
+        """Return the last iterate of `steps` steps from the start, which is not recorded."""
         clean, (low, high) = batch.clean, batch.bounds
         farthest = size(torch.maximum(high - clean, clean - low))
-        delta, x = torch.zeros_like(clean), clean
+        x = start_of(batch, "clean", 0)
+        delta = x - clean
         radius = torch.zeros_like(farthest)
         for step in range(steps):
             fall = cosine(step, steps)

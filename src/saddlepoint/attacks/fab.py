@@ -16,6 +16,7 @@ from saddlepoint.attacks.hyperplane import project_halfspace
 from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import bisect
+from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat import NormBall, Rescaled
 from saddlepoint.threat.norms import expand, norm
@@ -110,7 +111,7 @@ class FAB(Attack):
 
     def _start(self, batch: Batch, best: Keeper, restart: int, draw: int) -> Float[Tensor, "m ..."]:
         if restart == 0:
-            return batch.clean
+            return start_of(batch, "clean", 0)
         length = best.length[batch.index]
         unknown = _RADIUS[batch.ball.p] if self.eps is None else self.eps
         radius = torch.where(length.isfinite(), length, unknown)

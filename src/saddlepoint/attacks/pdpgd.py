@@ -17,6 +17,7 @@ from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.attacks.proximal import clip_largest, shrink, soft_threshold, two_thirds
+from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat.norms import expand, unit
 
@@ -108,7 +109,7 @@ class PDGD(Attack):
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Descend on the image, ascend on the weights."""
         clean, (low, high) = batch.clean, batch.bounds
-        x = clean
+        x = start_of(batch, "clean", 0)
         dual = _Dual.start(batch, self.ratio)
         adam = _Adam(torch.zeros_like(x), torch.zeros_like(x))
         for step in range(self.steps):
@@ -165,7 +166,7 @@ class PDPGD(Attack):
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Descend on the image, shrink its change, ascend on the weights."""
         clean, (low, high) = batch.clean, batch.bounds
-        x, proximal = clean, _PROXIMAL[batch.ball.p]
+        x, proximal = start_of(batch, "clean", 0), _PROXIMAL[batch.ball.p]
         dual = _Dual.start(batch, self.ratio)
         adam = _Adam(torch.zeros_like(x), torch.zeros_like(x))
         for step in range(self.steps):

@@ -27,7 +27,8 @@ class PGD(Attack):
         step_size: α in the units of the budget; None is `relative_step`·eps/steps.
         relative_step: None is 2.5, Madry et al.'s, for a constant step, and 20 for a falling one,
             which then begins at eps at most.
-        restarts: independent starts; images fooled by one are not attacked by the next.
+        restarts: independent starts; images fooled by one are not attacked by the next. In Linf
+            every second one is a corner of the ball.
         start: "uniform" in the ball, "gaussian" with deviation eps and unprojected (the report's
             Algorithm 1), or "clean".
         loss: "cross-entropy", or "margin" (max_{j≠y} Z_j − Z_y), whose gradient does not vanish for
@@ -80,7 +81,7 @@ class PGD(Attack):
             active = best.unfinished(batch)
             if not len(active):
                 return
-            x = start_of(active, self.start, restart)
+            x = start_of(active, self.start, restart, corner=restart % 2 == 1)
             inside = self.start != "gaussian" or (batch.starts is not None and restart == 0)
             for step in range(self.steps):
                 logits, gradient = active.gradient(x, active.loss(self.loss))

@@ -1,18 +1,28 @@
-"""Restarts of any attack: each from another random draw, on the samples not fooled yet."""
+"""Restarts of any attack: each from elsewhere, and only on samples that it can still help."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.boundaries import rivals
+from saddlepoint.attacks.criteria import Targeted
 from saddlepoint.attacks.keep import Keeper
-from saddlepoint.attacks.wrapping import contract_of
+from saddlepoint.attacks.steps import start_of
+from saddlepoint.attacks.wrapping import contract_of, nearest_by
 from saddlepoint.errors import InputError
-from saddlepoint.threat import Ascendable
+from saddlepoint.threat import Ascendable, NormBall, Rescaled
 
 # Streams 0 and 1 are the attack's own and the judge's.
 _FIRST_STREAM = 16
+_ALL = 1 << 30
+# A second start within the distance already found seldom leaves the optimum that was found there.
+_WIDER = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,20 +51,46 @@ class Restarted(Attack):
         return self.attack.minimum_norm
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
-        """Run the attack as it is, then from other draws on what still stands."""
-        for restart in range(self.restarts):
+        """Run the attack as it is, then from elsewhere."""
+        self.attack.perturb(batch, best)
+        if self.restarts == 1:
+            return
+        if self.minimum_norm:
+            self._nearer(batch, best)
+            return
+        for restart in range(1, self.restarts):
             active = best.unfinished(batch)
             if not len(active):
                 return
-            self.attack.perturb(active if restart == 0 else _fresh(active, restart), best)
+            self.attack.perturb(_elsewhere(active, restart), best)
+
+    def _nearer(self, batch: Batch, best: Keeper) -> None:
+        """Search afresh, by turns towards another class and from a random point."""
+        classes = self._classes(batch, best)
+        for restart in range(1, self.restarts):
+            turn, odd = divmod(restart - 1, 2)
+            if odd == 0 and classes is not None and turn < classes.shape[1]:
+                aimed = replace(batch, criterion=Targeted(), goals=classes[:, turn], starts=None)
+            else:
+                aimed = _farther(batch, best, restart)
+            found = nearest_by(self.attack, aimed, best).images[batch.index]
+            best.last(batch, batch.threat.parametrise(found))
+
+    def _classes(self, batch: Batch, best: Keeper) -> Int64[Tensor, "m k"] | None:
+        """Return the other classes, likely ones first, and last the one that was found already."""
+        likely = batch.logits(batch.clean)
+        found = batch.logits(batch.threat.parametrise(best.images[batch.index])).argmax(1)
+        least = likely.amin(1, keepdim=True) - 1
+        return rivals(batch, likely.scatter(1, found[:, None], least), _ALL)
 
 
 def restarted(attack: Attack, restarts: int) -> Restarted:
     """Return the attack with that many restarts; the first is the attack itself.
 
-    The others have random draws of their own, and start from a point drawn in the ball, also those
-    that begin at the clean image. A minimum-norm attack has no ball to draw from: only its own
-    random draws differ.
+    With a budget, the others have random draws of their own, and start from a point drawn in the
+    ball, also those that begin at the clean image. A minimum-norm attack ends in a local optimum,
+    often that of another class than the nearest: its restarts aim by turns at the other classes,
+    the likeliest first, and start from random points up to twice as far as the nearest success.
 
     >>> import torch
     >>> from saddlepoint.attacks import MIFGSM
@@ -66,12 +102,20 @@ def restarted(attack: Attack, restarts: int) -> Restarted:
     return Restarted(**contract_of(attack), attack=attack, restarts=restarts)
 
 
-def _fresh(batch: Batch, restart: int) -> Batch:
-    keys = batch.keys.split(_FIRST_STREAM + restart)
-    batch = replace(batch, keys=keys, starts=None)
-    if not isinstance(batch.threat, Ascendable) or bool(
-        batch.threat.radius(batch.images).isinf().any()
-    ):
+def _elsewhere(batch: Batch, restart: int) -> Batch:
+    """Return the batch with draws of its own, and a start drawn from the ball."""
+    batch = replace(batch, keys=batch.keys.split(_FIRST_STREAM + restart), starts=None)
+    if not isinstance(batch.threat, Ascendable):
         return batch
-    drawn = batch.project(batch.threat.random_start(batch.images, keys))
+    drawn = start_of(batch, "uniform", 0, corner=restart % 2 == 1)
     return replace(batch, starts=batch.render(drawn))
+
+
+def _farther(batch: Batch, best: Keeper, restart: int) -> Batch:
+    """Return the batch with draws of its own, and a start around the nearest success's distance."""
+    low, high = batch.bounds
+    farthest = batch.ball.length(torch.maximum(high - batch.clean, batch.clean - low))
+    radius = (_WIDER * best.length[batch.index]).to(farthest.dtype).minimum(farthest)
+    assert isinstance(batch.threat, NormBall | Rescaled), "a minimum-norm attack has a norm"
+    near = replace(batch, threat=batch.threat.with_eps(radius.nan_to_num(posinf=1.0)))
+    return replace(_elsewhere(near, restart), threat=batch.threat)

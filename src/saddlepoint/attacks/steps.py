@@ -17,10 +17,17 @@ from saddlepoint.threat.norms import expand
 Start = Literal["uniform", "gaussian", "clean"]
 STARTS: tuple[Start, ...] = ("uniform", "gaussian", "clean")
 LOSSES = ("cross-entropy", "margin")
+_OUTWARD = 1e4
 
 
-def start_of(batch: Batch, start: Start, restart: int) -> Float[Tensor, "m ..."]:
-    """Return the first iterate: the given `starts` for the first restart, else a draw or the image."""
+def start_of(
+    batch: Batch, start: Start, restart: int, corner: bool = False
+) -> Float[Tensor, "m ..."]:
+    """Return the first iterate: the given `starts` for the first restart, else a draw or the image.
+
+    With `corner` the draw is moved to a corner of the ball in Linf: a pocket there is out of sight
+    from within. Attacks ask for it in every second restart.
+    """
     clean = batch.threat.parametrise(batch.images)
     if batch.starts is not None and restart == 0:
         return batch.project(batch.threat.parametrise(batch.starts))
@@ -30,8 +37,11 @@ def start_of(batch: Batch, start: Start, restart: int) -> Float[Tensor, "m ..."]
     drawn = threat.random_start(
         batch.images, batch.keys, restart=restart, gaussian=start == "gaussian"
     )
-    # The report's Gaussian start is not projected; every other one is.
-    return batch.masked(drawn) if start == "gaussian" else batch.project(drawn)
+    if start == "gaussian":  # the report's is not projected; every other one is
+        return batch.masked(drawn)
+    if corner and getattr(threat, "norm_name", "") == "Linf":
+        drawn = clean + _OUTWARD * (drawn - clean)
+    return batch.project(drawn)
 
 
 def ascendable(batch: Batch) -> Ascendable:

@@ -40,6 +40,8 @@ def nearest_by(attack: Attack, batch: Batch, best: Keeper) -> Nearest:
     """
     random = is_random(batch.guard.model)
     found = Nearest(best.images, random)
+    if batch.starts is not None:
+        found.last(batch, batch.project(batch.threat.parametrise(batch.starts)))
     attack.perturb(batch, found)
     if random:
         widen(batch, found)
