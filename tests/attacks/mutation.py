@@ -212,12 +212,13 @@ CW = Subject(
         "sign flipped": [
             Edit(
                 "cw_loop",
-                "w = box.settle(w - move, low, high)",
-                "w = box.settle(w + move, low, high)",
+                "w = box.settle(w - move, frame)",
+                "w = box.settle(w + move, frame)",
             )
         ],
         "projection missing": [
-            Edit("cw_box", "middle + half * w.tanh(), w).clamp(low, high)", "middle + half * w, w)")
+            Edit("cw_box", "frame.half, w.tanh())", "frame.half, w)"),
+            Edit("cw_box", "return x.clamp_(frame.low, frame.high)", "return x"),
         ],
         "best not kept": [
             Edit(
@@ -256,7 +257,9 @@ CW = Subject(
                 "return logits.amax(1)",
             )
         ],
-        "clipped to the wrong box": [Edit("cw_box", "middle + half * w.tanh()", "half * w.tanh()")],
+        "clipped to the wrong box": [
+            Edit("cw_box", "torch.addcmul(frame.middle, frame.half,", "torch.mul(frame.half,")
+        ],
         "the distance has no gradient": [
             Edit("cw_loop", ".sum(1), 2 * change", ".sum(1), 0 * change")
         ],

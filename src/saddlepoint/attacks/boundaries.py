@@ -13,11 +13,8 @@ from torch import Tensor
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import Misclassified
 from saddlepoint.attacks.hyperplane import excess, project_halfspace
-from saddlepoint.attacks.keep import SURE, Keeper
+from saddlepoint.attacks.keep import BEYOND, Keeper
 from saddlepoint.threat.norms import norm
-
-BEYOND = 2 * SURE
-"""Where a step aims, as a part of the largest logit: beyond what `Nearest` asks of a success."""
 
 
 @dataclass(frozen=True, eq=False)

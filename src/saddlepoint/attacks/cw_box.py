@@ -18,19 +18,54 @@ from torch import Tensor
 _INSIDE = 1e-3
 
 
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """The range of each feature (m, …), its middle and half its width.
+
+    Attributes:
+        low, high: the bounds.
+        middle, half: of the range; half is 1 where the range is 0 wide or not finite.
+        bounded: where both bounds are finite; None where that is everywhere.
+
+    >>> Frame.of(torch.zeros(1, 2), torch.ones(1, 2)).middle
+    tensor([[0.5000, 0.5000]])
+    """
+
+    low: Tensor
+    high: Tensor
+    middle: Tensor
+    half: Tensor
+    bounded: Tensor | None
+
+    @classmethod
+    def of(cls, low: Tensor, high: Tensor) -> Frame:
+        """Return the frame of the bounds."""
+        bounded = low.isfinite() & high.isfinite()
+        half = (high - low) / 2
+        half = torch.where(bounded & (half > 0), half, 1.0)
+        return cls(low, high, (low + high) / 2, half, None if bool(bounded.all()) else bounded)
+
+    def at(self, rows: Tensor) -> Frame:
+        """Return the frame of the selected samples."""
+        bounded = None if self.bounded is None else self.bounded[rows]
+        four = (self.low[rows], self.high[rows], self.middle[rows], self.half[rows])
+        return Frame(*four, bounded)
+
+
 class Treatment(Protocol):
     """What the inner loop asks of a treatment; all tensors are (m, …).
 
-    >>> w = Clipped().begin(torch.tensor([[0.25]]), torch.zeros(1, 1), torch.ones(1, 1))
-    >>> Clipped().image(w + 2, torch.zeros(1, 1), torch.ones(1, 1))
+    >>> frame = Frame.of(torch.zeros(1, 1), torch.ones(1, 1))
+    >>> w = Clipped().begin(torch.tensor([[0.25]]), frame)
+    >>> Clipped().image(w + 2, frame)
     tensor([[1.]])
     """
 
-    def begin(self, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    def begin(self, x: Tensor, frame: Frame) -> Tensor:
         """Return the w that stands for the image `x`."""
         ...
 
-    def image(self, w: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    def image(self, w: Tensor, frame: Frame) -> Tensor:
         """Return the image, inside the bounds, that w stands for."""
         ...
 
@@ -38,15 +73,13 @@ class Treatment(Protocol):
         """Return the point whose distance is penalised, given w and its image."""
         ...
 
-    def chain(
-        self, loss: Tensor, penalty: Tensor, x: Tensor, w: Tensor, low: Tensor, high: Tensor
-    ) -> Tensor:
+    def chain(self, loss: Tensor, penalty: Tensor, x: Tensor, w: Tensor, frame: Frame) -> Tensor:
         """Return the gradient in w of a loss with gradient `loss` at the image and a penalty with
         gradient `penalty` at the measured point.
         """
         ...
 
-    def settle(self, w: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    def settle(self, w: Tensor, frame: Frame) -> Tensor:
         """Return w as it goes on after a step."""
         ...
 
@@ -58,35 +91,33 @@ class Tanh:
     Pixels that begin on a bound begin slightly inside instead, since there the slope is 0. Features
     without finite bounds are their own w.
 
-    >>> low, high = torch.zeros(1, 2), torch.ones(1, 2)
-    >>> Tanh().image(Tanh().begin(torch.tensor([[0.2, 1.0]]), low, high), low, high)
+    >>> frame = Frame.of(torch.zeros(1, 2), torch.ones(1, 2))
+    >>> Tanh().image(Tanh().begin(torch.tensor([[0.2, 1.0]]), frame), frame)
     tensor([[0.2000, 0.9995]])
     """
 
-    def begin(self, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    def begin(self, x: Tensor, frame: Frame) -> Tensor:
         """Return artanh of the image, drawn inside the bounds."""
-        middle, half, bounded = _frame(low, high)
-        inside = ((x - middle) / half).clamp(-1 + _INSIDE, 1 - _INSIDE)
-        return torch.where(bounded, inside.atanh(), x)
+        inside = ((x - frame.middle) / frame.half).clamp(-1 + _INSIDE, 1 - _INSIDE).atanh()
+        return inside if frame.bounded is None else torch.where(frame.bounded, inside, x)
 
-    def image(self, w: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    def image(self, w: Tensor, frame: Frame) -> Tensor:
         """Return middle + half·tanh w."""
-        middle, half, bounded = _frame(low, high)
-        return torch.where(bounded, middle + half * w.tanh(), w).clamp(low, high)
+        x = torch.addcmul(frame.middle, frame.half, w.tanh())
+        x = x if frame.bounded is None else torch.where(frame.bounded, x, w)
+        return x.clamp_(frame.low, frame.high)
 
     def measured(self, w: Tensor, x: Tensor) -> Tensor:
         """Return the image."""
         return x
 
-    def chain(
-        self, loss: Tensor, penalty: Tensor, x: Tensor, w: Tensor, low: Tensor, high: Tensor
-    ) -> Tensor:
+    def chain(self, loss: Tensor, penalty: Tensor, x: Tensor, w: Tensor, frame: Frame) -> Tensor:
         """Return the gradient times the slope half·(1 − tanh² w) = (x − low)(high − x)/half."""
-        _, half, bounded = _frame(low, high)
-        slope = torch.where(bounded, (x - low) * (high - x) / half, 1.0)
-        return (loss + penalty) * slope
+        slope = (x - frame.low).mul_(frame.high - x).div_(frame.half)
+        slope = slope if frame.bounded is None else torch.where(frame.bounded, slope, 1.0)
+        return (loss + penalty).mul_(slope)
 
-    def settle(self, w: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    def settle(self, w: Tensor, frame: Frame) -> Tensor:
         """Return w."""
         return w
 
@@ -96,31 +127,29 @@ class Clipped:
     """Clipped gradient descent: the loss is that of the clipped w, the distance that of w itself,
     which pulls w back into the range.
 
-    >>> low, high = torch.zeros(1, 1), torch.ones(1, 1)
+    >>> frame = Frame.of(torch.zeros(1, 1), torch.ones(1, 1))
     >>> w, one = torch.tensor([[1.5]]), torch.ones(1, 1)
-    >>> Clipped().chain(one, 2 * one, one, w, low, high)
+    >>> Clipped().chain(one, 2 * one, one, w, frame)
     tensor([[2.]])
     """
 
-    def begin(self, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    def begin(self, x: Tensor, frame: Frame) -> Tensor:
         """Return the image."""
         return x
 
-    def image(self, w: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    def image(self, w: Tensor, frame: Frame) -> Tensor:
         """Return w clipped."""
-        return w.clamp(low, high)
+        return w.clamp(frame.low, frame.high)
 
     def measured(self, w: Tensor, x: Tensor) -> Tensor:
         """Return w."""
         return w
 
-    def chain(
-        self, loss: Tensor, penalty: Tensor, x: Tensor, w: Tensor, low: Tensor, high: Tensor
-    ) -> Tensor:
+    def chain(self, loss: Tensor, penalty: Tensor, x: Tensor, w: Tensor, frame: Frame) -> Tensor:
         """Return the gradients' sum, the loss's only where w is in the range."""
         return torch.where(w == x, loss, 0.0) + penalty
 
-    def settle(self, w: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    def settle(self, w: Tensor, frame: Frame) -> Tensor:
         """Return w."""
         return w
 
@@ -129,43 +158,32 @@ class Clipped:
 class Projected:
     """Projected gradient descent: w is the image, clipped after every step.
 
-    >>> Projected().settle(torch.tensor([[1.5]]), torch.zeros(1, 1), torch.ones(1, 1))
+    >>> Projected().settle(torch.tensor([[1.5]]), Frame.of(torch.zeros(1, 1), torch.ones(1, 1)))
     tensor([[1.]])
     """
 
-    def begin(self, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    def begin(self, x: Tensor, frame: Frame) -> Tensor:
         """Return the image."""
         return x
 
-    def image(self, w: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    def image(self, w: Tensor, frame: Frame) -> Tensor:
         """Return w, clipped only in case of rounding."""
-        return w.clamp(low, high)
+        return w.clamp(frame.low, frame.high)
 
     def measured(self, w: Tensor, x: Tensor) -> Tensor:
         """Return the image."""
         return x
 
-    def chain(
-        self, loss: Tensor, penalty: Tensor, x: Tensor, w: Tensor, low: Tensor, high: Tensor
-    ) -> Tensor:
+    def chain(self, loss: Tensor, penalty: Tensor, x: Tensor, w: Tensor, frame: Frame) -> Tensor:
         """Return the gradients' sum."""
         return loss + penalty
 
-    def settle(self, w: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    def settle(self, w: Tensor, frame: Frame) -> Tensor:
         """Return w clipped."""
-        return w.clamp(low, high)
+        return w.clamp(frame.low, frame.high)
 
 
 BOXES: Mapping[str, Treatment] = MappingProxyType(
     {"tanh": Tanh(), "clipped": Clipped(), "projected": Projected()}
 )
 """The treatments by name."""
-
-
-def _frame(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the middle and half of the range, and where it is finite; half is 1 where it is 0 wide
-    or not finite.
-    """
-    bounded = low.isfinite() & high.isfinite()
-    half = (high - low) / 2
-    return (low + high) / 2, torch.where(bounded & (half > 0), half, 1.0), bounded

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.cw_box import BOXES
+from saddlepoint.attacks.cw_box import BOXES, Frame
 from saddlepoint.attacks.cw_objectives import OBJECTIVES
 from saddlepoint.attacks.keep import Keeper, surely_fooled
 from saddlepoint.threat.norms import expand
@@ -78,8 +78,8 @@ def first_gradient(batch: Batch, start: Tensor, how: Descent) -> First:
     ...     first_gradient(batch, x, Descent("f6", "clipped", 9, 0.01, 9, 0.0, 0))[1]
     tensor([[ 1., -1.]])
     """
-    box, (low, high) = BOXES[how.box], batch.bounds
-    return _gradient(batch, box.image(box.begin(start, low, high), low, high), how)
+    box, frame = BOXES[how.box], Frame.of(*batch.bounds)
+    return _gradient(batch, box.image(box.begin(start, frame), frame), how)
 
 
 def descend(
@@ -104,14 +104,14 @@ def descend(
     success = torch.zeros_like(rows, dtype=torch.bool)
     last = start.clone()
     size = torch.zeros_like(c) if size is None else size
-    clean, (low, high) = batch.clean, batch.bounds
-    w = box.begin(start, low, high)
+    clean, frame = batch.clean, Frame.of(*batch.bounds)
+    w = box.begin(start, frame)
     mean, square = torch.zeros_like(w), torch.zeros_like(w)
     least, lowest = torch.full_like(c, torch.inf), torch.full_like(c, torch.inf)
     rate = torch.full_like(c, how.learning_rate)
     stale, fallen, found = torch.zeros_like(rows), torch.zeros_like(rows), success.clone()
     for step in range(how.steps):
-        x = box.image(w, low, high)
+        x = box.image(w, frame)
         logits, gradient = first if step == 0 and first else _gradient(batch, x, how)
         best.record(batch, x, logits)
         # As sure as the keeper wants it: the two must agree on what a success is.
@@ -134,19 +134,19 @@ def descend(
             go = ~done
             if not bool(go.any()):
                 break
-            batch, rows = batch.at(go), rows[go]
-            kept = (x, w, clean, low, high, mean, square, gradient, slope)
-            x, w, clean, low, high, mean, square, gradient, slope = (t[go] for t in kept)
+            batch, rows, frame = batch.at(go), rows[go], frame.at(go)
+            kept = (x, w, clean, mean, square, gradient, slope)
+            x, w, clean, mean, square, gradient, slope = (t[go] for t in kept)
             per_sample = (c, size, least, lowest, rate)
             c, size, least, lowest, rate = (t[go] for t in per_sample)
             stale, fallen, found = stale[go], fallen[go], found[go]
-        gradient = box.chain(expand(c, x) * gradient, slope, x, w, low, high)
+        gradient = box.chain(expand(c, x) * gradient, slope, x, w, frame)
         gradient = gradient.clamp_(-_LARGEST, _LARGEST)
         mean.lerp_(gradient, 1 - _MOMENTUM)
         square.mul_(_SQUARES).addcmul_(gradient, gradient, value=1 - _SQUARES)
         root = square.div(1 - _SQUARES ** (step + 1)).sqrt_().add_(_TINY)
         move = (mean / root).mul_(expand(rate / (1 - _MOMENTUM ** (step + 1)), x))
-        w = box.settle(w - move, low, high)
+        w = box.settle(w - move, frame)
     return success, last
 
 

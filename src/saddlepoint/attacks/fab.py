@@ -11,10 +11,10 @@ from torch import Tensor
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.boundaries import BEYOND, linearise, refine, rivals
+from saddlepoint.attacks.boundaries import linearise, refine, rivals
 from saddlepoint.attacks.hyperplane import project_halfspace
 from saddlepoint.attacks.inputs import check_passes
-from saddlepoint.attacks.keep import Keeper
+from saddlepoint.attacks.keep import BEYOND, Keeper
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError

@@ -151,6 +151,8 @@ class Last:
 
 SURE = 1e-5
 """A success must not hang on the rounding of the logits, which is another in another batch."""
+BEYOND = 2 * SURE
+"""Where a step aims, as a part of the largest logit: beyond what `Nearest` asks of a success."""
 
 
 def surely_fooled(batch: Batch, logits: Float[Tensor, "m k"]) -> Bool[Tensor, " m"]:

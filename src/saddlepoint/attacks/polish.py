@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.keep import Keeper
+from saddlepoint.attacks.keep import BEYOND, Keeper, Nearest
 
 
 def bisect(batch: Batch, best: Keeper, steps: int) -> None:
@@ -13,8 +13,8 @@ def bisect(batch: Batch, best: Keeper, steps: int) -> None:
 
     The way is the norm's own: the kept image projected on balls of falling radius, which for L2 is
     the segment, for Linf clipping, for L1 a soft threshold, and for L0 dropping the smallest
-    changes first. Each step halves the bracket of radii and costs a forward pass; at 0 steps the
-    attack is as published.
+    changes first. Each step narrows the bracket of radii and costs a forward pass, and a sample
+    that has reached the boundary takes no more; at 0 steps the attack is as published.
 
     >>> from saddlepoint.attacks.ddn import DDN
     >>> from saddlepoint.threat import L2
@@ -26,23 +26,69 @@ def bisect(batch: Batch, best: Keeper, steps: int) -> None:
     found = batch.at(best.length[batch.index].isfinite())
     if not len(found) or not steps:
         return
+    if found.ball.p == 0:
+        _fewer(found, best, steps)
+    else:
+        _nearer(found, best, steps)
+
+
+def _fewer(found: Batch, best: Keeper, steps: int) -> None:
+    """Halve the bracket of the number of features."""
     x = found.threat.parametrise(best.images[found.index])
     high = best.length[found.index]
     low = torch.zeros_like(high)
     for _ in range(steps):
-        radius = (low + high) / 2
-        if found.ball.p == 0:  # a whole number of features
-            rows = (high - low > 1).nonzero().squeeze(1)  # the others know their number
-            if not len(rows):
-                return
-            found, x, low, high = found.at(rows), x[rows], low[rows], high[rows]
-            radius = radius[rows].floor()
+        rows = (high - low > 1).nonzero().squeeze(1)  # the others know their number
+        if not len(rows):
+            return
+        found, x, low, high = found.at(rows), x[rows], low[rows], high[rows]
+        radius = ((low + high) / 2).floor()
         z = found.shrunk(x, radius)
-        logits = found.logits(z)
-        best.record(found, z, logits)
+        best.record(found, z, found.logits(z))
         # What was kept as a success, not merely a negative margin, moves the upper end.
         length = best.length[found.index]
         low, high = torch.where(length < high, low, radius), length
+
+
+_FIRST_WIDTH = 1 / 64
+_NARROW = 1e-5
+
+
+def _nearer(found: Batch, best: Keeper, steps: int) -> None:
+    """Close in on the radius at which the margin vanishes, by false position and, every third time,
+    a halving.
+
+    What an attack found is close to the boundary, so the first looks go a little inwards, further
+    each time, until one no longer fools; from there on the margin is known on both sides.
+    """
+    x = found.threat.parametrise(best.images[found.index])
+    high = best.length[found.index]
+    low, inner = torch.zeros_like(high), torch.full_like(high, torch.nan)
+    outer = best.margin[found.index] if isinstance(best, Nearest) else torch.full_like(high, -1)
+    beyond = torch.zeros_like(high)
+    width = _FIRST_WIDTH
+    for step in range(steps):
+        part = ((inner + beyond) / (inner - outer)).clamp(0.01, 0.99)
+        part = part.nan_to_num(0.5) if step % 3 else torch.full_like(part, 0.5)
+        radius = torch.where(low > 0, low + part * (high - low), (1 - width) * high)
+        width = min(8 * width, 0.5)
+        z = found.shrunk(x, radius)
+        logits = found.logits(z)
+        best.record(found, z, logits)
+        margin = found.margin(logits).to(high.dtype)
+        beyond = BEYOND * logits.abs().amax(1).to(high.dtype)
+        # What was kept as a success, not merely a negative margin, moves the upper end.
+        length = best.length[found.index]
+        moved = length < high
+        low, inner = torch.where(moved, low, radius), torch.where(moved, inner, margin)
+        high, outer = length, torch.where(moved, margin, outer)
+        there = (outer >= -2 * beyond) | (high - low <= _NARROW * high)
+        rows = (~there).nonzero().squeeze(1)
+        if not len(rows):
+            return
+        if len(rows) < len(found):
+            found, x = found.at(rows), x[rows]
+            low, inner, high, outer, beyond = (t[rows] for t in (low, inner, high, outer, beyond))
 
 
 def widen(batch: Batch, best: Keeper, tries: int = 12, draws: int = 8, factor: float = 1.1) -> None:

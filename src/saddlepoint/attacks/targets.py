@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks.base import Attack
@@ -18,6 +18,7 @@ from saddlepoint.model import Guard
 from saddlepoint.threat.norms import expand
 
 Case = Literal["average", "best", "worst"]
+CASES: tuple[Case, ...] = get_args(Case)
 # Streams 0 and 1 are the attack's and the judge's.
 _STREAM = 3
 
@@ -46,6 +47,7 @@ def attack_targets(
     *,
     seed: int = 0,
     ids: Int64[Tensor, " n"] | None = None,
+    mask: Bool[Tensor, ...] | None = None,
 ) -> TargetsResult:
     """Return the targeted attack's result in Carlini and Wagner's average, best or worst case.
 
@@ -55,7 +57,7 @@ def attack_targets(
 
     Args:
         attack: with the criterion `Misclassified`; the targets replace it.
-        model, images, labels, seed, ids: as for the attack itself.
+        model, images, labels, seed, ids, mask: as for the attack itself.
         case: "average", "best" or "worst".
 
     Reference: Carlini and Wagner 2017, arXiv:1608.04644.
@@ -68,8 +70,7 @@ def attack_targets(
     tensor([True])
     tensor([False])
     """
-    if case not in ("average", "best", "worst"):
-        raise unknown("case", case, ("average", "best", "worst"))
+    case_of(case)
     check_images(images, *attack._range())
     check_labels(labels, len(images))
     with Guard(model, count=1) as guard:
@@ -78,17 +79,35 @@ def attack_targets(
         raise InputError("a model with one logit has no targets; attack it untargeted")
     labels = labels.to(torch.int64)
     ids = torch.arange(len(images)) if ids is None else ids
+
+    def attacked(targets: Tensor) -> AttackResult:
+        return attack(model, images, labels, targets, seed=seed, ids=ids, mask=mask)
+
     if case == "average":
         draw = Keys(seed, ids.cpu(), _STREAM).uniform((1,))[:, 0].double().to(labels.device)
         targets = (labels + 1 + (draw * (classes - 1)).long()) % classes
-        return TargetsResult(attack(model, images, labels, targets, seed=seed, ids=ids), targets)
+        return TargetsResult(attacked(targets), targets)
     kept: TargetsResult | None = None
     for offset in range(1, classes):
         targets = (labels + offset) % classes
-        new = TargetsResult(attack(model, images, labels, targets, seed=seed, ids=ids), targets)
+        new = TargetsResult(attacked(targets), targets)
         kept = new if kept is None else _preferred(kept, new, case)
     assert kept is not None
     return kept
+
+
+def case_of(word: str | None) -> Case | None:
+    """Return the case of a word, None for None; raises `InputError` for another word.
+
+    >>> case_of("best")
+    'best'
+    """
+    if word is None:
+        return None
+    for case in CASES:
+        if word == case:
+            return case
+    raise unknown("case", word, CASES)
 
 
 def _preferred(a: TargetsResult, b: TargetsResult, case: Case) -> TargetsResult:

@@ -20,6 +20,7 @@ from saddlepoint.cli.subject import (
     read_data,
     statistics_of,
 )
+from saddlepoint.errors import InputError
 
 if TYPE_CHECKING:
     from saddlepoint.evaluation import AttackRecord
@@ -44,6 +45,27 @@ def attack(
         typer.Option("--set", help="A hyper-parameter, NAME=VALUE: steps=40, step_size=2/255 …"),
     ] = None,
     target: Annotated[int | None, typer.Option(help="Attack towards this class.")] = None,
+    targets: Annotated[
+        str | None,
+        typer.Option(
+            help="Attack towards other classes: average (one at random), best or worst (all; the"
+            " easiest or the hardest counts)."
+        ),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="A picture, .npy or .pt: light or non-zero where a feature may change."),
+    ] = None,
+    surrogate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Transfer: weights (a file, or a training's folder) of the model that is attacked"
+            " in this one's place."
+        ),
+    ] = None,
+    surrogate_model: Annotated[
+        str | None, typer.Option(help="The surrogate's architecture, if not that of --model.")
+    ] = None,
     restarts: Annotated[
         int, typer.Option(min=1, help="Run the attack this often, from other random draws.")
     ] = 1,
@@ -98,19 +120,30 @@ def attack(
         parse_criterion,
         restarted,
         smallest_budget,
+        transfer,
     )
-    from saddlepoint.evaluation import run_attack
+    from saddlepoint.attacks.targets import case_of
+    from saddlepoint.evaluation import read_mask, run_attack
     from saddlepoint.files import write
     from saddlepoint.reports import adversarial_grid, drawable, figure_bytes
     from saddlepoint.threat import threat_from
+    from saddlepoint.zoo import weights_fingerprint
 
     note_random_weights(words)
+    identity = {"model": model}
     budget = math.inf if eps is None else eps
     threat = threat_from(norm, budget, space, "image", statistics_of(subject, images))
     chosen = build_attack(attack, threat, options.pairs(option))
     chosen = replace(chosen, criterion=parse_criterion(criterion))
     if bpda:
         chosen = with_bpda(chosen, *bpda)
+    if surrogate is not None:
+        other = ModelWords(surrogate_model or model, surrogate, normalisation, False, seed)
+        lender = build_subject(other, images, place)
+        chosen = transfer(chosen, surrogate=lender)
+        identity["surrogate"] = weights_fingerprint(lender)
+    elif surrogate_model is not None:
+        raise InputError("--surrogate-model needs its weights; give --surrogate")
     if restarts > 1:
         chosen = restarted(chosen, restarts)
     if smallest:
@@ -123,12 +156,14 @@ def attack(
             images,
             chosen,
             target=target,
+            targets=case_of(targets),
+            mask=None if mask is None else read_mask(mask, images.shape),
             out=out,
             png=png,
             batch_size=batch_size,
             seed=seed,
             eot_samples=eot_samples,
-            identity={"model": model},
+            identity=identity,
             progress=tick,
         )
     figure: Path | None = None

@@ -8,6 +8,7 @@ from saddlepoint.evaluation.bootstrap import Interval, bootstrap_interval
 from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, stars
 from saddlepoint.evaluation.evaluate import evaluate
 from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
+from saddlepoint.evaluation.masks import read_mask
 from saddlepoint.evaluation.mcnemar import McNemar, mcnemar_test
 from saddlepoint.evaluation.optimality import local_optimality, smallest_distances
 from saddlepoint.evaluation.record import Budget, Evaluation
@@ -40,6 +41,7 @@ __all__ = [
     "local_optimality",
     "mcnemar_test",
     "paired_t_test",
+    "read_mask",
     "read_saved",
     "rejudge",
     "run_attack",

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 
-from saddlepoint.attacks import Attack, AttackResult
+from saddlepoint.attacks import Attack, AttackResult, attack_targets
+from saddlepoint.attacks.targets import Case
 from saddlepoint.data import ImageData
 from saddlepoint.describe import describe
 from saddlepoint.errors import InputError
@@ -25,6 +27,7 @@ from saddlepoint.evaluation.parts import FOLDER, Columns, forget_parts, in_parts
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import IMAGES_FILE
 from saddlepoint.evaluation.statistics import Proportion
+from saddlepoint.files import fingerprint
 from saddlepoint.model import Guard
 from saddlepoint.progress import Progress
 from saddlepoint.runs import claim
@@ -39,6 +42,8 @@ def run_attack(
     attack: Attack,
     *,
     target: int | None = None,
+    targets: Case | None = None,
+    mask: Bool[Tensor, ...] | None = None,
     out: Path | str | None = None,
     png: bool = False,
     batch_size: int = 128,
@@ -54,6 +59,9 @@ def run_attack(
         model: from images in [0, 1] to logits.
         data: the images; an image's index is its identity.
         target: attack towards this class; images of the class itself are left out.
+        targets: towards a random other class of each image ("average"), or towards every one, of
+            which the easiest ("best") or the hardest ("worst") counts; see `attack_targets`.
+        mask: of the shape of one image, True where a feature may change.
         out: a folder for the record, the images and the parts.
         png: also write 8-bit PNG files under OUT/png and judge them.
         batch_size, seed: of the passes, of the random draws.
@@ -77,6 +85,10 @@ def run_attack(
         raise InputError(f"batch_size is {batch_size}; give at least 1")
     if png and out is None:
         raise InputError("png needs a folder; give out")
+    if target is not None and targets is not None:
+        raise InputError("target and targets exclude each other; give one")
+    if targets is not None and png:
+        raise InputError("png knows one target for all images; leave png or targets out")
     labels = data.labels.cpu()
     ids = torch.arange(len(data))
     if target is not None:
@@ -98,6 +110,8 @@ def run_attack(
             "threat": str(attack.threat),
             "space": attack.threat.space,
             "target": target,
+            "targets": targets,
+            "mask": None if mask is None else fingerprint(mask.cpu().numpy().tobytes()),
             "png": png,
             "seed": seed,
         }
@@ -109,8 +123,13 @@ def run_attack(
 
     def batch(chunk: Tensor) -> Columns:
         images, goals = data.images(chunk), labels[chunk]
-        targets = None if target is None else torch.full_like(goals, target)
-        result = attack(model, images, goals, targets, seed=seed, ids=chunk)
+        goal = None if target is None else torch.full_like(goals, target)
+        if targets is None:
+            result = attack(model, images, goals, goal, seed=seed, ids=chunk, mask=mask)
+        else:
+            result = attack_targets(
+                attack, model, images, goals, targets, seed=seed, ids=chunk, mask=mask
+            ).result
         columns = {name: getattr(result, name) for name in RESULT_FIELDS}
         if png and out is not None:
             exported = export_png(
@@ -120,7 +139,7 @@ def run_attack(
                 result,
                 attack.threat,
                 out / PICTURES,
-                targets=targets,
+                targets=goal,
                 ids=chunk,
                 seed=seed,
                 criterion=attack.criterion,

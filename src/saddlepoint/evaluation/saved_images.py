@@ -47,14 +47,9 @@ def read_saved(
     try:
         if path.is_dir():
             return _folder(path, shape)
-        if path.suffix in (".npz", ".npy"):
-            found = _numpy(path)
-        elif path.suffix in (".pt", ".pth"):
-            found = _torch(path)
-        else:
-            raise InputError(f"{path}: give a .npz, .npy, .pt or .pth file, or a folder of PNG")
     except OSError as error:
         raise InputError(f"cannot read {path}: {reason(error)}") from error
+    found = read_arrays(path, "a .npz, .npy, .pt or .pth file, or a folder of PNG")
     name = next((each for each in NAMES if each in found), None)
     if name is None:
         raise InputError(
@@ -67,6 +62,26 @@ def read_saved(
     if index.shape != (len(images),) or index.is_floating_point():
         raise InputError(f"{path}: ids is {tuple(index.shape)}; give a whole number per image")
     return images, index.long()
+
+
+def read_arrays(path: Path, kinds: str) -> dict[str, Tensor]:
+    """Return the arrays of numbers in a NumPy or torch file, by name; a single one as "arr_0".
+
+    Raises `InputError`, which asks for `kinds`, where it is neither or cannot be read.
+
+    >>> read_arrays(Path("mask.txt"), "a .npy file")
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: mask.txt: give a .npy file
+    """
+    try:
+        if path.suffix in (".npz", ".npy"):
+            return _numpy(path)
+        if path.suffix in (".pt", ".pth"):
+            return _torch(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {reason(error)}") from error
+    raise InputError(f"{path}: give {kinds}")
 
 
 def _numpy(path: Path) -> dict[str, Tensor]:

@@ -1,0 +1,60 @@
+"""Which features an attack may change, from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from saddlepoint.errors import InputError
+from saddlepoint.evaluation.saved_images import read_arrays
+from saddlepoint.files import reason
+
+
+def read_mask(path: Path | str, shape: tuple[int, ...]) -> Bool[Tensor, ...]:
+    """Return a mask of one image, True where a feature may change.
+
+    Args:
+        path: a picture (light: may change), or a `.npy`, `.npz` or `.pt` with one array (other than
+            0: may change).
+        shape: of one image, (C, H, W); a mask (H, W) is taken for every channel.
+
+    Raises `InputError` for another shape, a damaged file, and a mask under which nothing may change.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "mask.npy"
+    ...     np.save(path, np.eye(8))
+    ...     read_mask(path, (3, 8, 8)).sum()
+    tensor(24)
+    """
+    path = Path(path)
+    if path.suffix.lower() in (".png", ".bmp", ".gif", ".tif", ".tiff"):
+        mask = _picture(path)
+    else:
+        arrays = list(read_arrays(path, "a PNG, .npy, .npz or .pt file for the mask").values())
+        if len(arrays) != 1:
+            raise InputError(f"{path} holds {len(arrays)} arrays of numbers; give one, the mask")
+        mask = arrays[0] != 0
+    if mask.shape not in (torch.Size(shape), torch.Size(shape[1:])):
+        raise InputError(
+            f"{path}: the mask has shape {tuple(mask.shape)}, an image {tuple(shape)}; give"
+            f" {tuple(shape)} or {tuple(shape[1:])}"
+        )
+    if not bool(mask.any()):
+        raise InputError(f"{path}: under this mask no feature may change")
+    return mask.expand(shape).contiguous()
+
+
+def _picture(path: Path) -> Tensor:
+    try:
+        with Image.open(path) as picture:
+            return torch.from_numpy(np.array(picture.convert("L"))) > 127
+    except (UnidentifiedImageError, SyntaxError) as error:
+        raise InputError(f"{path} is no whole picture: {error}") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {reason(error)}") from error
