@@ -60,10 +60,10 @@ FIXED = {
 
 MINIMUM = {
     "alma": Entry("alma.ALMA", {"steps": 500}, quick={"steps": 100}, restarts=20),
-    "cw-l0": Entry("cw_l0.CarliniWagnerL0", {"steps": 200}, quick={"steps": 20}),
+    "cw-l0": Entry("cw_l0.CarliniWagnerL0", {"steps": 200}, quick={"steps": 20}, restarts=4),
     "cw-l2": Entry("cw_l2.CarliniWagnerL2", quick={"steps": 100, "searches": 3}, restarts=20),
     "ead": Entry("ead.EAD"),
-    "cw-linf": Entry("cw_linf.CarliniWagnerLinf", {"steps": 200}, quick={"steps": 40, "rounds": 5}),
+    "cw-linf": Entry("cw_linf.CarliniWagnerLinf", quick={"steps": 40, "rounds": 5}, restarts=4),
     "ddn": Entry("ddn.DDN", {"steps": 300}, restarts=10),
     "deepfool": Entry("deepfool.DeepFool", restarts=10),
     "fab": Entry("fab.FAB", restarts=10),

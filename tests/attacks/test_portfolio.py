@@ -9,8 +9,7 @@ import torch
 from linear import best_change
 from networks import Affine, conv_case
 
-from saddlepoint.attacks import DDN, FMN, PGD, Portfolio, build_attack, portfolio
-from saddlepoint.attacks.portfolio import Race
+from saddlepoint.attacks import DDN, FMN, PGD, Portfolio, Race, build_attack, portfolio
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, L1, L2, Box, Linf
 

@@ -37,6 +37,7 @@ from saddlepoint.attacks.pdpgd import PDGD, PDPGD
 from saddlepoint.attacks.pgd import BIM, FGSM, PGD
 from saddlepoint.attacks.portfolio import Portfolio, portfolio
 from saddlepoint.attacks.presets import report_pgd
+from saddlepoint.attacks.race import Race
 from saddlepoint.attacks.registry import ATTACKS, AttackInfo, build_attack, option_types
 from saddlepoint.attacks.restarted import Restarted, restarted
 from saddlepoint.attacks.result import AttackResult
@@ -84,6 +85,7 @@ __all__ = [
     "Nearest",
     "OutsideTopK",
     "Portfolio",
+    "Race",
     "Restarted",
     "SigmaZero",
     "SmallestBudget",

@@ -41,12 +41,14 @@ class CarliniWagnerLinf(Attack):
 
     Args:
         threat: Linf.
-        objective, box, confidence: as for `CarliniWagnerL2`.
+        objective, confidence: as for `CarliniWagnerL2`.
+        box: as there. "tanh" is the paper's: features on a bound then leave it slowly, and in the
+            same passes it ends farther away.
         steps: Adam's iterations per c and τ at most.
         learning_rate: Adam's.
         searches: values of c at most for each τ, each four times the last.
-        initial_c: the first c; None is twice the inverse of the mean |∂f/∂x_i| at the image, from
-            which on most features feel f more than the penalty.
+        initial_c: the first c; None is the inverse of the largest |∂f/∂x_i| at the image, up to
+            which the penalty holds every feature that goes beyond τ.
         factor: what τ falls by.
         rounds: values of τ at most.
         refinements: see above.
@@ -63,7 +65,7 @@ class CarliniWagnerLinf(Attack):
     """
 
     objective: Objective = "f6"
-    box: BoxName = "tanh"
+    box: BoxName = "projected"
     confidence: float = 0.0
     steps: int = 1000
     learning_rate: float = 0.01
@@ -125,8 +127,8 @@ class CarliniWagnerLinf(Attack):
         _, gradient = first_gradient(batch, x, self.descent)
         if self.initial_c is not None:
             return torch.full_like(gradient.flatten(1)[:, 0], self.initial_c)
-        mean = gradient.abs().flatten(1).mean(1)
-        return torch.where(mean > 0, 2 / mean, 1.0).clamp_max(_LARGEST)
+        most = gradient.abs().flatten(1).amax(1)
+        return torch.where(most > 0, 1 / most, 1.0).clamp_max(_LARGEST)
 
     def _at(
         self, batch: Batch, best: Keeper, start: Tensor, c: Tensor, tau: Tensor

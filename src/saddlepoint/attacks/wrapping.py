@@ -46,3 +46,25 @@ def nearest_by(attack: Attack, batch: Batch, best: Keeper) -> Nearest:
     if random:
         widen(batch, found)
     return found
+
+
+def check_members(attack: Attack, members: tuple[Attack, ...]) -> None:
+    """Raise `InputError` unless there are members, all minimum-norm attacks of the same threat.
+
+    >>> from saddlepoint.attacks import DDN
+    >>> from saddlepoint.threat import L2
+    >>> check_members(DDN(L2()), ())
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: DDN needs a member; give at least one minimum-norm attack
+    """
+    if not members:
+        name = type(attack).__name__
+        raise InputError(f"{name} needs a member; give at least one minimum-norm attack")
+    for member in members:
+        contract_of(member)
+        if not member.minimum_norm or member.threat != attack.threat:
+            raise InputError(
+                f"{type(member).__name__} under {member.threat} is no minimum-norm attack under"
+                f" {attack.threat}"
+            )
