@@ -13,7 +13,7 @@ from torch import Tensor
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import Misclassified
 from saddlepoint.attacks.hyperplane import excess, project_halfspace
-from saddlepoint.attacks.keep import BEYOND, Keeper
+from saddlepoint.attacks.keep import BEYOND
 from saddlepoint.threat.norms import norm
 
 
@@ -182,15 +182,3 @@ def linearise(
     size = logits.abs().amax(1).nan_to_num().to(x.dtype)
     size = size if scale is None else torch.maximum(size, scale)
     return Boundaries(x, logits, chosen[0], margins.to(x.dtype), normals, size)
-
-
-def refine(batch: Batch, best: Keeper, count: int, overshoot: float) -> None:
-    """Project the clean images on the boundaries linearised at what was found, and record that.
-
-    For an affine model this is the optimum, to the overshoot.
-    """
-    found = batch.at(best.length[batch.index].isfinite())
-    if len(found):
-        x = found.threat.parametrise(best.images[found.index])
-        near = linearise(found, x, count)
-        best.last(found, near.project(found.clean, *found.bounds, found.ball.p, overshoot))

@@ -13,7 +13,7 @@ from saddlepoint.attacks.cw_l2 import BoxName, Objective
 from saddlepoint.attacks.cw_loop import Descent, descend, first_gradient
 from saddlepoint.attacks.cw_options import check_descent, demand
 from saddlepoint.attacks.keep import Keeper
-from saddlepoint.attacks.polish import bisect
+from saddlepoint.attacks.polish import approach
 from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat.norms import expand
@@ -121,7 +121,7 @@ class CarliniWagnerLinf(Attack):
                 break
             batch = batch.at(go)
             x, c, tau, used, step, refined = (t[go] for t in (x, c, tau, used, step, refined))
-        bisect(whole, best, self.bisections)
+        approach(whole, best, self.bisections)
 
     def _first_c(self, batch: Batch, x: Tensor) -> Tensor:
         _, gradient = first_gradient(batch, x, self.descent)

@@ -15,7 +15,7 @@ from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.cw_options import demand
 from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper, surely_fooled
-from saddlepoint.attacks.polish import bisect
+from saddlepoint.attacks.polish import approach
 from saddlepoint.attacks.proximal import shrunk_into_box
 from saddlepoint.errors import InputError
 from saddlepoint.threat.norms import expand, norm
@@ -117,7 +117,7 @@ class EAD(Attack):
             lower[rows] = torch.where(found, lower[rows], c[rows])
             c = torch.where(upper.isinf(), 10 * lower, (lower + upper) / 2)
         record.hand_over(best)
-        bisect(batch, best, self.bisections)
+        approach(batch, best, self.bisections)
 
     def _first_const(self, batch: Batch, gradient: Float[Tensor, "m ..."]) -> Float[Tensor, " m"]:
         """Return the first c: thrice the least that moves an entry, or the first of the tenfold series

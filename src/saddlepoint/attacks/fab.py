@@ -11,11 +11,11 @@ from torch import Tensor
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.boundaries import linearise, refine, rivals
+from saddlepoint.attacks.boundaries import linearise, rivals
 from saddlepoint.attacks.hyperplane import project_halfspace
 from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import BEYOND, Keeper
-from saddlepoint.attacks.polish import bisect
+from saddlepoint.attacks.polish import approach
 from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat import NormBall, Rescaled
@@ -24,8 +24,6 @@ from saddlepoint.threat.norms import expand, norm
 # The authors' radii for restarts of samples that nothing has fooled yet.
 _RADIUS = {math.inf: 0.3, 2.0: 1.0, 1.0: 5.0}
 _ALL = 1 << 30
-# At the end the found point is improved by a projection that goes so far beyond.
-_OVERSHOOT = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +103,7 @@ class FAB(Attack):
                 x = self._start(batch, best, restart, draw=turn)
                 self._descend(batch, best, x, classes)
         search(batch, best, self.search)
-        if self.bisections:
-            refine(batch, best, self.targets or _ALL, _OVERSHOOT)
-            bisect(batch, best, self.bisections)
+        approach(batch, best, self.bisections, self.targets or _ALL)
 
     def _start(self, batch: Batch, best: Keeper, restart: int, draw: int) -> Float[Tensor, "m ..."]:
         if restart == 0:

@@ -11,7 +11,7 @@ from torch import Tensor
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.keep import Keeper, surely_fooled
-from saddlepoint.attacks.polish import bisect
+from saddlepoint.attacks.polish import approach
 from saddlepoint.errors import InputError
 from saddlepoint.threat.norms import expand, norm, unit
 
@@ -85,7 +85,7 @@ class LBFGS(Attack):
             middle = (low * high).sqrt()
             c = torch.where(high.isinf(), 10 * low, torch.where(low == 0, high / 10, middle))
             c = c.clamp(_SMALLEST, _LARGEST)
-        bisect(batch, best, self.bisections)
+        approach(batch, best, self.bisections)
 
     def _descend(self, batch: Batch, best: Keeper, x: Tensor, c: Tensor) -> Tensor:
         """Minimise at these c from `x`; return who succeeded on the way."""

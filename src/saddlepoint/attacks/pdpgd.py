@@ -15,7 +15,7 @@ from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
-from saddlepoint.attacks.polish import bisect
+from saddlepoint.attacks.polish import approach
 from saddlepoint.attacks.proximal import clip_largest, shrink, soft_threshold, two_thirds
 from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError
@@ -121,7 +121,7 @@ class PDGD(Attack):
             x = (x - _rate(self, step) * direction).clamp(low, high)
             dual.ascend(batch.margin(logits), _dual_rate(self, step))
         best.last(batch, x)
-        bisect(batch, best, self.bisections)
+        approach(batch, best, self.bisections)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +180,7 @@ class PDPGD(Attack):
             x = (clean + change).clamp(low, high)
             dual.ascend(batch.margin(logits), _dual_rate(self, step))
         best.last(batch, x)
-        bisect(batch, best, self.bisections)
+        approach(batch, best, self.bisections)
 
 
 _PROXIMAL = {
