@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 # Before torch is imported, and for the processes that tests start: the networks are tiny.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# In the background of a shell SIGINT is ignored, and programs that the tests start inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch

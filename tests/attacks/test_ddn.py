@@ -107,7 +107,10 @@ def test_passes_are_counted_and_bisection_never_lengthens():
     rough, fine = (DDN(L2(), steps=10, bisections=n)(net, x, y) for n in (0, 7))
     assert bool((fine.distance <= rough.distance).all())
     assert rough.forwards.tolist() == [2] * 2 + [14] * 14
-    assert fine.forwards.tolist() == [2] * 2 + [21] * 14
+    assert fine.forwards[:2].tolist() == [2] * 2
+    extra = fine.forwards[2:] - 14
+    assert 1 <= int(extra.min()) <= int(extra.max()) <= 7
+    assert int(extra.min()) < 7, "who is at the boundary takes no more"
     assert fine.backwards.tolist() == [0] * 2 + [10] * 14
 
 

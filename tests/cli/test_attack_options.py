@@ -87,3 +87,16 @@ def test_a_surrogate_lends_its_gradient(cli, refused, attack, net, cnn, tmp_path
     assert "identity.surrogate was" in refused(*attack, *untrained)
     assert cli(*attack[:-1], tmp_path / "c", *untrained).status == 0
     assert "--surrogate" in refused(*attack[:-1], tmp_path / "d", "--surrogate-model", cnn[0])
+
+
+def test_arrays_that_are_no_masks_are_refused(refused, attack, tmp_path):
+    np.save(tmp_path / "words.npy", np.array([["a"]]))
+    assert "0 arrays" in refused(*attack, "--mask", tmp_path / "words.npy")
+    np.save(tmp_path / "nan.npy", np.full((8, 8), np.nan))
+    assert "finite" in refused(*attack, "--mask", tmp_path / "nan.npy")
+    np.save(tmp_path / "one.npy", np.ones((8, 8)))
+    assert "rounding" in refused(*attack, "--mask", tmp_path / "one.npy", "--png")
+
+
+def test_a_targeted_run_says_what_its_accuracy_is(cli, attack):
+    assert "not classified as the target" in cli(*attack, "--target", 3).out

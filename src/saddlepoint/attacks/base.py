@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -149,6 +149,7 @@ class Attack(ABC):
                 batch.goals, max(clean.shape[1], 2), "labels" if targets is None else "targets"
             )
             check_classes(labels, max(clean.shape[1], 2))
+            batch = replace(batch, scale=clean.abs().amax(1))
             todo = batch.at(~(batch.margin(clean) < 0))
             best = self._keeper(batch.images, random)
             if len(todo):
@@ -229,8 +230,7 @@ class Attack(ABC):
         if not training:
             check_images(images, *self._range())
             check_labels(labels, len(images))
-        count = len(images)
-        images, labels = plain(images), plain(labels)
+        count, images, labels = len(images), plain(images), plain(labels)
         if targets is not None:
             check_labels(targets, count, "targets")
             if isinstance(self.criterion, BinaryLogit):

@@ -36,6 +36,7 @@ class Batch:
         index: (m,) the rows of the caller's batch that these samples are.
         starts: (m, …) images to start from, or None.
         mask: (m, …) True where a feature may change, or None.
+        scale: (m,) the size of the logits at the clean images, or None.
 
     >>> from saddlepoint.attacks import Misclassified
     >>> from saddlepoint.threat import Linf
@@ -57,6 +58,7 @@ class Batch:
     index: Int64[Tensor, " m"]
     starts: Float[Tensor, "m ..."] | None = None
     mask: Bool[Tensor, "m ..."] | None = None
+    scale: Float[Tensor, " m"] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -72,6 +74,7 @@ class Batch:
             index=self.index[rows],
             starts=None if self.starts is None else self.starts[rows],
             mask=None if self.mask is None else self.mask[rows],
+            scale=None if self.scale is None else self.scale[rows],
         )
 
     def render(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
@@ -144,6 +147,14 @@ class Batch:
     def margin(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
         """Return the criterion's margin, negative where fooled."""
         return self.criterion.margin(logits, self.goals)
+
+    def size(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
+        """Return what their rounding is relative to: the largest logit here or at the clean image.
+
+        Near the boundary of a model with one logit, or two of opposite signs, those here vanish.
+        """
+        size = logits.detach().abs().amax(1)
+        return size if self.scale is None else torch.maximum(size, self.scale)
 
     def loss(self, name: str) -> Callable[[Tensor], Tensor]:
         """Return the objective that an attack ascends: "cross-entropy" or "margin"."""

@@ -179,6 +179,6 @@ def linearise(
         margins = batch.margin(logits)[:, None]
     else:
         margins = logits.gather(1, batch.goals[:, None]) - logits.gather(1, chosen[0])
-    size = logits.abs().amax(1).nan_to_num().to(x.dtype)
+    size = batch.size(logits).nan_to_num().to(x.dtype)
     size = size if scale is None else torch.maximum(size, scale)
     return Boundaries(x, logits, chosen[0], margins.to(x.dtype), normals, size)

@@ -42,8 +42,8 @@ class CarliniWagnerLinf(Attack):
     Args:
         threat: Linf.
         objective, confidence: as for `CarliniWagnerL2`.
-        box: as there. "tanh" is the paper's: features on a bound then leave it slowly, and in the
-            same passes it ends farther away.
+        box: as there. "tanh" is the paper's: features on a bound then leave it slowly, and on MNIST
+            it takes twice the passes; where few features are on a bound it may come nearer.
         steps: Adam's iterations per c and τ at most.
         learning_rate: Adam's.
         searches: values of c at most for each τ, each four times the last.

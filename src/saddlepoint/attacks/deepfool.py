@@ -17,6 +17,7 @@ from saddlepoint.attacks.boundaries import Boundaries, linearise
 from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import bisect
+from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat.norms import expand, unit
 
@@ -70,13 +71,19 @@ class DeepFool(Attack):
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Step until every sample has crossed, then pull back what was found."""
         p = batch.ball.p
-        active, x, scale = batch, batch.clean, None
+        # A start that fools is crossed already, and a candidate as it is.
+        fooled = expand(best.length[batch.index].isfinite(), batch.images)
+        x = torch.where(fooled, batch.clean, start_of(batch, "clean", 0))
+        active, scale = batch, None
         known: Known | None = None
         refined, crossed = (
             batch.clean.clone(),
             torch.zeros(len(batch), dtype=torch.bool, device=x.device),
         )
-        rows, total = torch.arange(len(batch), device=x.device), torch.zeros_like(x)
+        rows, total = (
+            torch.arange(len(batch), device=x.device),
+            (x - batch.clean) / (1 + self.overshoot),
+        )
         for step in range(2 * self.steps + 1):
             choose = None if known is None else partial(known.nearest, active.goals, self.nearest)
             near = linearise(active, x, self.classes, choose, scale)

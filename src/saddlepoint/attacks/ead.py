@@ -17,6 +17,7 @@ from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper, surely_fooled
 from saddlepoint.attacks.polish import approach
 from saddlepoint.attacks.proximal import shrunk_into_box
+from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat.norms import expand, norm
 
@@ -98,9 +99,11 @@ class EAD(Attack):
         batch = demand(batch, best, self.confidence)
         logits, gradient = batch.gradient(batch.clean, batch.margin)
         record = _Record(batch, logits, self.beta if self.rule == "en" else None)
-        margin = batch.margin(logits)
         c = self._first_const(batch, gradient)
         lower, upper = torch.zeros_like(c), torch.full_like(c, torch.inf)
+        if batch.starts is not None:
+            logits, gradient = batch.gradient(start_of(batch, "clean", 0), batch.margin)
+        margin = batch.margin(logits)
         stalled = torch.zeros_like(batch.index)
         for _ in range(self.searches):
             rows = ((stalled < _STALLED) & (c < _GREATEST)).nonzero().squeeze(1)
@@ -142,15 +145,15 @@ class EAD(Attack):
         first: tuple[Float[Tensor, " m"], Float[Tensor, "m ..."]],
         record: _Record,
     ) -> Tensor:
-        """Minimise with the weights `c` from the clean image; say whose margin became negative.
+        """Minimise with the weights `c` from the start; say whose margin became negative.
 
-        `first` is the margin and its gradient at the clean image.
+        `first` is the margin and its gradient there.
         """
         margin, gradient = first
         clean, (low, high) = batch.clean, batch.bounds
         fooled = torch.zeros_like(rows, dtype=torch.bool)
         place, before = torch.arange(len(rows), device=rows.device), torch.full_like(c, torch.inf)
-        x = y = clean
+        x = y = start_of(batch, "clean", 0)
         for k in range(self.steps):
             alpha = self.step_size * math.sqrt(1 - k / self.steps)
             pull = expand(torch.where(margin >= 0, c, 0.0), y)

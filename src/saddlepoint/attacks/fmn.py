@@ -17,7 +17,7 @@ from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.pgd import Loss, check_loop
 from saddlepoint.attacks.polish import bisect
-from saddlepoint.attacks.steps import cosine
+from saddlepoint.attacks.steps import cosine, start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, NormBall
 from saddlepoint.threat.norms import expand
@@ -48,7 +48,7 @@ class FMN(Attack):
         bisections: forward passes that end the attack, on the way to the clean image; the paper
             has none.
 
-    Given `starts` that fool are where the search begins.
+    Given `starts` are where the search begins, those that fool from the boundary on their way.
 
     Reference: Pintor, Roli, Brendel and Biggio 2021, arXiv:2102.12827.
 
@@ -121,13 +121,14 @@ class FMN(Attack):
         bisect(batch, best, self.bisections)
 
     def _start(self, batch: Batch, best: Keeper) -> Tensor:
-        """Return the clean images, or the boundary on the way to the given starts that fool."""
+        """Return the clean images, or the given starts, where they fool at the boundary."""
+        start = start_of(batch, "clean", 0)
         if batch.starts is None:
-            return batch.clean
+            return start
         bisect(batch, best, self.bisections)
         found = best.length[batch.index].isfinite()
         nearest = batch.threat.parametrise(best.images[batch.index])
-        return torch.where(expand(found, nearest), nearest, batch.clean)
+        return torch.where(expand(found, nearest), nearest, start)
 
 
 def _distance(margin: Tensor, slope: Tensor, farthest: Tensor) -> Tensor:

@@ -156,7 +156,7 @@ BEYOND = 2 * SURE
 
 
 def surely_fooled(batch: Batch, logits: Float[Tensor, "m k"]) -> Bool[Tensor, " m"]:
-    """Say whose margin is below 0 by more than rounding, 1e-5 of the largest logit.
+    """Say whose margin is below 0 by more than rounding; see `Batch.size`.
 
     >>> from saddlepoint.attacks import Misclassified
     >>> from saddlepoint.keyed import Keys
@@ -167,7 +167,7 @@ def surely_fooled(batch: Batch, logits: Float[Tensor, "m k"]) -> Bool[Tensor, " 
     >>> surely_fooled(Batch(guard, L2(), Misclassified(), logits, goals, Keys(0, rows), rows), logits)
     tensor([ True, False])
     """
-    return batch.margin(logits) < -SURE * logits.abs().amax(1)
+    return batch.margin(logits) < -SURE * batch.size(logits)
 
 
 class Nearest:

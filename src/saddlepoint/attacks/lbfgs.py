@@ -12,6 +12,7 @@ from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.keep import Keeper, surely_fooled
 from saddlepoint.attacks.polish import approach
+from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat.norms import expand, norm, unit
 
@@ -69,9 +70,8 @@ class LBFGS(Attack):
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Search for the largest weight on the distance that still succeeds."""
-        # Given `starts` are candidates already; c is estimated at the image.
-        start = batch.clean
-        logits, gradient = batch.gradient(start, batch.loss("margin"))
+        start = start_of(batch, "clean", 0)
+        logits, gradient = batch.gradient(batch.clean, batch.loss("margin"))
         slope = norm(gradient, 2)
         reach = batch.margin(logits).to(slope.dtype) / torch.where(slope > 0, slope, 1.0)
         c = slope / (2 * reach.clamp_min(_SMALLEST))

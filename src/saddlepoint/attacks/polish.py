@@ -101,7 +101,7 @@ def _nearer(found: Batch, best: Keeper, steps: int) -> None:
         logits = found.logits(z)
         best.record(found, z, logits)
         margin = found.margin(logits).to(high.dtype)
-        beyond = BEYOND * logits.abs().amax(1).to(high.dtype)
+        beyond = BEYOND * found.size(logits).to(high.dtype)
         # What was kept as a success, not merely a negative margin, moves the upper end.
         length = best.length[found.index]
         moved = length < high

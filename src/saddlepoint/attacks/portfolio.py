@@ -142,7 +142,8 @@ def portfolio(threat: ThreatModel, *, passes: int = 2000, eot_samples: int = 1) 
         threat: Linf, L2, L1 or L0, without a budget.
         passes: forward and backward passes per image, the judge's and the clean check included; at
             least 200.
-        eot_samples: passes averaged at every step, which are beside these.
+        eot_samples: passes averaged at every step, which are beside these; so are the draws of a
+            model that is random at inference in which a new nearest must fool.
 
     >>> from saddlepoint.threat import L2
     >>> race, free = portfolio(L2()).members

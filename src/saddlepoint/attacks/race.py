@@ -59,7 +59,8 @@ class Race(Attack):
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Run every round towards the classes that are nearest so far."""
         near = linearise(batch, batch.clean, CLASSES)
-        distance = near.distances(max(batch.ball.p, 1.0))
+        classes, distance = near.classes, near.distances(max(batch.ball.p, 1.0))
+        del near  # which holds a gradient for every class
         found = torch.full_like(distance, torch.inf)
         count = distance.shape[1]
         for attack, runs in self.rounds:
@@ -67,7 +68,7 @@ class Race(Attack):
             for rank in range(min(runs, count)):
                 restarts = runs // count + (rank < runs % count)
                 which = ranking[:, rank : rank + 1]
-                aimed = _towards(batch, near.classes, which)
+                aimed = _towards(batch, classes, which)
                 own = nearest_by(restarted(attack, restarts), aimed, best)
                 best.last(batch, batch.threat.parametrise(own.images[batch.index]))
                 length = own.length[batch.index, None].to(found.dtype)

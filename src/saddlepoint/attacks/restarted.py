@@ -62,7 +62,7 @@ class Restarted(Attack):
             active = best.unfinished(batch)
             if not len(active):
                 return
-            self.attack.perturb(_elsewhere(active, restart), best)
+            self.attack.perturb(_elsewhere(active, restart, restart % 2 == 1), best)
 
     def _nearer(self, batch: Batch, best: Keeper) -> None:
         """Search afresh, by turns towards another class and from a random point."""
@@ -72,16 +72,17 @@ class Restarted(Attack):
             if odd == 0 and classes is not None and turn < classes.shape[1]:
                 aimed = replace(batch, criterion=Targeted(), goals=classes[:, turn], starts=None)
             else:
-                aimed = _farther(batch, best, restart)
+                aimed = _farther(batch, best, restart, corner=turn % 2 == 1)
             found = nearest_by(self.attack, aimed, best).images[batch.index]
             best.last(batch, batch.threat.parametrise(found))
 
     def _classes(self, batch: Batch, best: Keeper) -> Int64[Tensor, "m k"] | None:
-        """Return the other classes, likely ones first, and last the one that was found already."""
+        """Return the classes that were not found, the likely ones first."""
         likely = batch.logits(batch.clean)
         found = batch.logits(batch.threat.parametrise(best.images[batch.index])).argmax(1)
         least = likely.amin(1, keepdim=True) - 1
-        return rivals(batch, likely.scatter(1, found[:, None], least), _ALL)
+        ranked = rivals(batch, likely.scatter(1, found[:, None], least), _ALL)
+        return None if ranked is None else ranked[:, :-1]
 
 
 def restarted(attack: Attack, restarts: int) -> Restarted:
@@ -90,7 +91,8 @@ def restarted(attack: Attack, restarts: int) -> Restarted:
     With a budget, the others have random draws of their own, and start from a point drawn in the
     ball, also those that begin at the clean image. A minimum-norm attack ends in a local optimum,
     often that of another class than the nearest: its restarts aim by turns at the other classes,
-    the likeliest first, and start from random points up to twice as far as the nearest success.
+    the likeliest first, and start from random points up to twice as far as the nearest success
+    (JSMA, which has no start, repeats itself there).
 
     >>> import torch
     >>> from saddlepoint.attacks import MIFGSM
@@ -102,20 +104,20 @@ def restarted(attack: Attack, restarts: int) -> Restarted:
     return Restarted(**contract_of(attack), attack=attack, restarts=restarts)
 
 
-def _elsewhere(batch: Batch, restart: int) -> Batch:
+def _elsewhere(batch: Batch, restart: int, corner: bool) -> Batch:
     """Return the batch with draws of its own, and a start drawn from the ball."""
     batch = replace(batch, keys=batch.keys.split(_FIRST_STREAM + restart), starts=None)
     if not isinstance(batch.threat, Ascendable):
         return batch
-    drawn = start_of(batch, "uniform", 0, corner=restart % 2 == 1)
+    drawn = start_of(batch, "uniform", 0, corner)
     return replace(batch, starts=batch.render(drawn))
 
 
-def _farther(batch: Batch, best: Keeper, restart: int) -> Batch:
+def _farther(batch: Batch, best: Keeper, restart: int, corner: bool) -> Batch:
     """Return the batch with draws of its own, and a start around the nearest success's distance."""
     low, high = batch.bounds
     farthest = batch.ball.length(torch.maximum(high - batch.clean, batch.clean - low))
     radius = (_WIDER * best.length[batch.index]).to(farthest.dtype).minimum(farthest)
     assert isinstance(batch.threat, NormBall | Rescaled), "a minimum-norm attack has a norm"
     near = replace(batch, threat=batch.threat.with_eps(radius.nan_to_num(posinf=1.0)))
-    return replace(_elsewhere(near, restart), threat=batch.threat)
+    return replace(_elsewhere(near, restart, corner), threat=batch.threat)

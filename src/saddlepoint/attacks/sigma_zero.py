@@ -15,7 +15,7 @@ from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import bisect
-from saddlepoint.attacks.steps import cosine
+from saddlepoint.attacks.steps import cosine, start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0
 from saddlepoint.threat.norms import expand
@@ -78,7 +78,8 @@ class SigmaZero(Attack):
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Step with Adam, clip, and put back what is below the threshold."""
         clean, (low, high) = batch.clean, batch.bounds
-        x, delta = clean, torch.zeros_like(clean)
+        x = start_of(batch, "clean", 0)
+        delta = x - clean
         mean, square = torch.zeros_like(clean), torch.zeros_like(clean)
         length = torch.zeros_like(clean.flatten(1)[:, 0])
         tau, eta = torch.full_like(length, self.threshold), self.step_size

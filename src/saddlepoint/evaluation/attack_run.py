@@ -87,8 +87,8 @@ def run_attack(
         raise InputError("png needs a folder; give out")
     if target is not None and targets is not None:
         raise InputError("target and targets exclude each other; give one")
-    if targets is not None and png:
-        raise InputError("png knows one target for all images; leave png or targets out")
+    if png and (targets is not None or mask is not None):
+        raise InputError("rounding to 8 bits knows no mask, and one target at most; leave png out")
     labels = data.labels.cpu()
     ids = torch.arange(len(data))
     if target is not None:
@@ -99,6 +99,11 @@ def run_attack(
         raise InputError(f"{data.name} has no images to attack; give at least one")
     own = attack.eot_samples if attack.eot_samples > 1 else None
     samples, notes = passes_for(model, data, own if eot_samples is None else eot_samples)
+    if target is not None or targets is not None:
+        notes = (
+            *notes,
+            "targeted: accuracy here is the share of images not classified as the target",
+        )
     stop = "never" if samples > 1 else attack.stop
     attack = replace(attack, eot_samples=samples, stop=stop)
     config = describe(

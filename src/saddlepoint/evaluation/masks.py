@@ -39,6 +39,8 @@ def read_mask(path: Path | str, shape: tuple[int, ...]) -> Bool[Tensor, ...]:
         arrays = list(read_arrays(path, "a PNG, .npy, .npz or .pt file for the mask").values())
         if len(arrays) != 1:
             raise InputError(f"{path} holds {len(arrays)} arrays of numbers; give one, the mask")
+        if arrays[0].is_complex() or not bool(arrays[0].isfinite().all()):
+            raise InputError(f"{path} holds numbers that are not finite and real; give 0 and 1")
         mask = arrays[0] != 0
     if mask.shape not in (torch.Size(shape), torch.Size(shape[1:])):
         raise InputError(
@@ -54,7 +56,7 @@ def _picture(path: Path) -> Tensor:
     try:
         with Image.open(path) as picture:
             return torch.from_numpy(np.array(picture.convert("L"))) > 127
-    except (UnidentifiedImageError, SyntaxError) as error:
+    except (UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} is no whole picture: {error}") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {reason(error)}") from error

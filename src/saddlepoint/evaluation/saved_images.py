@@ -88,9 +88,8 @@ def _numpy(path: Path) -> dict[str, Tensor]:
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return {"arr_0": torch.as_tensor(loaded)}
-            arrays = {name: loaded[name] for name in loaded.files}
+            single = isinstance(loaded, np.ndarray)
+            arrays = {"arr_0": loaded} if single else {n: loaded[n] for n in loaded.files}
             # Text and structures, which torch has no type for, are no images.
             plain = {name: array for name, array in arrays.items() if array.dtype.kind in "fiub"}
             return {name: torch.as_tensor(array) for name, array in plain.items()}
@@ -108,12 +107,13 @@ def _torch(path: Path) -> dict[str, Tensor]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} is no plain file of tensors: {line}") from error
+    if isinstance(loaded, tuple | list) and loaded:
+        loaded = loaded[0]
     if isinstance(loaded, Tensor):
-        return {"arr_0": loaded}
-    if isinstance(loaded, tuple | list) and loaded and isinstance(loaded[0], Tensor):
-        return {"arr_0": loaded[0]}
+        loaded = {"arr_0": loaded}
     if isinstance(loaded, dict):
-        return {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}
+        tensors = {str(key): each for key, each in loaded.items() if isinstance(each, Tensor)}
+        return {key: each for key, each in tensors.items() if each.layout == torch.strided}
     raise InputError(f"{path} holds a {type(loaded).__name__}; expected a tensor or a dictionary")
 
 

@@ -37,9 +37,10 @@ def norm(x: Float[Tensor, "n ..."], p: float) -> Float[Tensor, " n"]:
     largest = flat.abs().amax(1)
     if p == float("inf"):
         return largest
-    scaled = flat / torch.where(largest > 0, largest, 1.0)[:, None]
+    usable = (largest > 0) & (largest < torch.inf)
+    scaled = flat / torch.where(usable, largest, 1.0)[:, None]
     size: Tensor = torch.linalg.vector_norm(scaled, dim=1)
-    return size * largest
+    return torch.where(usable, size * largest, largest)
 
 
 def unit(x: Float[Tensor, "n ..."], p: float) -> Float[Tensor, "n ..."]:
