@@ -41,7 +41,8 @@ RUNS: dict[str, tuple[Callable[[], Attack], int, int]] = {
 }
 # Quoted from the papers' tables (1608.04644, 1709.04114), to compare sizes.
 PUBLISHED = {
-    "cw-l2 average": 1.76, "cw-l2 best": 1.36, "cw-l2 worst": 2.60, "cw-l0 average": 16, "cw-linf average": 0.16,
+    "cw-l2 average": 1.76, "cw-l2 best": 1.36, "cw-l2 worst": 2.60,
+    "cw-l0 average": 16, "cw-linf average": 0.16,
     "deepfool untargeted": 2.11, "ead-l1 average": 14.1,
 }  # fmt: skip
 
