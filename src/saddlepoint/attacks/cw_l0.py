@@ -10,7 +10,7 @@ from torch import Tensor
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.cw_l2 import BoxName, Objective, estimate
-from saddlepoint.attacks.cw_loop import Descent, descend, first_gradient
+from saddlepoint.attacks.cw_loop import Descent, first_gradient, raising
 from saddlepoint.attacks.cw_options import check_descent, demand
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import bisect
@@ -20,7 +20,6 @@ from saddlepoint.threat import L0
 from saddlepoint.threat.norms import largest_k
 
 _RAISE = 10.0
-_LARGEST = 1e30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +77,7 @@ class CarliniWagnerL0(Attack):
     @property
     def descent(self) -> Descent:
         """The options of the inner loop."""
-        return Descent(
-            self.objective, self.box, self.steps, self.learning_rate,
-            self.patience, self.tolerance, self.decays,
-        )  # fmt: skip
+        return Descent.of(self)
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Shrink the set of each sample until nothing can leave it."""
@@ -141,21 +137,10 @@ class CarliniWagnerL0(Attack):
     def _on(
         self, batch: Batch, best: Keeper, start: Tensor, c: Tensor, allowed: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Raise c until there is a success on the allowed pixels; return who has one, the image,
-        and the c.
-        """
+        """Raise c until there is a success on the allowed pixels; return as `raising` does."""
         mask = self._features(batch, allowed)
         some = replace(batch, mask=mask if batch.mask is None else mask & batch.mask)
-        found, x, raised = torch.zeros_like(c, dtype=torch.bool), start.clone(), c.clone()
-        rows = torch.arange(len(batch), device=c.device)
-        for _ in range(self.searches):
-            here, last = descend(
-                some.at(rows), best, start[rows], raised[rows], self.descent, enough=torch.inf
-            )
-            good = rows[here]
-            found[good], x[good] = True, last[here]
-            rows = rows[~here]
-            if not len(rows):
-                break
-            raised[rows] = (_RAISE * raised[rows]).clamp_max(_LARGEST)
-        return found, x, torch.where(found, raised, c)
+        return raising(
+            some, best, start, c, self.descent,
+            enough=torch.inf, factor=_RAISE, searches=self.searches,
+        )  # fmt: skip

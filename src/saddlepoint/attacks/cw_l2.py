@@ -96,10 +96,7 @@ class CarliniWagnerL2(Attack):
     @property
     def descent(self) -> Descent:
         """The options of the inner loop."""
-        return Descent(
-            self.objective, self.box, self.steps, self.learning_rate,
-            self.patience, self.tolerance, self.decays,
-        )  # fmt: skip
+        return Descent.of(self)
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Search over c from every start, and pull what was found towards the image."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.cw_l2 import BoxName, Objective
-from saddlepoint.attacks.cw_loop import Descent, descend, first_gradient
+from saddlepoint.attacks.cw_loop import Descent, first_gradient, raising
 from saddlepoint.attacks.cw_options import check_descent, demand
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import approach
@@ -95,10 +95,7 @@ class CarliniWagnerLinf(Attack):
     @property
     def descent(self) -> Descent:
         """The options of the inner loop."""
-        return Descent(
-            self.objective, self.box, self.steps, self.learning_rate,
-            self.patience, self.tolerance, self.decays,
-        )  # fmt: skip
+        return Descent.of(self)
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Lower τ, sample by sample, until it fails."""
@@ -110,7 +107,10 @@ class CarliniWagnerLinf(Attack):
         step = torch.full_like(c, 1 - self.factor)
         refined = torch.zeros_like(batch.index)
         for _ in range(self.rounds):
-            found, x, c = self._at(batch, best, x, c, tau)
+            found, x, c = raising(
+                batch, best, x, c, self.descent, excess, tau,
+                enough=0.0, factor=_RAISE, searches=self.searches,
+            )  # fmt: skip
             reached = batch.length(x).minimum(tau)
             used = torch.where(found, reached, used)
             step = torch.where(found, step, step / 2)
@@ -129,24 +129,3 @@ class CarliniWagnerLinf(Attack):
             return torch.full_like(gradient.flatten(1)[:, 0], self.initial_c)
         most = gradient.abs().flatten(1).amax(1)
         return torch.where(most > 0, 1 / most, 1.0).clamp_max(_LARGEST)
-
-    def _at(
-        self, batch: Batch, best: Keeper, start: Tensor, c: Tensor, tau: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Raise c until there is a success within τ; return who has one, the image (else the
-        start), and the c.
-        """
-        found, x, raised = torch.zeros_like(c, dtype=torch.bool), start.clone(), c.clone()
-        rows = torch.arange(len(batch), device=c.device)
-        for _ in range(self.searches):
-            here, last = descend(
-                batch.at(rows), best, start[rows], raised[rows], self.descent,
-                excess, tau[rows], enough=0.0,
-            )  # fmt: skip
-            good = rows[here]
-            found[good], x[good] = True, last[here]
-            rows = rows[~here]
-            if not len(rows):
-                break
-            raised[rows] = (_RAISE * raised[rows]).clamp_max(_LARGEST)
-        return found, x, torch.where(found, raised, c)

@@ -6,7 +6,7 @@ Plain functions, which the L2, L0 and Linf attacks call with their own penalties
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float
@@ -26,6 +26,7 @@ First = tuple[Tensor, Tensor]
 _MOMENTUM, _SQUARES, _TINY = 0.9, 0.999, 1e-8  # Adam's
 _FALL = 0.25
 _LARGEST = 1e18  # its square is finite in float32
+_GREATEST = 1e30  # of c
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class Descent:
     patience: int
     tolerance: float
     decays: int
+
+    @classmethod
+    def of(cls, attack: object) -> Descent:
+        """Return the descent of an attack with options of these names."""
+        return cls(**{each.name: getattr(attack, each.name) for each in fields(cls)})
 
 
 def squared_length(change: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,6 +154,40 @@ def descend(
         move = (mean / root).mul_(expand(rate / (1 - _MOMENTUM ** (step + 1)), x))
         w = box.settle(w - move, frame)
     return success, last
+
+
+def raising(
+    batch: Batch,
+    best: Keeper,
+    start: Float[Tensor, "m ..."],
+    c: Float[Tensor, " m"],
+    how: Descent,
+    penalty: Penalty = squared_length,
+    size: Float[Tensor, " m"] | None = None,
+    *,
+    enough: float,
+    factor: float,
+    searches: int,
+) -> tuple[Bool[Tensor, " m"], Float[Tensor, "m ..."], Float[Tensor, " m"]]:
+    """Descend from `start` with c, and `factor` times it where that fails, `searches` times at most.
+
+    Return who has a success, its image (else the start), and its c (else the first). The rest is as
+    for `descend`.
+    """
+    found, x, raised = torch.zeros_like(c, dtype=torch.bool), start.clone(), c.clone()
+    rows = torch.arange(len(batch), device=c.device)
+    for _ in range(searches):
+        sizes = None if size is None else size[rows]
+        here, last = descend(
+            batch.at(rows), best, start[rows], raised[rows], how, penalty, sizes, enough=enough
+        )
+        good = rows[here]
+        found[good], x[good] = True, last[here]
+        rows = rows[~here]
+        if not len(rows):
+            break
+        raised[rows] = (factor * raised[rows]).clamp_max(_GREATEST)
+    return found, x, torch.where(found, raised, c)
 
 
 def _gradient(batch: Batch, x: Tensor, how: Descent) -> First:
