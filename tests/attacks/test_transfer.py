@@ -6,7 +6,7 @@ import pytest
 import torch
 from networks import conv_case, conv_net
 
-from saddlepoint.attacks import BIM, MIFGSM, PGD, AttackResult
+from saddlepoint.attacks import BIM, DDN, MIFGSM, PGD, AttackResult
 from saddlepoint.attacks.hopskipjump import HopSkipJump
 from saddlepoint.attacks.transfer import transfer
 from saddlepoint.errors import InputError
@@ -121,3 +121,17 @@ def test_what_cannot_be_is_refused():
     elsewhere = conv_net().to("meta")
     with pytest.raises(InputError, match="the surrogate is on meta"):
         transfer(BIM(Linf(0.1)), surrogate=elsewhere)(net, images, labels)
+
+
+def test_the_logits_of_the_model_do_not_measure_those_of_the_surrogate():
+    """A model with logits a million times as large says nothing of the surrogate's rounding."""
+    _, surrogate, images, labels = pair(8)
+
+    class Loud(torch.nn.Module):
+        def forward(self, x):
+            return 1e6 * surrogate(x)
+
+    attack = transfer(DDN(L2(), steps=40), surrogate=surrogate)
+    quiet, loud = attack(surrogate, images, labels), attack(Loud(), images, labels)
+    assert bool(quiet.success.all())
+    assert torch.allclose(loud.distance, quiet.distance, rtol=1e-6)

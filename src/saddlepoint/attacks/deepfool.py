@@ -80,10 +80,8 @@ class DeepFool(Attack):
             batch.clean.clone(),
             torch.zeros(len(batch), dtype=torch.bool, device=x.device),
         )
-        rows, total = (
-            torch.arange(len(batch), device=x.device),
-            (x - batch.clean) / (1 + self.overshoot),
-        )
+        rows = torch.arange(len(batch), device=x.device)
+        total = (x - batch.clean) / (1 + self.overshoot)
         for step in range(2 * self.steps + 1):
             choose = None if known is None else partial(known.nearest, active.goals, self.nearest)
             near = linearise(active, x, self.classes, choose, scale)

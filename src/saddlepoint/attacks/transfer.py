@@ -57,7 +57,7 @@ class Transfer(Attack):
             clean = there.logits(there.clean)
             check_logits(clean, self.surrogate, isinstance(batch.criterion, BinaryLogit))
             check_classes(batch.goals, max(clean.shape[1], 2), "the surrogate: labels or targets")
-            self.attack.perturb(there, found)
+            self.attack.perturb(replace(there, scale=clean.abs().amax(1)), found)
         best.last(batch, batch.threat.parametrise(found.images[batch.index]))
 
     def _keeper_for_surrogate(self, best: Keeper) -> Keeper:
