@@ -98,9 +98,9 @@ _KEPT = Edit("keep", "better = margin < kept\n", "better = margin < torch.inf\n"
 _ALIAS = Edit(
     "keep",
     ") -> None:\n        self.images = images.clone()\n        self.length = torch.full_like("
-    "images.flatten(1)[:, 0], torch.inf)\n        self.margin = torch.full(\n",
+    "images.flatten(1)[:, 0], torch.inf)\n        # In double precision",
     ") -> None:\n        self.images = images\n        self.length = torch.full_like("
-    "images.flatten(1)[:, 0], torch.inf)\n        self.margin = torch.full(\n",
+    "images.flatten(1)[:, 0], torch.inf)\n        # In double precision",
 )
 
 PGD = Subject(

@@ -125,16 +125,19 @@ def test_what_is_no_number_is_rejected(value):
         assert bool(result.adversarials.isfinite().all())
 
 
-def test_a_tie_is_no_success():
-    result = judged(lambda x: torch.cat([torch.full_like(x[:, :1], 0.5), x[:, 1:]], 1), Linf(0.4))
-    assert_nothing(result, rejected=False)
+def test_a_tie_is_what_argmax_makes_of_it():
+    result = judged(lambda x: torch.full_like(x, 0.5), Linf(0.5))
+    assert result.success.tolist() == (LABELS != 0).tolist()
+    assert result.predictions.tolist() == [0, 0]
+    assert result.tied.tolist() == [True, True]
     binary = torch.nn.Sequential(torch.nn.Linear(3, 1))
     binary[0].weight.data, binary[0].bias.data = torch.tensor([[1.0, 0, 0]]), torch.tensor([-0.5])
     half = Offer(Linf(0.4), make=lambda x: x * 0 + 0.5, criterion=BinaryLogit())
     images, labels = torch.tensor([[0.6, 0.5, 0.5], [0.4, 0.5, 0.5]]), torch.tensor([1, 0])
     result = half(binary, images, labels)
-    assert not bool(result.success.any())
-    assert result.predictions.tolist() == [1, 0]
+    assert result.success.tolist() == [True, False]
+    assert result.predictions.tolist() == [0, 0]
+    assert result.tied.tolist() == [True, True]
 
 
 def test_a_tie_with_the_target_is_no_success():

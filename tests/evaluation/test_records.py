@@ -35,13 +35,14 @@ def test_the_files_of_an_evaluation(tmp_path):
     images = pq.read_table(tmp_path / "images.parquet")
     assert images.num_rows == 80
     assert set(images.column_names) == {
-        "id", "eps", "label", "clean_prediction", "fooled_by", "fooled_at", "distance", "prediction",
+        "id", "eps", "label", "clean_prediction", "clean_tied", "fooled_by", "fooled_at",
+        "distance", "prediction", "tied",
     }  # fmt: skip
     assert images["label"].to_pylist()[:40] == data.labels.tolist()
     attempts = pq.read_table(tmp_path / "attempts.parquet")
     assert set(attempts.column_names) == {
-        "id", "eps", "attack", "success", "distance", "prediction", "rejected", "forwards",
-        "backwards",
+        "id", "eps", "attack", "success", "distance", "prediction", "rejected", "tied",
+        "forwards", "backwards",
     }  # fmt: skip
     assert max(attempts["distance"].to_pylist()) <= 0.1 + 1e-6
     environment = json.loads((tmp_path / "run.json").read_text())["environment"]

@@ -15,6 +15,8 @@ from saddlepoint.attacks.criteria import (
     OutsideTopK,
     Targeted,
     parse_criterion,
+    predict,
+    tied,
 )
 from saddlepoint.attacks.cw_l0 import CarliniWagnerL0
 from saddlepoint.attacks.cw_l2 import CarliniWagnerL2, published_cw_l2
@@ -27,7 +29,7 @@ from saddlepoint.attacks.fmn import FMN
 from saddlepoint.attacks.foreign import Foreign, foreign
 from saddlepoint.attacks.hopskipjump import HopSkipJump
 from saddlepoint.attacks.jsma import JSMA
-from saddlepoint.attacks.judge import judge, predict
+from saddlepoint.attacks.judge import judge
 from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
 from saddlepoint.attacks.lattice import EightBit, eight_bit
 from saddlepoint.attacks.lbfgs import LBFGS
@@ -45,6 +47,7 @@ from saddlepoint.attacks.sigma_zero import SigmaZero
 from saddlepoint.attacks.smallest_budget import SmallestBudget, smallest_budget
 from saddlepoint.attacks.square import Square
 from saddlepoint.attacks.targets import TargetsResult, attack_targets
+from saddlepoint.attacks.ties import tie_note
 from saddlepoint.attacks.transfer import Transfer, transfer
 
 __all__ = [
@@ -110,5 +113,7 @@ __all__ = [
     "report_pgd",
     "restarted",
     "smallest_budget",
+    "tie_note",
+    "tied",
     "transfer",
 ]

@@ -15,6 +15,7 @@ from saddlepoint.attacks.criteria import Targeted
 from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import bisect
+from saddlepoint.attacks.rounding import BEYOND
 from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat.norms import expand, unit
@@ -167,8 +168,7 @@ class _Constraint:
     def __call__(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
         margin = self.batch.margin(logits)
         # Short of the boundary by as much as the keeper asks for: below 0 is a sure success.
-        largest = self.batch.size(logits)
-        margin = margin + torch.where(largest > 5, 2e-5 * largest, 1e-4)
+        margin = margin + BEYOND * self.batch.rounding(logits)
         if logits.shape[1] > 2:
             # A target low among the logits gains more by pulling the others apart than by rising.
             spread = logits.detach() if isinstance(self.batch.criterion, Targeted) else logits

@@ -12,9 +12,9 @@ from torch import Tensor
 from saddlepoint.attacks.apgd_steps import Climb, Momentum, Sparse, checkpoints
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.criteria import Misclassified
+from saddlepoint.attacks.criteria import LOSSES, Loss, Misclassified
 from saddlepoint.attacks.keep import Keeper, Last
-from saddlepoint.attacks.losses import LOSSES, Loss, objective, others, warn_of_few_classes
+from saddlepoint.attacks.losses import RATIOS, Ratio, objective, others, warn_of_few_classes
 from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.threat import NormBall, Rescaled
@@ -51,7 +51,7 @@ class APGD(Attack):
 
     steps: int = 100
     restarts: int = 1
-    loss: Loss = "cross-entropy"
+    loss: Loss | Ratio = "cross-entropy"
     targets: int = 9
     rho: float = 0.75
     shrinking: bool | None = None
@@ -59,8 +59,8 @@ class APGD(Attack):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._at_least_one("steps", "restarts", "targets")
-        if self.loss not in LOSSES:
-            raise unknown("loss", self.loss, LOSSES)
+        if self.loss not in (*LOSSES, *RATIOS):
+            raise unknown("loss", self.loss, (*LOSSES, *RATIOS))
         if not 0 < self.rho <= 1:
             raise InputError(f"rho is {self.rho}; give a share of the steps, above 0 and at most 1")
         if self.shrinking and not isinstance(self.threat, NormBall | Rescaled):
@@ -77,6 +77,10 @@ class APGD(Attack):
                 if not len(rows):
                     return
                 at = None if targets is None else targets[torch.isin(batch.index, rows.index)]
+                if at is not None:
+                    rows, at = rows.at(at >= 0), at[at >= 0]
+                    if not len(rows):
+                        continue
                 self._run(rows, best, at, restart * len(runs) + turn, restart % 2 == 1)
 
     def _run(
@@ -117,7 +121,7 @@ class APGD(Attack):
             logits, gradient = batch.gradient(climb.x, loss)
             best.record(batch, climb.x, logits)
             if step == 0:
-                warn_of_few_classes(batch, self.loss, logits.shape[1])
+                warn_of_few_classes(batch, self.loss, logits)
             climb = climb.at(loss(logits), gradient)
             batch, state = best.compact(batch, *climb, *rule)
             climb, rule = Climb(*state[: len(climb)]), type(rule)(*state[len(climb) :])
@@ -137,7 +141,7 @@ class APGD(Attack):
         if logits.shape[1] < 4:
             yield None
             return
-        yield from others(logits, batch.goals, self.targets).unbind(1)
+        yield from others(batch, logits, self.targets)
 
     @property
     def _sparse(self) -> bool:

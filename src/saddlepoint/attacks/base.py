@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import BinaryLogit, Criterion, Misclassified, Targeted
-from saddlepoint.attacks.inputs import check_box, check_budgets, full_mask, plain
+from saddlepoint.attacks.inputs import check_box, check_budgets, full_mask, pixel_range, plain
 from saddlepoint.attacks.judge import judge, warn_of_gradients
 from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
 from saddlepoint.attacks.polish import widen
 from saddlepoint.attacks.result import AttackResult
+from saddlepoint.attacks.rounding import Reference
+from saddlepoint.attacks.ties import warn_of_ties
 from saddlepoint.checks import check_classes, check_images, check_labels, check_logits
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
@@ -41,7 +43,7 @@ class Attack(ABC):
             early: one lucky draw is no success.
         keep: "best" hands the judge the iterate of smallest margin, "last" the last one.
         eot_samples: passes averaged at every step and by the judge, for models that are random at
-            inference. The gradient is that of the loss of the averaged softmax (expectation over
+            inference. The gradient is that of the mean of the passes' losses (expectation over
             transformation, Athalye et al. 2018, arXiv:1707.07397).
         autocast: "bf16" runs the loop in bfloat16; what the judge does not confirm is attacked again.
         compile: run the loop's passes through torch.compile.
@@ -149,7 +151,7 @@ class Attack(ABC):
                 batch.goals, max(clean.shape[1], 2), "labels" if targets is None else "targets"
             )
             check_classes(labels, max(clean.shape[1], 2))
-            batch = replace(batch, scale=clean.abs().amax(1))
+            batch = replace(batch, reference=Reference.of(clean))
             todo = batch.at(~(batch.margin(clean) < 0))
             best = self._keeper(batch.images, random)
             if len(todo):
@@ -162,6 +164,7 @@ class Attack(ABC):
             if isinstance(best, Best | Nearest) and not random:
                 result = self._again(batch, best, clean, result)
         warn_of_gradients(batch.guard, result)
+        warn_of_ties(result.tied)
         return result
 
     def _keeper(self, images: Tensor, random: bool) -> Keeper:
@@ -228,7 +231,7 @@ class Attack(ABC):
         training: bool = False,
     ) -> Batch:
         if not training:
-            check_images(images, *self._range())
+            check_images(images, *pixel_range(self.threat))
             check_labels(labels, len(images))
         count, images, labels = len(images), plain(images), plain(labels)
         if targets is not None:
@@ -287,13 +290,3 @@ class Attack(ABC):
             )
         checked: ThreatModel = threat
         return checked
-
-    def _range(self) -> tuple[float, float]:
-        """Return the range that clean images must lie in: the threat model's, where it is in
-        pixels.
-        """
-        if isinstance(self.threat, NormBall):
-            bounds = (self.threat.lower, self.threat.upper)
-            low, high = (b if isinstance(b, tuple) else (b,) for b in bounds)
-            return min(low), max(high)
-        return 0.0, 1.0

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from saddlepoint.attacks.criteria import Criterion
+from saddlepoint.attacks.criteria import LOSSES, Criterion
+from saddlepoint.attacks.rounding import Reference, live_classes, rounding
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard
@@ -36,7 +37,8 @@ class Batch:
         index: (m,) the rows of the caller's batch that these samples are.
         starts: (m, …) images to start from, or None.
         mask: (m, …) True where a feature may change, or None.
-        scale: (m,) the size of the logits at the clean images, or None.
+        reference: what the logits of the clean images say of the model's scale; None where they
+            were not computed, and each iterate's own logits say it.
 
     >>> from saddlepoint.attacks import Misclassified
     >>> from saddlepoint.threat import Linf
@@ -58,7 +60,7 @@ class Batch:
     index: Int64[Tensor, " m"]
     starts: Float[Tensor, "m ..."] | None = None
     mask: Bool[Tensor, "m ..."] | None = None
-    scale: Float[Tensor, " m"] | None = None
+    reference: Reference | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -74,7 +76,7 @@ class Batch:
             index=self.index[rows],
             starts=None if self.starts is None else self.starts[rows],
             mask=None if self.mask is None else self.mask[rows],
-            scale=None if self.scale is None else self.scale[rows],
+            reference=None if self.reference is None else self.reference.at(rows),
         )
 
     def render(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
@@ -148,19 +150,34 @@ class Batch:
         """Return the criterion's margin, negative where fooled."""
         return self.criterion.margin(logits, self.goals)
 
-    def size(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
-        """Return what their rounding is relative to: the largest logit here or at the clean image.
+    def live(self, logits: Float[Tensor, "m k"]) -> Bool[Tensor, "m k"]:
+        """Say which classes can come at all, by the clean logits where those are known."""
+        return live_classes(logits) if self.reference is None else self.reference.live
 
-        Near the boundary of a model with one logit, or two of opposite signs, those here vanish.
+    def rounding(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
+        """Return how far below 0 the margin at these logits must be to hold in another batch."""
+        clean = Reference.of(logits) if self.reference is None else self.reference
+        # A step in the image is rounded as well.
+        coarser = max(self.guard.computed, self.images.dtype, key=lambda d: torch.finfo(d).eps)
+        return rounding(logits, clean, coarser)
+
+    def surely_fooled(self, logits: Float[Tensor, "m k"]) -> Bool[Tensor, " m"]:
+        """Say whose margin is below 0 by more than rounding.
+
+        >>> from saddlepoint.attacks import Misclassified
+        >>> from saddlepoint.threat import L2
+        >>> logits, rows = torch.tensor([[1.0, 1.1, 0.0], [1.0, 1.000001, 0.0]]), torch.arange(2)
+        >>> guard, goals = Guard(torch.nn.Flatten(), 2), torch.zeros_like(rows)
+        >>> batch = Batch(guard, L2(), Misclassified(), logits, goals, Keys(0, rows), rows)
+        >>> batch.surely_fooled(logits)
+        tensor([ True, False])
         """
-        size = logits.detach().abs().amax(1)
-        return size if self.scale is None else torch.maximum(size, self.scale)
+        return self.margin(logits) < -self.rounding(logits)
 
     def loss(self, name: str) -> Callable[[Tensor], Tensor]:
-        """Return the objective that an attack ascends: "cross-entropy" or "margin"."""
-        if name == "margin":
-            return lambda logits: -self.criterion.margin(logits, self.goals)
-        return lambda logits: self.criterion.cross_entropy(logits, self.goals)
+        """Return the objective that an attack ascends, by its name in `LOSSES`."""
+        loss, criterion = LOSSES[name], self.criterion
+        return lambda logits: loss(criterion, logits, self.goals)
 
     def project(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
         """Return `x` with masked features put back, projected on the budget and the range."""

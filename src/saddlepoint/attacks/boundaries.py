@@ -13,7 +13,7 @@ from torch import Tensor
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import Misclassified
 from saddlepoint.attacks.hyperplane import excess, project_halfspace
-from saddlepoint.attacks.keep import BEYOND
+from saddlepoint.attacks.rounding import BEYOND
 from saddlepoint.threat.norms import norm
 
 
@@ -27,7 +27,7 @@ class Boundaries:
         classes: (m, k) whose boundaries these are; None for a criterion with one margin alone.
         margins: (m, k), negative where that class has won.
         normals: (m, k, …) the gradients of the margins.
-        scale: (m,) the size of the logits.
+        rounding: (m,) how far below 0 a margin must be to hold in another batch.
 
     >>> x, normals = torch.zeros(1, 2), torch.tensor([[[3.0, 4.0], [0.0, 1.0]]])
     >>> margins = torch.tensor([[10.0, 1.0]])
@@ -41,18 +41,18 @@ class Boundaries:
     classes: Int64[Tensor, "m k"] | None
     margins: Float[Tensor, "m k"]
     normals: Float[Tensor, "m k ..."]
-    scale: Float[Tensor, " m"]
+    rounding: Float[Tensor, " m"]
 
     def at(self, rows: Tensor) -> Boundaries:
         """Return the boundaries of the selected samples."""
         classes = None if self.classes is None else self.classes[rows]
-        parts = (self.margins[rows], self.normals[rows], self.scale[rows])
+        parts = (self.margins[rows], self.normals[rows], self.rounding[rows])
         return Boundaries(self.x[rows], self.logits[rows], classes, *parts)
 
     @property
     def beyond(self) -> Float[Tensor, " m"]:
         """How far a margin must be below 0 so that rounding cannot undo the success."""
-        return BEYOND * self.scale
+        return BEYOND * self.rounding
 
     @property
     def dead(self) -> Bool[Tensor, " m"]:
@@ -146,7 +146,7 @@ def linearise(
     x: Float[Tensor, "m ..."],
     count: int,
     classes: Int64[Tensor, "m k"] | Callable[[Tensor], Tensor] | None = None,
-    scale: Float[Tensor, " m"] | None = None,
+    rounding: Float[Tensor, " m"] | None = None,
 ) -> Boundaries:
     """Return the linearised boundaries at `x`: a forward pass and a backward pass for each.
 
@@ -155,8 +155,8 @@ def linearise(
         x: (m, …) parameters.
         count: how many classes, the highest first.
         classes: (m, k) these classes instead, or a function that chooses them by the logits (m, K).
-        scale: (m,) the size of the logits elsewhere: that of a model with one logit vanishes on
-            its boundary, which steps in proportion to it would never cross.
+        rounding: (m,) that of the logits elsewhere, at least: that of a model with one logit
+            vanishes on its boundary, which steps in proportion to it would never cross.
     """
     chosen: list[Tensor | None] = [None]
 
@@ -179,6 +179,6 @@ def linearise(
         margins = batch.margin(logits)[:, None]
     else:
         margins = logits.gather(1, batch.goals[:, None]) - logits.gather(1, chosen[0])
-    size = batch.size(logits).nan_to_num().to(x.dtype)
-    size = size if scale is None else torch.maximum(size, scale)
-    return Boundaries(x, logits, chosen[0], margins.to(x.dtype), normals, size)
+    least = batch.rounding(logits).nan_to_num().to(x.dtype)
+    least = least if rounding is None else torch.maximum(least, rounding)
+    return Boundaries(x, logits, chosen[0], margins.to(x.dtype), normals, least)

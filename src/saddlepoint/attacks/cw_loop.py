@@ -15,7 +15,7 @@ from torch import Tensor
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.cw_box import BOXES, Frame
 from saddlepoint.attacks.cw_objectives import OBJECTIVES
-from saddlepoint.attacks.keep import Keeper, surely_fooled
+from saddlepoint.attacks.keep import Keeper
 from saddlepoint.threat.norms import expand
 
 Penalty = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -121,7 +121,7 @@ def descend(
         logits, gradient = first if step == 0 and first else _gradient(batch, x, how)
         best.record(batch, x, logits)
         # As sure as the keeper wants it: the two must agree on what a success is.
-        fooled = surely_fooled(batch, logits)
+        fooled = batch.surely_fooled(logits)
         f = OBJECTIVES[how.objective](batch.criterion, logits, batch.goals).to(c.dtype)
         value, slope = penalty(box.measured(w, x) - clean, size)
         found |= fooled if enough is None else fooled & (value <= enough)

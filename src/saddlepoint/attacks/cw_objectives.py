@@ -43,6 +43,12 @@ class Confident:
         """Return the criterion's margin plus the confidence."""
         return self.criterion.margin(logits, labels) + self.confidence
 
+    def log_odds(
+        self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
+    ) -> Float[Tensor, " n"]:
+        """Return the criterion's own log-odds at the shifted logits."""
+        return self.criterion.log_odds(self.shifted(logits, labels), labels)
+
     def cross_entropy(
         self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
     ) -> Float[Tensor, " n"]:

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.criteria import Loss
 from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
-from saddlepoint.attacks.pgd import Loss, check_loop
+from saddlepoint.attacks.pgd import check_loop
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.attacks.steps import cosine, start_of
 from saddlepoint.errors import InputError
@@ -27,8 +28,8 @@ class DDN(Attack):
     """Decoupled direction and norm: δ ← r·(δ + α·g/‖g‖)/‖δ + α·g/‖g‖‖, clipped to the range.
 
     The radius r is multiplied by 1 − γ where the last iterate fooled, and by 1 + γ elsewhere. The
-    paper's own attack is `loss="cross-entropy"`, `final_gamma=0.05`, `radius=1.0`, `bisections=0`;
-    the defaults find shorter changes in the same passes.
+    paper's own attack is `loss="softmax-cross-entropy"`, `final_gamma=0.05`, `radius=1.0`,
+    `bisections=0`; the defaults find shorter changes in the same passes.
 
     Args:
         threat: L2, without a budget.

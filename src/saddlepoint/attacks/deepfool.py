@@ -74,7 +74,7 @@ class DeepFool(Attack):
         # A start that fools is crossed already, and a candidate as it is.
         fooled = expand(best.length[batch.index].isfinite(), batch.images)
         x = torch.where(fooled, batch.clean, start_of(batch, "clean", 0))
-        active, scale = batch, None
+        active, rounding = batch, None
         known: Known | None = None
         refined, crossed = (
             batch.clean.clone(),
@@ -84,7 +84,7 @@ class DeepFool(Attack):
         total = (x - batch.clean) / (1 + self.overshoot)
         for step in range(2 * self.steps + 1):
             choose = None if known is None else partial(known.nearest, active.goals, self.nearest)
-            near = linearise(active, x, self.classes, choose, scale)
+            near = linearise(active, x, self.classes, choose, rounding)
             best.record(active, x, near.logits)
             done = self._crossed(active, best, x, near)
             if self.bisections and bool(done.any()):
@@ -101,7 +101,7 @@ class DeepFool(Attack):
                 beyond = self.overshoot * 2.0 ** min(step - self.steps, 16)
                 moved = near.project(x, *active.bounds, p, beyond)
                 stuck = (moved == x).flatten(1).all(1)
-            scale = near.scale
+            rounding = near.rounding
             if near.classes is not None:
                 sizes = near.lengths(p)
                 known = Known(near.classes, sizes) if known is None else known.update(near, sizes)
@@ -110,7 +110,7 @@ class DeepFool(Attack):
                 break
             if not bool(left.all()):
                 active, rows, total, moved = active.at(left), rows[left], total[left], moved[left]
-                scale, known = scale[left], None if known is None else known.at(left)
+                rounding, known = rounding[left], None if known is None else known.at(left)
             x = moved
         if self.bisections:
             best.last(batch.at(crossed), refined[crossed])

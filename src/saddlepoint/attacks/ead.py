@@ -14,7 +14,7 @@ from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.cw_options import demand
 from saddlepoint.attacks.inputs import check_passes
-from saddlepoint.attacks.keep import Keeper, surely_fooled
+from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import approach
 from saddlepoint.attacks.proximal import shrunk_into_box
 from saddlepoint.attacks.steps import start_of
@@ -195,7 +195,7 @@ class _Record:
         logits: Float[Tensor, "m k"],
     ) -> Bool[Tensor, " m"]:
         """Say which of the iterates `x` of these rows succeed, and keep the best."""
-        fooled = surely_fooled(batch, logits)
+        fooled = batch.surely_fooled(logits)
         here = fooled.nonzero().squeeze(1)
         change, among = x[here] - batch.clean[here], rows[here]
         score = norm(change, 1) if self.beta is None else elastic_net(change, self.beta)

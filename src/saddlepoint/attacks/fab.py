@@ -14,8 +14,9 @@ from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.boundaries import linearise, rivals
 from saddlepoint.attacks.hyperplane import project_halfspace
 from saddlepoint.attacks.inputs import check_passes
-from saddlepoint.attacks.keep import BEYOND, Keeper
+from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import approach
+from saddlepoint.attacks.rounding import BEYOND
 from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat import NormBall, Rescaled
@@ -167,7 +168,7 @@ def search(batch: Batch, best: Keeper, steps: int) -> None:
         return
     clean, x = found.clean, found.threat.parametrise(best.images[found.index])
     before, after = found.logits(clean), found.logits(x)
-    beyond = BEYOND * torch.maximum(before.abs(), after.abs()).amax(1)
+    beyond = BEYOND * torch.maximum(found.rounding(before), found.rounding(after))
     outer, inner = found.margin(after), found.margin(before)
     low, high = torch.zeros_like(inner), torch.ones_like(inner)
     for _ in range(steps):

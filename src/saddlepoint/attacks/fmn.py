@@ -12,10 +12,11 @@ from torch import Tensor
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.criteria import Loss
 from saddlepoint.attacks.ddn import check_adaptation, size, usable
 from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
-from saddlepoint.attacks.pgd import Loss, check_loop
+from saddlepoint.attacks.pgd import check_loop
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.attacks.steps import cosine, start_of
 from saddlepoint.errors import InputError

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from saddlepoint.errors import InputError
-from saddlepoint.threat import Box
+from saddlepoint.threat import Box, NormBall, ThreatModel
 
 
 def plain(x: Tensor) -> Tensor:
@@ -83,3 +83,16 @@ def check_passes(**counts: int) -> None:
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 0:
             raise InputError(f"{name} is {count!r}; give a whole number of at least 0")
+
+
+def pixel_range(threat: ThreatModel) -> tuple[float, float]:
+    """Return the range that clean images must lie in: the threat model's, where it is in pixels.
+
+    >>> from saddlepoint.threat import Linf, Rescaled
+    >>> pixel_range(Linf(0.1, -1.0, 1.0)), pixel_range(Rescaled(Linf(0.1, -2.0, 2.0), 0.5, 0.5))
+    ((-1.0, 1.0), (0.0, 1.0))
+    """
+    if not isinstance(threat, NormBall):
+        return 0.0, 1.0
+    low, high = (b if isinstance(b, tuple) else (b,) for b in (threat.lower, threat.upper))
+    return min(low), max(high)

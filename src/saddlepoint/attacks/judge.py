@@ -1,7 +1,7 @@
 """The judge: it believes nothing a loop says, and measures every image again.
 
 The final images are classified afresh in full precision and the distance is recomputed in float64.
-An image that is outside the ball or the valid range, or not finite, or not strictly fooled, is not
+An image that is outside the ball or the valid range, or not finite, or not fooled, is not
 a success.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 import warnings
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.criteria import Criterion, Targeted
+from saddlepoint.attacks.criteria import predict, tied
 from saddlepoint.attacks.result import AttackResult
 from saddlepoint.checks import check_logits
 from saddlepoint.model import Guard
@@ -61,14 +61,13 @@ def judge(
         logits = batch.guard.logits(final, batch.index, batch.keys.split(_JUDGE_STREAM))
     check_logits(logits, batch.guard.model, one_logit=logits.shape[1] == 1)
     success = initially_wrong | (valid & (batch.margin(logits) < 0))
-    predictions = predict(batch.criterion, logits, batch.goals)
+    predictions, ties = predict(logits), tied(logits)
     distance = batch.threat.distance(images, final)
     if minimum_norm:
         final = torch.where(expand(success, images), final, images)
         distance = torch.where(success, distance, torch.inf)
-        predictions = torch.where(
-            success, predictions, predict(batch.criterion, clean, batch.goals)
-        )
+        predictions = torch.where(success, predictions, predict(clean))
+        ties = torch.where(success, ties, tied(clean))
     return AttackResult(
         adversarials=final,
         success=success,
@@ -76,28 +75,11 @@ def judge(
         predictions=predictions,
         initially_wrong=initially_wrong,
         rejected=~valid & ~initially_wrong,
+        tied=ties,
         forwards=batch.guard.forwards.clone(),
         backwards=batch.guard.backwards.clone(),
         space=batch.threat.space,
     )
-
-
-def predict(
-    criterion: Criterion, logits: Float[Tensor, "n k"], goals: Int64[Tensor, " n"]
-) -> Int64[Tensor, " n"]:
-    """Return the classes; a tie goes to the label, or against the target, as the criterion has it.
-
-    >>> from saddlepoint.attacks import Misclassified
-    >>> predict(Misclassified(), torch.tensor([[3.0, 3.0]]), torch.tensor([1]))
-    tensor([1])
-    """
-    if logits.shape[1] == 1:
-        return torch.where(criterion.margin(logits, goals) >= 0, goals, 1 - goals)
-    others = logits.scatter(1, goals[:, None], -torch.inf)
-    own = logits.gather(1, goals[:, None]).squeeze(1)
-    best, runner = others.max(1)
-    wins = own > best if isinstance(criterion, Targeted) else own >= best
-    return torch.where(wins, goals, runner)
 
 
 def warn_of_gradients(guard: Guard, result: AttackResult) -> None:

@@ -61,9 +61,8 @@ class Best:
     ) -> None:
         self.images = images.clone()
         self.length = torch.full_like(images.flatten(1)[:, 0], torch.inf)
-        self.margin = torch.full(
-            (len(images),), torch.inf, device=images.device, dtype=images.dtype
-        )
+        # In double precision: the margin of a tie must not be rounded to 0.
+        self.margin = torch.full_like(self.length, torch.inf, dtype=torch.float64)
         self._stop = stop
         self._lazy = images.is_cuda if lazy is None else lazy
         self._finished: tuple[Tensor, torch.cuda.Event | None] | None = None
@@ -149,32 +148,11 @@ class Last:
         return batch
 
 
-SURE = 1e-5
-"""A success must not hang on the rounding of the logits, which is another in another batch."""
-BEYOND = 2 * SURE
-"""Where a step aims, as a part of the largest logit: beyond what `Nearest` asks of a success."""
-
-
-def surely_fooled(batch: Batch, logits: Float[Tensor, "m k"]) -> Bool[Tensor, " m"]:
-    """Say whose margin is below 0 by more than rounding; see `Batch.size`.
-
-    >>> from saddlepoint.attacks import Misclassified
-    >>> from saddlepoint.keyed import Keys
-    >>> from saddlepoint.model import Guard
-    >>> from saddlepoint.threat import L2
-    >>> logits, rows = torch.tensor([[1.0, 1.1], [1.0, 1.000001]]), torch.arange(2)
-    >>> guard, goals = Guard(torch.nn.Flatten(), 2), torch.zeros_like(rows)
-    >>> surely_fooled(Batch(guard, L2(), Misclassified(), logits, goals, Keys(0, rows), rows), logits)
-    tensor([ True, False])
-    """
-    return batch.margin(logits) < -SURE * batch.size(logits)
-
-
 class Nearest:
     """Keeps the fooling iterate nearest to the clean image: what minimum-norm attacks ask for.
 
-    An iterate counts as fooling when its margin is below −1e-5 times the largest logit, so that it
-    still does in another batch. Until there is one, the iterate of smallest margin is kept; the
+    An iterate counts as fooling when its margin is below 0 by more than rounding, so that it still
+    does in another batch. Until there is one, the iterate of smallest margin is kept; the
     judge decides whether it is a success after all.
 
     Of a model that is `random` at inference one draw says little: a new nearest must fool in four
@@ -188,7 +166,7 @@ class Nearest:
     def __init__(self, images: Float[Tensor, "n ..."], random: bool = False) -> None:
         self.images = images.clone()
         self.length = torch.full_like(images.flatten(1)[:, 0], torch.inf)
-        self.margin = torch.full_like(self.length, torch.inf)
+        self.margin = torch.full_like(self.length, torch.inf, dtype=torch.float64)
         self._draws = 4 if random else 0
 
     @property
@@ -201,7 +179,7 @@ class Nearest:
         margin, kept = batch.margin(logits).to(self.margin.dtype), self.margin[batch.index]
         before = self.length[batch.index]
         length = batch.length(x).to(before.dtype)
-        sure = surely_fooled(batch, logits)
+        sure = batch.surely_fooled(logits)
         for _ in range(self._draws):
             rows = (sure & (length < before)).nonzero().squeeze(1)
             if not len(rows):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.keep import Keeper, surely_fooled
+from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import approach
 from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError
@@ -173,5 +173,5 @@ def _evaluate(batch: Batch, best: Keeper, x: Tensor, c: Tensor) -> tuple[Tensor,
     change = x - batch.clean
     entropy = batch.criterion.cross_entropy(logits, batch.goals).to(c.dtype)
     loss = c * _dot(change, change) - entropy
-    fooled = surely_fooled(batch, logits)
+    fooled = batch.surely_fooled(logits)
     return loss, 2 * expand(c, x) * change - rise, fooled

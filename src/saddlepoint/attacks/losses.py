@@ -5,7 +5,7 @@ scale-free DLR with its targeted form.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
@@ -13,10 +13,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.criteria import Misclassified, Targeted
+from saddlepoint.attacks.criteria import Loss, Misclassified, Targeted
 
-Loss = Literal["cross-entropy", "margin", "dlr", "dlr-targeted"]
-LOSSES: tuple[Loss, ...] = ("cross-entropy", "margin", "dlr", "dlr-targeted")
+Ratio = Literal["dlr", "dlr-targeted"]
+RATIOS: tuple[Ratio, ...] = ("dlr", "dlr-targeted")
 
 # Against a division by zero where the three largest logits are equal.
 _TINY = 1e-12
@@ -46,19 +46,19 @@ def dlr(
 
 
 def objective(
-    batch: Batch, loss: Loss, targets: Int64[Tensor, " m"] | None = None
+    batch: Batch, loss: Loss | Ratio, targets: Int64[Tensor, " m"] | None = None
 ) -> Callable[[Tensor], Tensor]:
     """Return the function of the logits (m, k) that an attack on `batch` ascends.
 
     Under `Targeted` "dlr" and "dlr-targeted" are both the targeted DLR towards the batch's goals.
-    Without classes enough both are the margin.
+    Where too few classes are alive both are the margin.
 
     Args:
         batch: the samples; their criterion says what is fooled.
-        loss: a name of `LOSSES`.
+        loss: a name of `LOSSES` or `RATIOS`.
         targets: (m,) the other class that "dlr-targeted" raises; None is the criterion's own.
     """
-    if loss in ("cross-entropy", "margin"):
+    if loss not in RATIOS:
         return batch.loss(loss)
     third, mean = _ranks(batch, loss)
 
@@ -68,14 +68,18 @@ def objective(
             pair = torch.stack([batch.goals, targets], dim=1)
             own, other = logits.gather(1, pair).unbind(1)
             margin = own - other
-        if logits.shape[1] < third + mean - 1:
+        needed = third + mean - 1
+        if logits.shape[1] < needed:
             return -margin
-        return dlr(logits, margin, third, mean)
+        # The dead are below the living: those that the ratio reads are alive if enough are.
+        enough = batch.live(logits).sum(1) >= needed
+        some = torch.where(enough[:, None], logits, 0.0)
+        return torch.where(enough, dlr(some, margin, third, mean), -margin)
 
     return value
 
 
-def _ranks(batch: Batch, loss: Loss) -> tuple[int, int]:
+def _ranks(batch: Batch, loss: str) -> tuple[int, int]:
     """Return the first rank that the denominator takes away, and how many."""
     criterion = batch.criterion
     if isinstance(criterion, Targeted):
@@ -86,28 +90,29 @@ def _ranks(batch: Batch, loss: Loss) -> tuple[int, int]:
     return getattr(criterion, "k", 1) + 2, 1
 
 
-def others(
-    logits: Float[Tensor, "m k"], labels: Int64[Tensor, " m"], count: int
-) -> Int64[Tensor, "m t"]:
-    """Return the `count` classes of largest logit other than the label, the largest first.
+def others(batch: Batch, logits: Float[Tensor, "m k"], count: int) -> Iterator[Int64[Tensor, " m"]]:
+    """Yield the live classes of largest logit other than the label, the largest first.
 
-    >>> others(torch.tensor([[5.0, 3.0, 4.0]]), torch.tensor([0]), 9)
-    tensor([[2, 1]])
+    At most `count` of them; −1 for a sample that has no such class any more.
     """
-    rest = logits.scatter(1, labels[:, None], -torch.inf)
-    return rest.topk(min(count, logits.shape[1] - 1), dim=1).indices
+    rest = torch.where(batch.live(logits), logits, -torch.inf)
+    rest = rest.scatter(1, batch.goals[:, None], -torch.inf)
+    top = rest.topk(min(count, logits.shape[1] - 1), dim=1)
+    yield from torch.where(top.values > -torch.inf, top.indices, -1).unbind(1)
 
 
-def warn_of_few_classes(batch: Batch, loss: Loss, classes: int) -> None:
+def warn_of_few_classes(batch: Batch, loss: Loss | Ratio, logits: Float[Tensor, "m k"]) -> None:
     """Warn where the DLR is not defined and the margin takes its place."""
-    if loss in ("cross-entropy", "margin"):
+    if loss not in RATIOS:
         return
     third, mean = _ranks(batch, loss)
-    needed = third + mean - 1
-    if classes < needed:
+    needed, live = third + mean - 1, batch.live(logits).sum(1)
+    few = live < needed
+    if bool(few.any()):
         kind = "targeted DLR" if mean == 2 else "DLR"
         warnings.warn(
-            f"the {kind} needs {needed} classes and the model has {classes}:"
+            f"the {kind} needs {needed} classes and the model has {int(live[few].max())}"
+            f"{'' if bool(few.all()) else f' alive for {int(few.sum())} of {len(few)} images'}:"
             ' the loss is the margin; choose loss="margin"',
             UserWarning,
             stacklevel=4,

@@ -9,8 +9,9 @@ import torch
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.criteria import Loss
 from saddlepoint.attacks.keep import Keeper
-from saddlepoint.attacks.pgd import Loss, check_loop
+from saddlepoint.attacks.pgd import check_loop
 from saddlepoint.attacks.steps import ascend, start_of, step_length
 from saddlepoint.errors import InputError
 from saddlepoint.threat.norms import unit

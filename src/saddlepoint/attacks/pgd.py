@@ -10,11 +10,10 @@ from typing import Literal
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
+from saddlepoint.attacks.criteria import LOSSES, Loss
 from saddlepoint.attacks.keep import Keeper
-from saddlepoint.attacks.steps import LOSSES, STARTS, Start, ascend, cosine, start_of, step_length
+from saddlepoint.attacks.steps import STARTS, Start, ascend, cosine, start_of, step_length
 from saddlepoint.errors import InputError
-
-Loss = Literal["cross-entropy", "margin"]
 
 
 @dataclass(frozen=True, kw_only=True)

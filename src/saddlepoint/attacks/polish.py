@@ -6,7 +6,8 @@ import torch
 
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.boundaries import linearise
-from saddlepoint.attacks.keep import BEYOND, Keeper, Nearest
+from saddlepoint.attacks.keep import Keeper, Nearest
+from saddlepoint.attacks.rounding import BEYOND
 
 
 def bisect(batch: Batch, best: Keeper, steps: int) -> None:
@@ -27,10 +28,12 @@ def bisect(batch: Batch, best: Keeper, steps: int) -> None:
     found = batch.at(best.length[batch.index].isfinite())
     if not len(found) or not steps:
         return
-    if found.ball.p == 0:
-        _fewer(found, best, steps)
-    else:
-        _nearer(found, best, steps)
+    # In full precision: a fast loop's own rounding would keep every result off the boundary.
+    with batch.guard.exact():
+        if found.ball.p == 0:
+            _fewer(found, best, steps)
+        else:
+            _nearer(found, best, steps)
 
 
 def approach(batch: Batch, best: Keeper, steps: int, classes: int = 1) -> None:
@@ -89,7 +92,11 @@ def _nearer(found: Batch, best: Keeper, steps: int) -> None:
     x = found.threat.parametrise(best.images[found.index])
     high = best.length[found.index]
     low, inner = torch.zeros_like(high), torch.full_like(high, torch.nan)
-    outer = best.margin[found.index] if isinstance(best, Nearest) else torch.full_like(high, -1)
+    outer = (
+        best.margin[found.index].to(high.dtype)
+        if isinstance(best, Nearest)
+        else torch.full_like(high, -1)
+    )
     beyond = torch.zeros_like(high)
     width = _FIRST_WIDTH
     for step in range(steps):
@@ -101,7 +108,7 @@ def _nearer(found: Batch, best: Keeper, steps: int) -> None:
         logits = found.logits(z)
         best.record(found, z, logits)
         margin = found.margin(logits).to(high.dtype)
-        beyond = BEYOND * found.size(logits).to(high.dtype)
+        beyond = BEYOND * found.rounding(logits).to(high.dtype)
         # What was kept as a success, not merely a negative margin, moves the upper end.
         length = best.length[found.index]
         moved = length < high

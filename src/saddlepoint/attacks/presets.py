@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from saddlepoint.attacks.criteria import Criterion, Misclassified
-from saddlepoint.attacks.pgd import PGD, Loss
+from saddlepoint.attacks.criteria import Criterion, Loss, Misclassified
+from saddlepoint.attacks.pgd import PGD
 from saddlepoint.threat import ThreatModel
 
 
@@ -12,7 +12,7 @@ def report_pgd(
     *,
     steps: int = 4,
     step_size: float = 2 / 255,
-    loss: Loss = "cross-entropy",
+    loss: Loss = "softmax-cross-entropy",
     eot_samples: int = 1,
     criterion: Criterion = Misclassified(),  # noqa: B008 - frozen, without state
 ) -> PGD:

@@ -23,9 +23,10 @@ class AttackResult:
             counts as True.
         distance: (n,) float64, in the units of the threat model; for a minimum-norm attack infinity
             where it failed.
-        predictions: (n,) the class of each returned image; a tie goes to the true label.
+        predictions: (n,) the class of each returned image, torch's argmax.
         initially_wrong: (n,) the criterion held before the attack, which left the image alone.
         rejected: (n,) what the loop offered left the ball or the range, or was not finite.
+        tied: (n,) several classes share the largest logit there; the prediction is the lowest.
         forwards, backwards: (n,) passes spent on each sample, the clean check and the judge
             included.
         space: the units of the budget, "pixels" or "normalised".
@@ -34,6 +35,7 @@ class AttackResult:
     ...     adversarials=torch.zeros(2, 1), success=torch.tensor([True, False]),
     ...     distance=torch.tensor([0.1, 0.2]), predictions=torch.tensor([1, 0]),
     ...     initially_wrong=torch.tensor([False, False]), rejected=torch.tensor([False, False]),
+    ...     tied=torch.tensor([False, False]),
     ...     forwards=torch.tensor([3, 22]), backwards=torch.tensor([1, 20]), space="pixels")
     >>> result.success_rate, result.robust_accuracy
     (0.5, 0.5)
@@ -45,6 +47,7 @@ class AttackResult:
     predictions: Int64[Tensor, " n"]
     initially_wrong: Bool[Tensor, " n"]
     rejected: Bool[Tensor, " n"]
+    tied: Bool[Tensor, " n"]
     forwards: Int64[Tensor, " n"]
     backwards: Int64[Tensor, " n"]
     space: str
@@ -58,12 +61,12 @@ class AttackResult:
         none.
         """
         attacked = ~self.initially_wrong
-        return float(self.success[attacked].double().mean())
+        return float(self.success[attacked].float().mean())
 
     @property
     def robust_accuracy(self) -> float:
         """The share of all images that the model still classifies correctly."""
-        return float((~self.success).double().mean())
+        return float((~self.success).float().mean())
 
     @staticmethod
     def cat(results: Sequence[AttackResult]) -> AttackResult:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,9 +11,8 @@ from torch import Tensor
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.criteria import Targeted
+from saddlepoint.attacks.criteria import LOSSES, Loss, Targeted
 from saddlepoint.attacks.keep import Keeper
-from saddlepoint.attacks.steps import LOSSES
 from saddlepoint.errors import InputError
 from saddlepoint.threat.norms import expand, unit
 
@@ -56,7 +54,7 @@ class Square(Attack):
 
     queries: int = 5000
     p: float = 0.8
-    loss: Literal["margin", "cross-entropy"] | None = None
+    loss: Loss | None = None
     norms = ("Linf", "L2", "Box")
 
     def __post_init__(self) -> None:

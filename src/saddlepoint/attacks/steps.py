@@ -16,7 +16,6 @@ from saddlepoint.threat.norms import expand
 
 Start = Literal["uniform", "gaussian", "clean"]
 STARTS: tuple[Start, ...] = ("uniform", "gaussian", "clean")
-LOSSES = ("cross-entropy", "margin")
 _OUTWARD = 1e4
 
 

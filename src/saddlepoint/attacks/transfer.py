@@ -10,6 +10,7 @@ from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import BinaryLogit
 from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
+from saddlepoint.attacks.rounding import Reference
 from saddlepoint.attacks.wrapping import contract_of
 from saddlepoint.checks import check_classes, check_logits
 from saddlepoint.errors import InputError
@@ -57,7 +58,7 @@ class Transfer(Attack):
             clean = there.logits(there.clean)
             check_logits(clean, self.surrogate, isinstance(batch.criterion, BinaryLogit))
             check_classes(batch.goals, max(clean.shape[1], 2), "the surrogate: labels or targets")
-            self.attack.perturb(replace(there, scale=clean.abs().amax(1)), found)
+            self.attack.perturb(replace(there, reference=Reference.of(clean)), found)
         best.last(batch, batch.threat.parametrise(found.images[batch.index]))
 
     def _keeper_for_surrogate(self, best: Keeper) -> Keeper:

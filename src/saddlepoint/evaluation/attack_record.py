@@ -144,6 +144,8 @@ class AttackRecord:
             columns = {
                 name: torch.from_numpy(table[name].to_numpy().copy()) for name in table.column_names
             }
+            # Records from before ties were counted have none.
+            columns.setdefault("tied", torch.zeros(len(table), dtype=torch.bool))
             rounded = record["eight_bit_success"]
             return cls(
                 config=record["config"],

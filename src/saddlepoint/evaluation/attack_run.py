@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from saddlepoint.attacks import Attack, AttackResult, attack_targets
+from saddlepoint.attacks import Attack, AttackResult, attack_targets, tie_note
 from saddlepoint.attacks.targets import Case
 from saddlepoint.data import ImageData
 from saddlepoint.describe import describe
@@ -171,6 +171,7 @@ def run_attack(
             for name in ("success", "eight_bit")
         )
         eight_bit = (before, after)
+    told = tie_note(columns["tied"])
     record = AttackRecord(
         config=config,
         ids=columns["ids"],
@@ -180,7 +181,7 @@ def run_attack(
         ),
         eight_bit=eight_bit,
         seconds=float(columns["seconds"].sum()),
-        notes=notes,
+        notes=notes if told is None else (*notes, told),
     )
     if out is not None:
         record.save(out)

@@ -58,8 +58,8 @@ class Evaluation:
         seconds: wall time, over all resumptions.
         notes: what a reader must know to trust the numbers.
 
-    >>> Evaluation({}, Proportion(9, 10), (), pa.table({}), pa.table({}), 1.0, ()).clean.value
-    0.9
+    >>> Evaluation({}, Proportion(9, 10), (), pa.table({}), pa.table({}), 1.0, ()).clean.count
+    9
     """
 
     config: dict[str, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.stats import binomtest
 
 
@@ -14,8 +15,8 @@ class Proportion:
     Reference: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
 
     >>> accuracy = Proportion(55, 100)
-    >>> accuracy.value, round(accuracy.low, 3), round(accuracy.high, 3)
-    (0.55, 0.452, 0.644)
+    >>> [round(share, 3) for share in (accuracy.value, accuracy.low, accuracy.high)]
+    [0.55, 0.452, 0.644]
     >>> str(accuracy)
     '55.0 % [45.2, 64.4]'
     """
@@ -25,8 +26,10 @@ class Proportion:
 
     @property
     def value(self) -> float:
-        """The share; NaN of nothing."""
-        return self.count / self.total if self.total else float("nan")
+        """The share in single precision, to the bit what torch's mean of as many outcomes gives;
+        NaN of nothing.
+        """
+        return float(np.float32(self.count / self.total)) if self.total else float("nan")
 
     @property
     def low(self) -> float:
@@ -55,7 +58,7 @@ class Proportion:
         >>> Proportion(1, 2).json()["count"]
         1
         """
-        value = self.value if self.total else None
+        value = self.count / self.total if self.total else None
         return {
             "value": value,
             "low": self.low,

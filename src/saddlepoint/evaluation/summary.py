@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from saddlepoint.attacks import tie_note
 from saddlepoint.describe import describe
 from saddlepoint.evaluation.parts import Columns
 from saddlepoint.evaluation.record import Budget, Evaluation
@@ -21,14 +22,15 @@ from saddlepoint.threat import ThreatModel
 _IMAGES = tuple(
     f"images/{name}"
     for name in (
-        "id", "level", "label", "clean_prediction", "fooled_by", "fooled_at", "distance", "prediction",
+        "id", "level", "label", "clean_prediction", "clean_tied", "fooled_by", "fooled_at", "distance",
+        "prediction", "tied",
     )
 )  # fmt: skip
 _ATTEMPTS = tuple(
     f"attempts/{name}"
     for name in (
-        "id", "level", "attack", "success", "distance", "prediction", "rejected", "forwards",
-        "backwards",
+        "id", "level", "attack", "success", "distance", "prediction", "rejected", "tied",
+        "forwards", "backwards",
     )
 )  # fmt: skip
 
@@ -71,6 +73,7 @@ def summarise(
                 attacked=runs,
             )
         )
+    told = tie_note(columns["images/clean_tied"] | columns["images/tied"])
     eps = torch.tensor([budget_of(threat) for threat in threats], dtype=torch.float64)
     return Evaluation(
         config=describe(config),
@@ -79,7 +82,7 @@ def summarise(
         images=_to_table(columns, _IMAGES, eps, ["initially wrong", "", *names], 2),
         attempts=_to_table(columns, _ATTEMPTS, eps, names, 0),
         seconds=float(columns["seconds"].sum()),
-        notes=notes,
+        notes=notes if told is None else (*notes, told),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.attacks import BinaryLogit, Criterion, predict
+from saddlepoint.attacks import BinaryLogit, Criterion, predict, tied
 from saddlepoint.checks import check_classes, check_images, check_logits
 from saddlepoint.data import ImageData
 from saddlepoint.evaluation.parts import Columns
@@ -53,7 +53,7 @@ class Survivors:
         """Evaluate the images `ids` at every budget with every attack."""
         began = time.perf_counter()
         images, labels = self.data.images(ids), self.data.labels[ids]
-        predictions, standing = self._clean(images, labels, ids)
+        predictions, standing, ties = self._clean(images, labels, ids)
         starts: Tensor | None = None
         rows: list[Columns] = []
         worst = {
@@ -61,6 +61,7 @@ class Survivors:
             "fooled_at": torch.full((len(ids),), torch.nan, dtype=torch.float64),
             "distance": torch.zeros(len(ids), dtype=torch.float64),
             "prediction": predictions.clone(),
+            "tied": ties.clone(),
         }
         attempts: list[Columns] = []
         for level, threat in enumerate(self.threats):
@@ -83,6 +84,7 @@ class Survivors:
                     worst["fooled_at"][hit] = budget_of(threat)
                     worst["distance"][hit] = result.distance.cpu()[success]
                     worst["prediction"][hit] = result.predictions.cpu()[success]
+                    worst["tied"][hit] = result.tied.cpu()[success]
                     attempts.append(
                         {
                             "id": ids[chunk],
@@ -92,6 +94,7 @@ class Survivors:
                             "distance": result.distance.cpu(),
                             "prediction": result.predictions.cpu(),
                             "rejected": result.rejected.cpu(),
+                            "tied": result.tied.cpu(),
                             "forwards": result.forwards.cpu(),
                             "backwards": result.backwards.cpu(),
                         }
@@ -104,6 +107,7 @@ class Survivors:
                     "level": torch.full_like(ids, level),
                     "label": labels.cpu(),
                     "clean_prediction": predictions,
+                    "clean_tied": ties,
                     **{key: value.clone() for key, value in worst.items()},
                 }
             )
@@ -114,10 +118,10 @@ class Survivors:
         rows = standing.nonzero().squeeze(1)
         return torch.split(rows, self.batch_size) if len(rows) else ()
 
-    def _clean(self, images: Tensor, labels: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the classes of the clean images, and for which the criterion does not hold."""
+    def _clean(self, images: Tensor, labels: Tensor, ids: Tensor) -> tuple[Tensor, ...]:
+        """Return of the clean images the classes, who is right, and who is tied."""
         check_images(images)
-        predictions, right = [], []
+        predictions, right, ties = [], [], []
         for chunk in torch.split(torch.arange(len(ids)), self.batch_size):
             guard = Guard(self.model, len(chunk), samples=self.samples, seed=self.seed)
             with guard, full_precision(guard.device):
@@ -126,9 +130,10 @@ class Survivors:
             check_logits(logits, self.model, isinstance(self.criterion, BinaryLogit))
             check_classes(labels, max(logits.shape[1], 2))
             goals = labels[chunk].to(logits.device)
-            predictions.append(predict(self.criterion, logits, goals).cpu())
+            predictions.append(predict(logits).cpu())
             right.append((self.criterion.margin(logits, goals) >= 0).cpu())
-        return torch.cat(predictions), torch.cat(right)
+            ties.append(tied(logits).cpu())
+        return torch.cat(predictions), torch.cat(right), torch.cat(ties)
 
     def _tell(self, ids: Tensor, level: int, number: int, name: str) -> None:
         if self.progress is not None:
@@ -140,6 +145,7 @@ class Survivors:
 _EMPTY = {
     "id": torch.int64, "level": torch.int64, "attack": torch.int64, "success": torch.bool,
     "distance": torch.float64, "prediction": torch.int64, "rejected": torch.bool,
+    "tied": torch.bool,
     "forwards": torch.int64, "backwards": torch.int64,
 }  # fmt: skip
 

@@ -109,7 +109,7 @@ def alignment(
     ids = torch.arange(len(images))
     inner, cosine, attained = [], [], []
     for eps in settings.eps:
-        attack = PGD(Linf(eps), steps=settings.steps)
+        attack = PGD(Linf(eps), steps=settings.steps, loss="softmax-cross-entropy")
         delta = climb(model, images, labels, attack, ids, seed).end - clean
         steepest = (clean + eps * gradients.sign().reshape(clean.shape)).clamp(0, 1) - clean
         product = (delta.flatten(1) * gradients).sum(1)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional
 
 from saddlepoint.attacks import Attack, Batch, Misclassified
 from saddlepoint.checks import check_images, check_labels
@@ -49,7 +50,7 @@ class _Trace:
     def record(self, batch: Batch, x: Tensor, logits: Tensor) -> None:
         if self.start is None:
             self.start = batch.render(x)
-        self.losses.append(batch.criterion.cross_entropy(logits, batch.goals))
+        self.losses.append(entropy(logits, batch.goals))
 
     def compact(self, batch: Batch, *state: Tensor) -> tuple[Batch, tuple[Tensor, ...]]:
         return batch, state
@@ -128,6 +129,15 @@ def many_climbs(
     return climb(model, images[rows], labels[rows], attack, (rows << _STARTS) + repeats, seed)
 
 
+def entropy(logits: Float[Tensor, "m k"], labels: Int64[Tensor, " m"]) -> Float[Tensor, " m"]:
+    """Return the cross-entropy of each image from its logits, exact also where it is tiny.
+
+    >>> entropy(torch.tensor([[40.0, 0.0]]), torch.tensor([0]))
+    tensor([4.2484e-18])
+    """
+    return functional.softplus(Misclassified().log_odds(logits, labels))
+
+
 def losses(
     model: nn.Module, images: Float[Tensor, "m ..."], labels: Int64[Tensor, " m"]
 ) -> Float[Tensor, " m"]:
@@ -136,7 +146,7 @@ def losses(
     >>> losses(nn.Flatten(), torch.zeros(1, 2), torch.zeros(1).long())
     tensor([0.6931])
     """
-    return Misclassified().cross_entropy(logits_of(model, images), labels.cpu())
+    return entropy(logits_of(model, images), labels.cpu())
 
 
 def logits_of(model: nn.Module, images: Float[Tensor, "m ..."]) -> Float[Tensor, "m k"]:
@@ -165,7 +175,7 @@ def loss_gradients(
             goals = y.to(guard.device)
             _, gradient = guard.gradient(
                 x.to(guard.device),
-                lambda z, goals=goals: Misclassified().cross_entropy(z, goals),  # type: ignore[misc]
+                lambda z, goals=goals: entropy(z, goals),  # type: ignore[misc]
             )
         found.append(gradient.cpu())
     return torch.cat(found)

@@ -245,7 +245,7 @@ def _perceptron(bench: Bench, activation: nn.Module) -> Callable[[int], nn.Modul
 
 def _fgsm(model: nn.Module, x: Tensor, y: Tensor, eps: float, seed: int) -> Tensor:
     # The step itself, also of images that were wrong before: an error is of all of them.
-    attack = replace(FGSM(Linf(eps)), stop="never", keep="last")
+    attack = replace(FGSM(Linf(eps), loss="softmax-cross-entropy"), stop="never", keep="last")
     return attack.candidates(model, x, y, seed=seed)
 
 

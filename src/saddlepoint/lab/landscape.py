@@ -115,7 +115,7 @@ def landscape(
     >>> bool((found.distances < 1e-6).all())  # a linear model has one maximum
     True
     """
-    attack = PGD(Linf(settings.eps), steps=settings.steps)
+    attack = PGD(Linf(settings.eps), steps=settings.steps, loss="softmax-cross-entropy")
     climbs = many_climbs(model, images, labels, attack, settings.restarts, seed)
     shape = (len(images), settings.restarts, -1)
     clean = images.cpu()[:, None].flatten(2)

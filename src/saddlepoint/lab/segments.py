@@ -111,7 +111,7 @@ def segments(
     >>> segments(net, x, y, SegmentSettings(steps=3, maxima=3, points=5)).along.shape
     torch.Size([1, 3, 5])
     """
-    attack = PGD(Linf(settings.eps), steps=settings.steps)
+    attack = PGD(Linf(settings.eps), steps=settings.steps, loss="softmax-cross-entropy")
     climbs = many_climbs(model, images, labels, attack, settings.maxima, seed)
     maxima = climbs.end.reshape(len(images), settings.maxima, *images.shape[1:])
     first, second = torch.triu_indices(settings.maxima, settings.maxima, 1).unbind()

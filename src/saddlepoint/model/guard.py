@@ -74,6 +74,8 @@ class Guard:
     """Samples with a gradient entry that was NaN or infinite."""
     guided: Bool[Tensor, " n"]
     """Samples that had a gradient other than zero at least once."""
+    computed: torch.dtype
+    """What the model computed its last logits in."""
 
     def __init__(
         self,
@@ -97,6 +99,7 @@ class Guard:
             self.backwards = torch.zeros(count, dtype=torch.int64, device=self.device)
             self.broken = torch.zeros(count, dtype=torch.bool, device=self.device)
             self.guided = torch.zeros(count, dtype=torch.bool, device=self.device)
+        self.computed = torch.float32
         self._mode, self._seed = mode, seed
         self._fast: Callable[[Tensor], Any] = (
             torch.compile(model, dynamic=True) if compile else model
@@ -165,6 +168,8 @@ class Guard:
     ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m ..."]]:
         """Return the logits and the gradient of each sample's objective; a pass each way.
 
+        Of several averaged passes it is the gradient of the mean of their own objectives.
+
         Args:
             images: images, or with `render` the parameters that it turns into images; the gradient
                 is with respect to them.
@@ -174,8 +179,10 @@ class Guard:
         """
         with torch.enable_grad():
             x = images.detach().requires_grad_()
-            logits = self._forward(x if render is None else render(x), index, keys)
-            value = objective(logits)
+            passes = self._each_pass(x if render is None else render(x), index, keys)
+            # Each pass has its own value: where saturated passes disagree, the gradient of the
+            # value of their mean vanishes.
+            value = torch.stack([objective(logits) for logits in passes]).mean(0)
             gradient = (
                 torch.autograd.grad(value.sum(), x, allow_unused=True)[0]
                 if value.requires_grad
@@ -184,7 +191,7 @@ class Guard:
         if gradient is None:
             raise no_gradient()
         self._count(self.backwards, index, self.samples * self._each)
-        return logits.detach(), self._mended(gradient, index)
+        return _mean(passes).detach(), self._mended(gradient, index)
 
     def jacobian(
         self,
@@ -227,10 +234,10 @@ class Guard:
         return gradient
 
     def _forward(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> Tensor:
-        if self.samples == 1:
-            return self._one_pass(images, index, keys)
-        passes = [self._one_pass(images, index, keys) for _ in range(self.samples)]
-        return log_mean_probability(torch.stack(passes))
+        return _mean(self._each_pass(images, index, keys))
+
+    def _each_pass(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> list[Tensor]:
+        return [self._one_pass(images, index, keys) for _ in range(self.samples)]
 
     def _one_pass(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> Tensor:
         stream = 0 if keys is None else keys.stream
@@ -249,6 +256,7 @@ class Guard:
             raise model_failed("cannot take", images, error) from error
         check_output(output, len(images))
         self._count(self.forwards, index, self._each)
+        self.computed = output.dtype
         logits: Tensor = output if output.dtype == torch.float64 else output.float()
         return logits
 
@@ -258,6 +266,11 @@ class Guard:
         else:
             # A row may come several times in one pass: a gradient-free attack asks many questions.
             counter.index_add_(0, index, torch.full_like(index, passes))
+
+
+def _mean(passes: list[Tensor]) -> Tensor:
+    """Return the logits that stand for several passes."""
+    return passes[0] if len(passes) == 1 else log_mean_probability(torch.stack(passes))
 
 
 def no_gradient() -> InputError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from saddlepoint.attacks import Misclassified, predict
+from saddlepoint.attacks import predict
 from saddlepoint.data import ImageData, batches
 from saddlepoint.model import device_of, full_precision
 
@@ -32,7 +32,7 @@ def accuracy(
             for _, images, labels in batches(
                 data, order, batch_size, device=device, workers=workers
             ):
-                correct += (predict(Misclassified(), model(images), labels) == labels).sum()
+                correct += (predict(model(images)) == labels).sum()
     finally:
         for module, training in flags:
             module.training = training
