@@ -89,7 +89,7 @@ def pixel_range(threat: ThreatModel) -> tuple[float, float]:
     """Return the range that clean images must lie in: the threat model's, where it is in pixels.
 
     >>> from saddlepoint.threat import Linf, Rescaled
-    >>> pixel_range(Linf(0.1, -1.0, 1.0)), pixel_range(Rescaled(Linf(0.1, -2.0, 2.0), 0.5, 0.5))
+    >>> pixel_range(Linf(0.1, -1.0, 1.0)), pixel_range(Rescaled(Linf(0.1), (0.5,), (0.5,)))
     ((-1.0, 1.0), (0.0, 1.0))
     """
     if not isinstance(threat, NormBall):
