@@ -128,17 +128,20 @@ class Boundaries:
 
 
 def rivals(batch: Batch, logits: Float[Tensor, "m K"], count: int) -> Int64[Tensor, "m k"] | None:
-    """Return the `count` highest classes other than the label, or all if there are fewer.
+    """Return the `count` highest live classes other than the label, or all if there are fewer.
 
-    None for any other criterion than `Misclassified`: its margin is the only boundary.
+    A sample with fewer live classes than the others of its call has the same ones again. None for any other criterion than `Misclassified`: its margin is the only boundary.
     """
     if not isinstance(batch.criterion, Misclassified):
         return None
+    live = batch.live(logits).scatter(1, batch.goals[:, None], False)
     others = logits.scatter(1, batch.goals[:, None], -math.inf).nan_to_num(nan=-math.inf)
     # Sorted, so that a tie goes to the lower class in every batch.
     order = others.argsort(dim=1, descending=True, stable=True)
     order = order[order != batch.goals[:, None]].reshape(len(order), -1)
-    return order[:, :count]
+    most = order.shape[1] if batch.reference is None else max(batch.reference.most - 1, 1)
+    ranks = torch.arange(min(count, most), device=order.device)
+    return order.gather(1, ranks % live.sum(1, keepdim=True).clamp_min(1))
 
 
 def linearise(

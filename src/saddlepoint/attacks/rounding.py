@@ -80,6 +80,7 @@ class Reference:
     Attributes:
         live: (m, K) the classes that can come.
         spread: (m,) of their logits.
+        most: the largest number of live classes that any sample of the call has.
 
     >>> Reference.of(torch.tensor([[3.0, 1.0, -1e9]])).spread
     tensor([2.])
@@ -87,17 +88,18 @@ class Reference:
 
     live: Bool[Tensor, "m K"]
     spread: Float[Tensor, " m"]
+    most: int
 
     @staticmethod
     def of(logits: Float[Tensor, "m K"]) -> Reference:
         """Return the reference that these logits are."""
         live = live_classes(logits)
         least, most = live_range(logits, live)
-        return Reference(live, (most - least).abs())
+        return Reference(live, (most - least).abs(), int(live.sum(1).max()))
 
     def at(self, rows: Tensor) -> Reference:
         """Return the reference of the selected samples."""
-        return Reference(self.live[rows], self.spread[rows])
+        return Reference(self.live[rows], self.spread[rows], self.most)
 
 
 def rounding(

@@ -13,7 +13,15 @@ from jaxtyping import Float, Int64
 from PIL import Image
 from torch import Tensor, nn
 
-from saddlepoint.attacks import Attack, AttackResult, Batch, Criterion, Keeper, Misclassified
+from saddlepoint.attacks import (
+    Attack,
+    AttackResult,
+    Batch,
+    Criterion,
+    Keeper,
+    Misclassified,
+    predict,
+)
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.files import write
@@ -176,7 +184,7 @@ def _classes(model: nn.Module, images: Tensor, ids: Tensor, seed: int, samples: 
         full_precision(guard.device),
     ):
         logits = guard.logits(images.to(guard.device), None, Keys(seed, ids.to(guard.device)))
-    return logits.argmax(1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
+    return predict(logits)
 
 
 def _png(picture: Tensor) -> bytes:
