@@ -130,7 +130,8 @@ class Boundaries:
 def rivals(batch: Batch, logits: Float[Tensor, "m K"], count: int) -> Int64[Tensor, "m k"] | None:
     """Return the `count` highest live classes other than the label, or all if there are fewer.
 
-    A sample with fewer live classes than the others of its call has the same ones again. None for any other criterion than `Misclassified`: its margin is the only boundary.
+    A sample with fewer live classes than the others of its call has the same ones again. None for
+    any other criterion than `Misclassified`: its margin is the only boundary.
     """
     if not isinstance(batch.criterion, Misclassified):
         return None
