@@ -16,7 +16,14 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import BinaryLogit, Criterion, Misclassified, Targeted
-from saddlepoint.attacks.inputs import check_box, check_budgets, full_mask, pixel_range, plain
+from saddlepoint.attacks.inputs import (
+    check_box,
+    check_budgets,
+    full_mask,
+    on_device,
+    pixel_range,
+    plain,
+)
 from saddlepoint.attacks.judge import judge, warn_of_gradients
 from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
 from saddlepoint.attacks.polish import widen
@@ -240,7 +247,7 @@ class Attack(ABC):
                 raise InputError("a binary model has one other class; leave targets out")
             if not isinstance(self.criterion, Misclassified | Targeted):
                 raise InputError(f"targets replace the criterion {self.criterion}; leave one out")
-            if bool((targets == labels).any()):
+            if bool((targets.to(labels.device) == labels).any()):
                 raise InputError("some targets equal the labels; give another class as the target")
         ids = torch.arange(count) if ids is None else ids
         check_labels(ids, count, "ids")
@@ -255,13 +262,13 @@ class Attack(ABC):
         fast = partial(Guard, autocast=self.autocast, compile=self.compile)
         guard = fast(model, count, mode=mode, samples=self.eot_samples, seed=seed)
         device = guard.device
-        threat = self._threat(plain(eps).to(device) if isinstance(eps, Tensor) else eps, count)
+        threat = self._threat(plain(eps) if isinstance(eps, Tensor) else eps, count)
         images = at_least_single(images).to(device)
         if isinstance(threat, Box):
             check_box(threat, images)
         return Batch(
             guard=guard,
-            threat=threat,
+            threat=on_device(threat, device),
             criterion=self.criterion if targets is None else Targeted(),
             images=images,
             goals=(labels if targets is None else plain(targets)).to(device, torch.int64),
