@@ -1,82 +1,97 @@
 """What attacks cost on a device: each against a bare loop of the same passes, in one process.
 
-    python benchmarks/on_device.py [--device cuda] [--repeats 5] [--networks preactresnet18:256,resnet20:512]
+    python benchmarks/on_device.py [--device cuda] [--repeats 5] [--networks preactresnet18:128]
 
-The network has random weights and the labels are its own predictions; the budget is so small that
-nothing is fooled early, so that every image takes every step. The bare loop has as many forward
-passes with and without an input gradient, a sign step and a clip each, and nothing else. Times are
-medians over interleaved runs, images per second those of a whole attack, and memory is the peak
-above the model and its images (CUDA only). With `--suite` the four attacks of the suite "standard"
-run once, on a batch of the last network.
+The networks are trained for a moment on digits enlarged to 32×32, and the budget of PGD and APGD is
+so small that nothing is fooled early: every image takes every step. The bare loop has as many
+forward passes with and without an input gradient, a sign step and a clip each, and nothing else, in
+the precision of the attack's loop; an attack's clean check and judge are in IEEE float32 whatever
+that is. Times are medians over interleaved runs, images per second those of a whole attack, and
+memory is the peak above the model and its images (CUDA only). With `--suite` the attacks of
+"standard" run once at 8/255, each on the survivors of those before.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
+from overhead import subject
 from torch import Tensor, nn
 from torch.nn import functional
 
 from saddlepoint.attacks import APGD, DDN, FMN, PGD, Attack
 from saddlepoint.evaluation import build_suite
-from saddlepoint.model import Normalised
+from saddlepoint.model import full_precision
 from saddlepoint.threat import L2, Linf
-from saddlepoint.zoo import build_model
 
 EPS = 1e-5
 STEPS = 20
+# The loop's precision ("tf32" is torch's default for convolutions on CUDA), and the layout.
+WAYS = (("ieee", False), ("tf32", False), ("tf32", True), ("bf16", True))
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A network, images that it classifies correctly, and how passes run."""
+
+    model: nn.Module
+    images: Tensor
+    labels: Tensor
+    precision: str
+
+    @property
+    def device(self) -> torch.device:
+        return self.images.device
+
+    def run(self, attack: Attack) -> object:
+        return attack(self.model, self.images, self.labels)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--networks", default="preactresnet18:256,resnet20:512")
+    parser.add_argument("--networks", default="preactresnet18:128,resnet20:512")
     parser.add_argument("--suite", action="store_true")
     args = parser.parse_args()
     device = torch.device(args.device)
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     print(f"{card}, torch {torch.__version__}, {torch.get_num_threads()} threads")
-    print(f"\n{'':46}{'bare s':>9}{'ours s':>9}{'ratio':>7}{'images/s':>10}{'MiB':>14}")
+    print(f"\n{'':48}{'bare s':>8}{'ours s':>8}{'ratio':>7}{'images/s':>9}{'MiB':>13}  passes")
     for word in args.networks.split(","):
         name, _, batch = word.partition(":")
-        for last in (False, True):
-            subject = prepared(name, int(batch), device, last)
-            for half in (None, "bf16"):
-                layout = "channels last" if last else "contiguous"
-                title = f"{name} {batch} {half or 'fp32'} {layout}"
-                for label, attack in attacks(half).items():
-                    print(f"{title:40}{label:6}{row(attack, subject, args.repeats)}", flush=True)
+        model, images, labels = subject(int(batch), device, 3, name)
+        for precision, last in WAYS:
+            form = torch.channels_last if last else torch.contiguous_format
+            case = Case(
+                model.to(memory_format=form),
+                images.contiguous(memory_format=form),
+                labels,
+                precision,
+            )
+            title = f"{name} {batch} {precision}{' channels last' if last else ''}"
+            with precisely(precision, device):
+                for label, attack in attacks(precision).items():
+                    print(f"{title:42}{label:6}{row(attack, case, args.repeats)}", flush=True)
                     title = ""
     if args.suite:
-        run_suite(subject)
+        run_suite(case)
 
 
-class Subject:
-    """A network with its images, and what runs on it."""
-
-    def __init__(self, model: nn.Module, images: Tensor, labels: Tensor) -> None:
-        self.model, self.images, self.labels = model, images, labels
-
-
-def prepared(name: str, batch: int, device: torch.device, channels_last: bool) -> Subject:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(batch, 3, 32, 32, generator=generator).to(device)
-    net = build_model(f"zoo:{name}", classes=10, shape=(3, 32, 32))
-    model = Normalised(net, (0.5,) * 3, (0.25,) * 3).to(device).eval().requires_grad_(False)
-    if channels_last:
-        model = model.to(memory_format=torch.channels_last)
-        images = images.to(memory_format=torch.channels_last)
-    with torch.no_grad():
-        labels = model(images).argmax(1)
-    return Subject(model, images, labels)
+@contextlib.contextmanager
+def precisely(precision: str, device: torch.device) -> Iterator[None]:
+    with full_precision(device) if precision == "ieee" else contextlib.nullcontext():
+        yield
 
 
-def attacks(half: str | None) -> dict[str, Attack]:
+def attacks(precision: str) -> dict[str, Attack]:
+    half = "bf16" if precision == "bf16" else None
     return {
         "pgd": PGD(Linf(EPS), steps=STEPS, autocast=half),
         "apgd": APGD(Linf(EPS), steps=STEPS, autocast=half),
@@ -85,101 +100,98 @@ def attacks(half: str | None) -> dict[str, Attack]:
     }
 
 
-def row(attack: Attack, subject: Subject, repeats: int) -> str:
-    result = attack(subject.model, subject.images, subject.labels)
+def row(attack: Attack, case: Case, repeats: int) -> str:
+    result = attack(case.model, case.images, case.labels)
     forwards, backwards = (
         round(float(each.double().mean())) for each in (result.forwards, result.backwards)
     )
-    runs = {
-        "bare": lambda: bare_loop(subject, forwards, backwards, attack.autocast is not None),
-        "ours": lambda: attack(subject.model, subject.images, subject.labels),
-    }
-    times = interleaved(runs, repeats, subject.images.device)
-    memory = [peak(run, subject.images.device) for run in runs.values()]
-    shown = " / ".join(f"{each / 2**20:.0f}" for each in memory) if all(memory) else "-"
+    bare, ours = interleaved(
+        (lambda: bare_loop(case, forwards, backwards), lambda: case.run(attack)),
+        repeats,
+        case.device,
+    )
+    found = f", median distance {float(result.distance.median()):.5f}"
     return (
-        f"{times['bare']:9.4f}{times['ours']:9.4f}{times['ours'] / times['bare']:7.3f}"
-        f"{len(subject.images) / times['ours']:10.0f}{shown:>14}   {forwards} / {backwards} passes"
+        f"{bare.seconds:8.4f}{ours.seconds:8.4f}{ours.seconds / bare.seconds:7.3f}"
+        f"{len(case.images) / ours.seconds:9.0f}{bare.peak / 2**20:7.0f}{ours.peak / 2**20:6.0f}"
+        f"  {forwards} / {backwards}{found if attack.minimum_norm else ''}"
     )
 
 
-def bare_loop(subject: Subject, forwards: int, backwards: int, half: bool) -> Tensor:
+def bare_loop(case: Case, forwards: int, backwards: int) -> Tensor:
     """Return the last logits of as many passes with nothing around them."""
-    images, labels = subject.images, subject.labels
-    cast = torch.autocast(images.device.type, torch.bfloat16, enabled=half)
+    images, labels = case.images, case.labels
+    for parameter in case.model.parameters():
+        parameter.requires_grad_(False)
+    half = torch.autocast(case.device.type, torch.bfloat16, enabled=case.precision == "bf16")
     x = images.clone()
     for _ in range(backwards):
         x = x.detach().requires_grad_()
-        with cast:
-            logits = subject.model(x)
+        with half:
+            logits = case.model(x)
         loss = functional.cross_entropy(logits.float(), labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, x)
         x = x.detach() + EPS / 4 * gradient.sign()
         x = x.clamp(images - EPS, images + EPS).clamp(0, 1)
-    with torch.no_grad(), cast:
+    with torch.no_grad(), half:
         for _ in range(max(1, forwards - backwards)):
-            logits = subject.model(x)
+            logits = case.model(x)
     return logits
 
 
+@dataclass(frozen=True)
+class Cost:
+    """The median seconds of a run, and its peak of memory in bytes (0 on a CPU)."""
+
+    seconds: float
+    peak: int
+
+
 def interleaved(
-    runs: dict[str, Callable[[], object]], repeats: int, device: torch.device
-) -> dict[str, float]:
-    """Return the median seconds of each, run in turn after one warm-up round."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(repeats + 1):
-        for name, run in runs.items():
-            seconds = timed(run, device)
-            if repeat:
-                times[name].append(seconds)
-    return {name: statistics.median(values) for name, values in times.items()}
+    runs: tuple[Callable[[], object], ...], repeats: int, device: torch.device
+) -> list[Cost]:
+    """Return what each costs, run in turn after one warm-up round."""
+    rounds = [[measured(run, device) for run in runs] for _ in range(repeats + 1)][1:]
+    return [
+        Cost(statistics.median(c.seconds for c in costs), max(c.peak for c in costs))
+        for costs in zip(*rounds, strict=True)
+    ]
 
 
-def timed(run: Callable[[], object], device: torch.device) -> float:
-    synchronise(device)
+def measured(run: Callable[[], object], device: torch.device) -> Cost:
+    cuda = device.type == "cuda"
+    if cuda:
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
     began = time.perf_counter()
     run()
-    synchronise(device)
-    return time.perf_counter() - began
+    if not cuda:
+        return Cost(time.perf_counter() - began, 0)
+    torch.cuda.synchronize(device)
+    seconds = time.perf_counter() - began
+    return Cost(seconds, torch.cuda.max_memory_allocated(device) - before)
 
 
-def synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def peak(run: Callable[[], object], device: torch.device) -> int:
-    """Return the bytes that `run` needs at its peak above what is there before it; 0 on a CPU."""
-    if device.type != "cuda":
-        return 0
-    before = torch.cuda.memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    run()
-    return torch.cuda.max_memory_allocated(device) - before
-
-
-def run_suite(subject: Subject) -> None:
-    """Print the time of each attack of "standard" on one batch, beside that of its passes."""
-    device = subject.images.device
-    print("\nstandard, the last network above, fp32, nothing is fooled")
-    for name, attack in build_suite("standard", Linf(EPS)).items():
+def run_suite(case: Case) -> None:
+    """Print what each attack of "standard" took on the survivors of those before."""
+    print(f"\nstandard at 8/255, {len(case.images)} images, torch's default precision")
+    x, labels = case.images, case.labels
+    for name, attack in build_suite("standard", Linf(8 / 255)).items():
+        if not len(x):
+            return
         results = []
-        seconds = timed(
-            lambda attack=attack, results=results: results.append(
-                attack(subject.model, subject.images, subject.labels)
-            ),
-            device,
+        cost = measured(
+            lambda a=attack, r=results, x=x, y=labels: r.append(a(case.model, x, y)), case.device
         )
-        counts = [
-            round(float(each.double().mean()))
-            for each in (results[0].forwards, results[0].backwards)
-        ]
-        bare = timed(lambda counts=counts: bare_loop(subject, *counts, half=False), device)
+        passes = [int(each.sum()) for each in (results[0].forwards, results[0].backwards)]
+        standing = ~results[0].success
         print(
-            f"  {name:8}{bare:9.3f}{seconds:9.3f}{seconds / bare:7.3f}"
-            f"{len(subject.images) / seconds:10.1f}   {counts[0]} / {counts[1]} passes",
+            f"  {name:8}{len(x):5} images, {int(standing.sum()):4} stand,{cost.seconds:8.2f} s,"
+            f"{len(x) / cost.seconds:9.1f} images/s, {passes[0]} / {passes[1]} passes in all",
             flush=True,
         )
+        x, labels = x[standing], labels[standing]
 
 
 if __name__ == "__main__":

@@ -57,7 +57,9 @@ def test_a_sample_does_not_depend_on_its_company(name):
         part = attack(net, images[rows], labels[rows], ids=rows, seed=3)
         assert torch.equal(part.success, whole.success[rows])
         assert torch.equal(part.predictions, whole.predictions[rows])
-        assert torch.allclose(part.distance, whole.distance[rows], rtol=1e-6, atol=1e-9)
+        # A bisection ends within 1e-5 of the boundary, on either side of the last bit.
+        near = 3e-5 if name in NEAREST else 1e-6
+        assert torch.allclose(part.distance, whole.distance[rows], rtol=near, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", FIXED)

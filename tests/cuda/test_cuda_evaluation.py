@@ -145,6 +145,10 @@ def test_a_foreign_random_model_draws_from_a_forked_generator():
 
 def test_noise_on_the_device_is_normal():
     class Kept(RandomLayer):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("place", torch.zeros(1))  # it says where the model is
+
         def forward(self, x):
             self.seen = self.noise(x)
             return (x + self.seen).flatten(1)[:, :4]

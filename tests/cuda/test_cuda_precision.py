@@ -99,15 +99,16 @@ def test_tensorfloat_is_off_inside_and_as_before_outside(switched):
         exact = layer.double()(x.double()).to(DEVICE)
         layer, x = layer.float().to(DEVICE), x.to(DEVICE)
         with full_precision(DEVICE):
-            assert errors(layer, x, exact) < 5e-6, name
+            assert errors(layer, x, exact) < 2e-5, name
             with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
                 pass  # torch's own switch can still be read in there
         seen[name] = errors(layer, x, exact)
     assert state() == before
     if switched in ("high", "allow_tf32", "fp32_precision", "everything"):
-        assert seen["linear"] > 1e-5, "the switch works, or nothing was tested"
+        assert seen["linear"] > 5e-5, "the switch works, or nothing was tested"
     if switched == "everything":
-        assert seen["conv"] > 1e-5
+        assert seen["conv"] > 5e-5
+        assert seen["lstm"] > 5e-5
 
 
 def test_the_judge_of_an_attack_is_exact_under_any_switch(switched):

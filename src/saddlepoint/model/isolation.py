@@ -105,11 +105,14 @@ def _switches() -> list[_Switch]:
         _Switch(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
         _of(torch.backends.cudnn, "allow_tf32", False),
     ]
+    libraries = (torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn)
+    operations = [
+        getattr(library, name, None) for library in libraries for name in ("matmul", "conv", "rnn")
+    ]
     newer = [
-        _of(getattr(backend, operation), "fp32_precision", "ieee")
-        for backend in (torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn)
-        for operation in ("matmul", "conv", "rnn")
-        if hasattr(getattr(backend, operation, None), "fp32_precision")
+        _of(place, "fp32_precision", "ieee")
+        for place in (torch.backends, *libraries, *operations)
+        if hasattr(place, "fp32_precision")
     ]
     return [each for each in older if _agrees(each)] + newer
 
