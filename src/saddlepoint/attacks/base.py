@@ -16,14 +16,7 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import BinaryLogit, Criterion, Misclassified, Targeted
-from saddlepoint.attacks.inputs import (
-    check_box,
-    check_budgets,
-    full_mask,
-    on_device,
-    pixel_range,
-    plain,
-)
+from saddlepoint.attacks.inputs import check_budgets, full_mask, pixel_range, placed, plain
 from saddlepoint.attacks.judge import judge, warn_of_gradients
 from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
 from saddlepoint.attacks.polish import widen
@@ -33,8 +26,8 @@ from saddlepoint.attacks.ties import warn_of_ties
 from saddlepoint.checks import check_classes, check_images, check_labels, check_logits
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
-from saddlepoint.model import Guard, is_random
-from saddlepoint.threat import Box, NormBall, Rescaled, ThreatModel
+from saddlepoint.model import Guard, full_precision, is_random
+from saddlepoint.threat import NormBall, Rescaled, ThreatModel
 from saddlepoint.threat.norms import at_least_single, expand
 
 
@@ -164,7 +157,9 @@ class Attack(ABC):
             if len(todo):
                 if self.minimum_norm and todo.starts is not None:
                     best.last(todo, todo.project(todo.threat.parametrise(todo.starts)))
-                self.perturb(todo, best)
+                # TensorFloat-32 is coarser than the way that is left near a boundary.
+                with full_precision(todo.guard.device, self.minimum_norm and not self.autocast):
+                    self.perturb(todo, best)
                 if random and self.minimum_norm:
                     widen(todo, best)
             result = judge(batch, best.images, clean, minimum_norm=self.minimum_norm)
@@ -264,11 +259,9 @@ class Attack(ABC):
         device = guard.device
         threat = self._threat(plain(eps) if isinstance(eps, Tensor) else eps, count)
         images = at_least_single(images).to(device)
-        if isinstance(threat, Box):
-            check_box(threat, images)
         return Batch(
             guard=guard,
-            threat=on_device(threat, device),
+            threat=placed(threat, images),
             criterion=self.criterion if targets is None else Targeted(),
             images=images,
             goals=(labels if targets is None else plain(targets)).to(device, torch.int64),

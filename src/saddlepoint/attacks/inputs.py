@@ -36,21 +36,24 @@ def check_budgets(eps: Tensor, count: int, whole: bool) -> None:
         raise InputError("an L0 budget counts features: give whole numbers")
 
 
-def on_device(threat: ThreatModel, device: torch.device) -> ThreatModel:
-    """Return the threat model with what it holds per sample or pixel on `device`.
+def placed(threat: ThreatModel, images: Tensor) -> ThreatModel:
+    """Return the threat model with what it holds per sample or pixel on the device of the images.
+
+    Raises `InputError` for a `Box` that does not fit them; see `check_box`.
 
     >>> from saddlepoint.threat import Linf
-    >>> on_device(Linf(0.1), torch.device("cpu"))
+    >>> placed(Linf(0.1), torch.zeros(2, 4))
     Linf(eps=0.1, lower=0.0, upper=1.0)
     """
     if isinstance(threat, Box):
+        check_box(threat, images)
         low, high = (
-            bound.to(device) if isinstance(bound, Tensor) else bound
+            bound.to(images.device) if isinstance(bound, Tensor) else bound
             for bound in (threat.lower, threat.upper)
         )
         return Box(low, high)
     if isinstance(threat, NormBall | Rescaled) and isinstance(threat.eps, Tensor):
-        return threat.with_eps(threat.eps.to(device))
+        return threat.with_eps(threat.eps.to(images.device))
     return threat
 
 

@@ -64,10 +64,11 @@ def frozen(model: nn.Module, mode: Literal["eval", "train"]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
+def full_precision(device: torch.device, wanted: bool = True) -> Iterator[None]:
     """Turn autocast and every coarser form of float32 off, as the judge needs, and put them back.
 
-    These are TensorFloat-32 on CUDA, and what oneDNN may take in place of float32 on a CPU.
+    These are TensorFloat-32 on CUDA, and what oneDNN may take in place of float32 on a CPU. Where
+    it is not `wanted`, everything stays as it is.
 
     >>> torch.set_float32_matmul_precision("medium")
     >>> with full_precision(torch.device("cpu")):
@@ -77,6 +78,9 @@ def full_precision(device: torch.device) -> Iterator[None]:
     'medium'
     >>> torch.set_float32_matmul_precision("highest")
     """
+    if not wanted:
+        yield
+        return
     before = [(switch, switch.get()) for switch in _switches()]
     try:
         for switch, _ in before:
