@@ -98,14 +98,16 @@ def main() -> None:
     print(f"  saddlepoint / bare loop = {peaks['ours'] / peaks['bare']:.3f}   (target ≤ 1.1)")
 
 
-def subject(count: int, device: torch.device, epochs: int) -> tuple[nn.Module, Tensor, Tensor]:
-    """Return a ResNet-20 and `count` images that it classifies correctly."""
+def subject(
+    count: int, device: torch.device, epochs: int, name: str = "resnet20"
+) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return a network of the zoo and `count` images that it classifies correctly."""
     data = load_data("digits", split="all")
     pixels = functional.interpolate(data.images(torch.arange(len(data))), size=(32, 32))
     enlarged = TensorData.of(
         pixels.expand(-1, 3, -1, -1).contiguous(), data.labels, name="digits-32"
     )
-    net = build_model("zoo:resnet20", classes=10, shape=(3, 32, 32))
+    net = build_model(f"zoo:{name}", classes=10, shape=(3, 32, 32))
     model = Normalised(net, (0.5,) * 3, (0.25,) * 3).to(device)
     images, labels = enlarged.images(torch.arange(len(data))).to(device), data.labels.to(device)
     if epochs:

@@ -7,7 +7,7 @@ import torch
 from networks import conv_case
 from torch import nn
 
-from saddlepoint.attacks import DDN, PGD
+from saddlepoint.attacks import DDN, PGD, at_budget
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L2, Linf
 
@@ -48,6 +48,39 @@ def test_what_holds_in_bfloat16_only_is_not_lost(attack):
     if attack.minimum_norm:
         ratio = fast.distance / exact.distance
         assert float(ratio[exact.distance > 0].median()) < 1.05
+
+
+@pytest.mark.parametrize(
+    ("attack", "loop"),
+    [
+        (PGD(Linf(0.02), steps=3), "medium"),
+        (DDN(L2(), steps=3), "highest"),
+        (at_budget(DDN(L2(), steps=3), L2(0.1)), "highest"),
+        (DDN(L2(), steps=3, autocast="bf16"), "medium"),
+    ],
+    ids=["pgd", "ddn", "ddn-at-a-budget", "ddn-bf16"],
+)
+def test_near_a_boundary_and_before_the_judge_float32_is_not_shortened(attack, loop):
+    """Outside the caller's "medium" holds, under which products may be taken in less."""
+
+    class Noting(nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net, self.seen = net, []
+
+        def forward(self, x):
+            self.seen.append(torch.get_float32_matmul_precision())
+            return self.net(x)
+
+    net, images, labels = conv_case(12)
+    model = Noting(net)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        attack(model, images, labels)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert (model.seen[0], model.seen[1], model.seen[-1]) == ("highest", loop, "highest")
 
 
 def test_another_precision_is_refused():

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import BinaryLogit, Criterion, Misclassified, Targeted
-from saddlepoint.attacks.inputs import check_box, check_budgets, full_mask, pixel_range, plain
+from saddlepoint.attacks.inputs import check_budgets, full_mask, pixel_range, placed, plain
 from saddlepoint.attacks.judge import judge, warn_of_gradients
 from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
 from saddlepoint.attacks.polish import widen
@@ -26,8 +26,8 @@ from saddlepoint.attacks.ties import warn_of_ties
 from saddlepoint.checks import check_classes, check_images, check_labels, check_logits
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
-from saddlepoint.model import Guard, is_random
-from saddlepoint.threat import Box, NormBall, Rescaled, ThreatModel
+from saddlepoint.model import Guard, full_precision, is_random
+from saddlepoint.threat import NormBall, Rescaled, ThreatModel
 from saddlepoint.threat.norms import at_least_single, expand
 
 
@@ -157,7 +157,9 @@ class Attack(ABC):
             if len(todo):
                 if self.minimum_norm and todo.starts is not None:
                     best.last(todo, todo.project(todo.threat.parametrise(todo.starts)))
-                self.perturb(todo, best)
+                # TensorFloat-32 is coarser than the way that is left near a boundary.
+                with full_precision(todo.guard.device, self.minimum_norm and not self.autocast):
+                    self.perturb(todo, best)
                 if random and self.minimum_norm:
                     widen(todo, best)
             result = judge(batch, best.images, clean, minimum_norm=self.minimum_norm)
@@ -240,7 +242,7 @@ class Attack(ABC):
                 raise InputError("a binary model has one other class; leave targets out")
             if not isinstance(self.criterion, Misclassified | Targeted):
                 raise InputError(f"targets replace the criterion {self.criterion}; leave one out")
-            if bool((targets == labels).any()):
+            if bool((targets.to(labels.device) == labels).any()):
                 raise InputError("some targets equal the labels; give another class as the target")
         ids = torch.arange(count) if ids is None else ids
         check_labels(ids, count, "ids")
@@ -255,13 +257,11 @@ class Attack(ABC):
         fast = partial(Guard, autocast=self.autocast, compile=self.compile)
         guard = fast(model, count, mode=mode, samples=self.eot_samples, seed=seed)
         device = guard.device
-        threat = self._threat(plain(eps).to(device) if isinstance(eps, Tensor) else eps, count)
+        threat = self._threat(plain(eps) if isinstance(eps, Tensor) else eps, count)
         images = at_least_single(images).to(device)
-        if isinstance(threat, Box):
-            check_box(threat, images)
         return Batch(
             guard=guard,
-            threat=threat,
+            threat=placed(threat, images),
             criterion=self.criterion if targets is None else Targeted(),
             images=images,
             goals=(labels if targets is None else plain(targets)).to(device, torch.int64),

@@ -13,7 +13,7 @@ from torch import Tensor
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import Loss
-from saddlepoint.attacks.ddn import check_adaptation, size, usable
+from saddlepoint.attacks.ddn import Spare, check_adaptation, size, usable
 from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.pgd import check_loop
@@ -84,7 +84,7 @@ class FMN(Attack):
         p, clean, (low, high) = batch.ball.p, batch.clean, batch.bounds
         farthest = batch.ball.length(torch.maximum(high - clean, clean - low))
         largest = self.step_size or (10.0 if p == math.inf else 1.0)
-        x = self._start(batch, best)
+        x, spare = self._start(batch, best), Spare(batch)
         delta = x - clean
         length = batch.ball.length(delta)
         radius = length.clamp_min(1.0) if p == 0 else torch.full_like(length, math.inf)
@@ -112,7 +112,7 @@ class FMN(Attack):
                 more = torch.where(found, (1 + gamma) * radius, ahead)
                 radius = torch.where(fooled, less, more)
             radius = torch.minimum(radius, farthest)
-            gradient, norm = usable(batch, gradient, norm, step)
+            gradient, norm = usable(gradient, norm, spare, step)
             alpha = largest * (0.01 + 0.99 * fall)
             delta.addcmul_(gradient, expand(alpha / norm, x))
             x = projected(delta, radius, batch.ball).add_(clean).clamp_(low, high)
@@ -228,7 +228,8 @@ def largest_changes(
         square = square.square_().reshape(len(delta), channels, -1).sum(1)
     most = square.shape[1]
     count = radius.long().clamp(1, most)
-    top = square.topk(int(count.max()), dim=1).values
+    # On CUDA a look at the counts would make the step wait.
+    top = square.topk(most if delta.is_cuda else int(count.max()), dim=1).values
     least = top.gather(1, count[:, None] - 1)
     keep = (square >= least).repeat(1, channels).reshape(delta.shape)
     return torch.where(keep, delta, 0.0)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from saddlepoint.errors import InputError
-from saddlepoint.threat import Box, NormBall, ThreatModel
+from saddlepoint.threat import Box, NormBall, Rescaled, ThreatModel
 
 
 def plain(x: Tensor) -> Tensor:
@@ -34,6 +34,27 @@ def check_budgets(eps: Tensor, count: int, whole: bool) -> None:
         raise InputError(f"eps goes down to {float(eps.min()):g}; give budgets of at least 0")
     if whole and not bool((eps == eps.round()).all()):
         raise InputError("an L0 budget counts features: give whole numbers")
+
+
+def placed(threat: ThreatModel, images: Tensor) -> ThreatModel:
+    """Return the threat model with what it holds per sample or pixel on the device of the images.
+
+    Raises `InputError` for a `Box` that does not fit them; see `check_box`.
+
+    >>> from saddlepoint.threat import Linf
+    >>> placed(Linf(0.1), torch.zeros(2, 4))
+    Linf(eps=0.1, lower=0.0, upper=1.0)
+    """
+    if isinstance(threat, Box):
+        check_box(threat, images)
+        low, high = (
+            bound.to(images.device) if isinstance(bound, Tensor) else bound
+            for bound in (threat.lower, threat.upper)
+        )
+        return Box(low, high)
+    if isinstance(threat, NormBall | Rescaled) and isinstance(threat.eps, Tensor):
+        return threat.with_eps(threat.eps.to(images.device))
+    return threat
 
 
 def full_mask(mask: Tensor, images: Tensor) -> Tensor:

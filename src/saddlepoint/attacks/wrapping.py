@@ -10,7 +10,7 @@ from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.keep import Keeper, Nearest
 from saddlepoint.attacks.polish import widen
 from saddlepoint.errors import InputError
-from saddlepoint.model import is_random
+from saddlepoint.model import full_precision, is_random
 
 
 def contract_of(attack: Attack) -> dict[str, Any]:
@@ -31,7 +31,8 @@ def contract_of(attack: Attack) -> dict[str, Any]:
 def nearest_by(attack: Attack, batch: Batch, best: Keeper) -> Nearest:
     """Run a minimum-norm attack inside another one; return what it found, for the whole call.
 
-    As in a call of its own, a success against a random model has to hold in several draws.
+    As in a call of its own, float32 is not shortened, and a success against a random model has to
+    hold in several draws.
 
     Args:
         attack: the inner attack.
@@ -42,7 +43,8 @@ def nearest_by(attack: Attack, batch: Batch, best: Keeper) -> Nearest:
     found = Nearest(best.images, random)
     if batch.starts is not None:
         found.last(batch, batch.project(batch.threat.parametrise(batch.starts)))
-    attack.perturb(batch, found)
+    with full_precision(batch.guard.device, not attack.autocast):
+        attack.perturb(batch, found)
     if random:
         widen(batch, found)
     return found

@@ -71,7 +71,14 @@ def _resident(
 ) -> Iterator[LabelledBatch]:
     for indices in torch.split(order, batch_size):
         images, labels = data.images(indices), data.labels[indices]
-        yield indices.to(device), images.to(device), labels.to(device)
+        yield indices.to(device), _sent(images, device), _sent(labels, device)
+
+
+def _sent(values: Tensor, device: torch.device) -> Tensor:
+    """Return `values` on `device`; from pinned memory, so that nobody waits for the copy."""
+    if device.type == "cuda" and not values.is_cuda:
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
 
 
 def _from_disk(
@@ -88,9 +95,9 @@ def _from_disk(
     )
     try:
         for indices, (pixels, labels) in zip(parts, loader, strict=True):
-            on_device = pixels.to(device, non_blocking=True)
+            on_device = _sent(pixels, device)
             images = on_device.to(torch.float32).div_(255)
-            yield indices.to(device), images, labels.to(device)
+            yield _sent(indices, device), images, _sent(labels, device)
     except InputError as error:
         # From a worker the message comes back inside its whole traceback.
         message = str(error).strip().rpartition(f"{InputError.__name__}: ")[2]

@@ -25,7 +25,8 @@ Render = Callable[[Tensor], Tensor]
 Cotangents = Callable[[Tensor], Tensor]
 """From logits (m, K) to k cotangents of each sample (m, k, K)."""
 # On a CPU more rows than this at once leave its caches, and one cotangent after the other is faster.
-_ROWS_AT_ONCE = 64
+# On CUDA many at once are faster, but all of a thousand classes would take gigabytes.
+_ROWS_AT_ONCE, _ROWS_ON_CUDA = 64, 1024
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -215,7 +216,7 @@ class Guard:
             if not logits.requires_grad:
                 raise no_gradient()
             wanted = cotangents(logits.detach()).transpose(0, 1)
-            at_once = len(wanted) if x.is_cuda else max(1, _ROWS_AT_ONCE // max(len(x), 1))
+            at_once = max(1, (_ROWS_ON_CUDA if x.is_cuda else _ROWS_AT_ONCE) // max(len(x), 1))
             rows = [_products(logits, x, chunk) for chunk in torch.split(wanted, at_once)]
         self._count(self.backwards, index, len(wanted) * self.samples * self._each)
         jacobian = torch.cat(rows).transpose(0, 1)

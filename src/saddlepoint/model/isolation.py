@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -63,30 +64,70 @@ def frozen(model: nn.Module, mode: Literal["eval", "train"]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Turn autocast and TensorFloat-32 off, as the judge needs, and put both back.
+def full_precision(device: torch.device, wanted: bool = True) -> Iterator[None]:
+    """Turn autocast and every coarser form of float32 off, as the judge needs, and put them back.
 
+    These are TensorFloat-32 on CUDA, and what oneDNN may take in place of float32 on a CPU. Where
+    it is not `wanted`, everything stays as it is.
+
+    >>> torch.set_float32_matmul_precision("medium")
     >>> with full_precision(torch.device("cpu")):
-    ...     torch.is_autocast_enabled("cpu")
-    False
+    ...     torch.is_autocast_enabled("cpu"), torch.get_float32_matmul_precision()
+    (False, 'highest')
+    >>> torch.get_float32_matmul_precision()
+    'medium'
+    >>> torch.set_float32_matmul_precision("highest")
     """
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.autocast(device.type, enabled=False))
-        if device.type == "cuda":
-            stack.enter_context(_ieee(torch.backends.cuda.matmul))
-            stack.enter_context(_ieee(getattr(torch.backends.cudnn, "conv", torch.backends.cudnn)))
+    if not wanted:
         yield
-
-
-@contextlib.contextmanager
-def _ieee(backend: Any) -> Iterator[None]:
-    # Newer releases have `fp32_precision` and object to a mixture with the older `allow_tf32`.
-    name, exact = (
-        ("fp32_precision", "ieee") if hasattr(backend, "fp32_precision") else ("allow_tf32", False)
-    )
-    before = getattr(backend, name)
-    setattr(backend, name, exact)
+        return
+    before = [(switch, switch.get()) for switch in _switches()]
     try:
-        yield
+        for switch, _ in before:
+            switch.set(switch.exact)
+        with torch.autocast(device.type, enabled=False):
+            yield
     finally:
-        setattr(backend, name, before)
+        for switch, value in before:
+            switch.set(value)
+
+
+class _Switch(NamedTuple):
+    get: Callable[[], Any]
+    set: Callable[[Any], None]
+    exact: Any
+
+
+def _switches() -> list[_Switch]:
+    """Return the switches of float32's precision, in the order in which they are to be set.
+
+    Newer releases of torch have one `fp32_precision` per operation beside the older switches, and
+    raise where the two disagree: both are set, the older first, since it sets some newer ones too.
+    Where they disagree already, the older ones stay as they are.
+    """
+    older = [
+        _Switch(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+        _of(torch.backends.cudnn, "allow_tf32", False),
+    ]
+    libraries = (torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn)
+    operations = [
+        getattr(library, name, None) for library in libraries for name in ("matmul", "conv", "rnn")
+    ]
+    newer = [
+        _of(place, "fp32_precision", "ieee")
+        for place in (torch.backends, *libraries, *operations)
+        if hasattr(place, "fp32_precision")
+    ]
+    return [each for each in older if _agrees(each)] + newer
+
+
+def _of(backend: Any, name: str, exact: Any) -> _Switch:
+    return _Switch(partial(getattr, backend, name), partial(setattr, backend, name), exact)
+
+
+def _agrees(switch: _Switch) -> bool:
+    try:
+        switch.get()
+    except RuntimeError:
+        return False
+    return True

@@ -18,7 +18,7 @@ from torch import Tensor
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.threat.budgets import format_eps
-from saddlepoint.threat.norms import at_least_single, expand, norm, within
+from saddlepoint.threat.norms import at_least_single, expand, norm, numbers, within
 
 Bound = float | tuple[float, ...]
 
@@ -81,8 +81,7 @@ class NormBall(ABC):
 
     def radius(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
         """Return the budget of each sample in the dtype of the images (float32 at least)."""
-        dtype = at_least_single(images[:0]).dtype
-        return torch.as_tensor(self.eps, dtype=dtype, device=images.device).expand(len(images))
+        return numbers(self.eps, at_least_single(images[:0])).expand(len(images))
 
     def parametrise(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         """Return the images: a ball's parameters are the perturbed image itself."""
@@ -181,5 +180,5 @@ class NormBall(ABC):
 
 
 def _bound(bound: Bound, like: Tensor) -> Tensor:
-    value = torch.as_tensor(bound, dtype=like.dtype, device=like.device)
+    value = numbers(bound, like)
     return value.reshape(-1, *[1] * (like.ndim - 2)) if value.ndim else value

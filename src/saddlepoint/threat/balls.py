@@ -142,7 +142,8 @@ class L1(NormBall):
             stuck = torch.where(room > ON_BOUND, math.inf, 0.0)
             room = stuck if length is None else room.clamp_min(0) / length[:, None]
         room = torch.where(flat == 0, 0.0, room)
-        counts = torch.as_tensor(k, device=flat.device).clamp_min(1).expand(len(flat))[:, None]
+        k = k if isinstance(k, Tensor) else torch.full((), k, device=flat.device)
+        counts = k.clamp_min(1).expand(len(flat))[:, None]
         # Coordinates without room or gradient take no share: the others keep the whole unit.
         share = 1 / torch.minimum((room > 0).sum(1, keepdim=True).clamp_min(1), counts)
         size = flat.abs().where(room > 0, 0.0)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
-from saddlepoint.threat.norms import at_least_single, expand, norm
+from saddlepoint.threat.norms import at_least_single, expand, norm, numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +66,7 @@ class Box:
 
     def range(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return the bounds as tensors that broadcast with the images."""
-        low, high = (
-            torch.as_tensor(b, dtype=like.dtype, device=like.device)
-            for b in (self.lower, self.upper)
-        )
-        return low, high
+        return numbers(self.lower, like), numbers(self.upper, like)
 
     def parametrise(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         """Return the images: the parameters are the perturbed image itself."""

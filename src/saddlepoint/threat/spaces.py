@@ -15,7 +15,7 @@ from torch import Tensor
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.threat.ball import NormBall
-from saddlepoint.threat.norms import at_least_single, within
+from saddlepoint.threat.norms import at_least_single, numbers, within
 
 # Pixels this close to a bound of the range are meant to be on it.
 _ROUNDING = 1e-6
@@ -85,10 +85,7 @@ class Rescaled:
 
     def _scale(self, like: Tensor) -> tuple[Tensor, Tensor]:
         shape = (-1, *[1] * (like.ndim - 2))
-        mean, std = (
-            torch.tensor(v, dtype=like.dtype, device=like.device).reshape(shape)
-            for v in (self.mean, self.std)
-        )
+        mean, std = (numbers(v, like).reshape(shape) for v in (self.mean, self.std))
         return mean, std
 
     def _normalise(self, images: Tensor) -> Tensor:
