@@ -12,9 +12,16 @@ from torch import Tensor, nn
 
 from saddlepoint.errors import InputError
 
+ROUNDING = 1e-6
+"""Pixels no further outside the range are rounding errors, as undoing a normalisation leaves them;
+of half precision they are as large as its own roundings.
+"""
+Bound = float | tuple[float, ...]
 
-def check_images(images: object, low: float = 0.0, high: float = 1.0) -> None:
-    """Raise `InputError` unless `images` is a batch of finite floats in [low, high].
+
+def check_images(images: object, low: Bound = 0.0, high: Bound = 1.0) -> None:
+    """Raise `InputError` unless `images` is a batch of finite floats in [low, high], but for
+    rounding errors.
 
     >>> check_images(torch.tensor([[0.0, 255.0]]))
     Traceback (most recent call last):
@@ -24,7 +31,7 @@ def check_images(images: object, low: float = 0.0, high: float = 1.0) -> None:
     if not isinstance(images, Tensor):
         raise InputError(f"images are a {type(images).__name__}; give a tensor (n, c, h, w)")
     if not images.is_floating_point():
-        raise InputError(f"images are {images.dtype}; give floats in [{low:g}, {high:g}] (x / 255)")
+        raise InputError(f"images are {images.dtype}; give floats in {_span(low, high)} (x / 255)")
     if images.ndim < 2 or images.numel() == 0:
         raise InputError(
             f"images have shape {tuple(images.shape)}; give at least one image as (n, c, h, w)"
@@ -33,15 +40,135 @@ def check_images(images: object, low: float = 0.0, high: float = 1.0) -> None:
     if least != least or most != most:  # NaN is the only value unequal to itself
         count = int(images.isnan().flatten(1).any(1).sum())
         raise InputError(f"{count} of {len(images)} images contain NaN; remove them")
-    if least < low or most > high:
+    if not isinstance(low, tuple) and not isinstance(high, tuple) and low <= least and most <= high:
+        return
+    floor, ceiling = _bounds(images, low, high)
+    for bound in (floor, ceiling):
+        if bound.ndim and len(bound) not in (1, images.shape[1]):
+            raise InputError(
+                f"the range has bounds for {len(bound)} channels, the images have {images.shape[1]}"
+            )
+    far = images < floor - _rounding(images, floor)
+    far |= images > ceiling + _rounding(images, ceiling)
+    if bool(far.any()):
+        raise InputError(f"images {range_advice(least, most, low, high)}")
+
+
+def in_range(images: object, low: Bound = 0.0, high: Bound = 1.0) -> Float[Tensor, "n ..."]:
+    """Return the images with rounding errors outside [low, high] clamped, which is told in a
+    warning; raises `InputError` for anything else, see `check_images`.
+
+    Args:
+        images: (n, c, h, w) or (n, d); half precision comes back in float32 where it is clamped.
+        low, high: the range; one number, or a tuple with one per channel.
+
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always")
+    ...     images = in_range(torch.tensor([[0.5, 1.0000001]]))
+    >>> images, len(told)
+    (tensor([[0.5000, 1.0000]]), 1)
+    """
+    check_images(images, low, high)
+    assert isinstance(images, Tensor), "checked"
+    return settled(images, low, high)
+
+
+def settled(
+    images: Float[Tensor, "n ..."], low: Bound = 0.0, high: Bound = 1.0, what: str = "pixels"
+) -> Float[Tensor, "n ..."]:
+    """Return the images with rounding errors outside [low, high] clamped, which is told in a
+    warning that says of `what`; what is further outside, or no number, stays.
+
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     settled(torch.tensor([[1.0000001, 1.1]]))
+    tensor([[1.0000, 1.1000]])
+    """
+    least, most = _bounds(images, low, high)
+    if bool(((images >= least) & (images <= most)).all()):
+        return images
+    clamped = without_rounding(images, low, high)
+    if bool(((clamped - images).abs() > 0).any()):
+        warnings.warn(
+            f"some {what} are outside {_span(low, high)} by a rounding error; they were clamped, and"
+            " every result refers to the clamped images",
+            stacklevel=3,
+        )
+        return clamped
+    return images
+
+
+def without_rounding(
+    images: Float[Tensor, "n ..."], low: Bound = 0.0, high: Bound = 1.0
+) -> Float[Tensor, "n ..."]:
+    """Return the images with rounding errors outside [low, high] clamped, without a look at the
+    values: on CUDA nothing waits for the host.
+
+    >>> without_rounding(torch.tensor([[1.0000001, 1.1]]))
+    tensor([[1.0000, 1.1000]])
+    """
+    least, most = _bounds(images, low, high)
+    x = images.to(least.dtype)
+    inside = x.clamp(least, most)
+    off = torch.maximum(_rounding(images, least), _rounding(images, most))
+    return torch.where((x - inside).abs() <= off, inside, x)
+
+
+def range_advice(
+    least: float, most: float, low: Bound = 0.0, high: Bound = 1.0, words: str = ", outside"
+) -> str:
+    """Return what images spanning `least` … `most` are, and what to do to have them in [low, high].
+
+    >>> range_advice(0.0, 255.0)
+    'span 0 … 255, outside [0, 1]: divide them by 255'
+    >>> range_advice(-0.02, 1.03)
+    'span -0.02 … 1.03, outside [0, 1]: clip them, images.clamp(0, 1)'
+    """
+    if (low, high) != (0.0, 1.0):
+        remedy = "give images inside, or the threat model another range (lower, upper)"
+    elif least >= -_OVERSHOOT and most <= 1 + _OVERSHOOT:
+        remedy = "clip them, images.clamp(0, 1)"
+    elif least < 0:
         remedy = (
-            "divide them by 255"
-            if (low, high) == (0.0, 1.0) and least >= 0 and 1 < most <= 255
-            else "give pixels; put the normalisation inside the model (saddlepoint.model.Normalised)"
+            "give pixels; put the normalisation inside the model (saddlepoint.model.Normalised)"
         )
-        raise InputError(
-            f"images span {least:.4g} … {most:.4g}, outside [{low:g}, {high:g}]: {remedy}"
-        )
+    elif _GREY_LEVELS <= most <= 255:
+        remedy = "divide them by 255"
+    else:
+        remedy = "divide them by their largest possible value (255 for 8 bits, 65535 for 16)"
+    return f"span {_digits(least)} … {_digits(most)}{words} {_span(low, high)}: {remedy}"
+
+
+# Resizing overshoots edges by less; 8-bit images that are darker than this are rarely a batch.
+_OVERSHOOT, _GREY_LEVELS = 0.2, 32
+
+
+def _digits(value: float) -> str:
+    """Return four digits, or nine where four would say that a rounding error is none."""
+    short = f"{value:.4g}"
+    return f"{value:.9g}" if float(short).is_integer() and float(short) != value else short
+
+
+def _span(low: Bound, high: Bound) -> str:
+    if isinstance(low, tuple) or isinstance(high, tuple):
+        return f"[{low}, {high}]"
+    return f"[{low:g}, {high:g}]"
+
+
+def _bounds(images: Tensor, low: Bound, high: Bound) -> tuple[Tensor, Tensor]:
+    """Return the bounds in the images' dtype (float32 at least), broadcasting with them."""
+    dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
+    least, most = (torch.as_tensor(b, dtype=dtype, device=images.device) for b in (low, high))
+    shape = (-1, *[1] * (images.ndim - 2))
+    least, most = (bound.reshape(shape) if bound.ndim else bound for bound in (least, most))
+    return least, most
+
+
+def _rounding(images: Tensor, bound: Tensor) -> Tensor:
+    """Return how far outside a bound a pixel may be for it to be a rounding error."""
+    relative = max(ROUNDING, torch.finfo(images.dtype).eps)
+    finite = torch.where(bound.isfinite(), bound.abs(), 1.0)
+    return relative * finite.clamp_min(1.0)
 
 
 def check_labels(labels: object, count: int, name: str = "labels") -> None:

@@ -98,8 +98,8 @@ def test_the_iterates_are_those_of_the_published_algorithm(norm, steps):
         else:
             direction = lambda v: v / size(v)  # noqa: E731
 
-            def project(v, c=clean):  # as the ball does, what is outside by 1e-6 stays
-                far = size(v - c) > eps * (1 + 1e-6)
+            def project(v, c=clean):
+                far = size(v - c) > eps
                 return torch.where(far, c + (v - c) * eps / size(v - c), v)
 
         end, _ = published(

@@ -112,7 +112,6 @@ def test_masks(mask, message):
 @pytest.mark.parametrize(
     ("eps", "message"),
     [
-        (0.0, "eps is 0.0; give a positive number"),
         (-1, "eps is -1; give a positive number"),
         (math.nan, "eps is nan"),
         (math.inf, "PGD needs a budget: Linf has none"),

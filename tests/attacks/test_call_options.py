@@ -21,7 +21,9 @@ def test_a_budget_in_the_call_replaces_the_threat_models(norm):
     for own in (BALLS[norm](3.0), BALLS[norm]()):
         given = PGD(own, steps=4)(net, images, labels, eps=0.1)
         assert torch.equal(direct.adversarials, given.adversarials)
-        each = PGD(own, steps=4)(net, images, labels, eps=torch.full((16,), 0.1))
+        each = PGD(own, steps=4)(
+            net, images, labels, eps=torch.full((16,), 0.1, dtype=torch.float64)
+        )
         assert torch.equal(direct.adversarials, each.adversarials)
 
 

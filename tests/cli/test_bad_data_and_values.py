@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from commandline import cli_fixture, cnn_fixture, net_fixture, refused_fixture  # noqa: F401
+from small import digits
 from words import COMMANDS, LABELS, PIXELS, archive, attack, evaluate, train
 
 
@@ -111,13 +112,48 @@ def test_names_and_values(refused, words, message):
 
 @pytest.mark.parametrize("words", [evaluate, attack])
 @pytest.mark.parametrize(
-    "eps", ["0", "-1", "-8/255", "nan", "inf", "eight", "1/0", "0/255", "1e999", "8/255/2", "8 / x"]
+    "eps", ["-1", "-8/255", "nan", "inf", "eight", "1/0", "1e999", "8/255/2", "8 / x"]
 )
 def test_budgets(refused, words, eps):  # fmt: skip
     message = refused(*words(eps=eps))
     assert "eps is " in message
     assert "give a positive number or fraction" in message
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("words", [evaluate, attack])
+@pytest.mark.parametrize(
+    ("norm", "eps", "message"),
+    [
+        ("linf", "8", "eps is 8, more than the range of pixels allows, 1; did you mean 8/255?"),
+        ("l2", "128", "eps is 128, more than the range of pixels allows, 8; did you mean 128/255?"),
+        ("l1", "65", "eps is 65, more than the range of pixels allows, 64"),
+    ],
+)
+def test_budgets_wider_than_the_range(refused, words, norm, eps, message):
+    assert message in refused(*words(norm=norm, eps=eps))
+    assert not Path("out").exists()
+
+
+def test_a_recipe_or_saved_images_with_a_budget_wider_than_the_range(refused):
+    np.savez("saved.npz", x=digits("test", 4).pixels.numpy())
+    shared = ["--data", "digits", "--model", "zoo:simple-cnn"]
+    assert "did you mean 8/255?" in refused("rejudge", "saved.npz", *shared, "--eps", "8")
+    for norm, eps in (("linf", 8), ("l2", 128)):
+        inner = f"attack: {{name: pgd, norm: {norm}, eps: {eps}}}"
+        Path("r.yaml").write_text(f"objective: {{name: adversarial-training, {inner}}}\n")
+        assert f"did you mean {eps}/255?" in refused(*train(recipe="r.yaml"))
+
+
+@pytest.mark.parametrize("eps", ["0", "0/255"])
+def test_a_budget_of_0_is_the_clean_accuracy(cli, eps):
+    found = cli(*evaluate(eps=eps), "--json")
+    assert found.status == 0, found
+    assert found.json["budgets"][0]["robust_accuracy"] == found.json["clean_accuracy"]
+    for name in ("pgd", "fgsm", "apgd", "square"):
+        found = cli(*attack(eps=eps, attack=name, out=name), "--json")
+        assert found.status == 0, found
+        assert found.json["attack_success_rate"]["value"] == 0
 
 
 @pytest.mark.parametrize("words", COMMANDS)

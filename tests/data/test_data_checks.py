@@ -20,7 +20,10 @@ LABELS = torch.tensor([0, 1, 2, 1])
     ("images", "message"),
     [
         (torch.empty(0, 1, 8, 8), r"shape \(0, 1, 8, 8\): there are none"),
-        (torch.full((4, 1, 2, 2), -2.125), r"images span -2.125 … -2.125; .*divide by 255 or undo"),
+        (
+            torch.full((4, 1, 2, 2), -2.125),
+            r"images span -2.125 … -2.125; .*normalisation inside the model",
+        ),
         (torch.full((4, 1, 2, 2), 255.0), r"images span 255 … 255; they must lie in \[0, 1\]"),
         (torch.full((4, 1, 2, 2), 300), r"span 300 … 300 as int64; integers must lie in 0 … 255"),
         (torch.full((4, 1, 2, 2), -1), "integers must lie in 0 … 255"),

@@ -85,7 +85,7 @@ class Code:
         ({"a": IMAGES}, "holds a; expected images and labels"),
         ({"x": IMAGES, "y": np.eye(6)}, r"labels have shape \(6, 6\)"),
         ({"x": IMAGES, "y": LABELS[:5]}, "6 images but 5 labels"),
-        ({"x": IMAGES - 2.0, "y": LABELS}, "divide by 255"),
+        ({"x": IMAGES - 2.0, "y": LABELS}, "span -2 … 253; they must lie in"),
         ({"x": np.array([Code()]), "y": LABELS}, "holds pickled objects, which could run code"),
         ({"x_train": IMAGES, "y_train": LABELS}, "has train images only, none for 'test'"),
     ],

@@ -10,8 +10,8 @@ from saddlepoint.threat import L0, L1, L2, Box, Linf, format_eps, norm_ball, par
 
 
 @pytest.mark.parametrize("ball", [Linf, L2, L1, L0])
-@pytest.mark.parametrize("eps", [0, -1, -0.5, float("nan"), "8/255", None])
-def test_a_budget_that_is_not_a_positive_number_is_named(ball, eps):
+@pytest.mark.parametrize("eps", [-1, -0.5, float("nan"), "8/255", None, True])
+def test_a_budget_that_is_not_a_positive_number_or_0_is_named(ball, eps):
     with pytest.raises(InputError, match=f"eps is {eps}; give a positive number"):
         ball(eps)
 
@@ -27,22 +27,20 @@ def test_l0_counts_features_or_pixels():
         L0(1, per="channel")
 
 
-@pytest.mark.parametrize(
-    "text", ["eight", "", "1/0", "-8/255", "0", "nan", "inf", "8/255/2", "/255"]
-)
+@pytest.mark.parametrize("text", ["eight", "", "1/0", "-8/255", "nan", "inf", "8/255/2", "/255"])
 def test_text_that_is_no_budget_is_quoted(text):
     with pytest.raises(InputError, match=f"eps is '{text}'"):
         parse_eps(text)
 
 
-@pytest.mark.parametrize("text", ["8/255", "0.5", "12", "1e-3", " 8 / 255 ", 0.25])
+@pytest.mark.parametrize("text", ["8/255", "0.5", "12", "1e-3", " 8 / 255 ", 0.25, "0", "0/255"])
 def test_budgets_are_read_as_written(text):
     assert parse_eps(text) == pytest.approx(eval(str(text)), rel=0)
 
 
 def test_budgets_are_printed_as_people_write_them():
-    assert [format_eps(parse_eps(t)) for t in ("1/255", "16/255", "0.5", "3")] == [
-        "1/255", "16/255", "0.5", "3",
+    assert [format_eps(parse_eps(t)) for t in ("1/255", "16/255", "0.5", "3", "0")] == [
+        "1/255", "16/255", "0.5", "3", "0",
     ]  # fmt: skip
 
 

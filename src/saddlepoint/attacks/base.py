@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -16,18 +16,24 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import BinaryLogit, Criterion, Misclassified, Targeted
-from saddlepoint.attacks.inputs import check_budgets, full_mask, pixel_range, placed, plain
+from saddlepoint.attacks.inputs import budgeted, full_mask, may_move, pixel_range, placed, plain
 from saddlepoint.attacks.judge import judge, warn_of_gradients
 from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
 from saddlepoint.attacks.polish import widen
 from saddlepoint.attacks.result import AttackResult
 from saddlepoint.attacks.rounding import Reference
 from saddlepoint.attacks.ties import warn_of_ties
-from saddlepoint.checks import check_classes, check_images, check_labels, check_logits
+from saddlepoint.checks import (
+    check_classes,
+    check_labels,
+    check_logits,
+    in_range,
+    without_rounding,
+)
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard, full_precision, is_random
-from saddlepoint.threat import NormBall, Rescaled, ThreatModel
+from saddlepoint.threat import ThreatModel
 from saddlepoint.threat.norms import at_least_single, expand
 
 
@@ -152,7 +158,7 @@ class Attack(ABC):
             )
             check_classes(labels, max(clean.shape[1], 2))
             batch = replace(batch, reference=Reference.of(clean))
-            todo = batch.at(~(batch.margin(clean) < 0))
+            todo = batch.at(~(batch.margin(clean) < 0) & may_move(batch.threat, batch.images))
             best = self._keeper(batch.images, random)
             if len(todo):
                 if self.minimum_norm and todo.starts is not None:
@@ -215,7 +221,8 @@ class Attack(ABC):
             batch = self._batch(model, images, labels, targets, seed, ids, mode=mode, training=True)
             keeper: Keeper = Nearest(batch.images) if self.minimum_norm else Last(batch.images)
         with batch.guard:
-            self.perturb(batch, keeper)
+            if getattr(batch.threat, "eps", 1.0) != 0:
+                self.perturb(batch, keeper)
         return keeper.images
 
     def _batch(
@@ -232,8 +239,10 @@ class Attack(ABC):
         mode: Literal["eval", "train"] = "eval",
         training: bool = False,
     ) -> Batch:
-        if not training:
-            check_images(images, *pixel_range(self.threat))
+        if training:  # without a look at the values, which on CUDA would make every step wait
+            images = without_rounding(images, *pixel_range(self.threat))
+        else:
+            images = in_range(images, *pixel_range(self.threat))
             check_labels(labels, len(images))
         count, images, labels = len(images), plain(images), plain(labels)
         if targets is not None:
@@ -257,7 +266,8 @@ class Attack(ABC):
         fast = partial(Guard, autocast=self.autocast, compile=self.compile)
         guard = fast(model, count, mode=mode, samples=self.eot_samples, seed=seed)
         device = guard.device
-        threat = self._threat(plain(eps) if isinstance(eps, Tensor) else eps, count)
+        eps = plain(eps) if isinstance(eps, Tensor) else eps
+        threat = budgeted(self.threat, eps, count, type(self).__name__, self.minimum_norm)
         images = at_least_single(images).to(device)
         return Batch(
             guard=guard,
@@ -270,23 +280,3 @@ class Attack(ABC):
             starts=None if starts is None else starts.to(device, images.dtype),
             mask=None if mask is None else full_mask(plain(mask), images),
         )
-
-    def _threat(self, eps: float | Tensor | None, count: int) -> ThreatModel:
-        threat: Any = self.threat
-        if eps is not None:
-            if self.minimum_norm:
-                raise InputError(
-                    f"{type(self).__name__} finds the smallest distance: leave eps out"
-                )
-            if not isinstance(threat, NormBall | Rescaled):
-                raise InputError(f"a {threat} has no eps to replace; build another one")
-            threat = threat.with_eps(eps)
-        budget = getattr(threat, "eps", 1.0)
-        if isinstance(budget, Tensor):
-            check_budgets(budget, count, threat.norm_name == "L0")
-        if not self.minimum_norm and not isinstance(budget, Tensor) and math.isinf(budget):
-            raise InputError(
-                f"{type(self).__name__} needs a budget: {threat} has none, give {threat}(eps)"
-            )
-        checked: ThreatModel = threat
-        return checked

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -19,7 +20,7 @@ from saddlepoint.attacks.rounding import Reference, live_classes, rounding
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard
-from saddlepoint.threat import NormBall, Rescaled, ThreatModel
+from saddlepoint.threat import Cornered, NormBall, Rescaled, ThreatModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +157,7 @@ class Batch:
 
     def rounding(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
         """Return how far below 0 the margin at these logits must be to hold in another batch."""
-        clean = Reference.of(logits) if self.reference is None else self.reference
+        clean = Reference.here(logits) if self.reference is None else self.reference
         # A step in the image is rounded as well.
         coarser = max(self.guard.computed, self.images.dtype, key=lambda d: torch.finfo(d).eps)
         return rounding(logits, clean, coarser)
@@ -181,7 +182,18 @@ class Batch:
 
     def project(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
         """Return `x` with masked features put back, projected on the budget and the range."""
-        return self.threat.project(self.images, self.masked(x))
+        if self._corners is None:
+            return self.threat.project(self.images, self.masked(x))
+        low, high = self._corners
+        return x.clamp(low, high)
+
+    @cached_property
+    def _corners(self) -> tuple[Tensor, Tensor] | None:
+        """The bounds of the parameters where projecting is clipping; the same at every step."""
+        if not isinstance(self.threat, Cornered):
+            return None
+        corners = self.threat.corners(self.images)
+        return None if corners is None else (self.masked(corners[0]), self.masked(corners[1]))
 
     def masked(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
         """Return `x` with the features that may not change put back."""

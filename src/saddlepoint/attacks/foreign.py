@@ -14,7 +14,9 @@ from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import Targeted
 from saddlepoint.attacks.foreign_runs import Call, run_of
+from saddlepoint.attacks.inputs import range_of_candidates
 from saddlepoint.attacks.keep import Keeper
+from saddlepoint.checks import settled
 from saddlepoint.errors import InputError
 from saddlepoint.threat import ThreatModel
 
@@ -53,8 +55,12 @@ class Foreign(Attack):
                 f"the foreign attack returned {seen} for images {tuple(batch.images.shape)};"
                 " it must return the adversarial images"
             )
-        images = images.detach().to(batch.images.device, batch.images.dtype)
-        # As they are, unprojected: whether they are valid is the judge's to say.
+        images = settled(
+            images.detach().to(batch.images.device, batch.images.dtype),
+            *range_of_candidates(batch.threat),
+            what="pixels that the foreign attack returned",
+        )
+        # But for rounding as they are, unprojected: whether they are valid is the judge's to say.
         best.last(batch, batch.threat.parametrise(images))
 
 

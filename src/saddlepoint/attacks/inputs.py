@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+from saddlepoint.checks import Bound
 from saddlepoint.errors import InputError
-from saddlepoint.threat import Box, NormBall, Rescaled, ThreatModel
+from saddlepoint.threat import Box, Linf, NormBall, Rescaled, ThreatModel
 
 
 def plain(x: Tensor) -> Tensor:
@@ -37,23 +40,44 @@ def check_budgets(eps: Tensor, count: int, whole: bool) -> None:
 
 
 def placed(threat: ThreatModel, images: Tensor) -> ThreatModel:
-    """Return the threat model with what it holds per sample or pixel on the device of the images.
-
-    Raises `InputError` for a `Box` that does not fit them; see `check_box`.
+    """Return the threat model with what it holds per sample or pixel fitted to the images, on their
+    device.
 
     >>> from saddlepoint.threat import Linf
     >>> placed(Linf(0.1), torch.zeros(2, 4))
     Linf(eps=0.1, lower=0.0, upper=1.0)
     """
     if isinstance(threat, Box):
-        check_box(threat, images)
-        low, high = (
-            bound.to(images.device) if isinstance(bound, Tensor) else bound
-            for bound in (threat.lower, threat.upper)
-        )
-        return Box(low, high)
+        return threat.fitted(images)
     if isinstance(threat, NormBall | Rescaled) and isinstance(threat.eps, Tensor):
         return threat.with_eps(threat.eps.to(images.device))
+    return threat
+
+
+def budgeted(
+    threat: ThreatModel, eps: float | Tensor | None, count: int, name: str, minimum_norm: bool
+) -> ThreatModel:
+    """Return the threat model of a call of the attack `name`: with `eps` in place of its own budget.
+
+    Raises `InputError` for a budget that is missing, or that makes no sense for `count` images.
+
+    >>> from saddlepoint.threat import Linf
+    >>> str(budgeted(Linf(), 8 / 255, 1, "PGD", minimum_norm=False))
+    'Linf 8/255'
+    """
+    if eps is not None:
+        if minimum_norm:
+            raise InputError(f"{name} finds the smallest distance: leave eps out")
+        if not isinstance(threat, NormBall | Rescaled):
+            raise InputError(f"a {threat} has no eps to replace; build another one")
+        threat = threat.with_eps(eps)
+    budget = getattr(threat, "eps", 1.0)
+    if isinstance(budget, Tensor) and isinstance(threat, NormBall | Rescaled):
+        check_budgets(budget, count, threat.norm_name == "L0")
+    elif not minimum_norm and math.isinf(budget):
+        raise InputError(f"{name} needs a budget: {threat} has none, give {threat}(eps)")
+    if isinstance(threat, Linf):
+        threat.check_width()
     return threat
 
 
@@ -75,22 +99,39 @@ def full_mask(mask: Tensor, images: Tensor) -> Tensor:
         ) from None
 
 
-def check_box(box: Box, images: Tensor) -> None:
-    """Raise `InputError` unless the bounds are numbers, one image, or one per sample.
+def pixel_range(threat: ThreatModel) -> tuple[Bound, Bound]:
+    """Return the range that clean images must lie in: the threat model's, where it is in pixels.
 
-    >>> check_box(Box(torch.zeros(3), 1.0), torch.zeros(2, 4))
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: Box bounds of shape (3,) do not fit images (2, 4)
+    >>> from saddlepoint.threat import Linf
+    >>> from saddlepoint.threat import Box
+    >>> pixel_range(Linf(0.1, -1.0, 1.0)), pixel_range(Box(0.2, 0.3))
+    ((-1.0, 1.0), (0.0, 1.0))
     """
-    for bound in (box.lower, box.upper):
-        shape = torch.as_tensor(bound).shape
-        try:
-            torch.zeros(()).expand(shape).expand(images.shape)
-        except RuntimeError:
-            raise InputError(
-                f"Box bounds of shape {tuple(shape)} do not fit images {tuple(images.shape)}"
-            ) from None
+    return (threat.lower, threat.upper) if isinstance(threat, NormBall) else (0.0, 1.0)
+
+
+def range_of_candidates(threat: ThreatModel) -> tuple[Bound, Bound]:
+    """Return the range that perturbed images must lie in; that of a Box is the Box itself.
+
+    >>> from saddlepoint.threat import Linf
+    >>> range_of_candidates(Rescaled(Linf(0.1, -2.0, 2.0), (0.5,), (0.2,)))
+    ((0.1,), (0.9,))
+    """
+    if isinstance(threat, Rescaled):
+        return threat.pixel_range
+    return pixel_range(threat) if isinstance(threat, NormBall) else (-math.inf, math.inf)
+
+
+def may_move(threat: ThreatModel, images: Tensor) -> Tensor:
+    """Say which images the budget lets change at all: with one of 0 only the image itself is left.
+
+    >>> from saddlepoint.threat import Linf
+    >>> may_move(Linf(torch.tensor([0.0, 0.1])), torch.zeros(2, 3))
+    tensor([False,  True])
+    """
+    if isinstance(threat, NormBall | Rescaled):
+        return threat.radius(images) > 0
+    return torch.ones(len(images), dtype=torch.bool, device=images.device)
 
 
 def check_passes(**counts: int) -> None:
@@ -104,16 +145,3 @@ def check_passes(**counts: int) -> None:
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 0:
             raise InputError(f"{name} is {count!r}; give a whole number of at least 0")
-
-
-def pixel_range(threat: ThreatModel) -> tuple[float, float]:
-    """Return the range that clean images must lie in: the threat model's, where it is in pixels.
-
-    >>> from saddlepoint.threat import Linf, Rescaled
-    >>> pixel_range(Linf(0.1, -1.0, 1.0)), pixel_range(Rescaled(Linf(0.1), (0.5,), (0.5,)))
-    ((-1.0, 1.0), (0.0, 1.0))
-    """
-    if not isinstance(threat, NormBall):
-        return 0.0, 1.0
-    low, high = (b if isinstance(b, tuple) else (b,) for b in (threat.lower, threat.upper))
-    return min(low), max(high)

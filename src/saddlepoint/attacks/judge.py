@@ -60,6 +60,10 @@ def judge(
     with batch.guard.exact():
         logits = batch.guard.logits(final, batch.index, batch.keys.split(_JUDGE_STREAM))
     check_logits(logits, batch.guard.model, one_logit=logits.shape[1] == 1)
+    # What was not moved is the clean image, whose prediction is known; another draw of a random model
+    # is no attack.
+    moved = (final != images).flatten(1).any(1)
+    logits = torch.where(moved[:, None], logits, clean.to(logits.dtype))
     success = initially_wrong | (valid & (batch.margin(logits) < 0))
     predictions, ties = predict(logits), tied(logits)
     distance = batch.threat.distance(images, final)

@@ -6,7 +6,7 @@ spread of the logits that are alive, and with the size of the two that decide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -92,10 +92,16 @@ class Reference:
 
     @staticmethod
     def of(logits: Float[Tensor, "m K"]) -> Reference:
-        """Return the reference that these logits are."""
+        """Return the reference that these logits are; the count of the living is read from them."""
+        here = Reference.here(logits)
+        return replace(here, most=int(here.live.sum(1).max()))
+
+    @staticmethod
+    def here(logits: Float[Tensor, "m K"]) -> Reference:
+        """Return what the logits of an iterate say, where the clean ones are not known."""
         live = live_classes(logits)
         least, most = live_range(logits, live)
-        return Reference(live, (most - least).abs(), int(live.sum(1).max()))
+        return Reference(live, (most - least).abs(), logits.shape[1])
 
     def at(self, rows: Tensor) -> Reference:
         """Return the reference of the selected samples."""

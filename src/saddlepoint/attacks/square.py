@@ -14,7 +14,7 @@ from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import LOSSES, Loss, Targeted
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.errors import InputError
-from saddlepoint.threat.norms import expand, unit
+from saddlepoint.threat.norms import expand, norm, within
 
 # Of 10,000 queries: after each of these the share of the image that a window covers is halved.
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -24,6 +24,7 @@ _QUERIES_AT_ONCE = 64
 _TILES = 5
 # With fewer places than this a window of three, the paper's least in L2, could not be aimed.
 _COARSE = 25
+_TINY = 1e-300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,8 +230,8 @@ def _unit_channels(x: Float[Tensor, "m c h w"]) -> Float[Tensor, "m c h w"]:
 
 def _spent(batch: Batch, delta: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Return the clean parameters plus `delta` at the length of the whole budget, clipped."""
-    eps = expand(batch.threat.radius(batch.images), delta)
-    return (batch.clean + eps * unit(delta, 2)).clamp(low, high)
+    length = batch.ball.aim(batch.clean) / norm(delta.double(), 2).clamp_min(_TINY)
+    return within(batch.clean, expand(length, delta) * delta).clamp(low, high)
 
 
 def _pyramids(height: int, width: int, axis: int, like: Tensor) -> Float[Tensor, "h w"]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.inputs import pixel_range
 from saddlepoint.attacks.result import AttackResult
-from saddlepoint.checks import check_images, check_labels
+from saddlepoint.checks import check_labels, in_range
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard
@@ -72,7 +72,7 @@ def attack_targets(
     tensor([False])
     """
     case_of(case)
-    check_images(images, *pixel_range(attack.threat))
+    images = in_range(images, *pixel_range(attack.threat))
     check_labels(labels, len(images))
     with Guard(model, count=1) as guard:
         classes = guard.logits(images[:1].to(guard.device)).shape[1]

@@ -132,7 +132,8 @@ def attack(
     note_random_weights(words)
     identity = {"model": model}
     budget = math.inf if eps is None else eps
-    threat = threat_from(norm, budget, space, "image", statistics_of(subject, images))
+    statistics = statistics_of(subject, images)
+    threat = threat_from(norm, budget, space, "image", statistics, images.shape)
     chosen = build_attack(attack, threat, options.pairs(option))
     chosen = replace(chosen, criterion=parse_criterion(criterion))
     if bpda:

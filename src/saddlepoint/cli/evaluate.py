@@ -70,7 +70,10 @@ def evaluate(
     from saddlepoint.reports import accuracy_curve, figure_bytes
     from saddlepoint.threat import threat_from
 
-    threat = threat_from(norm, budgets[0], space, "image", statistics_of(subject, images))
+    statistics = statistics_of(subject, images)
+    threat, *_ = (
+        threat_from(norm, each, space, "image", statistics, images.shape) for each in budgets
+    )
     note_random_weights(words)
     with progress("evaluating") as tick:
         record = run(

@@ -70,7 +70,8 @@ def rejudge(
 
     note_random_weights(words)
     budget = math.inf if eps is None else eps
-    threat = threat_from(norm, budget, space, "image", statistics_of(subject, images))
+    statistics = statistics_of(subject, images)
+    threat = threat_from(norm, budget, space, "image", statistics, images.shape)
     saved, index = read_saved(file, images.shape)
     if index is None:
         index = torch.arange(len(saved))

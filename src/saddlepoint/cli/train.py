@@ -68,6 +68,7 @@ def train(
     )
 
     from saddlepoint.defences import load_recipe
+    from saddlepoint.threat import NormBall
     from saddlepoint.training import WEIGHTS_FILE
     from saddlepoint.training import train as run
     from saddlepoint.zoo import weights_fingerprint
@@ -81,6 +82,9 @@ def train(
     plan = replace(plan, **{key: value for key, value in changed.items() if value is not None})
     if learning_rate is not None:
         plan = replace(plan, optimiser=replace(plan.optimiser, learning_rate=learning_rate))
+    inner = getattr(plan.objective, "attack", None)
+    if inner is not None and isinstance(inner.threat, NormBall):
+        inner.threat.check_width(images.shape)
     identity = {
         "model": model,
         "data": data,

@@ -11,6 +11,7 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from saddlepoint.checks import ROUNDING, range_advice, settled
 from saddlepoint.errors import InputError
 
 Array = Tensor | NDArray[np.generic]
@@ -39,8 +40,8 @@ def checked_images(images: Array) -> Tensor:
     >>> checked_images(torch.full((5, 8, 8), 2.0))
     Traceback (most recent call last):
         ...
-    saddlepoint.errors.InputError: images span 2 … 2; they must lie in [0, 1]: divide by 255 or \
-undo the normalisation
+    saddlepoint.errors.InputError: images span 2 … 2; they must lie in [0, 1]: divide them by their \
+largest possible value (255 for 8 bits, 65535 for 16)
     """
     tensor = _tensor(images, "images")
     if tensor.ndim not in (2, 3, 4):
@@ -55,7 +56,7 @@ undo the normalisation
     if tensor.is_floating_point() or tensor.dtype is torch.bool:
         # A copy is made only where the type differs: resident images may be large.
         tensor = tensor.to(torch.float32)
-        _check_unit_range(tensor)
+        tensor = _in_unit_range(tensor)
     elif tensor.dtype is not torch.uint8:
         low, high = _span(tensor)
         if low < 0 or high > 255:
@@ -118,7 +119,7 @@ def _tensor(values: Array, what: str) -> Tensor:
         raise InputError(f"{what} are {found}; give a tensor or array of numbers") from error
 
 
-def _check_unit_range(images: Tensor) -> None:
+def _in_unit_range(images: Tensor) -> Tensor:
     low, high = _span(images)
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = 0
@@ -129,11 +130,12 @@ def _check_unit_range(images: Tensor) -> None:
                 break
             bad += len(part)
         raise InputError(f"image {bad} holds NaN or an infinity; remove it or repair it")
-    if low < 0 or high > 1:
-        raise InputError(
-            f"images span {low:.4g} … {high:.4g}; they must lie in [0, 1]: divide by 255 or "
-            "undo the normalisation"
-        )
+    if low >= 0 and high <= 1:
+        return images
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        advice = range_advice(low, high, words="; they must lie in")
+        raise InputError(f"images {advice}")
+    return torch.cat([settled(part) for part in chunks(images)])
 
 
 def _span(images: Tensor) -> tuple[float, float]:

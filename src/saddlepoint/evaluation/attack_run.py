@@ -12,7 +12,9 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from saddlepoint.attacks import Attack, AttackResult, attack_targets, tie_note
+from saddlepoint.attacks.inputs import pixel_range
 from saddlepoint.attacks.targets import Case
+from saddlepoint.checks import in_range
 from saddlepoint.data import ImageData
 from saddlepoint.describe import describe
 from saddlepoint.errors import InputError
@@ -127,7 +129,8 @@ def run_attack(
             return AttackRecord.load(out)
 
     def batch(chunk: Tensor) -> Columns:
-        images, goals = data.images(chunk), labels[chunk]
+        images = in_range(data.images(chunk), *pixel_range(attack.threat))
+        goals = labels[chunk]
         goal = None if target is None else torch.full_like(goals, target)
         if targets is None:
             result = attack(model, images, goals, goal, seed=seed, ids=chunk, mask=mask)

@@ -27,7 +27,7 @@ from saddlepoint.evaluation.survivors import Survivors, budget_of
 from saddlepoint.model import Guard
 from saddlepoint.progress import Progress
 from saddlepoint.runs import claim
-from saddlepoint.threat import NormBall, Rescaled, ThreatModel
+from saddlepoint.threat import Linf, NormBall, Rescaled, ThreatModel
 from saddlepoint.zoo import weights_fingerprint
 
 
@@ -135,9 +135,17 @@ def evaluate(
 
 def _threats(threat: ThreatModel, eps: Sequence[float] | None) -> list[ThreatModel]:
     if eps is None:
-        return [threat]
+        return _narrow([threat])
     if not isinstance(threat, NormBall | Rescaled):
         raise InputError(f"a {threat} has no eps; leave eps out")
     if not eps:
         raise InputError("eps is empty; give at least one budget")
-    return [threat.with_eps(each) for each in sorted(set(eps))]
+    return _narrow([threat.with_eps(each) for each in sorted(set(eps))])
+
+
+def _narrow(threats: list[ThreatModel]) -> list[ThreatModel]:
+    """Return the threat models; a budget that none can mean is refused before any work."""
+    for each in threats:
+        if isinstance(each, Linf):
+            each.check_width()
+    return threats

@@ -11,11 +11,16 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import AttackResult, Criterion, Misclassified
+from saddlepoint.attacks.inputs import pixel_range, range_of_candidates
+from saddlepoint.checks import in_range, settled
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.export import Replay
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.model import Guard
 from saddlepoint.threat import NormBall, Rescaled, ThreatModel
+
+# Of an unbounded range; an attack's budget is a number.
+_ENDLESS = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,35 +114,44 @@ def rejudge(
             f"the adversarial images have shape {tuple(adversarials.shape)}, the clean ones"
             f" {tuple(images.shape)}; give one for each, in the same order"
         )
+    images = in_range(images, *pixel_range(threat))
+    device = Guard(model, 0).device
+    clean = images.to(device)
+    offered = settled(
+        adversarials.to(device, images.dtype),
+        *range_of_candidates(threat),
+        what="pixels of the adversarial images",
+    )
     attack = Replay(
-        _limited(threat),
-        images=adversarials,
+        _limited(threat, images),
+        images=offered,
         criterion=Misclassified() if criterion is None else criterion,
         eot_samples=eot_samples,
     )
     result = attack(model, images, labels, targets, seed=seed)
-    device = result.success.device
-    clean, offered = images.to(device), adversarials.to(device, images.dtype)
     finite = offered.isfinite().flatten(1).all(1)
-    budget, ranged = _parts(threat)
-    in_range = finite & ranged.contains(clean, offered)
+    budget, bounds = _parts(threat)
+    ranged = finite & bounds.contains(clean, offered)
     near = finite & budget.contains(clean, offered)
     return Audit(
         result=result,
         fooled=_fooled(
             model, offered, result, attack, labels if targets is None else targets, seed
         ),
-        in_range=in_range,
+        in_range=ranged,
         within_budget=near,
         distance=threat.distance(clean, offered),
     )
 
 
-def _limited(threat: ThreatModel) -> ThreatModel:
+def _limited(threat: ThreatModel, images: Tensor) -> ThreatModel:
     """Return the threat model with a budget that nothing exceeds, where it has none."""
     if not isinstance(threat, NormBall | Rescaled) or isinstance(threat.eps, Tensor):
         return threat
-    return threat.with_eps(1e9) if math.isinf(threat.eps) else threat
+    if not math.isinf(threat.eps):
+        return threat
+    ball = threat.ball if isinstance(threat, Rescaled) else threat
+    return threat.with_eps(min(ball.widest(tuple(images.shape[1:])), _ENDLESS))
 
 
 def _parts(threat: ThreatModel) -> tuple[ThreatModel, ThreatModel]:

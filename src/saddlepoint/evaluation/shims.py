@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import Attack, AttackResult
+from saddlepoint.checks import in_range
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.suites import build_suite
 from saddlepoint.model import Guard
@@ -122,6 +123,7 @@ class AutoAttack:
         """
         if bs < 1:
             raise InputError(f"bs is {bs}; give at least 1")
+        x_orig = in_range(x_orig)
         found = x_orig.clone()
         predicted = y_orig.clone()
         standing = torch.arange(len(x_orig))
@@ -145,7 +147,7 @@ class AutoAttack:
         self, x_orig: Float[Tensor, "n ..."], y_orig: Int64[Tensor, " n"], bs: int = 250
     ) -> dict[str, Tensor]:
         """Return the adversarial images of each attack run on all images, by its name."""
-        found = {}
+        x_orig, found = in_range(x_orig), {}
         for name, attack in self.suite.items():
             parts = [
                 attack(

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.attacks import BinaryLogit, Criterion, predict, tied
-from saddlepoint.checks import check_classes, check_images, check_logits
+from saddlepoint.attacks.inputs import pixel_range
+from saddlepoint.checks import check_classes, check_logits, in_range
 from saddlepoint.data import ImageData
 from saddlepoint.evaluation.parts import Columns
 from saddlepoint.evaluation.suites import Suite
@@ -52,7 +53,8 @@ class Survivors:
     def part(self, ids: Tensor) -> Columns:
         """Evaluate the images `ids` at every budget with every attack."""
         began = time.perf_counter()
-        images, labels = self.data.images(ids), self.data.labels[ids]
+        images = in_range(self.data.images(ids), *pixel_range(self.threats[0]))
+        labels = self.data.labels[ids]
         predictions, standing, ties = self._clean(images, labels, ids)
         starts: Tensor | None = None
         rows: list[Columns] = []
@@ -66,7 +68,9 @@ class Survivors:
         attempts: list[Columns] = []
         for level, threat in enumerate(self.threats):
             found = images.clone()
-            for number, (name, attack) in enumerate(self.attacks.items()):
+            # With a budget of 0 there is nothing to try, and nothing to start the next one from.
+            tried = {} if budget_of(threat) == 0 else self.attacks
+            for number, (name, attack) in enumerate(tried.items()):
                 for chunk in self._chunks(standing):
                     result = replace(attack, threat=threat)(
                         self.model,
@@ -100,7 +104,7 @@ class Survivors:
                         }
                     )
                 self._tell(ids, level, number, name)
-            starts = found
+            starts = found if tried else None
             rows.append(
                 {
                     "id": ids,
@@ -120,7 +124,6 @@ class Survivors:
 
     def _clean(self, images: Tensor, labels: Tensor, ids: Tensor) -> tuple[Tensor, ...]:
         """Return of the clean images the classes, who is right, and who is tied."""
-        check_images(images)
         predictions, right, ties = [], [], []
         for chunk in torch.split(torch.arange(len(ids)), self.batch_size):
             guard = Guard(self.model, len(chunk), samples=self.samples, seed=self.seed)

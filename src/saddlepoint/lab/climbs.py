@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saddlepoint.attacks import Attack, Batch, Misclassified
-from saddlepoint.checks import check_images, check_labels
+from saddlepoint.checks import check_labels, in_range
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard
@@ -79,7 +79,7 @@ def climb(
     >>> climb(net, x, y, PGD(Linf(0.1), steps=4), torch.arange(3), 0).losses.shape
     torch.Size([3, 5])
     """
-    check_images(images)
+    images = in_range(images)
     check_labels(labels, len(images))
     parts = []
     for rows in torch.split(torch.arange(len(images), device=images.device), _ROWS):

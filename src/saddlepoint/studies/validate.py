@@ -9,12 +9,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from saddlepoint.attacks import ATTACKS
+from saddlepoint.data import DATASETS
 from saddlepoint.defences import resolve_recipe
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.evaluation import SUITES
 from saddlepoint.studies.document import Document, parse_document, printable, read_document
 from saddlepoint.studies.spec import StudySpec
-from saddlepoint.threat import Statistics
+from saddlepoint.threat import Statistics, norm_ball
 
 _ANY: Statistics = ((0.5,), (0.25,))  # an attack's options are checked before there is data
 _NO_FIELDS = ("str", "list[union[str,dict[str,any]]]", "[key]")  # pydantic's own steps in a path
@@ -82,6 +83,12 @@ def _consistent(spec: StudySpec, document: Document) -> StudySpec:
         raise document.error(
             ("eps",), f"{max(spec.eps):g} is more than the range of pixels, 1; 8/255 may be meant"
         )
+    known_data = DATASETS.get(spec.data.name)
+    if spec.threat.space == "pixels" and known_data and spec.data.image_size is None:
+        try:
+            norm_ball(spec.threat.norm, max(spec.eps)).check_width(known_data.shape)
+        except InputError as error:
+            raise document.error(("eps",), str(error)) from None
     for variant, parts in spec.variants.items():
         for i, part in enumerate(parts):
             if isinstance(part, str) and part not in spec.parts:

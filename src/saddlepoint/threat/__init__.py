@@ -8,7 +8,7 @@ from saddlepoint.threat.box import Box
 from saddlepoint.threat.budgets import format_eps, parse_eps
 from saddlepoint.threat.named import NORMS, Statistics, norm_ball, threat_from
 from saddlepoint.threat.norms import norm, unit
-from saddlepoint.threat.protocol import Ascendable, ThreatModel
+from saddlepoint.threat.protocol import Ascendable, Cornered, ThreatModel
 from saddlepoint.threat.spaces import Rescaled
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "NORMS",
     "Ascendable",
     "Box",
+    "Cornered",
     "Linf",
     "NormBall",
     "Rescaled",

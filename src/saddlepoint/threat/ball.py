@@ -8,6 +8,7 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
 from typing import ClassVar, Self
 
@@ -18,10 +19,24 @@ from torch import Tensor
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.threat.budgets import format_eps
-from saddlepoint.threat.norms import at_least_single, expand, norm, numbers, within
+from saddlepoint.threat.norms import (
+    at_least_single,
+    drawn_within,
+    expand,
+    norm,
+    numbers,
+    ulp,
+    within,
+)
 
 Bound = float | tuple[float, ...]
 
+FINE = 2.0**-10
+"""The budget below which parameters are float64; see `NormBall.fine`."""
+SPARED = {torch.float32: 2.0**-22, torch.float64: 2.0**-46}
+"""Twice this share of a budget is left over by projections in L2 and L1, by the images' dtype: more
+than what rounding the entries adds to a norm. Points up to once this share from the surface stay.
+"""
 ON_BOUND = 1e-6
 """A pixel this close to a bound of the range is on it: projecting may round it off by an ulp, and
 whether it takes part in a step must not hang on that.
@@ -34,8 +49,8 @@ class NormBall(ABC):
 
     Args:
         eps: the budget in the units of the image (pixels in [0, 1]: 8/255); one number, or (n,) one
-            per sample. Infinity, the default, is for minimum-norm attacks, which need the norm
-            alone.
+            per sample. 0 allows the clean image alone; infinity, the default, is for minimum-norm
+            attacks, which need the norm alone.
         lower, upper: the valid range; one number, or a tuple with one per channel.
 
     >>> from saddlepoint.threat import Linf
@@ -53,9 +68,9 @@ class NormBall(ABC):
 
     def __post_init__(self) -> None:
         if isinstance(self.eps, Tensor):
-            return  # per-sample budgets may be zero: a sample that needs none
-        if isinstance(self.eps, bool) or not isinstance(self.eps, Real) or not self.eps > 0:
-            raise InputError(f"eps is {self.eps}; give a positive number, for instance 8/255")
+            return
+        if isinstance(self.eps, bool) or not isinstance(self.eps, Real) or not self.eps >= 0:
+            raise InputError(f"eps is {self.eps}; give a positive number, for instance 8/255, or 0")
         if not isinstance(self.eps, int | float):  # NumPy's numbers, fractions
             object.__setattr__(self, "eps", float(self.eps))
 
@@ -83,21 +98,89 @@ class NormBall(ABC):
         """Return the budget of each sample in the dtype of the images (float32 at least)."""
         return numbers(self.eps, at_least_single(images[:0])).expand(len(images))
 
+    def budget(self, like: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """Return the budget in float64, of one number or one per sample, broadcasting with `like`.
+
+        >>> from saddlepoint.threat import Linf
+        >>> Linf(0.1).budget(torch.zeros(2, 3))
+        tensor(0.1000, dtype=torch.float64)
+        """
+        eps = numbers(self.eps, like.new_empty((), dtype=torch.float64))
+        return expand(eps, like) if eps.ndim else eps
+
+    def aim(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
+        """Return the norms in L2 and L1, in float64, whose roundings in the images' dtype are within
+        the budget.
+
+        >>> from saddlepoint.threat import L2
+        >>> float(L2(0.5).aim(torch.zeros(1, 2))) < 0.5
+        True
+        """
+        eps = self.budget(images).flatten().expand(len(images))
+        return eps * (1 - 2 * SPARED[at_least_single(images[:0]).dtype])
+
+    def widest(self, shape: tuple[int, ...]) -> float:
+        """Return the largest distance between two images of `shape` in the range: a larger budget
+        allows nothing more.
+
+        >>> from saddlepoint.threat import L1, Linf
+        >>> Linf(0.1).widest((1, 8, 8)), L1(0.1, lower=-2, upper=2).widest((1, 8, 8))
+        (1.0, 256.0)
+        """
+        x = torch.zeros((1, *shape), dtype=torch.float64)
+        low, high = (bound.expand(x.shape) for bound in self.range(x))
+        return float(self.distance(low, high)) if bool((high - low).isfinite().all()) else math.inf
+
+    def check_width(self, shape: tuple[int, ...]) -> None:
+        """Raise `InputError` for a budget that is wider than the range of images of `shape`: 8
+        where 8/255 is meant.
+
+        >>> from saddlepoint.threat import Linf
+        >>> Linf(8).check_width((3, 32, 32))
+        Traceback (most recent call last):
+            ...
+        saddlepoint.errors.InputError: eps is 8, more than the range of pixels allows, 1; did you
+        mean 8/255?
+        """
+        if isinstance(self.eps, Tensor) or math.isinf(self.eps) or self.p == 0:
+            return
+        most = self.widest(shape)
+        if self.eps > most * (1 + 1e-6):
+            meant = f"did you mean {self.eps:g}/255?" if self.eps / 255 <= most else "give less"
+            raise InputError(
+                f"eps is {self.eps:g}, more than the range of pixels allows, {most:.4g}; {meant}"
+            )
+
     def parametrise(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        """Return the images: a ball's parameters are the perturbed image itself."""
-        return at_least_single(images)
+        """Return the images: a ball's parameters are the perturbed image itself, in float64 where a
+        budget is `fine`.
+        """
+        return images.double() if self.fine else at_least_single(images)
+
+    @cached_property
+    def fine(self) -> bool:
+        """Whether a budget is so small that roundings of float32 would eat steps within it."""
+        if isinstance(self.eps, Tensor):
+            return bool((self.eps < FINE).any())
+        return self.eps < FINE
 
     def render(
         self, images: Float[Tensor, "n ..."], parameters: Float[Tensor, "n ..."]
     ) -> Float[Tensor, "n ..."]:
-        """Return the parameters, which are the perturbed images."""
-        return parameters
+        """Return the parameters, which are the perturbed images, rounded towards the image where
+        they are in float64 and it is not.
+        """
+        x = at_least_single(images)
+        return parameters if parameters.dtype == x.dtype else drawn_within(x, parameters)
 
     def project(
         self, images: Float[Tensor, "n ..."], parameters: Float[Tensor, "n ..."]
     ) -> Float[Tensor, "n ..."]:
-        """Return the point of ball ∩ range nearest to `parameters`, in float32 at least."""
-        x, z = at_least_single(images), at_least_single(parameters)
+        """Return the point of ball ∩ range nearest to `parameters`, in their dtype (float32 at
+        least, and the images' at least), rounded towards the image.
+        """
+        z = at_least_single(parameters)
+        x = at_least_single(images).to(torch.promote_types(z.dtype, images.dtype))
         low, high = self.range(x)
         wanted, least, most = ((v - x).flatten(1) for v in (z, low, high))
         delta = self._project(wanted, least, most, x).reshape(x.shape)
@@ -108,13 +191,34 @@ class NormBall(ABC):
     def contains(
         self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
     ) -> Bool[Tensor, " n"]:
-        """Say which candidates are finite, in the range, and within eps·(1 + tolerance) in
-        float64.
+        """Say which candidates are finite, in the range, and within the budget as the judge
+        measures it, in float64; see `near`.
         """
         low, high = self.range(at_least_single(candidates))
-        inside = ((candidates >= low) & (candidates <= high)).flatten(1).all(1)
-        limit = self.radius(images).double() * (1 + self.tolerance)
-        return inside & (self.distance(images, candidates) <= limit)
+        inside = (candidates >= low) & (candidates <= high) & candidates.isfinite()
+        return inside.flatten(1).all(1) & self.near(images, candidates, ulp(images, candidates))
+
+    def near(
+        self,
+        images: Float[Tensor, "n ..."],
+        candidates: Float[Tensor, "n ..."],
+        rounding: Float[Tensor, "n ..."],
+    ) -> Bool[Tensor, " n"]:
+        """Say which candidates are within eps·(1 + tolerance) of the images, in float64.
+
+        `rounding` is what storing a candidate in float32 may have moved each entry by, which Linf
+        allows beside its tolerance; with a budget of 0 nothing may move.
+
+        >>> from saddlepoint.threat import Linf
+        >>> x = torch.tensor([[0.7]])
+        >>> for eps in (1e-7, 1e-8, 0.0):
+        ...     bool(Linf(eps).near(x, x + 1e-7, torch.full_like(x, 6e-8)))
+        True
+        False
+        False
+        """
+        limit = self.budget(images).flatten() * (1 + self.tolerance)
+        return self.distance(images, candidates) <= limit
 
     def distance(
         self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
@@ -161,7 +265,7 @@ class NormBall(ABC):
         gaussian: bool = False,
     ) -> Float[Tensor, "n ..."]:
         """Return a point drawn uniformly from the ball (then the range); see `Ascendable`."""
-        x = at_least_single(images)
+        x = self.parametrise(images)
         eps = expand(self.radius(x), x)
         if gaussian:
             return x + eps * keys.normal(x.shape[1:], restart=restart).to(x.dtype)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
-from saddlepoint.threat.ball import ON_BOUND, NormBall
-from saddlepoint.threat.norms import at_least_single, expand, fill, largest_k, unit
+from saddlepoint.threat.ball import ON_BOUND, SPARED, NormBall
+from saddlepoint.threat.norms import at_least_single, expand, fill, interval, largest_k, unit
 from saddlepoint.threat.projections import project_l0, project_l1, project_l2
 
 
@@ -30,8 +30,7 @@ class Linf(NormBall):
 
     p = math.inf
     norm_name = "Linf"
-    tolerance = 0.0
-    slack: ClassVar[float] = 1e-6
+    tolerance = 1e-6
 
     def project(
         self, images: Float[Tensor, "n ..."], parameters: Float[Tensor, "n ..."]
@@ -39,28 +38,52 @@ class Linf(NormBall):
         """Return `parameters` clipped to [x − eps, x + eps] and then to the range, which is the
         nearest point.
         """
-        x, z = at_least_single(images), at_least_single(parameters)
-        eps = expand(self.radius(x), x)
-        low, high = self.range(x)
-        return z.clamp(x - eps, x + eps).clamp(low, high)
+        z = at_least_single(parameters)
+        return z.clamp(*self._corners(images, torch.promote_types(z.dtype, images.dtype)))
 
-    def contains(
-        self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
+    def widest(self, shape: tuple[int, ...] = ()) -> float:
+        """Return the width of the range, whatever the `shape`; see `NormBall.widest`."""
+        lower, upper = (torch.as_tensor(bound) for bound in (self.lower, self.upper))
+        return float((upper - lower).amax())
+
+    def check_width(self, shape: tuple[int, ...] = ()) -> None:
+        """Raise `InputError` for a budget wider than the range; see `NormBall.check_width`."""
+        super().check_width(shape)
+
+    def corners(
+        self, images: Float[Tensor, "n ..."]
+    ) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]]:
+        """Return the bounds [x − eps, x + eps], rounded inwards and clipped to the range; see
+        `Cornered`.
+        """
+        return self._corners(images, self.parametrise(images[:0]).dtype)
+
+    def _corners(self, images: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        x = images.to(dtype)
+        low, high = self.range(x)
+        least, most = (bound.clamp(low, high) for bound in interval(x, self.budget(x)))
+        return least, most
+
+    def near(
+        self,
+        images: Float[Tensor, "n ..."],
+        candidates: Float[Tensor, "n ..."],
+        rounding: Float[Tensor, "n ..."],
     ) -> Bool[Tensor, " n"]:
-        """Say which candidates lie in the range and in [clip(x − eps), clip(x + eps)], to 1e-6.
+        """Say which candidates lie in [clip(x − eps), clip(x + eps)], but for eps·1e-6 and the
+        rounding of each entry; see `NormBall.near`.
 
         For an image inside the range this is the ball; a clean pixel outside it (possible in
         normalised space, where the report clips to [−2, 2]) may be pulled to the bound.
         """
-        low, high = self.range(at_least_single(candidates))
-        inside = (candidates >= low) & (candidates <= high)
         x, c = images.double(), candidates.double()
-        eps = expand(self.radius(images).double(), x)
-        low, high = low.double(), high.double()
-        near = (c >= (x - eps).clamp(low, high) - self.slack) & (
-            c <= (x + eps).clamp(low, high) + self.slack
-        )
-        return (inside & near).flatten(1).all(1)
+        low, high = self.range(x)
+        eps = self.budget(x)
+        slack = torch.where(eps > 0, self.tolerance * eps + rounding, 0.0)
+        least, most = ((x + side).clamp(low, high) for side in (-eps, eps))
+        # Differences, which are exact near the bounds where sums would be rounded.
+        near = (least - c <= slack) & (c - most <= slack)
+        return near.flatten(1).all(1)
 
     def steepest_step(
         self,
@@ -73,7 +96,7 @@ class Linf(NormBall):
         return gradient.sign()
 
     def _project(self, delta: Tensor, low: Tensor, high: Tensor, images: Tensor) -> Tensor:
-        eps = self.radius(images)[:, None]
+        eps = self.budget(delta)
         return delta.clamp(-eps, eps).clamp(low, high)
 
     def _steepest(self, gradient: Tensor, k: int) -> Tensor:
@@ -96,7 +119,7 @@ class L2(NormBall):
     tolerance = 1e-5
 
     def _project(self, delta: Tensor, low: Tensor, high: Tensor, images: Tensor) -> Tensor:
-        return project_l2(delta, low, high, self.radius(images))
+        return project_l2(delta, low, high, self.aim(images), 1 + SPARED[images.dtype])
 
     def _steepest(self, gradient: Tensor, k: int) -> Tensor:
         return unit(gradient, 2)
@@ -119,7 +142,7 @@ class L1(NormBall):
     tolerance = 1e-5
 
     def _project(self, delta: Tensor, low: Tensor, high: Tensor, images: Tensor) -> Tensor:
-        return project_l1(delta, low, high, self.radius(images))
+        return project_l1(delta, low, high, self.aim(images), 1 + SPARED[images.dtype])
 
     def steepest_step(
         self,

@@ -8,8 +8,8 @@ from saddlepoint.errors import InputError
 
 
 def parse_eps(text: str | float) -> float:
-    """Return the budget written as a number or a fraction; raises `InputError` unless it is
-    positive.
+    """Return the budget written as a number or a fraction; raises `InputError` unless it is at
+    least 0.
 
     >>> parse_eps("8/255") == 8 / 255
     True
@@ -17,18 +17,18 @@ def parse_eps(text: str | float) -> float:
     Traceback (most recent call last):
         ...
     saddlepoint.errors.InputError: eps is 'eight'; give a positive number or fraction, for instance
-    0.5 or 8/255
+    0.5 or 8/255, or 0
     """
     try:
         numerator, slash, denominator = str(text).partition("/")
         value = float(numerator) / (float(denominator) if slash else 1.0)
     except (ValueError, ZeroDivisionError):
         value = -1.0
-    if not 0 < value < float("inf"):
+    if not 0 <= value < float("inf"):
         raise InputError(
-            f"eps is {text!r}; give a positive number or fraction, for instance 0.5 or 8/255"
+            f"eps is {text!r}; give a positive number or fraction, for instance 0.5 or 8/255, or 0"
         )
-    return value
+    return abs(value)  # not −0
 
 
 def format_eps(eps: float) -> str:

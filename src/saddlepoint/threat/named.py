@@ -36,7 +36,12 @@ def norm_ball(name: str, eps: str | float = math.inf) -> NormBall:
 
 
 def threat_from(
-    norm: str, eps: str | float, space: str, bounds: str, statistics: Statistics | None
+    norm: str,
+    eps: str | float,
+    space: str,
+    bounds: str,
+    statistics: Statistics | None,
+    shape: tuple[int, ...] | None = None,
 ) -> ThreatModel:
     """Return the threat model of a norm, a budget, a space and a range.
 
@@ -44,6 +49,8 @@ def threat_from(
         space: "pixels", or "normalised" for a budget on (x − mean)/std.
         bounds: "image" keeps every image in [0, 1]; in normalised space also "unbounded", and
             "clip" to [−2, 2], the optional line of the report's Algorithm 1.
+        shape: of the images, where it is known: a budget in pixels that is wider than their range
+            is refused, in Linf without it too.
 
     >>> str(threat_from("linf", "8/255", "normalised", "unbounded", ((0.5,), (0.2,))))
     'Linf 8/255 (normalised space)'
@@ -56,6 +63,8 @@ def threat_from(
     if space == "pixels":
         if bounds != "image":
             raise InputError(f'range "{bounds}" is for the normalised space; leave it out')
+        if shape is not None or isinstance(ball, Linf):
+            ball.check_width(shape or ())
         return ball
     if statistics is None:
         raise InputError(

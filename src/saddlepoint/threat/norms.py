@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 
@@ -82,9 +82,67 @@ def within(x: Tensor, delta: Tensor) -> Tensor:
     >>> float(x + delta - x), float(within(x, delta) - x)
     (5.960464477539063e-08, 0.0)
     """
-    moved = x + delta
+    moved = (x + delta).to(x.dtype)
     further = (moved.double() - x.double()).abs() > delta.double().abs()
     return torch.where(further, torch.nextafter(moved, x), moved)
+
+
+def drawn_within(
+    x: Float[Tensor, "n ..."], parameters: Float64[Tensor, "n ..."]
+) -> Float[Tensor, "n ..."]:
+    """Return float64 `parameters` rounded towards `x` in its dtype; the gradient passes unchanged.
+
+    >>> x, z = torch.tensor([0.7]), torch.tensor([0.7 + 1e-7], dtype=torch.float64)
+    >>> _ = z.requires_grad_()
+    >>> near = drawn_within(x, z)
+    >>> float(near.detach() - x), float(torch.autograd.grad(near.sum(), z)[0])
+    (5.960464477539063e-08, 1.0)
+    """
+    with torch.no_grad():
+        near = within(x, parameters.detach() - x.double())
+    return near + (parameters - parameters.detach()).to(x.dtype)
+
+
+def interval(
+    x: Float[Tensor, "n ..."], eps: float | Tensor, dtype: torch.dtype | None = None
+) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]]:
+    """Return the least and the greatest number of `dtype`, or `x`'s, within `eps` of `x`, exactly.
+
+    Args:
+        eps: at least 0; a number, or float64 that broadcasts with `x`.
+
+    >>> low, high = interval(torch.tensor([0.7]), 1e-7)
+    >>> float(high) - float(torch.tensor(0.7)) <= 1e-7 < float(high) - float(torch.tensor(0.7)) + 6e-8
+    True
+    """
+    exact = x.double()
+    kind = x.dtype if dtype is None else dtype
+    return _rounded_down(exact, -eps, kind, up=True), _rounded_down(exact, eps, kind)
+
+
+def _rounded_down(a: Tensor, b: float | Tensor, dtype: torch.dtype, up: bool = False) -> Tensor:
+    """Return the greatest number of `dtype` of at most a + b (with `up` the least of at least)."""
+    total = a + b
+    other = total - a  # what of b is in the rounded total; the rest is its error, exactly
+    error = (a - (total - other)) + (b - other)
+    near = total.to(dtype)
+    back = torch.full_like(near, torch.inf if up else -torch.inf)
+    if up:
+        wrong = (near < total) | ((near == total) & (error > 0))
+    else:
+        wrong = (near > total) | ((near == total) & (error < 0))
+    return torch.where(wrong, torch.nextafter(near, back), near)
+
+
+def ulp(*values: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+    """Return the gap of float32 below the largest magnitude of `values`, in float64.
+
+    >>> ulp(torch.tensor([0.2]), torch.tensor([1.0]))
+    tensor([5.9605e-08], dtype=torch.float64)
+    """
+    largest = torch.stack([value.abs().float() for value in values]).amax(0)
+    below = torch.nextafter(largest, torch.zeros_like(largest))
+    return largest.double() - below.double()
 
 
 def largest_k(x: Float[Tensor, "n d"], k: Tensor) -> Tensor:

@@ -8,13 +8,11 @@ projection on the ball alone would not give.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from saddlepoint.threat.norms import largest_k, norm
 
-# A perturbation this close to the sphere is left alone, so that projecting twice changes nothing.
-_SLACK = 1 + 1e-6
 # Without a look at the values (CUDA: no wait for the host) the Newton steps below stop here; four
 # or five are usual.
 _BLIND_STEPS = 24
@@ -28,22 +26,26 @@ def project_l2(
     delta: Float[Tensor, "n d"],
     low: Float[Tensor, "n d"],
     high: Float[Tensor, "n d"],
-    eps: Float[Tensor, " n"],
+    eps: Float64[Tensor, " n"],
+    slack: float = 1.0,
 ) -> Float[Tensor, "n d"]:
-    """Return the nearest point of {‖p‖₂ ≤ eps, low ≤ p ≤ high}.
+    """Return the nearest point of {‖p‖₂ ≤ eps, low ≤ p ≤ high}; of norm eps·slack at most, clipped
+    `delta` is left alone.
 
     The optimality conditions give p = clip(s·delta, low, high) with s in (0, 1]. Between two
     saturations ‖p‖² is linear in s², and concave over all, so Newton's steps from the unclipped
     solution rise to the root and end after finitely many.
 
     >>> box = torch.tensor([[1.0, 1.0]])
-    >>> project_l2(torch.tensor([[3.0, 1.0]]), -0.6 * box, 0.6 * box, torch.tensor([1.0]))
+    >>> one = torch.ones(1).double()
+    >>> project_l2(torch.tensor([[3.0, 1.0]]), -0.6 * box, 0.6 * box, one)
     tensor([[0.6000, 0.6000]])
-    >>> project_l2(torch.tensor([[3.0, 4.0]]), -box, box, torch.tensor([1.0]))
+    >>> project_l2(torch.tensor([[3.0, 4.0]]), -box, box, one)
     tensor([[0.6000, 0.8000]])
     """
     clipped = delta.clamp(low, high)
-    outside = norm(clipped, 2) > eps * _SLACK
+    outside = norm(clipped.double(), 2) > eps * slack
+    limit, eps = eps, eps.to(delta.dtype)
     largest = norm(delta, float("inf"))
     direction = delta / torch.where(largest > 0, largest, 1.0)[:, None]
     square = direction.square()
@@ -63,10 +65,8 @@ def project_l2(
         scale = torch.where(rises, raised, scale)
     point = (scale[:, None] * direction).clamp(low, high)
     # Rounding may leave the point a hair outside; shrinking it towards 0 keeps it in the box.
-    point = (
-        point
-        * (eps / norm(point, 2).clamp_min(torch.finfo(delta.dtype).tiny)).clamp_max(1.0)[:, None]
-    )
+    size = norm(point.double(), 2).clamp_min(torch.finfo(delta.dtype).tiny)
+    point = point * (limit / size).clamp_max(1.0).to(delta.dtype)[:, None]
     return torch.where(outside[:, None], point, clipped)
 
 
@@ -74,29 +74,32 @@ def project_l1(
     delta: Float[Tensor, "n d"],
     low: Float[Tensor, "n d"],
     high: Float[Tensor, "n d"],
-    eps: Float[Tensor, " n"],
+    eps: Float64[Tensor, " n"],
+    slack: float = 1.0,
 ) -> Float[Tensor, "n d"]:
-    """Return the nearest point of {‖p‖₁ ≤ eps, low ≤ p ≤ high}.
+    """Return the nearest point of {‖p‖₁ ≤ eps, low ≤ p ≤ high}; of norm eps·slack at most, clipped
+    `delta` is left alone.
 
     p = sign(delta)·clip(|delta| − λ, 0, b), b the bound on that side (Croce and Hein 2021,
     arXiv:2103.01208). ‖p‖₁ falls piecewise linearly in λ: a Newton step that stays on one piece
     ends at the root. All in float64.
 
     >>> box = torch.tensor([[1.0, 1.0]])
-    >>> project_l1(torch.tensor([[0.9, 0.5]]), -box, box, torch.tensor([1.0]))
+    >>> one = torch.ones(1).double()
+    >>> project_l1(torch.tensor([[0.9, 0.5]]), -box, box, one)
     tensor([[0.7000, 0.3000]])
-    >>> project_l1(torch.tensor([[3.0, 0.9]]), -0.6 * box, 0.6 * box, torch.tensor([1.0]))
+    >>> project_l1(torch.tensor([[3.0, 0.9]]), -0.6 * box, 0.6 * box, one)
     tensor([[0.6000, 0.4000]])
     """
     point = delta.clamp(low, high)
-    outside = norm(point.double(), 1) > eps.double() * _SLACK
+    outside = norm(point.double(), 1) > eps * slack
     if delta.is_cuda:
         size, bound = delta.abs().double(), torch.where(delta > 0, high, -low).double()
-        shrunk = delta.sign() * _sorted(size, bound, eps.double()).to(delta.dtype)
+        shrunk = delta.sign() * _sorted(size, bound, eps).to(delta.dtype)
         return torch.where(outside[:, None], shrunk, point)
     # A few rows at a time stay in the cache from one Newton step to the next.
     for rows in torch.split(outside.nonzero().squeeze(1), max(1, _CACHED // delta.shape[1])):
-        some, budget = delta[rows], eps[rows].double()
+        some, budget = delta[rows], eps[rows]
         bound = torch.where(some > 0, high[rows], -low[rows]).double().minimum(budget[:, None])
         size = some.abs().double()
         threshold, found = _newton(size, bound, budget)

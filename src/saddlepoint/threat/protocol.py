@@ -75,6 +75,24 @@ class ThreatModel(Protocol):
 
 
 @runtime_checkable
+class Cornered(Protocol):
+    """A threat model whose parameters each have bounds of their own: projecting is clipping.
+
+    >>> from saddlepoint.threat import L2, Linf
+    >>> isinstance(Linf(8 / 255), Cornered), isinstance(L2(0.5), Cornered)
+    (True, False)
+    """
+
+    def corners(
+        self, images: Float[Tensor, "n ..."]
+    ) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]] | None:
+        """Return the lowest and the highest parameters, or None where it has no such bounds after
+        all.
+        """
+        ...
+
+
+@runtime_checkable
 class Ascendable(ThreatModel, Protocol):
     """A threat model with a steepest direction, which first-order attacks need.
 

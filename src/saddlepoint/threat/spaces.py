@@ -15,7 +15,8 @@ from torch import Tensor
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.threat.ball import NormBall
-from saddlepoint.threat.norms import at_least_single, numbers, within
+from saddlepoint.threat.norms import at_least_single, numbers, ulp, within
+from saddlepoint.threat.protocol import Cornered
 
 # Pixels this close to a bound of the range are meant to be on it.
 _ROUNDING = 1e-6
@@ -91,7 +92,13 @@ class Rescaled:
     def _normalise(self, images: Tensor) -> Tensor:
         # In float64, so that a pixel on a bound of the range comes out on the normalised bound.
         mean, std = self._scale(images.double())
-        return ((images.double() - mean) / std).to(at_least_single(images[:0]).dtype)
+        normalised: Tensor = (images.double() - mean) / std
+        return normalised
+
+    def _parameters(self, images: Tensor) -> Tensor:
+        """Return the normalised images in the dtype of the ball's parameters."""
+        dtype = torch.float64 if self.ball.fine else at_least_single(images[:0]).dtype
+        return self._normalise(images).to(dtype)
 
     def radius(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
         """Return the budget of each sample in normalised units."""
@@ -99,7 +106,7 @@ class Rescaled:
 
     def parametrise(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         """Return the normalised images."""
-        return self._normalise(images)
+        return self._parameters(images)
 
     def render(
         self, images: Float[Tensor, "n ..."], parameters: Float[Tensor, "n ..."]
@@ -112,49 +119,74 @@ class Rescaled:
         """
         x = at_least_single(images)
         _, std = self._scale(x)
-        change = (parameters - self._normalise(x)) * std
+        _, exact = self._scale(x.double())
+        clean = self._parameters(x)
+        change = ((parameters - clean) * std).to(x.dtype)
         with torch.no_grad():
-            pixels = within(x, change)
+            pixels = within(x, (parameters.double() - clean.double()) * exact)
             near = pixels.clamp(*self._pixel_range(x))
             pixels = torch.where((near - pixels).abs() <= _ROUNDING, near, pixels)
         return pixels + (change - change.detach())
 
+    @property
+    def pixel_range(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The lowest and the highest pixel of each channel.
+
+        >>> from saddlepoint.threat import Linf
+        >>> Rescaled.pixels(Linf(0.1), (0.3,), (0.7,)).pixel_range
+        ((0.0,), (1.0,))
+        """
+
+        def pixels(bound: float | tuple[float, ...]) -> tuple[float, ...]:
+            each = bound if isinstance(bound, tuple) else (bound,) * len(self.mean)
+            # 0 and 1 come out exactly, although (0 − mean)/std·std + mean may be 3e-17.
+            return tuple(
+                round(b * s + m, 12) for b, s, m in zip(each, self.std, self.mean, strict=True)
+            )
+
+        return pixels(self.ball.lower), pixels(self.ball.upper)
+
     def _pixel_range(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        mean, std = self._scale(like.double())
-        # 0 and 1 come out exactly, although (0 − mean)/std·std + mean may be 3e-17.
-        low, high = (
-            (bound * std + mean).round(decimals=12).to(like.dtype)
-            for bound in self.ball.range(like.double())
-        )
+        shape = (-1, *[1] * (like.ndim - 2))
+        low, high = (numbers(bound, like).reshape(shape) for bound in self.pixel_range)
         return low, high
 
     def project(
         self, images: Float[Tensor, "n ..."], parameters: Float[Tensor, "n ..."]
     ) -> Float[Tensor, "n ..."]:
         """Return the nearest normalised parameters in the ball and its range."""
-        return self.ball.project(self._normalise(images), parameters)
+        return self.ball.project(self._parameters(images), parameters)
+
+    def corners(
+        self, images: Float[Tensor, "n ..."]
+    ) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]] | None:
+        """Return the lowest and the highest normalised parameters, None but in Linf; see
+        `Cornered`.
+        """
+        ball = self.ball
+        return ball.corners(self._parameters(images)) if isinstance(ball, Cornered) else None
 
     def contains(
         self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
     ) -> Bool[Tensor, " n"]:
-        """Say which candidates are within the ball, their pixels divided as the images'.
+        """Say which candidates are finite, in the range and within the ball, their pixels divided as
+        the images'.
 
-        Rendering rounds in pixels; the range is therefore tested to 1e-6 in normalised units.
+        A candidate may have been rounded as a pixel or as a normalised one.
         """
-        x, c = self._normalise(images.double()), self._normalise(candidates.double())
+        _, std = self._scale(images.double())
+        x, c = self._normalise(images), self._normalise(candidates)
+        rounding = torch.maximum(ulp(images, candidates) / std, ulp(x, c))
         low, high = self.ball.range(c)
-        near_range = c.clamp(low, high)
-        return self.ball.contains(x, near_range) & ((c - near_range).abs() <= 1e-6).flatten(1).all(
-            1
-        )
+        near = c.clamp(low, high)
+        ranged = ((c - near).abs() <= rounding) & candidates.isfinite()
+        return ranged.flatten(1).all(1) & self.ball.near(x, near, rounding)
 
     def distance(
         self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
     ) -> Float[Tensor, " n"]:
         """Return the distance in normalised units, in float64."""
-        return self.ball.distance(
-            self._normalise(images.double()), self._normalise(candidates.double())
-        )
+        return self.ball.distance(self._normalise(images), self._normalise(candidates))
 
     def steepest_step(
         self,
@@ -176,5 +208,5 @@ class Rescaled:
     ) -> Float[Tensor, "n ..."]:
         """Return normalised parameters drawn from the ball."""
         return self.ball.random_start(
-            self._normalise(images), keys, restart=restart, gaussian=gaussian
+            self._parameters(images), keys, restart=restart, gaussian=gaussian
         )
