@@ -74,7 +74,9 @@ def _beyond(a: Tensor, b: Tensor, value: Tensor, pairs: Tensor) -> tuple[Tensor,
     left, right, at_least, known = a[rows], b[rows], value[rows], pairs[rows]
     for _ in range(_TIGHTENED):  # both of a better pair are among those left
         bound = _bound(left, right)
-        rivals = (bound >= at_least[:, None]) & _near(left, right, a[rows], b[rows], known, at_least)
+        rivals = (bound >= at_least[:, None]) & _near(
+            left, right, a[rows], b[rows], known, at_least
+        )
         if torch.equal(rivals, left > -torch.inf):
             break
         left, right = (torch.where(rivals, each, -torch.inf) for each in (left, right))
