@@ -52,17 +52,18 @@ class Scaled(torch.nn.Module):
 @pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize(("factor", "offset"), [(1e-4, 0.0), (30.0, 0.0), (1e6, 0.0), (1.0, 1e4)])
 def test_the_scale_and_the_offset_of_the_logits_change_nothing(factor, offset, targeted):
-    net, x, y = conv_case(8, torch.float64, wrong=0)
+    net, x, y = conv_case(3, torch.float64, wrong=0)
     targets = (y + 1) % 5 if targeted else None
-    right = LBFGS(L2())(net, x, y, targets)
-    seen = LBFGS(L2())(Scaled(net, factor, offset), x, y, targets)
+    attack = LBFGS(L2(), searches=3)
+    right = attack(net, x, y, targets)
+    seen = attack(Scaled(net, factor, offset), x, y, targets)
     assert bool(seen.success.all())
     assert torch.allclose(seen.distance, right.distance, rtol=1e-3)
 
 
 def test_the_published_loss_stays_by_name_and_depends_on_the_scale():
-    net, x, y = conv_case(8, wrong=0)
-    attack = LBFGS(L2(), loss="softmax-cross-entropy")
+    net, x, y = conv_case(3, wrong=0)
+    attack = LBFGS(L2(), searches=4, loss="softmax-cross-entropy")
     assert bool(attack(net, x, y).success.all())
     with warnings.catch_warnings():  # told or not
         warnings.simplefilter("ignore")
