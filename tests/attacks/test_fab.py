@@ -91,6 +91,16 @@ def test_a_target_costs_a_backward_pass_per_step():
         assert bool((result.backwards == 4 * passes).all())
 
 
+def test_of_many_classes_the_highest_few_are_looked_at_and_miss_nothing():
+    net = mlp(12, classes=60)
+    x = torch.rand(6, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    y = net(x).argmax(1)
+    few, every = (FAB(L2(), steps=5, **how)(net, x, y) for how in ({}, {"classes": "all"}))
+    assert int(few.backwards.max()) <= 10 * 6
+    assert int(every.backwards.max()) >= 59 * 5
+    assert torch.allclose(few.distance, every.distance, rtol=1e-6)
+
+
 def test_restarts_find_nearer_points_and_draw_per_sample():
     net, x, y = curved()
     once, often = (FAB(L2(), steps=8, restarts=n)(net, x, y) for n in (1, 4))
@@ -169,7 +179,7 @@ def test_gradients_of_any_size_leave_numbers(ball, scale):
 
 def test_impossible_options_are_refused():
     wrong = {
-        "steps": 0, "targets": 0, "restarts": 0, "eps": 0.0, "alpha_max": 0.0, "eta": 0.9,
+        "steps": 0, "targets": 0, "classes": 0, "restarts": 0, "eps": 0.0, "alpha_max": 0.0, "eta": 0.9,
         "beta": 1.1, "search": -1, "bisections": -1,
     }  # fmt: skip
     for name, value in wrong.items():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from networks import conv_case, mlp
 
-from saddlepoint.attacks import AttackResult, BinaryLogit
+from saddlepoint.attacks import AttackResult, BinaryLogit, pairs
 from saddlepoint.attacks.jsma import JSMA
 from saddlepoint.attacks.pairs import best_pairs
 from saddlepoint.errors import InputError
@@ -54,6 +54,43 @@ def test_opposed_scores_leave_many_candidates_and_the_pair_is_still_the_best():
     table = table.triu(1).flatten(1)
     got = table.gather(1, (pairs[:, :1] * 600 + pairs[:, 1:]))
     assert torch.equal(got[:, 0], table.amax(1))
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-4])
+def test_a_search_among_many_features_looks_at_a_bounded_number(noise, monkeypatch):
+    """Features that all but cancel: none is ruled out by its bound, and without noise none has a
+    partner.
+    """
+    among = pairs._among
+
+    def bounded(a, b, bound, count):
+        assert count <= 4096, "all pairs of as many features are looked at"
+        return among(a, b, bound, count)
+
+    monkeypatch.setattr(pairs, "_among", bounded)
+    generator = torch.Generator().manual_seed(0)
+    a, other = torch.randn(2, 2, 30_000, generator=generator)
+    b = -a - 0.01 if noise == 0 else -a + noise * other
+    pair, found = best_pairs(a, b, torch.ones(2, 30_000, dtype=torch.bool))
+    assert bool(found.all()) == (noise > 0)
+    assert not found.any() or bool((a.gather(1, pair).sum(1) > 0).all())
+    assert not found.any() or bool((b.gather(1, pair).sum(1) > 0).all())
+
+
+@pytest.mark.parametrize("kind", ["hardly any", "whole", "opposed"])
+def test_a_lonely_pair_is_found(kind):
+    generator = torch.Generator().manual_seed(2)
+    for n in (3, 9, 40):
+        a, b = torch.randn(2, 8, n, generator=generator, dtype=torch.float64)
+        b = -a + {"hardly any": 0.05, "whole": 0.3, "opposed": 0.0}[kind] * b
+        if kind == "whole":
+            a, b = (4 * a).round(), (4 * b).round()
+        free = torch.rand(8, n, generator=generator) < 0.9
+        pair, found = best_pairs(a, b, free, 2)
+        for i in range(8):
+            want = every_pair(a[i], b[i], free[i])
+            assert bool(found[i]) == (want is not None)
+            assert want is None or tuple(pair[i].tolist()) == want
 
 
 def test_a_single_feature_has_no_pair():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
+import pytest
 import torch
 from networks import conv_case
 from test_cw_l2 import linear_case
 
 from saddlepoint.attacks.lbfgs import LBFGS, two_loops
+from saddlepoint.errors import InputError
 from saddlepoint.threat import L2
 
 
@@ -34,3 +38,35 @@ def test_it_fools_a_network_targeted_or_not_whatever_the_batch():
         one = None if targets is None else targets[2:3]
         alone = LBFGS(L2())(net, x[2:3], y[2:3], one)
         assert torch.allclose(alone.adversarials[0], whole.adversarials[2], atol=1e-7)
+
+
+class Scaled(torch.nn.Module):
+    def __init__(self, net, factor, offset=0.0):
+        super().__init__()
+        self.net, self.factor, self.offset = net, factor, offset
+
+    def forward(self, x):
+        return self.factor * self.net(x) + self.offset
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize(("factor", "offset"), [(1e-4, 0.0), (30.0, 0.0), (1e6, 0.0), (1.0, 1e4)])
+def test_the_scale_and_the_offset_of_the_logits_change_nothing(factor, offset, targeted):
+    net, x, y = conv_case(3, torch.float64, wrong=0)
+    targets = (y + 1) % 5 if targeted else None
+    attack = LBFGS(L2(), searches=3)
+    right = attack(net, x, y, targets)
+    seen = attack(Scaled(net, factor, offset), x, y, targets)
+    assert bool(seen.success.all())
+    assert torch.allclose(seen.distance, right.distance, rtol=1e-3)
+
+
+def test_the_published_loss_stays_by_name_and_depends_on_the_scale():
+    net, x, y = conv_case(3, wrong=0)
+    attack = LBFGS(L2(), searches=4, loss="softmax-cross-entropy")
+    assert bool(attack(net, x, y).success.all())
+    with warnings.catch_warnings():  # told or not
+        warnings.simplefilter("ignore")
+        assert float(attack(Scaled(net, 1e4), x, y).success_rate) < 0.5
+    with pytest.raises(InputError, match="logits"):
+        LBFGS(L2(), loss="logits")

@@ -23,6 +23,8 @@ from saddlepoint.threat.norms import expand, unit
 _FIRST_LENGTH = {1.0: 0.5, 2.0: 0.1}
 _HALVINGS = 40
 _LEAST, _MOST = 1e-6, 1e12
+_FURTHEST = 1e9  # an infinite bound, as a number
+_NEARLY = 0.99
 _DECAY = 0.01
 """The share of the rate that is left at the end."""
 
@@ -138,13 +140,18 @@ class ALMA(Attack):
         return change.sign() if batch.ball.p == 1 else unit(change, 2)
 
     def _rate(self, batch: Batch, direction: Float[Tensor, "m ..."]) -> Float[Tensor, " m"]:
-        """Return the rate at which the first step has its length, or all the length there is."""
+        """Return the rate at which the first step has its length, or nearly all that there is.
+
+        Where nothing can move, the rate is 0.
+        """
         clean, (low, high) = batch.clean, batch.bounds
-        length = self.first_length or _FIRST_LENGTH[batch.ball.p]
-        steepest = direction.flatten(1).abs().amax(1).clamp_min(torch.finfo(clean.dtype).tiny)
+        edge = torch.where(direction > 0, low, torch.where(direction < 0, high, clean))
+        most = batch.length(edge.clamp(-_FURTHEST, _FURTHEST))
+        length = (_NEARLY * most).clamp_max(self.first_length or _FIRST_LENGTH[batch.ball.p])
+        steepest = direction.flatten(1).abs().amax(1)
         # In the steepest entry alone no rate below this goes further than the length.
         near = torch.zeros_like(steepest)
-        far = length / steepest
+        far = torch.where(length > 0, length / steepest, 0.0)
         for _ in range(_HALVINGS):
             short = batch.length((clean - expand(far, clean) * direction).clamp(low, high)) < length
             if not clean.is_cuda and not bool(short.any()):

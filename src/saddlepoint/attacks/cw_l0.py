@@ -28,8 +28,9 @@ class CarliniWagnerL0(Attack):
 
     After a success on a set of pixels, those with the smallest |Σ_c δ|·Σ_c|g| leave it, g being the
     gradient of the margin at the success, and the next descent begins there with their changes
-    undone. After a failure half as many leave, and the search ends when not even one can. With
-    L0(per="feature") every channel of a pixel counts for itself.
+    undone; each next c goes on from where the last ended. After a failure half as many leave, and
+    the search ends when not even one can. With L0(per="feature") every channel of a pixel counts
+    for itself.
 
     Args:
         threat: L0.
@@ -51,7 +52,7 @@ class CarliniWagnerL0(Attack):
     """
 
     objective: Objective = "f6"
-    box: BoxName = "tanh"
+    box: BoxName = "projected"
     confidence: float = 0.0
     steps: int = 1000
     learning_rate: float = 0.01

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -26,6 +26,8 @@ BoxName = Literal["tanh", "clipped", "projected"]
 # The least c that holds a boundary point in place, if f were linear, times this much.
 _ABOVE = 3.0
 _SMALLEST, _LARGEST = 1e-30, 1e30
+# Of the given rate, what is left of it at least.
+_LEAST_RATE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,18 +35,20 @@ class CarliniWagnerL2(Attack):
     """Carlini and Wagner's L2 attack; by default a faster search than the published one.
 
     The published search starts every c from the clean image and c from 1e-3. Here c begins near
-    where it will end: at the optimum 2‖δ‖ = c·‖∇f‖, and f and ∇f at the start give both. Each
-    next c goes on from the nearest success, Adam's rate falls where it makes no progress, and a
-    sample's search ends once a success brings nothing. `published_cw_l2` has the paper's values.
+    where it will end: at the optimum 2‖δ‖ = c·‖∇f‖, and f and ∇f at the start give both, and a
+    first step that goes no further than the boundary. Each next c goes on from the nearest success,
+    Adam's rate falls where it makes no progress, and a sample's search ends once a success brings
+    nothing. `published_cw_l2` has the paper's values.
 
     Args:
         threat: L2.
         objective: "f1" … "f7" or "f5b"; see `OBJECTIVES`.
-        box: "tanh" (change of variables), "clipped" or "projected" gradient descent.
+        box: "projected" or "clipped" gradient descent, or the paper's "tanh" (change of variables),
+            in which features on a bound hardly move for some hundred steps.
         confidence: κ: a success is a margin below −κ; where there is none, the judge may still
             accept the iterate of smallest margin.
         steps: Adam's iterations per c at most.
-        learning_rate: Adam's.
+        learning_rate: Adam's; smaller where the boundary is near and `initial_c` is None.
         searches: values of c at most: ten times the last until the first success, then the middle
             of the bracket.
         initial_c: the first c; None estimates it.
@@ -69,7 +73,7 @@ class CarliniWagnerL2(Attack):
     """
 
     objective: Objective = "f6"
-    box: BoxName = "tanh"
+    box: BoxName = "projected"
     confidence: float = 0.0
     steps: int = 1000
     learning_rate: float = 0.01
@@ -105,25 +109,38 @@ class CarliniWagnerL2(Attack):
         slope = first_gradient(batch, batch.clean, self.descent)
         c, reach = estimate(batch, slope, self.objective)
         first = slope if batch.starts is None else None
+        how = self.descent
         if self.initial_c is not None:
             c = torch.full_like(c, self.initial_c)
-        self._search(batch, best, start, c, first)
+        else:  # Adam's first step, of equal size in every feature, goes no further than the boundary
+            most = torch.full_like(best.length, self.learning_rate, dtype=c.dtype)
+            moving = (slope[1] != 0).flatten(1).sum(1).clamp_min(1)
+            near = reach / moving.sqrt()
+            most[batch.index] = near.clamp(_LEAST_RATE * self.learning_rate, self.learning_rate)
+            how = replace(how, rates=most)
+        self._search(batch, best, start, c, how, first)
         for restart in range(1, self.restarts):
             radius = torch.minimum(best.length[batch.index], reach)
             free = batch.threat
             assert isinstance(free, NormBall | Rescaled), "norms has no Box"
             drawn = free.with_eps(radius).random_start(batch.images, batch.keys, restart=restart)
-            self._search(batch, best, batch.masked(drawn), c, None)
+            self._search(batch, best, batch.masked(drawn), c, how)
         bisect(batch, best, self.bisections)
 
     def _search(
-        self, batch: Batch, best: Keeper, start: Tensor, c: Tensor, first: First | None
+        self,
+        batch: Batch,
+        best: Keeper,
+        start: Tensor,
+        c: Tensor,
+        how: Descent,
+        first: First | None = None,
     ) -> None:
         """Halve each sample's bracket of c; `first` is of `start`."""
         begin, low, high = start, torch.zeros_like(c), torch.full_like(c, torch.inf)
         for search in range(self.searches):
             before = best.length[batch.index]
-            found, last = descend(batch, best, start, c, self.descent, first=first)
+            found, last = descend(batch, best, start, c, how, first=first)
             after = best.length[batch.index]
             low, high = torch.where(found, low, c), torch.where(found, c, high)
             c = torch.where(high.isinf(), (10 * c).clamp_max(_LARGEST), (low + high) / 2)
@@ -167,7 +184,8 @@ def estimate(batch: Batch, first: First, objective: str) -> tuple[Tensor, Tensor
 
 
 def published_cw_l2(threat: ThreatModel, *, steps: int = 10_000, **options: Any) -> CarliniWagnerL2:
-    """Return the attack as published: nine values of c from 1e-3, each from the clean image.
+    """Return the attack as published: a change of variables, and nine values of c from 1e-3, each
+    from the clean image.
 
     A descent ends after a tenth of its steps without a fall of the loss by 1e-4 of itself, sample
     by sample.
@@ -183,7 +201,7 @@ def published_cw_l2(threat: ThreatModel, *, steps: int = 10_000, **options: Any)
     (0.001, 100, False, 0, None)
     """
     published: dict[str, Any] = {
-        "initial_c": 1e-3, "patience": max(1, steps // 10), "tolerance": 1e-4, "decays": 0,
+        "box": "tanh", "initial_c": 1e-3, "patience": max(1, steps // 10), "tolerance": 1e-4, "decays": 0,
         "warm": False, "gain": None, "bisections": 0,
     }  # fmt: skip
     return CarliniWagnerL2(threat, steps=steps, **published | options)

@@ -36,8 +36,9 @@ def excess(change: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
 class CarliniWagnerLinf(Attack):
     """Carlini and Wagner's Linf attack: a success within τ lowers τ to 0.9 times what it used.
 
-    Each τ goes on from the last success. Where one fails for every c, the step from the last
-    success is halved, `refinements` times; with 0 the search ends there, as published.
+    Each τ goes on from the last success, each c from where the last ended. Where one fails for every
+    c, the step from the last success is halved, `refinements` times; with 0 the search ends there,
+    as published.
 
     Args:
         threat: Linf.

@@ -6,7 +6,7 @@ Plain functions, which the L2, L0 and Linf attacks call with their own penalties
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import torch
 from jaxtyping import Bool, Float
@@ -43,6 +43,7 @@ class Descent:
             f.
         tolerance: see `patience`.
         decays: how often the rate falls, to a quarter, before the sample is finished.
+        rates: (n,) the first rate of each image of the caller's batch, in place of `learning_rate`.
 
     >>> Descent("f6", "tanh", 1000, 0.01, 100, 1e-4, 0).box
     'tanh'
@@ -55,11 +56,13 @@ class Descent:
     patience: int
     tolerance: float
     decays: int
+    rates: Float[Tensor, " n"] | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, attack: object) -> Descent:
         """Return the descent of an attack with options of these names."""
-        return cls(**{each.name: getattr(attack, each.name) for each in fields(cls)})
+        names = [each.name for each in fields(cls) if each.name != "rates"]
+        return cls(**{name: getattr(attack, name) for name in names})
 
 
 def squared_length(change: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +117,7 @@ def descend(
     w = box.begin(start, frame)
     mean, square = torch.zeros_like(w), torch.zeros_like(w)
     least, lowest = torch.full_like(c, torch.inf), torch.full_like(c, torch.inf)
-    rate = torch.full_like(c, how.learning_rate)
+    rate = torch.full_like(c, how.learning_rate) if how.rates is None else how.rates[batch.index]
     stale, fallen, found = torch.zeros_like(rows), torch.zeros_like(rows), success.clone()
     for step in range(how.steps):
         x = box.image(w, frame)
@@ -169,18 +172,21 @@ def raising(
     factor: float,
     searches: int,
 ) -> tuple[Bool[Tensor, " m"], Float[Tensor, "m ..."], Float[Tensor, " m"]]:
-    """Descend from `start` with c, and `factor` times it where that fails, `searches` times at most.
+    """Descend from `start` with c, and where that fails go on with `factor` times it, `searches`
+    times at most.
 
     Return who has a success, its image (else the start), and its c (else the first). The rest is as
     for `descend`.
     """
     found, x, raised = torch.zeros_like(c, dtype=torch.bool), start.clone(), c.clone()
+    begin = start
     rows = torch.arange(len(batch), device=c.device)
     for _ in range(searches):
         sizes = None if size is None else size[rows]
         here, last = descend(
-            batch.at(rows), best, start[rows], raised[rows], how, penalty, sizes, enough=enough
+            batch.at(rows), best, begin[rows], raised[rows], how, penalty, sizes, enough=enough
         )
+        begin = begin.index_copy(0, rows, last)
         good = rows[here]
         found[good], x[good] = True, last[here]
         rows = rows[~here]

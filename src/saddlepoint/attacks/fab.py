@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -40,9 +41,10 @@ class FAB(Attack):
     Args:
         threat: Linf(), L2() or L1().
         steps: iterations per restart (and target).
-        targets: None steps to the nearest boundary of all classes, a backward pass for each; a
-            number tries that many of the highest other classes in turn, a backward pass per step
-            (FAB-T).
+        targets: None steps to the nearest boundary of `classes`; a number tries that many of the
+            highest other classes in turn, a backward pass per step (FAB-T).
+        classes: the boundaries that an untargeted step looks at, those of the highest other classes
+            at the iterate, a backward pass for each; "all" is the published attack.
         restarts: the first starts at the clean image, every other at a random point within half of
             the best distance.
         eps: the distance taken for that at most; None is the best distance alone, or, while nothing
@@ -66,6 +68,7 @@ class FAB(Attack):
 
     steps: int = 100
     targets: int | None = None
+    classes: int | Literal["all"] = 10
     restarts: int = 1
     eps: float | None = None
     alpha_max: float = 0.1
@@ -82,6 +85,8 @@ class FAB(Attack):
         self._at_least_one("steps", "restarts")
         if self.targets is not None:
             self._at_least_one("targets")
+        if self.classes != "all":
+            self._at_least_one("classes")
         check_passes(search=self.search, bisections=self.bisections)
         if self.eps is not None and not 0 < self.eps < math.inf:
             raise InputError(f"eps is {self.eps}; give a positive number, or None")
@@ -104,7 +109,11 @@ class FAB(Attack):
                 x = self._start(batch, best, restart, draw=turn)
                 self._descend(batch, best, x, classes)
         search(batch, best, self.search)
-        approach(batch, best, self.bisections, self.targets or _ALL)
+        approach(batch, best, self.bisections, self.targets or self._looked_at)
+
+    @property
+    def _looked_at(self) -> int:
+        return _ALL if self.classes == "all" else self.classes
 
     def _start(self, batch: Batch, best: Keeper, restart: int, draw: int) -> Float[Tensor, "m ..."]:
         if restart == 0:
@@ -129,7 +138,7 @@ class FAB(Attack):
     ) -> None:
         clean, (low, high), p = batch.clean, batch.bounds, batch.ball.p
         for _ in range(self.steps):
-            near = linearise(batch, x, _ALL, classes)
+            near = linearise(batch, x, self._looked_at, classes)
             best.record(batch, x, near.logits)
             margin, w = near.pick(near.distances(p).argmin(dim=1))
             offset = (w.double() * x.double()).flatten(1).sum(1) - (margin + near.beyond).double()

@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import approach
+from saddlepoint.attacks.rounding import Reference
 from saddlepoint.attacks.steps import start_of
-from saddlepoint.errors import InputError
+from saddlepoint.errors import InputError, unknown
 from saddlepoint.threat.norms import expand, norm, unit
 
 _ARMIJO, _HALVINGS = 1e-4, 20
 _SMALLEST, _LARGEST = 1e-20, 1e20
+# The spread of the logits of the clean image, whatever it was.
+_SPREAD = 20.0
+
+Gain = Callable[[Batch, Tensor], Tensor]
+"""From samples and their logits to what each of them ascends."""
+LOSSES = ("cross-entropy", "softmax-cross-entropy")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LBFGS(Attack):
-    """Szegedy et al.'s attack: L-BFGS on c·‖δ‖² plus the cross-entropy with the target.
+    """Szegedy et al.'s attack: L-BFGS on c·‖δ‖² minus the log-probability of the target.
 
     c is ten times larger after a success and ten times smaller after a failure, until it is between
     the two; the bracket is then halved on the logarithm. Every sample has its own c, curvature
-    history and line search. Untargeted, the cross-entropy with the label is subtracted instead.
+    history and line search. Untargeted, the log-probability is that of all classes but the label.
 
     Args:
         threat: L2.
+        loss: "cross-entropy" is that, of the logits multiplied so that those of the clean image
+            spread over 20: the scale of the model changes nothing. "softmax-cross-entropy" is the
+            cross-entropy of the model's own softmax, with the target as published, untargeted with
+            the label; where the model is confident its gradient vanishes, and the attack fails.
         steps: iterations per c at most.
         searches: values of c.
-        initial_c: the first c; None is the one that balances the two gradients at the boundary, if
-            the cross-entropy were linear.
+        initial_c: the first c, relative to the loss; None is the one that balances the two gradients
+            at the boundary, if the loss were linear.
         history: pairs of steps and gradient differences kept.
         tolerance: a descent ends once a step lowers its loss by less than this share.
         bisections: final steps towards the clean image.
@@ -47,6 +62,7 @@ class LBFGS(Attack):
     [0.42]
     """
 
+    loss: Literal["cross-entropy", "softmax-cross-entropy"] = "cross-entropy"
     steps: int = 50
     searches: int = 10
     initial_c: float | None = None
@@ -60,6 +76,8 @@ class LBFGS(Attack):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._at_least_one("steps", "searches", "history")
+        if self.loss not in LOSSES:
+            raise unknown("loss", self.loss, LOSSES)
         if self.initial_c is not None and not 0 < self.initial_c < math.inf:
             raise InputError(f"initial_c is {self.initial_c}; give a positive number")
         if not 0 <= self.tolerance < 1 or self.bisections < 0:
@@ -74,24 +92,45 @@ class LBFGS(Attack):
         logits, gradient = batch.gradient(batch.clean, batch.loss("margin"))
         slope = norm(gradient, 2)
         reach = batch.margin(logits).to(slope.dtype) / torch.where(slope > 0, slope, 1.0)
-        c = slope / (2 * reach.clamp_min(_SMALLEST))
+        factor = self._factor(logits).to(slope.dtype)
+        c = factor * slope / (2 * reach.clamp_min(_SMALLEST))
         c = torch.where(slope > 0, c, 1.0).clamp(_SMALLEST, _LARGEST)
         if self.initial_c is not None:
             c = torch.full_like(c, self.initial_c)
         low, high = torch.zeros_like(c), torch.full_like(c, torch.inf)
+        gain = self._gain(batch, best, factor)
         for _ in range(self.searches):
-            found = self._descend(batch, best, start, c)
+            found = self._descend(batch, best, start, c, gain)
             low, high = torch.where(found, c, low), torch.where(found, high, c)
             middle = (low * high).sqrt()
             c = torch.where(high.isinf(), 10 * low, torch.where(low == 0, high / 10, middle))
             c = c.clamp(_SMALLEST, _LARGEST)
         approach(batch, best, self.bisections)
 
-    def _descend(self, batch: Batch, best: Keeper, x: Tensor, c: Tensor) -> Tensor:
+    def _factor(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
+        """Return what the logits are multiplied by."""
+        if self.loss == "softmax-cross-entropy":
+            return torch.ones_like(logits[:, 0])
+        spread = Reference.of(logits).spread
+        return torch.where(spread > 0, _SPREAD / spread, 1.0).clamp(_SMALLEST, _LARGEST)
+
+    def _gain(self, batch: Batch, best: Keeper, factor: Tensor) -> Gain:
+        if self.loss == "softmax-cross-entropy":
+            return lambda some, logits: some.criterion.cross_entropy(logits, some.goals)
+        each = torch.ones_like(best.length, dtype=factor.dtype)
+        each[batch.index] = factor
+
+        def gain(some: Batch, logits: Tensor) -> Tensor:
+            scaled = logits * each[some.index].to(logits.dtype)[:, None]
+            return functional.logsigmoid(some.criterion.log_odds(scaled, some.goals))
+
+        return gain
+
+    def _descend(self, batch: Batch, best: Keeper, x: Tensor, c: Tensor, gain: Gain) -> Tensor:
         """Minimise at these c from `x`; return who succeeded on the way."""
         success = torch.zeros_like(c, dtype=torch.bool)
         rows = torch.arange(len(batch), device=c.device)
-        loss, gradient, fooled = _evaluate(batch, best, x, c)
+        loss, gradient, fooled = _evaluate(batch, best, x, c, gain)
         success |= fooled
         pairs: list[tuple[Tensor, Tensor]] = []
         for _ in range(self.steps):
@@ -114,7 +153,7 @@ class LBFGS(Attack):
                 some = batch.at(todo)
                 step = x[todo] + expand(rate[todo], x) * direction[todo]
                 at = step.clamp(low[todo], high[todo])
-                after, change, fooled = _evaluate(some, best, at, c[todo])
+                after, change, fooled = _evaluate(some, best, at, c[todo], gain)
                 success[rows[todo]] |= fooled
                 decrease = _dot(gradient[todo], at - x[todo])
                 good = (after <= loss[todo] + _ARMIJO * decrease) & (after < loss[todo])
@@ -166,12 +205,13 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(1).sum(1)
 
 
-def _evaluate(batch: Batch, best: Keeper, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _evaluate(
+    batch: Batch, best: Keeper, x: Tensor, c: Tensor, gain: Gain
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return the loss, its gradient, and who is fooled at `x`."""
-    logits, rise = batch.gradient(x, batch.loss("cross-entropy"))
+    logits, rise = batch.gradient(x, lambda z: gain(batch, z))
     best.record(batch, x, logits)
     change = x - batch.clean
-    entropy = batch.criterion.cross_entropy(logits, batch.goals).to(c.dtype)
-    loss = c * _dot(change, change) - entropy
+    loss = c * _dot(change, change) - gain(batch, logits).to(c.dtype)
     fooled = batch.surely_fooled(logits)
     return loss, 2 * expand(c, x) * change - rise, fooled

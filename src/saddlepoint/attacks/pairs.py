@@ -9,6 +9,10 @@ from torch import Tensor
 _CANDIDATES = 32
 # Entries of a table of pairs that is looked at in one go.
 _AT_ONCE = 1 << 18
+# Features whose pairs are all looked at, at most.
+_MOST = 4096
+# How often the features that are left tighten each other's bounds.
+_TIGHTENED = 8
 
 
 def best_pairs(
@@ -20,11 +24,13 @@ def best_pairs(
     """Return the p < q of largest (a_p + a_q)·(b_p + b_q), both sums positive, and whether there
     is one.
 
-    Exact: a feature p is in no pair better than U_p = (a_p + max a)·(b_p + max b), nor, for any
-    λ > 0, than ((s_p + max s)/2)² with s = λa + b/λ (the geometric mean is at most the arithmetic
-    one). The best pair among the features of largest U bounds the answer from below and says which
-    λ is tight; only where others reach it by both bounds are those looked at too. Equal pairs: the
-    first in the order of (p, q).
+    A feature p is in no pair better than U_p = (a_p + max a)·(b_p + max b), nor, for any λ > 0, than
+    ((s_p + max s)/2)² with s = λa + b/λ (the geometric mean is at most the arithmetic one). The
+    best pair among the features of largest U, or if those have none a pair found by sorting, bounds
+    the answer from below and says which λ is tight; only where others reach it by both bounds are
+    those looked at too. Equal pairs: the first in the order of (p, q). Whether there is a pair is
+    exact, and so is which one, unless more than 4096 features are left: then it is the best of the
+    4096 with the largest bounds.
 
     Args:
         a, b: two scores of each feature.
@@ -41,29 +47,79 @@ def best_pairs(
             free[:, 0]
         )
     a, b = (torch.where(free, each, -torch.inf) for each in (a, b))
-    sums = [each + each.amax(1, keepdim=True) for each in (a, b)]
-    bound = torch.where((sums[0] > 0) & (sums[1] > 0), sums[0] * sums[1], -torch.inf)
+    bound = _bound(a, b)
     count = min(max(candidates, 2), n)
     value, pairs = _among(a, b, bound, count)
-    rivals = (bound >= value[:, None]) & (bound > -torch.inf) & _near(a, b, pairs, value)
-    more = (rivals.sum(1) > 2).nonzero().squeeze(1)
-    if count < n and len(more):
-        bound = torch.where(rivals, bound, -torch.inf)[more]
-        most = int(rivals[more].sum(1).max())
-        value[more], pairs[more] = _among(a[more], b[more], bound, most)
+    open_ = ((bound >= value[:, None]) & (bound > -torch.inf)).sum(1) > 2
+    more = (open_ & (count < n)).nonzero().squeeze(1)
+    if len(more):
+        value[more], pairs[more] = _beyond(a[more], b[more], value[more], pairs[more])
     return pairs, value > -torch.inf
 
 
-def _near(a: Tensor, b: Tensor, pairs: Tensor, value: Tensor) -> Bool[Tensor, "m n"]:
+def _bound(a: Tensor, b: Tensor) -> Float[Tensor, "m n"]:
+    """Return what no pair of each feature exceeds; −∞ where a sum cannot be positive."""
+    left, right = (each + each.amax(1, keepdim=True) for each in (a, b))
+    return torch.where((left > 0) & (right > 0), left * right, -torch.inf)
+
+
+def _beyond(a: Tensor, b: Tensor, value: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the best pair and its value, given the best of a few features, or −∞ for none."""
+    unknown = (value == -torch.inf).nonzero().squeeze(1)
+    if len(unknown):
+        value[unknown], pairs[unknown] = _sorted_pair(a[unknown], b[unknown])
+    rows = (value > -torch.inf).nonzero().squeeze(1)
+    if not len(rows):
+        return value, pairs
+    left, right, at_least, known = a[rows], b[rows], value[rows], pairs[rows]
+    for _ in range(_TIGHTENED):  # both of a better pair are among those left
+        bound = _bound(left, right)
+        rivals = (bound >= at_least[:, None]) & _near(
+            left, right, a[rows], b[rows], known, at_least
+        )
+        if torch.equal(rivals, left > -torch.inf):
+            break
+        left, right = (torch.where(rivals, each, -torch.inf) for each in (left, right))
+    bound = torch.where(rivals, bound, -torch.inf)
+    most = min(_MOST, int(rivals.sum(1).max()))
+    if most >= 2:
+        found, which = _among(left, right, bound, most)
+        won = found >= at_least  # of equal pairs the first, which is among those left
+        value[rows] = torch.where(won, found, at_least)
+        pairs[rows] = torch.where(won[:, None], which, known)
+    return value, pairs
+
+
+def _sorted_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the value and the indices of a good pair, −∞ only where there is none.
+
+    In the order of falling a, each feature's partner is the one of largest b among those before it
+    whose a is large enough.
+    """
+    order = a.argsort(dim=1, descending=True, stable=True)
+    a, b = a.gather(1, order), b.gather(1, order)
+    largest, place = b.cummax(1)
+    number = torch.arange(a.shape[1], device=a.device).expand_as(a).contiguous()
+    before = torch.searchsorted(-a, a).minimum(number)  # so many have a_p > −a_q
+    last = (before - 1).clamp_min(0)
+    partner = place.gather(1, last)
+    left, right = a + a.gather(1, partner), b + largest.gather(1, last)
+    good = (before > 0) & (left > 0) & (right > 0)
+    value, at = torch.where(good, left * right, -torch.inf).max(1)
+    both = torch.stack([partner.gather(1, at[:, None])[:, 0], at], dim=1)
+    return value, order.gather(1, both).sort(dim=1).values
+
+
+def _near(
+    a: Tensor, b: Tensor, whole_a: Tensor, whole_b: Tensor, pairs: Tensor, value: Tensor
+) -> Bool[Tensor, "m n"]:
     """Say which features reach `value` by the bound that is tight at the pair."""
-    known = value > -torch.inf
-    left, right = (torch.where(known, each.gather(1, pairs).sum(1), 1.0) for each in (a, b))
+    left, right = (each.gather(1, pairs).sum(1) for each in (whole_a, whole_b))
     slope = (right / left).sqrt().clamp(1e-9, 1e9)[:, None]  # every λ > 0 gives a bound
     s = slope * a + b / slope
-    least = 2 * torch.where(known, value, 0.0).sqrt()[:, None]
+    least = 2 * value.sqrt()[:, None]
     # A little less, for the rounding of the roots.
-    reach = s + s.amax(1, keepdim=True) >= least - 1e-4 * least
-    return reach | ~known[:, None]
+    return s + s.amax(1, keepdim=True) >= least - 1e-4 * least
 
 
 def _among(a: Tensor, b: Tensor, bound: Tensor, count: int) -> tuple[Tensor, Tensor]:

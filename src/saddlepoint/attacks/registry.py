@@ -105,7 +105,7 @@ ATTACKS: Mapping[str, AttackInfo] = MappingProxyType(
             ),
             AttackInfo(
                 "fab", FAB, "minimum norm", _FIRST_ORDER,
-                "2 forward and classes − 1 backward per step (100); targeted 2 and 1 per target",
+                "2 forward and min(k, classes − 1) (10) backward per step (100); targeted 2 and 1 per target",
                 "Croce and Hein 2020, arXiv:1907.02044",
             ),
             AttackInfo(
