@@ -39,12 +39,12 @@ NORMS = {
     "L1": (L1(), ("fmn", "pdpgd", "alma", "ead", "fab")),
     "L2": (
         L2(),
-        ("deepfool", "ddn", "fmn", "pdgd", "pdpgd", "alma", "fab", "cw-l2", "lbfgs"),
+        ("deepfool", "ddn", "fmn", "pdgd", "pdpgd", "alma", "fab", "cw-l2", "l-bfgs"),
     ),
     "Linf": (Linf(), ("deepfool", "fmn", "pdpgd", "fab", "cw-linf")),
 }
 # A step of these costs many passes, or is no step of a loop at all.
-COSTLY = {"fab": 10, "ead": 9, "cw-l2": 9, "cw-linf": 9, "lbfgs": 9}
+COSTLY = {"fab": 10, "ead": 9, "cw-l2": 9, "cw-linf": 9, "l-bfgs": 9}
 FREE = ("deepfool", "jsma", "cw-l0")
 
 
