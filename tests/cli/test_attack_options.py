@@ -45,7 +45,7 @@ def test_masks_that_do_not_fit_are_refused(refused, attack, tmp_path):
     np.savez(tmp_path / "two.npz", a=np.ones((8, 8)), b=np.ones((8, 8)))
     assert "2 arrays" in refused(*attack, "--mask", tmp_path / "two.npz")
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    assert "no whole picture" in refused(*attack, "--mask", tmp_path / "bad.png")
+    assert "bad.png is not an image" in refused(*attack, "--mask", tmp_path / "bad.png")
     assert "cannot read" in refused(*attack, "--mask", tmp_path / "absent.npy")
     assert "give a PNG" in refused(*attack, "--mask", tmp_path / "mask.txt")
     assert not (tmp_path / "a").exists()

@@ -149,7 +149,7 @@ def test_a_damaged_record_is_named(tmp_path):
     run(tmp_path)
     images = tmp_path / "images.parquet"
     images.write_bytes(images.read_bytes()[:-20])
-    with pytest.raises(InputError, match=r"images\.parquet is damaged"):
+    with pytest.raises(InputError, match=r"images\.parquet is not a whole Parquet file"):
         run(tmp_path)
     (tmp_path / "evaluation.json").write_text('{"config": {}}')
     with pytest.raises(InputError, match=r"evaluation\.json is not an evaluation"):

@@ -119,7 +119,7 @@ def build_subject(words: ModelWords, data: ImageData, device: torch.device) -> n
 def _transformed(model: nn.Module, weights: Path) -> tuple[nn.Module, Path]:
     """Return the model and the file of its weights; of a run's folder, with the run's transforms."""
     from saddlepoint.defences import transforms_of
-    from saddlepoint.files import read_json
+    from saddlepoint.reading import read_json
     from saddlepoint.runs import RUN_FILE
     from saddlepoint.training import WEIGHTS_FILE
 
