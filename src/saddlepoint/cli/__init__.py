@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -66,6 +67,8 @@ def run(arguments: Sequence[str]) -> int:
     0
     """
     debug = "--debug" in arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name need not be UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     plain_warnings()
     if "" in arguments:
         note("error: an argument is empty; give it a value, or leave its option out")

@@ -134,7 +134,7 @@ def _array(stream: IO[bytes], stored: int, head: _Header, label: str) -> NDArray
             f" {shape} needs {nbytes:,}"
         )
     values = np.empty(nbytes, np.uint8)
-    view = memoryview(values)
+    view = values.data
     done = 0
     while done < nbytes:
         part = stream.read(min(1 << 24, nbytes - done))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from saddlepoint.errors import InputError
 from saddlepoint.files import reason
@@ -38,7 +39,7 @@ def shown(name: object) -> str:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[io.BufferedReader]:
     """Open a regular file for reading while the block runs; nothing else is waited for.
 
     Raises `InputError` for a pipe, a device or a folder, and where the system refuses.
@@ -123,6 +124,19 @@ def read_bytes(path: Path, most: int) -> bytes:
             raise InputError(f"{shown(path)} is larger than {_size(most)}, which no such file is")
         file.seek(0)
         return file.read()
+
+
+def file_digest(path: Path) -> str:
+    """Return 16 hexadecimal digits of a file's content.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "a").write_bytes(b"")
+    ...     file_digest(Path(folder) / "a")
+    'e3b0c44298fc1c14'
+    """
+    with opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def check_inflated(name: object, declared: int, size: int) -> None:

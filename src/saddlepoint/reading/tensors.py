@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -32,6 +33,19 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     return {
         key: plain(value, f"{shown(key)} in {shown(path)}", size) for key, value in state.items()
     }
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the text that a `.safetensors` file holds beside its tensors; raises as
+    `read_safetensors`.
+
+    >>> read_metadata(Path("no-such.safetensors"))
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: cannot read no-such.safetensors: No such file or directory
+    """
+    with opened(path), decoding(path, "a whole safetensors file"), safe_open(path, "pt") as file:
+        return dict(file.metadata() or {})
 
 
 def read_pickled(path: Path) -> tuple[Any, int]:

@@ -92,7 +92,7 @@ def load(folder: Path | str, table: Table = "evaluations") -> duckdb.DuckDBPyRel
     """
     if table not in get_args(Table):
         raise unknown("table", table, get_args(Table))
-    store = Store(Path(folder))
+    store = Store.finished(Path(folder))
     cells = {cell["address"] for cell in store.plan["cells"]}
     return _table(store, table, [a for a in sorted(cells) if store.health(a) == "finished"])
 
@@ -105,7 +105,7 @@ def load_results(folder: Path | str) -> StudyResults:
         ...
     saddlepoint.errors.InputError: cannot read no-such-folder/study.json: No such file or directory
     """
-    store = Store(Path(folder))
+    store = Store.finished(Path(folder))
     try:
         spec = StudySpec.model_validate(store.study)
         facts = DataFacts(**{key: tuple(value) for key, value in store.plan["data"].items()})
@@ -126,7 +126,8 @@ def load_results(folder: Path | str) -> StudyResults:
         training, _ = _at(addresses, (variant, seed, eps, next(iter(spec.attacks))))
         if health[training] != "finished":
             raise InputError(f"the model of {labels[training]} is not in the store")
-        check_file(spec, store.record(training))
+        with decoding(store.cell(training), "a whole cell"):
+            check_file(spec, store.record(training))
         return trained_model(spec, facts, store.cell(training), variant, seed, eps)
 
     def examples(variant: str, seed: int, eps: float, attack: str) -> dict[str, Tensor]:

@@ -11,7 +11,6 @@ DIR/aside/ADDRESS-N/      a damaged cell, kept for inspection
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from filelock import FileLock, Timeout
 from saddlepoint import __version__
 from saddlepoint.errors import InputError, OutputError
 from saddlepoint.files import fingerprint, reason, write_json
-from saddlepoint.reading import opened, read_json, shown
+from saddlepoint.reading import file_digest, read_json, shown
 
 FORMAT = 1
 STUDY_FILE, CELL_FILE = "study.json", "cell.json"
@@ -58,8 +57,18 @@ class Store:
             )
         self.study: dict[str, Any] = _mapping(record, "study", root)
         self.plan: dict[str, Any] = _mapping(record, "plan", root)
-        if not _sound(self.plan):
+        if not all(isinstance(self.plan.get(key), list) for key in ("cells", "places")):
             raise _damaged(root)
+
+    @classmethod
+    def finished(cls, root: Path) -> Store:
+        """Open the folder of a study to read its cells; raises `InputError` where the plan is
+        damaged.
+        """
+        store = cls(root)
+        if not _sound(store.plan):
+            raise _damaged(root)
+        return store
 
     @classmethod
     def claim(cls, root: Path, study: dict[str, Any], plan: dict[str, Any]) -> Store:
@@ -96,11 +105,8 @@ class Store:
     def record(self, address: str) -> dict[str, Any]:
         """Return the record of a finished cell."""
         record = read_json(self.cell(address) / CELL_FILE)
-        kinds = {"config": dict, "result": dict, "files": dict, "seconds": int | float}
         if not isinstance(record, dict) or record.get("address") != address:
             raise InputError(f"{shown(self.cell(address) / CELL_FILE)} is not this cell's record")
-        if not all(isinstance(record.get(key), kind) for key, kind in kinds.items()):
-            raise InputError(f"{shown(self.cell(address) / CELL_FILE)} is damaged")
         return record
 
     def health(self, address: str, thorough: bool = True) -> Health:
@@ -204,9 +210,7 @@ _PLACE = {
 
 def _sound(plan: dict[str, Any]) -> bool:
     """Whether a plan's cells and places are what the grid writes; addresses become paths."""
-    cells, places = plan.get("cells"), plan.get("places")
-    if not isinstance(cells, list) or not isinstance(places, list):
-        return False
+    cells, places = plan["cells"], plan["places"]
     if not (_rows(cells, _CELL) and _rows(places, _PLACE)):
         return False
     addresses = {cell["address"] for cell in cells}
@@ -240,16 +244,3 @@ def _holds_no_study(root: Path) -> bool:
     names = (path.name for path in root.iterdir())
     # A runner that was killed while it wrote the first study.json leaves its temporary file.
     return any(name not in _OWN and not name.startswith(f".{STUDY_FILE}.") for name in names)
-
-
-def file_digest(path: Path) -> str:
-    """Return 16 hexadecimal digits of a file's content.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = (Path(folder) / "a").write_bytes(b"")
-    ...     file_digest(Path(folder) / "a")
-    'e3b0c44298fc1c14'
-    """
-    with opened(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
