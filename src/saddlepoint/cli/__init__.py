@@ -20,6 +20,7 @@ from saddlepoint.cli.rejudge import rejudge
 from saddlepoint.cli.study import study
 from saddlepoint.cli.train import train
 from saddlepoint.errors import InputError
+from saddlepoint.reading import shown
 
 app = typer.Typer(
     name="saddlepoint",
@@ -112,6 +113,9 @@ def _expected(error: Exception) -> int | None:
     if hasattr(error, "signal"):  # training stopped
         note(f"{error}; go on with --resume" if getattr(error, "saved", False) else str(error))
         return 128 + int(error.signal)
+    if isinstance(error, OSError) and error.filename is not None:  # a name too long, a lost right
+        note(f"error: cannot use {shown(error.filename)}: {error.strerror or kind}")
+        return 2
     if kind == "OutOfMemoryError":
         note("error: the device is out of memory; lower --batch-size")
         return 2

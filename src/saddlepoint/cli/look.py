@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _IMAGES = 256
 _GOOD = 0.9  # a share right from which on nothing is looked for
+_BETTER = 0.02  # of the images: what comes first is preferred to what is better by a few
 _SURE = 0.001  # of the exact test that other constants do better; a few are tried
 
 
@@ -59,7 +60,7 @@ def look_for_normalisation(
         best, words = own, ""
         for name, constants in usual.items():
             other = right(Normalised(model, *constants).to(device))
-            if other is not None and sum(other) > sum(best):
+            if other is not None and sum(other) > sum(best) + _BETTER * count:
                 best, words = other, name
     except Exception:  # it is the user's code; the run itself says what is wrong
         return

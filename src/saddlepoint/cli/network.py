@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from saddlepoint.data import ClassMap, ImageData
+    from saddlepoint.defences import ModelTransform
     from saddlepoint.threat import Statistics
 
 
@@ -62,20 +64,31 @@ def build_subject(
     """
     from saddlepoint.data import read_class_map
     from saddlepoint.model import Normalised
-    from saddlepoint.zoo import build_model, load_weights
+    from saddlepoint.zoo import build_model, load_weights, outputs_in
 
     chosen = None if words.classes is None else read_class_map(words.classes, data.classes)
-    net = build_model(
-        words.spec,
-        classes=_outputs(words, data, chosen, measured),
-        shape=data.shape,
-        pretrained=words.pretrained,
-        seed=words.seed,
-    )
     statistics = _statistics(words, data)
-    model = net if statistics is None else Normalised(net, *statistics)
-    if words.weights is not None:
-        model, file = _transformed(model, words.weights)
+    transforms, file = _of_weights(words.weights)
+
+    def build(classes: int) -> nn.Module:
+        model = build_model(
+            words.spec,
+            classes=classes,
+            shape=data.shape,
+            pretrained=words.pretrained,
+            seed=words.seed,
+        )
+        if statistics is not None:
+            model = Normalised(model, *statistics)
+        for transform in transforms:
+            model = transform(model)
+        return model
+
+    count = _outputs(words, data, chosen, measured)
+    if chosen is not None and chosen.names is None and file is not None:
+        count = outputs_in(file, build, count)
+    model = build(count)
+    if words.weights is not None and file is not None:
         report = load_weights(model, file)
         if report.normalisation == "module" and words.free:
             assert statistics is not None
@@ -145,16 +158,14 @@ def _counted(model: nn.Module, data: ImageData, device: torch.device) -> int:
         return int(guard.logits(image).shape[1])
 
 
-def _transformed(model: nn.Module, weights: Path) -> tuple[nn.Module, Path]:
-    """Return the model and the file of its weights; of a run's folder, with the run's transforms."""
+def _of_weights(weights: Path | None) -> tuple[Sequence[ModelTransform], Path | None]:
+    """Return the transforms of the run in a folder, none of a file, and the file of weights."""
     from saddlepoint.defences import transforms_of
     from saddlepoint.training import WEIGHTS_FILE
 
-    if not weights.is_dir():
-        return model, weights
-    for transform in transforms_of(_training(weights)):
-        model = transform(model)
-    return model, weights / WEIGHTS_FILE
+    if weights is None or not weights.is_dir():
+        return (), weights
+    return transforms_of(_training(weights)), weights / WEIGHTS_FILE
 
 
 def _training(folder: Path) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def checked_labels(labels: Array, count: int, classes: int | None) -> Int64[Tens
         large = tensor.view(torch.int64) < 0
         if bool(large.any()):
             where = int(large.nonzero()[0])
-            raise InputError(f"label {int(tensor[where])} of image {where} is no class")
+            raise InputError(f"label {tensor[where].tolist()} of image {where} is no class")
     tensor = tensor.to(torch.int64)
     low, high = int(tensor.min()), int(tensor.max())
     if low < 0:

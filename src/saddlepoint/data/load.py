@@ -152,7 +152,7 @@ def _one(
                 std=info.std,
             )
         except InputError as error:
-            raise InputError(f"{files[0]}: {error}") from error
+            raise InputError(f"{shown(files[0])}: {error}") from error
     data = read_vision(name, split, root, download)
     if data is not None:
         return data

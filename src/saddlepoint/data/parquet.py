@@ -78,7 +78,10 @@ def read_parquet(
         image_size=image_size,
         progress=progress,
     )
-    return pixels, checked_labels(torch.tensor(labels), len(pixels), None)
+    try:
+        return pixels, checked_labels(torch.tensor(labels), len(pixels), None)
+    except InputError as error:
+        raise InputError(f"{shown(paths[0])}: {error}") from error
 
 
 def _columns(path: Path, limit: int | None) -> tuple[list[bytes], list[int]]:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from saddlepoint.errors import InputError
 from saddlepoint.reading.opened import check_inflated, decoding, opened
 
-_ROWS = 256  # read together: a column of repeated images is small on disk
+_ROWS = 64  # read together: a column of repeated images is small on disk
 
 
 def read_table(path: Path) -> pa.Table:
@@ -62,9 +62,16 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
             check_inflated(path, _declared(table), size)
             total = 0
             for batch in table.iter_batches(batch_size=_ROWS, columns=list(columns)):
-                total += batch.nbytes
+                rows = batch.to_pylist()
+                total += sum(_held(value) for row in rows for value in row.values())
                 check_inflated(path, total, size)
-                yield from batch.to_pylist()
+                yield from rows
+
+
+def _held(value: Any) -> int:
+    if isinstance(value, dict):
+        return sum(_held(each) for each in value.values())
+    return len(value) if isinstance(value, bytes | str) else 8
 
 
 def _declared(table: pq.ParquetFile) -> int:

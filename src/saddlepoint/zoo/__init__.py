@@ -14,6 +14,7 @@ from saddlepoint.zoo.weights import (
     LoadReport,
     load_weights,
     normalisation_of,
+    outputs_in,
     save_weights,
     weights_fingerprint,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "default_normalisation",
     "load_weights",
     "normalisation_of",
+    "outputs_in",
     "pretrained_classes",
     "read_state",
     "save_weights",

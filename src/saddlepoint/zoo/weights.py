@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,28 @@ def load_weights(module: nn.Module, path: Path) -> LoadReport:
     has_normalisation = set(own) >= NORMALISATION and any(key.startswith("net.") for key in own)
     source = "file" if set(found.state) >= NORMALISATION else "module"
     return LoadReport(len(found.state), found.stripped, source if has_normalisation else "none")
+
+
+def outputs_in(path: Path, build: Callable[[int], nn.Module], least: int) -> int:
+    """Return for how many outputs, `least` or more, the weights in `path` were built.
+
+    What `build` makes for two counts differs in the shapes that depend on it; where none does,
+    the model has its own count, and `least` is returned. Raises as `load_weights`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save_weights(nn.Linear(2, 7), Path(folder) / "weights.safetensors")
+    ...     outputs_in(path, lambda count: nn.Linear(2, count), 3)
+    7
+    """
+    small, large = (bare(build(count)).state_dict() for count in (least, least + 1))
+    state = match(small, read_state(path), path).state
+    for key, value in small.items():
+        other = large.get(key, value)
+        for axis, (side, longer) in enumerate(zip(value.shape, other.shape, strict=False)):
+            if longer == side + 1 and key in state and state[key].ndim == value.ndim:
+                return max(least, state[key].shape[axis] - side + least)
+    return least
 
 
 def save_weights(module: nn.Module, path: Path) -> Path:
