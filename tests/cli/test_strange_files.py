@@ -133,6 +133,7 @@ def test_an_image_size_beyond_reason_is_refused(refused):
 def test_a_name_too_long_is_refused(refused):
     assert "too long" in refused(*evaluate(data="a" * 5000))
     assert "too long" in refused(*evaluate(weights="a" * 5000))
+    assert "no file or folder ~nobody-here/a" in refused(*evaluate(data="~nobody-here/a"))
 
 
 def test_data_whose_name_is_no_utf8_is_evaluated(cli):

@@ -20,7 +20,7 @@ from saddlepoint.data.tensor_data import TensorData, joined
 from saddlepoint.data.vision import read_vision
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.progress import Progress
-from saddlepoint.reading import shown
+from saddlepoint.reading import expanded, shown
 
 RESIDENT_BYTES = 2 << 30  # decoded folders up to this size are held in memory
 
@@ -60,7 +60,7 @@ def load_data(
     if spec in DATASETS:
         root = default_root() if data_root is None else data_root
         return _named(spec, split, root, download, image_size, limit, progress)
-    path = Path(spec).expanduser()
+    path = expanded(spec)
     if path.is_dir():
         folder = FolderData.of(path, split=split, image_size=image_size)
         if limit is not None:
@@ -90,7 +90,7 @@ def default_root() -> Path:
     True
     """
     variable = os.environ.get("SADDLEPOINT_DATA")
-    return Path(variable or "~/.cache/saddlepoint/data").expanduser()
+    return expanded(variable or "~/.cache/saddlepoint/data")
 
 
 def parquet_files(name: str, split: str, root: Path) -> list[Path]:

@@ -99,9 +99,9 @@ def run_attack(
     if not len(ids):
         raise InputError(f"{data.name} has no images to attack; give at least one")
     own = attack.eot_samples if attack.eot_samples > 1 else None
-    told = check_outputs(model, data, attack.criterion)
+    known = check_outputs(model, data, attack.criterion)
     samples, notes = passes_for(model, data, own if eot_samples is None else eot_samples)
-    notes = (*told, *notes)
+    notes = (*known, *notes)
     if target is not None or targets is not None:
         notes = (
             *notes,

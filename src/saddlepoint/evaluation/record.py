@@ -106,14 +106,13 @@ class Evaluation:
     def load(cls, out: Path) -> Evaluation:
         """Read what `save` wrote; raises `InputError` where it is missing or damaged."""
         record = read_json(out / RECORD_FILE)
-        images, attempts = read_table(out / IMAGES_FILE), read_table(out / ATTEMPTS_FILE)
         with decoding(out / RECORD_FILE, "an evaluation"):
             return cls(
                 config=dict(record["config"]),
                 clean=proportion_of(record["clean_accuracy"]),
                 budgets=tuple(_budget(each) for each in record["budgets"]),
-                images=images,
-                attempts=attempts,
+                images=read_table(out / IMAGES_FILE),
+                attempts=read_table(out / ATTEMPTS_FILE),
                 seconds=float(record["seconds"]),
                 notes=tuple(str(line) for line in record["notes"]),
             )

@@ -109,6 +109,18 @@ def first_line(error: BaseException) -> str:
     return shown(lines[0]) if lines else type(error).__name__
 
 
+def expanded(path: Path | str) -> Path:
+    """Return a path with `~` as the home directory, unchanged where nobody has one of this name.
+
+    >>> expanded("~no-such-user/a").name, expanded("a/b").as_posix()
+    ('a', 'a/b')
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def read_bytes(path: Path, most: int) -> bytes:
     """Return what a file holds; raises `InputError` where that is more than `most` bytes.
 

@@ -14,7 +14,7 @@ from saddlepoint.data import IMAGENET, ImageData, load_data
 from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint
 from saddlepoint.model import Normalised
-from saddlepoint.reading import read_bytes
+from saddlepoint.reading import expanded, read_bytes
 from saddlepoint.studies.spec import DataSpec, StudySpec
 from saddlepoint.threat import Statistics
 from saddlepoint.training import WEIGHTS_FILE
@@ -114,7 +114,7 @@ def at_home(spec: StudySpec) -> StudySpec:
     file, colon, builder = name.partition(".py:")
     if not colon:
         return spec
-    path = Path(f"{file}.py").expanduser().resolve()
+    path = expanded(f"{file}.py").resolve()
     return spec.model_copy(update={"model": {**spec.model, "name": f"{path}:{builder}"}})
 
 

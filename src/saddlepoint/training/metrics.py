@@ -109,6 +109,8 @@ def append_metrics(out: Path, record: Mapping[str, Any]) -> None:
     [{'epoch': 1, 'loss': 0.5}]
     """
     path = out / METRICS_FILE
+    if path.exists() and not path.is_file():  # a pipe would wait for a reader
+        raise OutputError(f"cannot write {shown(path)}: it is no file")
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")

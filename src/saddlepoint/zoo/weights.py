@@ -79,10 +79,10 @@ def load_weights(module: nn.Module, path: Path) -> LoadReport:
 
 
 def outputs_in(path: Path, build: Callable[[int], nn.Module], least: int) -> int:
-    """Return for how many outputs, `least` or more, the weights in `path` were built.
+    """Return for how many outputs the weights in `path` were built.
 
-    What `build` makes for two counts differs in the shapes that depend on it; where none does,
-    the model has its own count, and `least` is returned. Raises as `load_weights`.
+    What `build` makes for `least` and one more differs in the shapes that depend on it; where none
+    does, the model has its own count, and `least` is returned. Raises as `load_weights`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +96,8 @@ def outputs_in(path: Path, build: Callable[[int], nn.Module], least: int) -> int
         other = large.get(key, value)
         for axis, (side, longer) in enumerate(zip(value.shape, other.shape, strict=False)):
             if longer == side + 1 and key in state and state[key].ndim == value.ndim:
-                return max(least, state[key].shape[axis] - side + least)
+                found: int = max(2, int(state[key].shape[axis]) - side + least)
+                return found
     return least
 
 
