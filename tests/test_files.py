@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from saddlepoint.errors import InputError, OutputError
-from saddlepoint.files import fingerprint, read_json, write, write_json
+from saddlepoint.files import fingerprint, write, write_json
+from saddlepoint.reading import read_json
 
 FULL_DISK = """
 import resource, sys

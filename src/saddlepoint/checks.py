@@ -5,6 +5,7 @@ fix.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -202,6 +203,38 @@ def check_classes(labels: Tensor, classes: int, name: str = "labels") -> None:
         raise InputError(
             f"{name} span {least} … {most}, but the model has {classes} classes: use 0 … {classes - 1}"
         )
+
+
+def check_class_names(
+    labels: Tensor, classes: Sequence[str], outputs: int, what: str = "the model"
+) -> tuple[str, ...]:
+    """Return a note where there are more outputs than numbered classes; raise `InputError` where
+    outputs and classes cannot be the same.
+
+    Classes with names must be as many as the outputs. Classes that are their numbers may be fewer:
+    nobody says how many there are.
+
+    >>> check_class_names(torch.tensor([0, 1]), ("cat", "dog"), 1000)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: the model has 1,000 outputs, the data 2 classes (cat, dog); say
+    which outputs they are with --classes FILE (read_class_map)
+    """
+    if outputs == len(classes):
+        return ()
+    if any(name != str(i) for i, name in enumerate(classes)):
+        names = ", ".join(classes[:3]) + (", …" if len(classes) > 3 else "")
+        raise InputError(
+            f"{what} has {outputs:,} outputs, the data {len(classes):,} classes ({names}); say which"
+            " outputs they are with --classes FILE (read_class_map)"
+        )
+    check_classes(labels, outputs)
+    if outputs < len(classes):
+        return ()
+    return (
+        f"{what} has {outputs:,} outputs for {len(classes):,} numbered classes: a label was taken"
+        " for the number of an output",
+    )
 
 
 def check_output(output: object, count: int) -> None:

@@ -81,5 +81,6 @@ def differences(before: Any, now: Any, path: str = "") -> list[str]:
 
 
 def _short(value: Any) -> str:
-    text = value.get("type", str(value)) if isinstance(value, Mapping) else str(value)
+    text = str(value.get("type", value) if isinstance(value, Mapping) else value)
+    text = text if text.isprintable() else ascii(text)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from saddlepoint.errors import InputError, OutputError
+from saddlepoint.errors import OutputError
 
 
 def write(path: Path, content: bytes | str) -> Path:
@@ -29,7 +29,8 @@ def write(path: Path, content: bytes | str) -> Path:
     ...     write(Path(folder) / "note.txt", "kept").read_text()
     'kept'
     """
-    data = content.encode() if isinstance(content, str) else content
+    # A name that is no UTF-8 has lone surrogates, which become what JSON writes for them.
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,26 +52,10 @@ def write_json(path: Path, value: Any) -> Path:
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     read_json(write_json(Path(folder) / "a.json", {"eps": 0.5}))
+    ...     json.loads(write_json(Path(folder) / "a.json", {"eps": 0.5}).read_text())
     {'eps': 0.5}
     """
     return write(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Return the JSON value in `path`; raises `InputError` where it is missing or damaged.
-
-    >>> read_json(Path("no-such.json"))
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: cannot read no-such.json: No such file or directory
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {reason(error)}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}); delete it or restore it") from error
 
 
 def fingerprint(value: bytes | Mapping[str, Any]) -> str:

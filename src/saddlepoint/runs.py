@@ -11,7 +11,8 @@ from typing import Any
 from saddlepoint import __version__
 from saddlepoint.describe import describe, differences
 from saddlepoint.errors import InputError, OutputError
-from saddlepoint.files import read_json, reason, write_json
+from saddlepoint.files import reason, write_json
+from saddlepoint.reading import read_json, shown
 
 RUN_FILE = "run.json"
 
@@ -37,29 +38,30 @@ def claim(out: Path, kind: str, config: Any, files: Sequence[str] = ()) -> bool:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"cannot make the folder {out}: {reason(error)}; choose another --out"
+            f"cannot make the folder {shown(out)}: {reason(error)}; choose another --out"
         ) from error
     if not (out / RUN_FILE).exists():
         mine = next((name for name in files if (out / name).exists()), None)
         if mine is not None:
             raise InputError(
-                f"{out} holds {mine} of no known run, which would be lost; choose another --out"
+                f"{shown(out)} holds {mine} of no known run, which would be lost; choose another --out"
             )
     if not any(path.is_file() and path != out / RUN_FILE for path in _below(out)):
         write_json(out / RUN_FILE, {**identity, "environment": environment()})
         return False
     before = read_json(out / RUN_FILE)
-    if not isinstance(before, dict) or "config" not in before:
-        raise InputError(f"{out / RUN_FILE} is not a run's; choose another --out")
+    if not isinstance(before, dict) or not isinstance(before.get("config"), dict):
+        raise InputError(f"{shown(out / RUN_FILE)} is not a run's; choose another --out")
     if before.get("kind") != kind:
         raise InputError(
-            f"{out} holds another run (of {before.get('kind')}, not {kind}); choose another --out"
+            f"{shown(out)} holds another run (of {shown(before.get('kind'))}, not {kind}); choose"
+            " another --out"
         )
     different = differences(before["config"], identity["config"])
     if different:
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""
         raise InputError(
-            f"{out} holds another run: {'; '.join(different[:3])}{more}; choose another --out"
+            f"{shown(out)} holds another run: {'; '.join(different[:3])}{more}; choose another --out"
         )
     return True
 

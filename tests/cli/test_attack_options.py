@@ -45,7 +45,7 @@ def test_masks_that_do_not_fit_are_refused(refused, attack, tmp_path):
     np.savez(tmp_path / "two.npz", a=np.ones((8, 8)), b=np.ones((8, 8)))
     assert "2 arrays" in refused(*attack, "--mask", tmp_path / "two.npz")
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    assert "no whole picture" in refused(*attack, "--mask", tmp_path / "bad.png")
+    assert "bad.png is not an image" in refused(*attack, "--mask", tmp_path / "bad.png")
     assert "cannot read" in refused(*attack, "--mask", tmp_path / "absent.npy")
     assert "give a PNG" in refused(*attack, "--mask", tmp_path / "mask.txt")
     assert not (tmp_path / "a").exists()
@@ -91,7 +91,7 @@ def test_a_surrogate_lends_its_gradient(cli, refused, attack, net, cnn, tmp_path
 
 def test_arrays_that_are_no_masks_are_refused(refused, attack, tmp_path):
     np.save(tmp_path / "words.npy", np.array([["a"]]))
-    assert "0 arrays" in refused(*attack, "--mask", tmp_path / "words.npy")
+    assert "holds <U1" in refused(*attack, "--mask", tmp_path / "words.npy")
     np.save(tmp_path / "nan.npy", np.full((8, 8), np.nan))
     assert "finite" in refused(*attack, "--mask", tmp_path / "nan.npy")
     np.save(tmp_path / "one.npy", np.ones((8, 8)))

@@ -51,7 +51,8 @@ def test_train_in_json_says_everything_and_nothing_else(cli, tmp_path, net):
     assert (found.status, found.err) == (0, ""), found
     told = found.json
     assert set(told) == {
-        "weights", "model", "data", "epochs", "loss", "accuracy", "test_accuracy", "seconds",
+        "weights", "model", "normalisation", "data", "epochs", "loss", "accuracy", "test_accuracy",
+        "seconds",
     }  # fmt: skip
     recipe = json.loads((tmp_path / "a/run.json").read_text())["config"]["recipe"]
     assert recipe["optimiser"]["learning_rate"] == 0.05
@@ -220,7 +221,11 @@ def test_the_same_weights_in_three_kinds_of_files_give_the_same_numbers(cli, tmp
             "--suite", "quick", "--out", tmp_path / path.stem, "--json",
         )  # fmt: skip
         assert (found.status, found.err) == (0, ""), found
-        records.append({**found.json, "seconds": 0, "files": 0})
+        told = found.json
+        weights = told["config"]["identity"].pop("weights")
+        assert weights["file"] == str(path)
+        assert len(weights["fingerprint"]) == 16
+        records.append({**told, "seconds": 0, "files": 0})
     assert records[0] == records[1] == records[2]
 
 

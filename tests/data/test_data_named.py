@@ -69,7 +69,7 @@ def test_a_whole_file_stands_alone_and_parts_are_joined(tmp_path):
     data = load_data("cifar10", data_root=tmp_path)
     assert data.pixels[:, 0, 0, 0].tolist() == [1, 2, 3]
     assert data.classes[3] == "cat"
-    assert data.mean == (0.485, 0.456, 0.406)
+    assert data.mean == (0.4914, 0.4822, 0.4465)
     assert load_data("cifar10", data_root=tmp_path, limit=2).labels.tolist() == [1, 2]
     stored(tmp_path / "cifar10" / "test.parquet", [7])
     assert load_data("cifar10", data_root=tmp_path).labels.tolist() == [7]

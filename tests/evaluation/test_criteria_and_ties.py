@@ -106,5 +106,5 @@ def test_a_damaged_archive_is_named(tmp_path):
     run_attack(*arguments, out=tmp_path)
     for content in (b"", (tmp_path / "adversarials.npz").read_bytes()[:-40]):
         (tmp_path / "adversarials.npz").write_bytes(content)
-        with pytest.raises(InputError, match="damaged attack record"):
+        with pytest.raises(InputError, match=r"adversarials\.npz is not a whole .npz archive"):
             run_attack(*arguments, out=tmp_path)

@@ -121,7 +121,7 @@ def test_a_finished_attack_is_read(tmp_path):
     assert again.table().equals(first.table())
     assert torch.equal(again.result.adversarials, first.result.adversarials)
     (tmp_path / "adversarials.npz").write_bytes(b"PK")
-    with pytest.raises(InputError, match="damaged attack record"):
+    with pytest.raises(InputError, match=r"adversarials\.npz is not a whole .npz archive"):
         run_attack(*arguments, out=tmp_path, png=True)
 
 
@@ -149,7 +149,7 @@ def test_a_damaged_record_is_named(tmp_path):
     run(tmp_path)
     images = tmp_path / "images.parquet"
     images.write_bytes(images.read_bytes()[:-20])
-    with pytest.raises(InputError, match=r"images\.parquet is damaged"):
+    with pytest.raises(InputError, match=r"images\.parquet is not a whole Parquet file"):
         run(tmp_path)
     (tmp_path / "evaluation.json").write_text('{"config": {}}')
     with pytest.raises(InputError, match=r"evaluation\.json is not an evaluation"):

@@ -132,12 +132,12 @@ def test_every_kind_of_file_is_read(tmp_path, name, save, tolerance):
         ("a.npz", lambda p: np.savez(p, x=ARRAY, ids=np.arange(3)), "ids"),
         ("a.npz", lambda p: p.write_bytes(b"no archive"), "damaged|pickled"),
         ("a.npy", lambda p: np.save(p, np.array([{}]), allow_pickle=True), "pickled"),
-        ("a.pt", lambda p: torch.save(print, p), "no plain file"),
+        ("a.pt", lambda p: torch.save(print, p), "pickled code"),
         ("a.pt", lambda p: torch.save("text", p), "expected a tensor"),
         ("a.txt", lambda p: p.write_text("x"), "give a .npz"),
         ("a.npz", lambda p: None, "cannot read"),
         ("folder", lambda p: p.mkdir(), "no .png"),
-        ("folder", lambda p: (p.mkdir(), (p / "1.png").write_bytes(b"x")), "no whole PNG"),
+        ("folder", lambda p: (p.mkdir(), (p / "1.png").write_bytes(b"x")), "not an image"),
     ],
 )
 def test_rubbish_is_refused(tmp_path, name, save, word):

@@ -127,7 +127,7 @@ def test_an_error_names_the_line_the_field_and_what_was_expected(old, new, messa
         ("- a", "holds a list"),
         ("a: [", "line 1 is not valid YAML"),
         ("a: 2024-13-45", "is not valid YAML|not permitted|required"),
-        ("&a [*a]", "holds a list"),
+        ("&a [*a]", "an alias inside of what it names"),
     ],
 )
 def test_what_is_no_study_is_refused_in_a_line(text, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -19,6 +20,7 @@ from saddlepoint.cli.rejudge import rejudge
 from saddlepoint.cli.study import study
 from saddlepoint.cli.train import train
 from saddlepoint.errors import InputError
+from saddlepoint.reading import shown
 
 app = typer.Typer(
     name="saddlepoint",
@@ -66,6 +68,8 @@ def run(arguments: Sequence[str]) -> int:
     0
     """
     debug = "--debug" in arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name need not be UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     plain_warnings()
     if "" in arguments:
         note("error: an argument is empty; give it a value, or leave its option out")
@@ -109,6 +113,9 @@ def _expected(error: Exception) -> int | None:
     if hasattr(error, "signal"):  # training stopped
         note(f"{error}; go on with --resume" if getattr(error, "saved", False) else str(error))
         return 128 + int(error.signal)
+    if isinstance(error, OSError) and error.filename is not None:  # a name too long, a lost right
+        note(f"error: cannot use {shown(error.filename)}: {error.strerror or kind}")
+        return 2
     if kind == "OutOfMemoryError":
         note("error: the device is out of memory; lower --batch-size")
         return 2

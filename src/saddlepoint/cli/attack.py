@@ -11,14 +11,16 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import progress, result, table
-from saddlepoint.cli.subject import (
-    DataWords,
+from saddlepoint.cli.network import (
     ModelWords,
     build_subject,
-    choose_device,
+    build_surrogate,
     note_random_weights,
+)
+from saddlepoint.cli.subject import (
+    DataWords,
+    choose_device,
     read_data,
-    statistics_of,
 )
 from saddlepoint.errors import InputError
 
@@ -96,6 +98,9 @@ def attack(
     device: options.Device = "auto",
     threads: options.Threads = None,
     normalisation: options.Normalisation = "auto",
+    mean: options.Mean = None,
+    std: options.Std = None,
+    classes: options.Classes = None,
     pretrained: options.Pretrained = False,
     data_root: options.DataRoot = None,
     download: options.Download = False,
@@ -110,8 +115,9 @@ def attack(
     """
     place = choose_device(device, threads)
     images = read_data(DataWords(data, data_root, download, image_size, limit), split, place)
-    words = ModelWords(model, weights, normalisation, pretrained, seed)
+    words = ModelWords(model, weights, normalisation, pretrained, seed, mean, std, classes)
     subject = build_subject(words, images, place)
+    images = subject.data
 
     from saddlepoint.attacks import bpda as with_bpda
     from saddlepoint.attacks import (
@@ -130,17 +136,16 @@ def attack(
     from saddlepoint.zoo import weights_fingerprint
 
     note_random_weights(words)
-    identity = {"model": model}
+    identity = subject.identity
     budget = math.inf if eps is None else eps
-    statistics = statistics_of(subject, images)
-    threat = threat_from(norm, budget, space, "image", statistics, images.shape)
+    threat = threat_from(norm, budget, space, "image", subject.statistics, images.shape)
     chosen = build_attack(attack, threat, options.pairs(option))
     chosen = replace(chosen, criterion=parse_criterion(criterion))
     if bpda:
         chosen = with_bpda(chosen, *bpda)
     if surrogate is not None:
-        other = ModelWords(surrogate_model or model, surrogate, normalisation, False, seed)
-        lender = build_subject(other, images, place)
+        other = replace(words, spec=surrogate_model or model, weights=surrogate, pretrained=False)
+        lender = build_surrogate(other, images, place)
         chosen = transfer(chosen, surrogate=lender)
         identity["surrogate"] = weights_fingerprint(lender)
     elif surrogate_model is not None:
@@ -153,7 +158,7 @@ def attack(
         chosen = eight_bit(chosen)
     with progress("attacking") as tick:
         record = run_attack(
-            subject,
+            subject.model,
             images,
             chosen,
             target=target,

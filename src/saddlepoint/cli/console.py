@@ -32,14 +32,20 @@ _EVERY = 10.0  # seconds between two lines of progress where nobody watches
 
 
 def note(text: str) -> None:
-    """Print a line for people on stderr."""
-    print(text, file=sys.stderr)
+    """Print a line for people on stderr; what would steer the terminal is printed escaped."""
+    print(_safe(text), file=sys.stderr)
+
+
+def _safe(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def result(value: Any, as_json: bool, show: Callable[[], None]) -> None:
     """Print one JSON document on stdout, or what `show` prints for people."""
     if as_json:
-        print(json.dumps(value, indent=2, ensure_ascii=False))
+        # A name that is no UTF-8 has lone surrogates, which become what JSON writes for them.
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        print(text.encode(errors="backslashreplace").decode())
     else:
         show()
 
@@ -54,7 +60,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | No
         numeric = rows and all(row[i][:1].isdigit() or row[i] in ("–", "") for row in rows)
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(escape(cell) for cell in row))
+        drawn.add_row(*(escape(_safe(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 120
     Console(width=width, highlight=False).print(drawn)
 

@@ -9,14 +9,11 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import progress, result, table
+from saddlepoint.cli.network import ModelWords, build_subject, note_random_weights
 from saddlepoint.cli.subject import (
     DataWords,
-    ModelWords,
-    build_subject,
     choose_device,
-    note_random_weights,
     read_data,
-    statistics_of,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +39,9 @@ def evaluate(
     device: options.Device = "auto",
     threads: options.Threads = None,
     normalisation: options.Normalisation = "auto",
+    mean: options.Mean = None,
+    std: options.Std = None,
+    classes: options.Classes = None,
     pretrained: options.Pretrained = False,
     data_root: options.DataRoot = None,
     download: options.Download = False,
@@ -62,22 +62,23 @@ def evaluate(
     budgets = [parse_eps(each) for each in eps]
     place = choose_device(device, threads)
     images = read_data(DataWords(data, data_root, download, image_size, limit), split, place)
-    words = ModelWords(model, weights, normalisation, pretrained, seed)
+    words = ModelWords(model, weights, normalisation, pretrained, seed, mean, std, classes)
     subject = build_subject(words, images, place)
+    images = subject.data
 
     from saddlepoint.evaluation import evaluate as run
     from saddlepoint.files import write
     from saddlepoint.reports import accuracy_curve, figure_bytes
     from saddlepoint.threat import threat_from
 
-    statistics = statistics_of(subject, images)
     threat, *_ = (
-        threat_from(norm, each, space, "image", statistics, images.shape) for each in budgets
+        threat_from(norm, each, space, "image", subject.statistics, images.shape)
+        for each in budgets
     )
     note_random_weights(words)
     with progress("evaluating") as tick:
         record = run(
-            subject,
+            subject.model,
             images,
             threat,
             eps=budgets,
@@ -87,7 +88,7 @@ def evaluate(
             seed=seed,
             eot_samples=eot_samples,
             criterion=fooled,
-            identity={"model": model},
+            identity=subject.identity,
             progress=tick,
         )
     figure = out / "accuracy.png"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,8 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import progress, result, table
-from saddlepoint.cli.subject import DataWords, ModelWords, build_subject, choose_device, read_data
+from saddlepoint.cli.network import ModelWords, build_subject
+from saddlepoint.cli.subject import DataWords, choose_device, read_data
 from saddlepoint.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ def lab(
     device: options.Device = "auto",
     threads: options.Threads = None,
     normalisation: options.Normalisation = "auto",
+    mean: options.Mean = None,
+    std: options.Std = None,
     pretrained: options.Pretrained = False,
     data_root: options.DataRoot = None,
     download: options.Download = False,
@@ -88,6 +92,7 @@ def lab(
     place = choose_device(device, threads)
 
     from saddlepoint.data import TensorData, load_data
+    from saddlepoint.evaluation import check_outputs
     from saddlepoint.lab import Bench
     from saddlepoint.reports.lab import write_experiment
     from saddlepoint.threat import parse_eps
@@ -107,24 +112,27 @@ def lab(
         )
         return found.to(place) if isinstance(found, TensorData) else found
 
-    words = None if model is None else (model, normalisation, pretrained)
-    given = None
+    words = None
+    if model is not None:
+        words = ModelWords(model, weights, normalisation, pretrained, seed, mean, std)
+    subject = None
     if words is not None and (weights is not None or pretrained):
-        given = _built(words, tests, place, weights, seed)
+        subject = build_subject(words, tests, place)
+        check_outputs(subject.model, tests)
     with progress(name) as tick:
         bench = Bench(
             test=tests,
             read_train=read_train,
-            build=None if words is None else functools.partial(_built, words, tests, place, None),
-            given=given,
+            build=None if words is None else functools.partial(_built, words, tests, place),
+            given=None if subject is None else subject.model,
             eps=parse_eps(train_eps),
             epochs=epochs,
             seed=seed,
             progress=tick,
         )
         identity = {
-            "data": data, "model": model, "weights": None if weights is None else str(weights),
-            "pretrained": pretrained, "normalisation": normalisation, "train_limit": train_limit,
+            "model": model, "asked": [normalisation, mean, std], "pretrained": pretrained,
+            **({} if subject is None else subject.identity), "data": data, "train_limit": train_limit,
         }  # fmt: skip
         written = write_experiment(
             experiment, bench, settings, out or Path("runs/lab") / name, identity
@@ -146,15 +154,9 @@ def lab(
     result(record, as_json, tell)
 
 
-def _built(
-    words: tuple[str, str, bool],
-    data: ImageData,
-    place: torch.device,
-    weights: Path | None,
-    seed: int,
-) -> nn.Module:
-    model, normalisation, pretrained = words
-    return build_subject(ModelWords(model, weights, normalisation, pretrained, seed), data, place)
+def _built(words: ModelWords, data: ImageData, place: torch.device, seed: int) -> nn.Module:
+    fresh = replace(words, weights=None, seed=seed)
+    return build_subject(fresh, data, place, measured=False).model
 
 
 def _list(experiments: list[Experiment], as_json: bool) -> None:

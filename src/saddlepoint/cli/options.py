@@ -52,6 +52,21 @@ Normalisation = Annotated[
         " (FILE.py models: none)."
     ),
 ]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        help="In place of --normalisation: the mean of each channel on the scale 0 … 1, such as"
+        " 0.4914,0.4822,0.4465; with --std."
+    ),
+]
+Std = Annotated[str | None, typer.Option(help="The deviation of each channel; with --mean.")]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        help="A file that says which output of the model each class of the data is: a line each,"
+        " such as `cat: 281`, or the names of all outputs; ImageNet's names and WordNet ids are known."
+    ),
+]
 Pretrained = Annotated[
     bool,
     typer.Option("--pretrained", help="Start from the weights that timm or torchvision offer."),

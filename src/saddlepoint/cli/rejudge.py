@@ -10,16 +10,14 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import note, result, table
+from saddlepoint.cli.network import ModelWords, build_subject, note_random_weights
 from saddlepoint.cli.subject import (
     DataWords,
-    ModelWords,
-    build_subject,
     choose_device,
-    note_random_weights,
     read_data,
-    statistics_of,
 )
 from saddlepoint.errors import InputError
+from saddlepoint.reading import shown
 
 if TYPE_CHECKING:
     from saddlepoint.evaluation import Audit
@@ -45,6 +43,9 @@ def rejudge(
     device: options.Device = "auto",
     threads: options.Threads = None,
     normalisation: options.Normalisation = "auto",
+    mean: options.Mean = None,
+    std: options.Std = None,
+    classes: options.Classes = None,
     pretrained: options.Pretrained = False,
     data_root: options.DataRoot = None,
     download: options.Download = False,
@@ -58,49 +59,52 @@ def rejudge(
     """
     place = choose_device(device, threads)
     images = read_data(DataWords(data, data_root, download, image_size, None), split, place)
-    words = ModelWords(model, weights, normalisation, pretrained, seed)
+    words = ModelWords(model, weights, normalisation, pretrained, seed, mean, std, classes)
     subject = build_subject(words, images, place)
+    images = subject.data
 
     import torch
 
     from saddlepoint.attacks import parse_criterion
-    from saddlepoint.evaluation import Audit, read_saved, rejudge
+    from saddlepoint.evaluation import Audit, check_outputs, read_saved, rejudge
     from saddlepoint.evaluation.randomness import passes_for
     from saddlepoint.threat import threat_from
 
     note_random_weights(words)
     budget = math.inf if eps is None else eps
-    statistics = statistics_of(subject, images)
-    threat = threat_from(norm, budget, space, "image", statistics, images.shape)
+    threat = threat_from(norm, budget, space, "image", subject.statistics, images.shape)
     saved, index = read_saved(file, images.shape)
     if index is None:
         index = torch.arange(len(saved))
     if int(index.max()) >= len(images) or int(index.min()) < 0:
         raise InputError(
-            f"{file} belongs to image {int(index.max())}; {images.name} has {len(images)}"
+            f"{shown(file)} belongs to image {int(index.max())}; {images.name} has {len(images)}"
         )
-    samples, notes = passes_for(subject, images, eot_samples)
+    fooled = parse_criterion(criterion)
+    told = check_outputs(subject.model, images, fooled)
+    samples, notes = passes_for(subject.model, images, eot_samples)
     parts = []
     for rows in torch.split(torch.arange(len(saved)), batch_size):
         which = index[rows]
         goals = None if target is None else torch.full_like(which, target)
         parts.append(
             rejudge(
-                subject,
+                subject.model,
                 images.images(which),
                 images.labels.cpu()[which],
                 saved[rows],
                 threat,
                 targets=goals,
-                criterion=parse_criterion(criterion),
+                criterion=fooled,
                 eot_samples=samples,
                 seed=seed,
             )
         )
     audit = Audit.cat(parts)
-    for line in notes:
+    for line in (*told, *notes):
         note(line)
-    result(_json(audit, str(threat)), as_json, lambda: _show(audit, file, str(threat)))
+    record = {**_json(audit, str(threat)), "subject": subject.identity}
+    result(record, as_json, lambda: _show(audit, file, str(threat)))
 
 
 def _rows(audit: Audit) -> list[tuple[str, Any]]:
@@ -127,6 +131,6 @@ def _json(audit: Audit, threat: str) -> dict[str, Any]:
 
 def _show(audit: Audit, file: Path, threat: str) -> None:
     attacked = int(audit.attacked.sum())
-    title = f"{file.name}, {threat}: {attacked} images that the model classifies correctly"
+    title = f"{shown(file.name)}, {threat}: {attacked} images that the model classifies correctly"
     table(("of these", "share"), [(name, str(share)) for name, share in _rows(audit)], title=title)
     print(f"robust accuracy over all {len(audit.result)} images: {audit.robust_accuracy}")

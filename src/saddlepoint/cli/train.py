@@ -10,13 +10,11 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import note, progress, result, table
+from saddlepoint.cli.network import ModelWords, build_subject
 from saddlepoint.cli.subject import (
     DataWords,
-    ModelWords,
-    build_subject,
     choose_device,
     read_data,
-    statistics_of,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +42,8 @@ def train(
     device: options.Device = "auto",
     threads: options.Threads = None,
     normalisation: options.Normalisation = "auto",
+    mean: options.Mean = None,
+    std: options.Std = None,
     pretrained: options.Pretrained = False,
     data_root: options.DataRoot = None,
     download: options.Download = False,
@@ -63,9 +63,8 @@ def train(
     if tests is not None and tests.split == images.split:
         tests = None  # a source of one set: accuracy on its training images is no test
         note(f"note: {images.name} has no test images apart; no test accuracy is measured")
-    subject = build_subject(
-        ModelWords(model, weights, normalisation, pretrained, seed), images, place
-    )
+    chosen = ModelWords(model, weights, normalisation, pretrained, seed, mean, std)
+    subject = build_subject(chosen, images, place, measured=False)
 
     from saddlepoint.defences import load_recipe
     from saddlepoint.threat import NormBall
@@ -73,7 +72,7 @@ def train(
     from saddlepoint.training import train as run
     from saddlepoint.zoo import weights_fingerprint
 
-    plan = load_recipe(recipe, statistics_of(subject, images))
+    plan = load_recipe(recipe, subject.statistics)
     changed: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -86,9 +85,9 @@ def train(
     if inner is not None and isinstance(inner.threat, NormBall):
         inner.threat.check_width(images.shape)
     identity = {
-        "model": model,
+        **subject.identity,
         "data": data,
-        "initial_weights": weights_fingerprint(subject),
+        "initial_weights": weights_fingerprint(subject.model),
     }
     begun = False
 
@@ -102,7 +101,7 @@ def train(
 
     with progress("training") as tick:
         trained = run(
-            subject,
+            subject.model,
             images,
             plan,
             out=out,
@@ -118,6 +117,7 @@ def train(
     record = {
         "weights": str(out / WEIGHTS_FILE),
         "model": model,
+        "normalisation": subject.identity["normalisation"],
         "data": images.name,
         "epochs": plan.epochs,
         **{key: last.get(key) for key in ("loss", "accuracy", "test_accuracy")},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from saddlepoint.data.augment import AUGMENTATIONS, Augmentation, crop, crop_flip, unchanged
 from saddlepoint.data.base import ImageData
 from saddlepoint.data.batches import LabelledBatch, batches, epoch_order
+from saddlepoint.data.class_map import ClassMap, read_class_map
 from saddlepoint.data.datasets import DATASETS, IMAGENET, DatasetInfo
 from saddlepoint.data.folder import FolderData
 from saddlepoint.data.load import RESIDENT_BYTES, default_root, load_data
@@ -16,6 +17,7 @@ __all__ = [
     "IMAGENET",
     "RESIDENT_BYTES",
     "Augmentation",
+    "ClassMap",
     "DatasetInfo",
     "FolderData",
     "ImageData",
@@ -28,6 +30,7 @@ __all__ = [
     "epoch_order",
     "joined",
     "load_data",
+    "read_class_map",
     "statistics",
     "unchanged",
 ]

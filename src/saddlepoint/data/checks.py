@@ -16,6 +16,9 @@ from saddlepoint.errors import InputError
 
 Array = Tensor | NDArray[np.generic]
 
+MOST_CLASSES = 100_000
+"""Where only the labels say how many there are: ImageNet has 21,841 at most."""
+
 _CHUNK = 1 << 24  # values looked at together; bounds the memory the checks need beside the data
 
 
@@ -92,6 +95,11 @@ def checked_labels(labels: Array, count: int, classes: int | None) -> Int64[Tens
         raise InputError(f"labels are {_kind(tensor)}; give integers 0 … K-1")
     if len(tensor) != count:
         raise InputError(f"there are {count} images but {len(tensor)} labels; give one per image")
+    if tensor.dtype is torch.uint64:  # which torch can neither compare nor take for an index
+        large = tensor.view(torch.int64) < 0
+        if bool(large.any()):
+            where = int(large.nonzero()[0])
+            raise InputError(f"label {tensor[where].tolist()} of image {where} is no class")
     tensor = tensor.to(torch.int64)
     low, high = int(tensor.min()), int(tensor.max())
     if low < 0:
@@ -102,6 +110,12 @@ def checked_labels(labels: Array, count: int, classes: int | None) -> Int64[Tens
         raise InputError(
             f"label {high} of image {where} is outside 0 … {classes - 1}: there are {classes} "
             "classes, and labels count from 0"
+        )
+    if classes is None and high >= max(MOST_CLASSES, count):
+        where = int((tensor == high).nonzero()[0])
+        raise InputError(
+            f"label {high} of image {where} would make {high + 1:,} classes of {count:,} images;"
+            f" labels are 0 … K-1, with at most {MOST_CLASSES:,} classes, or one per image"
         )
     return tensor.contiguous()
 

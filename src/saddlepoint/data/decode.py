@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +12,17 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from saddlepoint.errors import InputError
 from saddlepoint.progress import Progress
+from saddlepoint.reading import check_fits, shown
+from saddlepoint.reading.pictures import picture
 
 Source = Path | bytes
 
-# Modes with more than 8 bits per channel: Pillow would clip them to white without a word.
-_DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+MOST_SIDE = 4096  # pixels that images may be resized to
 _GREY = ("L", "1")
 _BLOCK = 2048  # images between two reports of progress
 
@@ -31,12 +32,13 @@ def probe(source: Source, label: str) -> tuple[str, tuple[int, int]]:
 
     `label` names the image in errors. Raises `InputError` where it cannot be read.
 
+    >>> import io
     >>> file = io.BytesIO()
     >>> Image.new("L", (8, 6)).save(file, "PNG")
     >>> probe(file.getvalue(), "grey.png")
     ('L', (6, 8))
     """
-    with _opened(source, label) as image:
+    with picture(source, label) as image:
         return ("L" if image.mode in _GREY else "RGB"), (image.height, image.width)
 
 
@@ -48,19 +50,15 @@ def decode(
     With `image_size` the shorter side is resized to it and the centre square cut out. Raises
     `InputError`, with `label`, where the file is damaged or deeper than 8 bits.
 
+    >>> import io
     >>> file = io.BytesIO()
     >>> Image.new("RGB", (8, 6), (255, 0, 0)).save(file, "PNG")
     >>> decode(file.getvalue(), "red.png", "RGB", image_size=4).shape
     torch.Size([3, 4, 4])
     """
-    try:
-        with _opened(source, label) as image:
-            flat = image if image.mode == mode else image.convert(mode)
-            array = np.array(flat if image_size is None else fitted(flat, image_size))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"cannot read the image {label}: {error}") from error
+    with picture(source, label) as image:
+        flat = image if image.mode == mode else image.convert(mode)
+        array = np.array(flat if image_size is None else fitted(flat, image_size))
     return torch.from_numpy(np.atleast_3d(array).transpose(2, 0, 1).copy())
 
 
@@ -72,8 +70,7 @@ def fitted(image: Image.Image, size: int) -> Image.Image:
     >>> fitted(Image.new("L", (30, 20)), 10).size
     (10, 10)
     """
-    if size < 1:
-        raise InputError(f"the image size is {size}; give 1 or more pixels")
+    check_side(size)
     if image.size == (size, size):
         return image
     ratio = size / min(image.size)
@@ -81,6 +78,18 @@ def fitted(image: Image.Image, size: int) -> Image.Image:
     left, top = (width - size) // 2, (height - size) // 2
     resized = image.resize((width, height), Image.Resampling.BILINEAR)
     return resized.crop((left, top, left + size, top + size))
+
+
+def check_side(size: int) -> None:
+    """Raise `InputError` unless images can be resized to squares of this side, 1 … 4096 pixels.
+
+    >>> check_side(10**11)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: the image size is 100000000000; give 1 … 4096 pixels
+    """
+    if not 1 <= size <= MOST_SIDE:
+        raise InputError(f"the image size is {size}; give 1 … {MOST_SIDE} pixels")
 
 
 def decode_all(
@@ -97,13 +106,16 @@ def decode_all(
     `labels(i)` names image i in errors; `progress(done, total, what)` is called now and then. Raises
     `InputError` where an image is damaged or of another size.
 
+    >>> import io
     >>> file = io.BytesIO()
     >>> Image.new("L", (8, 6), 7).save(file, "PNG")
     >>> decode_all([file.getvalue()] * 3, str, mode="L", size=(6, 8)).shape
     torch.Size([3, 1, 6, 8])
     """
     total = len(sources)
-    pixels = torch.empty(total, 1 if mode == "L" else 3, *size, dtype=torch.uint8)
+    shape = (total, 1 if mode == "L" else 3, *size)
+    check_fits(f"{total:,} images of {size[0]}×{size[1]} pixels", math.prod(shape))
+    pixels = torch.empty(*shape, dtype=torch.uint8)
 
     def fill(span: range) -> None:
         for i in span:
@@ -131,7 +143,7 @@ def sizes_differ(label: str, seen: tuple[int, ...], expected: tuple[int, ...]) -
     b.png is 6×8 pixels but others are 8×8; pass --image-size N to resize all of them
     """
     return InputError(
-        f"{label} is {seen[0]}×{seen[1]} pixels but others are {expected[0]}×{expected[1]}; "
+        f"{shown(label)} is {seen[0]}×{seen[1]} pixels but others are {expected[0]}×{expected[1]}; "
         "pass --image-size N to resize all of them"
     )
 
@@ -142,30 +154,17 @@ def resized(images: NDArray[np.generic], size: int) -> NDArray[np.generic]:
     >>> resized(np.zeros((2, 3, 8, 6), dtype=np.uint8), 4).shape
     (2, 3, 4, 4)
     """
+    check_side(size)
     if images.ndim != 4 or images.shape[2:] == (size, size):
         return images
+    nbytes = math.prod(images.shape[:2]) * size**2 * images.itemsize
+    check_fits(f"{len(images):,} images of {size}×{size} pixels", nbytes)
     result = np.empty((*images.shape[:2], size, size), dtype=images.dtype)
     for image, target in zip(images, result, strict=True):
         for channel, place in zip(image, target, strict=True):
             place[...] = np.asarray(fitted(Image.fromarray(channel), size))
     # Weights that sum to one but for rounding may leave [0, 1] by the last digit.
     return result if result.dtype == np.uint8 else result.clip(0, 1)
-
-
-def _opened(source: Source, label: str) -> Image.Image:
-    try:
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-    except UnidentifiedImageError as error:
-        raise InputError(f"{label} is not an image that can be read; remove it") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"cannot read the image {label}: {error}") from error
-    if image.mode in _DEEP:
-        mode = image.mode
-        image.close()
-        raise InputError(
-            f"{label} has more than 8 bits per channel (mode {mode}); convert it to 8 bits"
-        )
-    return image
 
 
 def _grouped(spans: Iterable[range], count: int) -> Iterable[list[range]]:

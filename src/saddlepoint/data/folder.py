@@ -14,12 +14,13 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from saddlepoint.data.decode import decode, decode_all, probe, sizes_differ
+from saddlepoint.data.decode import check_side, decode, decode_all, probe, sizes_differ
 from saddlepoint.data.layout import Entry, scan
 from saddlepoint.data.tensor_data import TensorData, statistics
 from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint
 from saddlepoint.progress import Progress
+from saddlepoint.reading import shown
 
 _PROBED = 4096  # headers read to learn mode and size; others are checked when they are decoded
 _SAMPLED = 1024  # images decoded for mean and standard deviation
@@ -87,7 +88,7 @@ class FolderData(Dataset[tuple[Tensor, int]]):
             paths=tuple(entry.path for entry in chosen),
             sizes=tuple(entry.size for entry in chosen),
             labels=torch.tensor([entry.label for entry in chosen]),
-            name=root.resolve().name,
+            name=shown(root.resolve().name),
             split=split,
             classes=layout.classes,
             shape=(1 if mode == "L" else 3, *size),
@@ -188,8 +189,7 @@ def _common(
         sizes.setdefault(size, str(path))
     mode = "L" if modes == {"L"} else "RGB"
     if image_size is not None:
-        if image_size < 1:
-            raise InputError(f"the image size is {image_size}; give 1 or more pixels")
+        check_side(image_size)
         return mode, (image_size, image_size)
     if len(sizes) > 1:
         (first, _), (second, name) = list(sizes.items())[:2]

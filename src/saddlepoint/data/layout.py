@@ -9,6 +9,7 @@ from pathlib import Path
 
 from saddlepoint.errors import InputError
 from saddlepoint.files import reason
+from saddlepoint.reading import shown
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -49,7 +50,9 @@ class Layout:
             return tuple(entry for part in self.splits.values() for entry in part), "all"
         if split not in self.splits:
             has = ", ".join(self.splits)
-            raise InputError(f"{self.root} has a {has} folder but none for '{split}'; add one")
+            raise InputError(
+                f"{shown(self.root)} has a {has} folder but none for '{split}'; add one"
+            )
         return self.splits[split], split
 
     def training(self) -> tuple[Entry, ...]:
@@ -69,14 +72,16 @@ def scan(root: Path) -> Layout:
     saddlepoint.errors.InputError: no folder no-such-folder; give a folder of class folders
     """
     if not root.is_dir():
-        raise InputError(f"no folder {root}; give a folder of class folders")
+        raise InputError(f"no folder {shown(root)}; give a folder of class folders")
     homes = _homes(root)
     classes = tuple(sorted({child.name for home in homes.values() for child in _folders(home)}))
     if not classes:
-        raise InputError(f"{root} has no class folders; put the images in one folder per class")
+        raise InputError(
+            f"{shown(root)} has no class folders; put the images in one folder per class"
+        )
     splits = {
         split: tuple(
-            Entry(path.relative_to(root).as_posix(), path.stat().st_size, label)
+            Entry(path.relative_to(root).as_posix(), _bytes(path), label)
             for label, name in enumerate(classes)
             for path in _images(home / name)
         )
@@ -85,10 +90,10 @@ def scan(root: Path) -> Layout:
     for split, entries in splits.items():
         if not entries:
             raise InputError(
-                f"{homes[split]} holds no images in its class folders (looked for "
+                f"{shown(homes[split])} holds no images in its class folders (looked for "
                 f"{', '.join(SUFFIXES)})"
             )
-    return Layout(root, classes, splits)
+    return Layout(root, tuple(shown(name) for name in classes), splits)
 
 
 def _homes(root: Path) -> dict[str, Path]:
@@ -109,12 +114,24 @@ def _folders(home: Path) -> list[Path]:
     try:
         children = list(home.iterdir())
     except OSError as error:
-        raise InputError(f"cannot read {home}: {reason(error)}") from error
+        raise InputError(f"cannot read {shown(home)}: {reason(error)}") from error
     return sorted(child for child in children if child.is_dir() and child.name[0] != ".")
 
 
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        why = "it is a link to nothing" if path.is_symlink() else reason(error)
+        raise InputError(f"cannot read {shown(path)}: {why}") from error
+
+
 def _images(home: Path) -> Iterator[Path]:
-    for folder, names, files in os.walk(home):
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # a split need not have every class
+            raise InputError(f"cannot read {shown(error.filename)}: {reason(error)}") from error
+
+    for folder, names, files in os.walk(home, onerror=refuse):
         names[:] = sorted(name for name in names if name[0] != ".")
         for file in sorted(files):
             if file[0] != "." and file.lower().endswith(SUFFIXES):

@@ -11,7 +11,7 @@ import torch
 from saddlepoint.data.base import ImageData
 from saddlepoint.data.checks import checked_images
 from saddlepoint.data.datasets import DATASETS
-from saddlepoint.data.decode import resized
+from saddlepoint.data.decode import check_side, resized
 from saddlepoint.data.digits import digits
 from saddlepoint.data.folder import FolderData
 from saddlepoint.data.npz import read_npz
@@ -20,6 +20,7 @@ from saddlepoint.data.tensor_data import TensorData, joined
 from saddlepoint.data.vision import read_vision
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.progress import Progress
+from saddlepoint.reading import expanded, shown
 
 RESIDENT_BYTES = 2 << 30  # decoded folders up to this size are held in memory
 
@@ -52,13 +53,14 @@ def load_data(
     """
     if split not in ("train", "test", "all"):
         raise unknown("split", split, ("train", "test", "all"))
-    for what, value in (("limit is", limit), ("image size is", image_size)):
-        if value is not None and value < 1:
-            raise InputError(f"the {what} {value}; give 1 or more")
+    if limit is not None and limit < 1:
+        raise InputError(f"the limit is {limit}; give 1 or more")
+    if image_size is not None:
+        check_side(image_size)
     if spec in DATASETS:
         root = default_root() if data_root is None else data_root
         return _named(spec, split, root, download, image_size, limit, progress)
-    path = Path(spec).expanduser()
+    path = expanded(spec)
     if path.is_dir():
         folder = FolderData.of(path, split=split, image_size=image_size)
         if limit is not None:
@@ -71,11 +73,11 @@ def load_data(
         # The name keeps its suffix: mnist.parquet is somebody's file, not the set called mnist.
         # All of it is read, also with a limit: classes and statistics must not depend on the limit.
         pixels, labels = read_parquet([path], image_size=image_size, progress=progress)
-        data = TensorData.of(pixels, labels, name=path.name)
+        data = TensorData.of(pixels, labels, name=shown(path.name))
     elif path.exists():
-        raise InputError(f"{path} is neither a folder nor a .npz nor a .parquet file")
+        raise InputError(f"{shown(path)} is neither a folder nor a .npz nor a .parquet file")
     elif os.sep in spec or path.suffix:
-        raise InputError(f"no file or folder {path}; or name one of {', '.join(DATASETS)}")
+        raise InputError(f"no file or folder {shown(path)}; or name one of {', '.join(DATASETS)}")
     else:
         raise unknown("data set", spec, DATASETS)
     return data if limit is None else data.first(limit)
@@ -88,7 +90,7 @@ def default_root() -> Path:
     True
     """
     variable = os.environ.get("SADDLEPOINT_DATA")
-    return Path(variable or "~/.cache/saddlepoint/data").expanduser()
+    return expanded(variable or "~/.cache/saddlepoint/data")
 
 
 def parquet_files(name: str, split: str, root: Path) -> list[Path]:
@@ -150,7 +152,7 @@ def _one(
                 std=info.std,
             )
         except InputError as error:
-            raise InputError(f"{files[0]}: {error}") from error
+            raise InputError(f"{shown(files[0])}: {error}") from error
     data = read_vision(name, split, root, download)
     if data is not None:
         return data

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,8 @@ from saddlepoint.data.checks import checked_images, checked_labels
 from saddlepoint.data.decode import resized
 from saddlepoint.data.tensor_data import TensorData, joined, statistics
 from saddlepoint.errors import InputError
-from saddlepoint.files import reason
+from saddlepoint.reading import shown
+from saddlepoint.reading.arrays import archive_names, read_archive
 
 _ONE = (("images", "labels"), ("x", "y"))
 _TWO = (("x_{}", "y_{}"), ("{}_images", "{}_labels"))
@@ -33,56 +32,34 @@ def read_npz(path: Path, *, split: str, image_size: int | None = None) -> Tensor
     ...     read_npz(path, split="test").shape
     (1, 8, 8)
     """
+    if not path.exists():
+        raise InputError(f"no file {shown(path)}")
     try:
         return _read(path, split, image_size)
     except InputError as error:
         message = str(error)
-        raise InputError(message if str(path) in message else f"{path}: {message}") from error
+        named = shown(path) in message
+        raise InputError(message if named else f"{shown(path)}: {message}") from error
 
 
 def _read(path: Path, split: str, image_size: int | None) -> TensorData:
-    if not path.is_file():
-        raise InputError(f"no file {path}")
-    if not zipfile.is_zipfile(path):
-        raise InputError(
-            f"{path} is not a whole .npz archive (damaged, cut short or of another kind)"
-        )
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            keys = set(archive.files)
-            for images, labels in _ONE:
-                if {images, labels} <= keys:
-                    return _data(path, "all", archive[images], archive[labels], image_size)
-            for images, labels in _TWO:
-                there = [
-                    part
-                    for part in ("train", "test")
-                    if {images.format(part), labels.format(part)} <= keys
-                ]
-                if there:
-                    if split not in (*there, "all"):
-                        raise InputError(f"{path} has {there[0]} images only, none for '{split}'")
-                    arrays = {
-                        part: (archive[images.format(part)], archive[labels.format(part)])
-                        for part in there
-                    }
-                    return _split(path, split, arrays, image_size)
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        if "pickle" in str(error):
-            raise InputError(
-                f"{path} holds pickled objects, which could run code and are not loaded; "
-                "save plain arrays of numbers"
-            ) from error
-        raise InputError(f"{path} is damaged: {error}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-        raise InputError(f"{path} is damaged: {error}") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {reason(error)}") from error
-    found = ", ".join(sorted(keys)) or "nothing"
+    keys = archive_names(path)
+    for images, labels in _ONE:
+        if {images, labels} <= keys:
+            arrays = read_archive(path, [images, labels])
+            return _data(path, "all", arrays[images], arrays[labels], image_size)
+    for images, labels in _TWO:
+        names = {part: (images.format(part), labels.format(part)) for part in ("train", "test")}
+        there = [part for part, pair in names.items() if keys.issuperset(pair)]
+        if there:
+            if split not in (*there, "all"):
+                raise InputError(f"{shown(path)} has {there[0]} images only, none for '{split}'")
+            arrays = read_archive(path, [name for part in there for name in names[part]])
+            parts = {part: (arrays[names[part][0]], arrays[names[part][1]]) for part in there}
+            return _split(path, split, parts, image_size)
+    found = shown(", ".join(sorted(keys))) or "nothing"
     raise InputError(
-        f"{path} holds {found}; expected images and labels, x and y, or x_train, y_train, "
+        f"{shown(path)} holds {found}; expected images and labels, x and y, or x_train, y_train, "
         "x_test and y_test"
     )
 
@@ -128,4 +105,4 @@ def _data(
     if image_size is not None:
         pixels = checked_images(resized(pixels.numpy(), image_size))
     mean, std = statistics(pixels)
-    return TensorData.of(pixels, targets, name=path.name, split=split, mean=mean, std=std)
+    return TensorData.of(pixels, targets, name=shown(path.name), split=split, mean=mean, std=std)

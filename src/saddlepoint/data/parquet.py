@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from saddlepoint.data.checks import checked_labels
-from saddlepoint.data.decode import decode_all, probe, sizes_differ
+from saddlepoint.data.decode import check_side, decode_all, probe, sizes_differ
 from saddlepoint.errors import InputError
 from saddlepoint.progress import Progress
+from saddlepoint.reading import shown
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
@@ -41,14 +43,14 @@ def read_parquet(
     labels: list[int] = []
     owners: list[tuple[int, str]] = []  # where each file's rows begin
     for path in paths:
-        owners.append((len(encoded), str(path)))
+        owners.append((len(encoded), shown(path)))
         remaining = None if limit is None else limit - len(encoded)
         if remaining is None or remaining > 0:
             images, targets = _columns(path, remaining)
             encoded += images
             labels += targets
     if not encoded:
-        raise InputError(f"{paths[0]} holds no images")
+        raise InputError(f"{shown(paths[0])} holds no images")
 
     def label(i: int) -> str:
         start, name = next(owner for owner in reversed(owners) if owner[0] <= i)
@@ -61,6 +63,7 @@ def read_parquet(
         modes.add(mode)
         sizes.setdefault(size, i)
     if image_size is not None:
+        check_side(image_size)
         size = (image_size, image_size)
     elif len(sizes) > 1:
         (first, _), (second, where) = list(sizes.items())[:2]
@@ -75,37 +78,32 @@ def read_parquet(
         image_size=image_size,
         progress=progress,
     )
-    return pixels, checked_labels(torch.tensor(labels), len(pixels), None)
+    try:
+        return pixels, checked_labels(torch.tensor(labels), len(pixels), None)
+    except InputError as error:
+        raise InputError(f"{shown(paths[0])}: {error}") from error
 
 
 def _columns(path: Path, limit: int | None) -> tuple[list[bytes], list[int]]:
-    import pyarrow as arrow  # late: most runs read no Parquet
-    import pyarrow.parquet as parquet
+    from saddlepoint.reading.tables import column_names, read_rows  # late: most read no Parquet
 
-    if not path.is_file():
-        raise InputError(f"no file {path}")
-    try:
-        with parquet.ParquetFile(path) as file:
-            image, label = _names(path, file.schema_arrow)
-            rows: list[dict[str, Any]] = []
-            for batch in file.iter_batches(columns=[image, label]):
-                rows += batch.to_pylist()
-                if limit is not None and len(rows) >= limit:
-                    break
-    except (arrow.ArrowException, OSError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else "unknown reason"
-        raise InputError(f"{path} is not a whole Parquet file: {first}") from error
-    images = [_bytes(row[image], path, i) for i, row in enumerate(rows[:limit])]
-    labels = [_integer(row[label], path, i) for i, row in enumerate(rows[:limit])]
+    if not path.exists():
+        raise InputError(f"no file {shown(path)}")
+    image, label = _names(path, column_names(path))
+    images: list[bytes] = []
+    labels: list[int] = []
+    for i, row in enumerate(itertools.islice(read_rows(path, [image, label]), limit)):
+        images.append(_bytes(row[image], path, i))
+        labels.append(_integer(row[label], path, i))
     return images, labels
 
 
-def _names(path: Path, schema: Any) -> tuple[str, str]:
-    image = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
-    label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
+def _names(path: Path, names: Sequence[str]) -> tuple[str, str]:
+    image = next((name for name in IMAGE_COLUMNS if name in names), None)
+    label = next((name for name in LABEL_COLUMNS if name in names), None)
     if image is None or label is None:
         raise InputError(
-            f"{path} has the columns {', '.join(schema.names) or 'none'}; expected "
+            f"{shown(path)} has the columns {shown(', '.join(names)) or 'none'}; expected "
             "image (encoded bytes) and label"
         )
     return image, label
@@ -115,7 +113,7 @@ def _bytes(value: Any, path: Path, row: int) -> bytes:
     content = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(content, bytes):
         raise InputError(
-            f"row {row} of {path} has no encoded image (found {type(content).__name__}); "
+            f"row {row} of {shown(path)} has no encoded image (found {type(content).__name__}); "
             "store the bytes of a PNG or JPEG file"
         )
     return content
@@ -123,5 +121,9 @@ def _bytes(value: Any, path: Path, row: int) -> bytes:
 
 def _integer(value: Any, path: Path, row: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise InputError(f"row {row} of {path} has the label {value!r}; give an integer 0 … K-1")
+        raise InputError(
+            f"row {row} of {shown(path)} has the label {shown(repr(value))}; give an integer 0 … K-1"
+        )
+    if not -(2**63) <= value < 2**63:
+        raise InputError(f"row {row} of {shown(path)} has the label {value}; it is no class")
     return value

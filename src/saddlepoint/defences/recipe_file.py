@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
 from saddlepoint.attacks import Attack, build_attack
@@ -24,7 +23,8 @@ from saddlepoint.defences.registry import (
     resolved,
 )
 from saddlepoint.errors import InputError, unknown
-from saddlepoint.files import reason
+from saddlepoint.reading import read_text, shown
+from saddlepoint.reading.text import MOST_YAML, parse_yaml
 from saddlepoint.threat import Statistics, threat_from
 
 _STRICT = ConfigDict(extra="forbid")
@@ -125,19 +125,13 @@ def recipe_values(source: str) -> Any:
         text = recipe_text(source)
     elif Path(source).suffix in (".yaml", ".yml"):
         try:
-            text = Path(source).read_text(encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot read the recipe {source}: {reason(error)}") from error
-        except UnicodeDecodeError:
-            raise InputError(f"the recipe {source} is not text in UTF-8") from None
+            text = read_text(Path(source), MOST_YAML)
+        except InputError as error:
+            message = str(error).replace(shown(Path(source)), f"the recipe {shown(source)}", 1)
+            raise InputError(message) from error
     else:
         raise unknown("recipe", source, recipe_names())
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the last two from odd scalars
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where else ""
-        raise InputError(f"the recipe {source} is not valid YAML{line}") from error
+    return parse_yaml(text, f"the recipe {source}")[0]
 
 
 def recipe_text(name: str) -> str:

@@ -19,6 +19,7 @@ from saddlepoint.defences.self_ensemble import random_self_ensemble
 from saddlepoint.defences.spectral import SpectralNorm
 from saddlepoint.describe import describe
 from saddlepoint.errors import InputError, unknown
+from saddlepoint.reading import shown
 
 TRANSFORMS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {"quantise": quantise, "random-self-ensemble": random_self_ensemble}
@@ -94,11 +95,15 @@ def transforms_of(run: Mapping[str, Any]) -> tuple[ModelTransform, ...]:
     """
     names = {describe(function): name for name, function in TRANSFORMS.items()}
     found = []
-    for entry in run["recipe"]["transforms"]:
+    recipe = run.get("recipe")
+    entries = recipe.get("transforms") if isinstance(recipe, Mapping) else None
+    if not isinstance(entries, list):
+        raise InputError("the run holds no recipe of a training")
+    for entry in entries:
         kind = entry.get("type") if isinstance(entry, Mapping) else entry
-        if kind not in names:
+        if not isinstance(kind, str) or kind not in names:
             raise InputError(
-                f"the run was trained with the transform {kind}, which has no name here; build the"
+                f"the run was trained with the transform {shown(kind)}, which has no name here; build the"
                 " model in Python and load its weights there"
             )
         options = {k: v for k, v in entry.items() if k not in ("type", "args")}

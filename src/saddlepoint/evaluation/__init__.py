@@ -11,6 +11,7 @@ from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_b
 from saddlepoint.evaluation.masks import read_mask
 from saddlepoint.evaluation.mcnemar import McNemar, mcnemar_test
 from saddlepoint.evaluation.optimality import local_optimality, smallest_distances
+from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.record import Budget, Evaluation
 from saddlepoint.evaluation.rejudge import Audit, rejudge
 from saddlepoint.evaluation.saved_images import read_saved
@@ -35,6 +36,7 @@ __all__ = [
     "TorchattacksStyle",
     "bootstrap_interval",
     "build_suite",
+    "check_outputs",
     "evaluate",
     "export_png",
     "holm",

@@ -6,7 +6,6 @@ import io
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +13,12 @@ import torch
 from torch import Tensor
 
 from saddlepoint.attacks import AttackResult
-from saddlepoint.errors import InputError
-from saddlepoint.evaluation.record import IMAGES_FILE, parquet_bytes, proportion_of, read_table
+from saddlepoint.evaluation.record import IMAGES_FILE, parquet_bytes, proportion_of
 from saddlepoint.evaluation.statistics import Proportion
-from saddlepoint.files import read_json, write, write_json
+from saddlepoint.files import write, write_json
+from saddlepoint.reading import decoding, read_json
+from saddlepoint.reading.arrays import read_archive
+from saddlepoint.reading.tables import read_table
 
 RECORD_FILE, TENSORS_FILE = "attack.json", "adversarials.npz"
 RESULT_FIELDS = tuple(f.name for f in fields(AttackResult) if f.name != "space")
@@ -136,9 +137,9 @@ class AttackRecord:
         """Read what `save` wrote; raises `InputError` where it is missing or damaged."""
         record = read_json(out / RECORD_FILE)
         table = read_table(out / IMAGES_FILE)
-        try:
-            with np.load(out / TENSORS_FILE, allow_pickle=False) as arrays:
-                adversarials = torch.from_numpy(arrays["adversarials"])
+        arrays = read_archive(out / TENSORS_FILE, ["adversarials"])
+        with decoding(out, "a whole attack record"):
+            adversarials = torch.from_numpy(arrays["adversarials"])
             if len(adversarials) != len(table):
                 raise ValueError(f"{len(adversarials)} images for {len(table)} rows")
             columns = {
@@ -148,7 +149,7 @@ class AttackRecord:
             columns.setdefault("tied", torch.zeros(len(table), dtype=torch.bool))
             rounded = record["eight_bit_success"]
             return cls(
-                config=record["config"],
+                config=dict(record["config"]),
                 ids=columns.pop("id"),
                 labels=columns.pop("label"),
                 result=AttackResult(
@@ -156,8 +157,6 @@ class AttackRecord:
                 ),
                 eight_bit=rounded
                 and (proportion_of(rounded["before"]), proportion_of(rounded["after"])),
-                seconds=record["seconds"],
-                notes=tuple(record["notes"]),
+                seconds=float(record["seconds"]),
+                notes=tuple(str(line) for line in record["notes"]),
             )
-        except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{out} holds a damaged attack record: {error}") from error

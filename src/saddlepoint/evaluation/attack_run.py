@@ -25,6 +25,7 @@ from saddlepoint.evaluation.attack_record import (
     AttackRecord,
 )
 from saddlepoint.evaluation.export import export_png
+from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.parts import FOLDER, Columns, forget_parts, in_parts, joined
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import IMAGES_FILE
@@ -100,7 +101,9 @@ def run_attack(
     if not len(ids):
         raise InputError(f"{data.name} has no images to attack; give at least one")
     own = attack.eot_samples if attack.eot_samples > 1 else None
+    known = check_outputs(model, data, attack.criterion)
     samples, notes = passes_for(model, data, own if eot_samples is None else eot_samples)
+    notes = (*known, *notes)
     if target is not None or targets is not None:
         notes = (
             *notes,

@@ -18,6 +18,7 @@ from torch import nn
 from saddlepoint.attacks import Criterion
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
+from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.parts import FOLDER, forget_parts, in_parts
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import ATTEMPTS_FILE, IMAGES_FILE, RECORD_FILE, Evaluation
@@ -89,22 +90,23 @@ def evaluate(
     attacks = build_suite(suite, threats[0]) if isinstance(suite, str) else suite
     if not attacks:
         raise InputError("the suite is empty; give at least one attack")
+    criteria = [a.criterion if criterion is None else criterion for a in attacks.values()]
+    if any(each != criteria[0] for each in criteria):
+        raise InputError(f"the attacks disagree on what is fooled: {criteria}; give one criterion")
     own = max(attack.eot_samples for attack in attacks.values())
     if eot_samples is None and own > 1:
         eot_samples = own
+    told = check_outputs(model, data, criteria[0])
     samples, notes = passes_for(model, data, eot_samples)
     attacks = {
         name: replace(
             attack,
-            criterion=attack.criterion if criterion is None else criterion,
+            criterion=criteria[0],
             eot_samples=samples,
             stop="never" if samples > 1 else attack.stop,
         )
         for name, attack in attacks.items()
     }
-    criteria = [attack.criterion for attack in attacks.values()]
-    if any(each != criteria[0] for each in criteria):
-        raise InputError(f"the attacks disagree on what is fooled: {criteria}; give one criterion")
     config = {
         "model": weights_fingerprint(model),
         "identity": identity,
@@ -126,7 +128,7 @@ def evaluate(
             return Evaluation.load(out)
     run = Survivors(model, data, threats, attacks, batch_size, seed, samples, criteria[0], progress)
     columns = in_parts(torch.arange(len(data)), run.part, out)
-    evaluation = summarise(columns, config, threats, list(attacks), notes)
+    evaluation = summarise(columns, config, threats, list(attacks), (*told, *notes))
     if out is not None:
         evaluation.save(out)
         forget_parts(out)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import torch
 from jaxtyping import Bool
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from saddlepoint.data.decode import decode, probe
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.saved_images import read_arrays
-from saddlepoint.files import reason
+from saddlepoint.reading import shown
 
 
 def read_mask(path: Path | str, shape: tuple[int, ...]) -> Bool[Tensor, ...]:
@@ -26,6 +24,7 @@ def read_mask(path: Path | str, shape: tuple[int, ...]) -> Bool[Tensor, ...]:
     Raises `InputError` for another shape, a damaged file, and a mask under which nothing may change.
 
     >>> import tempfile
+    >>> import numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "mask.npy"
     ...     np.save(path, np.eye(8))
@@ -34,29 +33,29 @@ def read_mask(path: Path | str, shape: tuple[int, ...]) -> Bool[Tensor, ...]:
     """
     path = Path(path)
     if path.suffix.lower() in (".png", ".bmp", ".gif", ".tif", ".tiff"):
-        mask = _picture(path)
+        _, size = probe(path, str(path))
+        _check_shape(path, size, shape)
+        mask = decode(path, str(path), "L")[0] > 127
     else:
         arrays = list(read_arrays(path, "a PNG, .npy, .npz or .pt file for the mask").values())
         if len(arrays) != 1:
-            raise InputError(f"{path} holds {len(arrays)} arrays of numbers; give one, the mask")
+            raise InputError(
+                f"{shown(path)} holds {len(arrays)} arrays of numbers; give one, the mask"
+            )
         if arrays[0].is_complex() or not bool(arrays[0].isfinite().all()):
-            raise InputError(f"{path} holds numbers that are not finite and real; give 0 and 1")
+            raise InputError(
+                f"{shown(path)} holds numbers that are not finite and real; give 0 and 1"
+            )
         mask = arrays[0] != 0
-    if mask.shape not in (torch.Size(shape), torch.Size(shape[1:])):
-        raise InputError(
-            f"{path}: the mask has shape {tuple(mask.shape)}, an image {tuple(shape)}; give"
-            f" {tuple(shape)} or {tuple(shape[1:])}"
-        )
+        _check_shape(path, tuple(mask.shape), shape)
     if not bool(mask.any()):
-        raise InputError(f"{path}: under this mask no feature may change")
+        raise InputError(f"{shown(path)}: under this mask no feature may change")
     return mask.expand(shape).contiguous()
 
 
-def _picture(path: Path) -> Tensor:
-    try:
-        with Image.open(path) as picture:
-            return torch.from_numpy(np.array(picture.convert("L"))) > 127
-    except (UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} is no whole picture: {error}") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {reason(error)}") from error
+def _check_shape(path: Path, seen: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    if seen not in (tuple(shape), tuple(shape[1:])):
+        raise InputError(
+            f"{shown(path)}: the mask has shape {seen}, an image {tuple(shape)}; give"
+            f" {tuple(shape)} or {tuple(shape[1:])}"
+        )

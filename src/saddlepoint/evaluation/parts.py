@@ -10,10 +10,11 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
+from saddlepoint.errors import InputError
 from saddlepoint.files import write
+from saddlepoint.reading.tensors import read_safetensors
 
 FOLDER = "parts"
 # A part is attacked, saved and never looked at again; survivors are re-batched within it.
@@ -62,7 +63,6 @@ def forget_parts(out: Path) -> None:
 
 def _read(path: Path) -> Columns | None:
     try:
-        columns: Columns = safetensors.torch.load_file(path)
-        return columns
-    except (OSError, SafetensorError):  # absent, or damaged from outside: it is computed again
+        return read_safetensors(path)
+    except InputError:  # absent, or damaged from outside: it is computed again
         return None

@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from saddlepoint.errors import InputError
 from saddlepoint.evaluation.statistics import Proportion
-from saddlepoint.files import read_json, reason, write, write_json
+from saddlepoint.files import write, write_json
+from saddlepoint.reading import decoding, read_json
+from saddlepoint.reading.tables import read_table
 
 RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE = "evaluation.json", "images.parquet", "attempts.parquet"
 
@@ -105,29 +106,16 @@ class Evaluation:
     def load(cls, out: Path) -> Evaluation:
         """Read what `save` wrote; raises `InputError` where it is missing or damaged."""
         record = read_json(out / RECORD_FILE)
-        try:
+        with decoding(out / RECORD_FILE, "an evaluation"):
             return cls(
-                config=record["config"],
+                config=dict(record["config"]),
                 clean=proportion_of(record["clean_accuracy"]),
-                budgets=tuple(
-                    Budget(
-                        math.nan if budget["eps"] is None else budget["eps"],
-                        proportion_of(budget["robust_accuracy"]),
-                        proportion_of(budget["attack_success_rate"]),
-                        budget["forwards_per_image"],
-                        budget["backwards_per_image"],
-                        budget["fooled_by"],
-                        budget["attacked"],
-                    )
-                    for budget in record["budgets"]
-                ),
+                budgets=tuple(_budget(each) for each in record["budgets"]),
                 images=read_table(out / IMAGES_FILE),
                 attempts=read_table(out / ATTEMPTS_FILE),
-                seconds=record["seconds"],
-                notes=tuple(record["notes"]),
+                seconds=float(record["seconds"]),
+                notes=tuple(str(line) for line in record["notes"]),
             )
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{out / RECORD_FILE} is not an evaluation ({error})") from error
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -141,27 +129,24 @@ def parquet_bytes(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def read_table(path: Path) -> pa.Table:
-    """Return the table in a Parquet file; raises `InputError` where it is missing or damaged.
-
-    >>> read_table(Path("no-such.parquet"))
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: cannot read no-such.parquet: no such file
-    """
-    try:
-        return pq.read_table(path)
-    except OSError as error:
-        missing = "no such file" if isinstance(error, FileNotFoundError) else reason(error)
-        raise InputError(f"cannot read {path}: {missing}") from error
-    except pa.ArrowException as error:
-        raise InputError(f"{path} is damaged: {error}") from error
-
-
 def proportion_of(values: dict[str, Any]) -> Proportion:
-    """Return the proportion that `Proportion.json` described.
+    """Return the proportion that `Proportion.json` described; raises `ValueError` for no such one.
 
     >>> proportion_of(Proportion(1, 2).json())
     Proportion(count=1, total=2)
     """
-    return Proportion(values["count"], values["total"])
+    count, total = values["count"], values["total"]
+    if not (type(count) is type(total) is int and 0 <= count <= total):
+        raise ValueError(f"{count!r} of {total!r} is no share")
+    return Proportion(count, total)
+
+
+def _budget(values: dict[str, Any]) -> Budget:
+    return Budget(
+        math.nan if values["eps"] is None else float(values["eps"]),
+        proportion_of(values["robust_accuracy"]),
+        proportion_of(values["attack_success_rate"]),
+        float(values["forwards_per_image"]),
+        float(values["backwards_per_image"]),
+        *({str(k): int(v) for k, v in values[key].items()} for key in ("fooled_by", "attacked")),
+    )

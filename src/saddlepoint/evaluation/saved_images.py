@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import pickle
 import re
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from PIL import Image, UnidentifiedImageError
+from numpy.typing import NDArray
 from torch import Tensor
 
+from saddlepoint.data.decode import decode_all, probe
 from saddlepoint.errors import InputError
 from saddlepoint.files import reason
+from saddlepoint.reading import shown
+from saddlepoint.reading.arrays import read_archive, read_array
+from saddlepoint.reading.tensors import plain, read_pickled
 
 NAMES = ("adversarials", "adversarial", "x_adv", "adv", "adv_complete", "images", "x", "arr_0")
 """Under which names images are looked for in a file with several arrays, in this order."""
+
+_DIGITS = re.compile("[0-9]+")
 
 
 def read_saved(
@@ -44,23 +47,24 @@ def read_saved(
     (torch.Size([2, 3, 8, 8]), '0.2', None)
     """
     path = Path(path)
-    try:
-        if path.is_dir():
-            return _folder(path, shape)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {reason(error)}") from error
+    if path.is_dir():
+        return _folder(path, shape)
     found = read_arrays(path, "a .npz, .npy, .pt or .pth file, or a folder of PNG")
     name = next((each for each in NAMES if each in found), None)
     if name is None:
         raise InputError(
-            f"{path} holds {', '.join(found) or 'nothing'}; expected one of {', '.join(NAMES)}"
+            f"{shown(path)} holds {shown(', '.join(found)) or 'nothing'}; expected one of {', '.join(NAMES)}"
         )
     index = found.get("ids")
-    images = _images(found[name], shape, f"{path}: {name}")
+    images = _images(found[name], shape, f"{shown(path)}: {name}")
     if index is None:
         return images, None
-    if index.shape != (len(images),) or index.is_floating_point():
-        raise InputError(f"{path}: ids is {tuple(index.shape)}; give a whole number per image")
+    whole = index.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+    if index.shape != (len(images),) or not whole:
+        raise InputError(
+            f"{shown(path)}: ids is {tuple(index.shape)} of {index.dtype}; give a whole number per"
+            " image, as int64"
+        )
     return images, index.long()
 
 
@@ -74,77 +78,71 @@ def read_arrays(path: Path, kinds: str) -> dict[str, Tensor]:
         ...
     saddlepoint.errors.InputError: mask.txt: give a .npy file
     """
-    try:
-        if path.suffix in (".npz", ".npy"):
-            return _numpy(path)
-        if path.suffix in (".pt", ".pth"):
-            return _torch(path)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {reason(error)}") from error
-    raise InputError(f"{path}: give {kinds}")
+    if path.suffix == ".npz":
+        # Text and structures, which torch has no type for, are no images.
+        arrays = read_archive(path)
+        return {name: torch.from_numpy(_native(array)) for name, array in arrays.items()}
+    if path.suffix == ".npy":
+        return {"arr_0": torch.from_numpy(_native(read_array(path)))}
+    if path.suffix in (".pt", ".pth"):
+        return _torch(path)
+    raise InputError(f"{shown(path)}: give {kinds}")
 
 
-def _numpy(path: Path) -> dict[str, Tensor]:
-    try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            single = isinstance(loaded, np.ndarray)
-            arrays = {"arr_0": loaded} if single else {n: loaded[n] for n in loaded.files}
-            # Text and structures, which torch has no type for, are no images.
-            plain = {name: array for name, array in arrays.items() if array.dtype.kind in "fiub"}
-            return {name: torch.as_tensor(array) for name, array in plain.items()}
-    except ValueError as error:
-        if "pickle" in str(error):
-            raise InputError(f"{path} holds pickled objects, which are not loaded") from error
-        raise InputError(f"{path} is damaged: {error}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-        raise InputError(f"{path} is damaged: {error}") from error
+def _native(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    return np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
 
 
 def _torch(path: Path) -> dict[str, Tensor]:
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} is no plain file of tensors: {line}") from error
+    loaded, size = read_pickled(path)
     if isinstance(loaded, tuple | list) and loaded:
         loaded = loaded[0]
     if isinstance(loaded, Tensor):
         loaded = {"arr_0": loaded}
-    if isinstance(loaded, dict):
-        tensors = {str(key): each for key, each in loaded.items() if isinstance(each, Tensor)}
-        return {key: each for key, each in tensors.items() if each.layout == torch.strided}
-    raise InputError(f"{path} holds a {type(loaded).__name__}; expected a tensor or a dictionary")
+    if not isinstance(loaded, dict):
+        kind = type(loaded).__name__
+        raise InputError(f"{shown(path)} holds a {kind}; expected a tensor or a dictionary")
+    return {
+        str(key): plain(each, f"{shown(key)} in {shown(path)}", size)
+        for key, each in loaded.items()
+        if isinstance(each, Tensor)
+    }
 
 
 def _folder(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
-    # By numbers where there are numbers: picture 10 comes after picture 2.
-    files = sorted(path.glob("*.png"), key=lambda file: _natural(file.name))
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        raise InputError(f"{shown(path)}: pictures are grey or RGB; the images have shape {shape}")
+    try:
+        # By numbers where there are numbers: picture 10 comes after picture 2.
+        files = sorted(path.glob("*.png"), key=lambda file: _natural(file.name))
+    except OSError as error:
+        raise InputError(f"cannot read {shown(path)}: {reason(error)}") from error
     if not files:
-        raise InputError(f"{path} holds no .png files")
-    arrays = []
+        raise InputError(f"{shown(path)} holds no .png files")
     for file in files:
-        try:
-            with Image.open(file) as picture:
-                arrays.append(
-                    torch.from_numpy(np.array(picture.convert("L" if shape[0] == 1 else "RGB")))
-                )
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
-            raise InputError(f"{file} is no whole PNG: {error}") from error
-        if arrays[-1].shape != arrays[0].shape:
+        _, size = probe(file, str(file))
+        if size != shape[1:]:
             raise InputError(
-                f"{file} is {tuple(arrays[-1].shape)}, the first {tuple(arrays[0].shape)}"
+                f"{shown(file)} is {size[0]}×{size[1]} pixels, an image of the data"
+                f" {shape[1]}×{shape[2]}"
             )
-    images = _images(torch.stack(arrays), shape, str(path))
-    digits = [file.name[: len(file.name) - len(file.name.lstrip("0123456789"))] for file in files]
+    mode = "L" if shape[0] == 1 else "RGB"
+    pixels = decode_all(files, lambda i: str(files[i]), mode=mode, size=shape[1:])
+    digits = [_DIGITS.match(file.name) for file in files]
     if not all(digits):
-        return images, None
-    return images, torch.tensor([int(each) for each in digits])
+        return pixels.float() / 255, None
+    index = [int(found[0]) for found in digits if found]
+    if max(index) >= 2**63:
+        raise InputError(
+            f"{shown(files[index.index(max(index))])} names image {max(index)}, which no data has"
+        )
+    return pixels.float() / 255, torch.tensor(index)
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
-    parts = re.split(r"(\d+)", name)
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+    # Split by the ASCII digits, every second part is a number.
+    parts = re.split("([0-9]+)", name)
+    return [(i % 2 == 1, int(part) if i % 2 else 0, part) for i, part in enumerate(parts)]
 
 
 def _images(array: Tensor, shape: tuple[int, ...], label: str) -> Tensor:
@@ -157,6 +155,8 @@ def _images(array: Tensor, shape: tuple[int, ...], label: str) -> Tensor:
         raise InputError(
             f"{label} has shape {tuple(array.shape)}; expected (n, {', '.join(map(str, shape))})"
         )
+    if array.is_complex():
+        raise InputError(f"{label} holds {array.dtype}; expected real numbers")
     if array.dtype == torch.uint8:
         return array.float() / 255
     if not array.is_floating_point():

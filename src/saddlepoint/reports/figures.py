@@ -113,8 +113,8 @@ def adversarial_grid(
             where = index if ids is None else int(ids[index])
             clean = data.images(torch.tensor([where]))[0].cpu()
             after = result.adversarials[index].cpu().float()
-            label = data.classes[int(data.labels[where])]
-            predicted = data.classes[int(result.predictions[index])]
+            label = _name(data.classes, int(data.labels[where]))
+            predicted = _name(data.classes, int(result.predictions[index]))
             wrong = bool(result.initially_wrong[index])
             before = f"label {label}, predicted {predicted if wrong else label}"
             fooled = "fooled" if bool(result.success[index]) else "holds"
@@ -128,6 +128,11 @@ def adversarial_grid(
             )
         figure.subplots_adjust(hspace=0.45, wspace=0.15)
     return figure
+
+
+def _name(classes: Sequence[str], output: int) -> str:
+    # A model may have more outputs than the data has numbered classes.
+    return classes[output] if output < len(classes) else str(output)
 
 
 def _draw(axes: Axes, picture: Tensor, title: str) -> None:

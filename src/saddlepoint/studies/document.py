@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from saddlepoint.errors import InputError
-from saddlepoint.files import reason
+from saddlepoint.reading import read_text, shown
+from saddlepoint.reading.text import MOST_YAML, parse_yaml
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,18 +46,8 @@ class Document:
 
     def error(self, path: Sequence[Any], message: str) -> InputError:
         """Return the error for the value at `path`."""
-        where = ".".join(printable(part) for part in path)
+        where = ".".join(shown(part) for part in path)
         return InputError(f"{self.source}, line {self.line(path)}: {where}: {message}")
-
-
-def printable(value: object) -> str:
-    """Return a value as text of one line, whatever it holds.
-
-    >>> printable("red"), printable("two\\nlines")
-    ('red', "'two\\\\nlines'")
-    """
-    text = str(value)
-    return text if text.isprintable() else ascii(text)
 
 
 def read_document(path: Path) -> Document:
@@ -67,13 +58,7 @@ def read_document(path: Path) -> Document:
         ...
     saddlepoint.errors.InputError: cannot read no-such.yaml: No such file or directory
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {reason(error)}") from error
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not text in UTF-8") from None
-    return parse_document(text, str(path))
+    return parse_document(read_text(path, MOST_YAML), str(path))
 
 
 def parse_document(text: str, source: str = "given") -> Document:
@@ -84,17 +69,8 @@ def parse_document(text: str, source: str = "given") -> Document:
         ...
     saddlepoint.errors.InputError: given, line 1: the name 'a' is given twice (first in line 1)
     """
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_duplicates(node, source, set())
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the last two from odd scalars
-        if isinstance(error, InputError):
-            raise
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "cannot be parsed"
-        raise InputError(f"{source}{where} is not valid YAML: {problem}") from None
+    values, node = parse_yaml(text, source)
+    _refuse_duplicates(node, source, set())
     return Document(values, source, text, node)
 
 

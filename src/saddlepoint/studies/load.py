@@ -9,11 +9,12 @@ from typing import Literal, get_args
 
 import duckdb
 import pyarrow as pa
-import safetensors.torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
 from saddlepoint.errors import InputError, unknown
+from saddlepoint.reading import decoding, shown
+from saddlepoint.reading.tensors import read_safetensors
 from saddlepoint.studies.results import (
     CURVE_COLUMNS,
     EVALUATION_COLUMNS,
@@ -91,7 +92,7 @@ def load(folder: Path | str, table: Table = "evaluations") -> duckdb.DuckDBPyRel
     """
     if table not in get_args(Table):
         raise unknown("table", table, get_args(Table))
-    store = Store(Path(folder))
+    store = Store.finished(Path(folder))
     cells = {cell["address"] for cell in store.plan["cells"]}
     return _table(store, table, [a for a in sorted(cells) if store.health(a) == "finished"])
 
@@ -104,12 +105,12 @@ def load_results(folder: Path | str) -> StudyResults:
         ...
     saddlepoint.errors.InputError: cannot read no-such-folder/study.json: No such file or directory
     """
-    store = Store(Path(folder))
+    store = Store.finished(Path(folder))
     try:
         spec = StudySpec.model_validate(store.study)
         facts = DataFacts(**{key: tuple(value) for key, value in store.plan["data"].items()})
     except (ValidationError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder}/study.json is damaged; run the study again") from error
+        raise InputError(f"{shown(folder)}/study.json is damaged; run the study again") from error
     health = {cell["address"]: store.health(cell["address"]) for cell in store.plan["cells"]}
     labels = {cell["address"]: cell["label"] for cell in store.plan["cells"]}
     finished = sorted(address for address, state in health.items() if state == "finished")
@@ -125,14 +126,15 @@ def load_results(folder: Path | str) -> StudyResults:
         training, _ = _at(addresses, (variant, seed, eps, next(iter(spec.attacks))))
         if health[training] != "finished":
             raise InputError(f"the model of {labels[training]} is not in the store")
-        check_file(spec, store.record(training))
+        with decoding(store.cell(training), "a whole cell"):
+            check_file(spec, store.record(training))
         return trained_model(spec, facts, store.cell(training), variant, seed, eps)
 
     def examples(variant: str, seed: int, eps: float, attack: str) -> dict[str, Tensor]:
         _, evaluation = _at(addresses, (variant, seed, eps, attack))
         if health[evaluation] != "finished":
             raise InputError(f"the images of {labels[evaluation]} are not in the store")
-        return dict(safetensors.torch.load_file(store.cell(evaluation) / EXAMPLES_FILE))
+        return read_safetensors(store.cell(evaluation) / EXAMPLES_FILE)
 
     tables = {
         name: _table(store, name, finished).to_arrow_table().cast(schema)
@@ -174,7 +176,8 @@ def _table(store: Store, table: str, finished: Sequence[str]) -> duckdb.DuckDBPy
     connection.register("places", pa.Table.from_pylist(places))
     connection.register("trained", pa.Table.from_pylist(_trained(store), _TRAINED))
     # Materialised: a relation reads its files when it is asked, and a cell may be set aside then.
-    connection.execute(f"CREATE TABLE found AS {_QUERIES[table]}", {"files": files})
+    with decoding(store.root, "a whole study"):
+        connection.execute(f"CREATE TABLE found AS {_QUERIES[table]}", {"files": files})
     return connection.sql("SELECT * FROM found")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from saddlepoint.reading import decoding
 from saddlepoint.studies.store import Store
 
 
@@ -44,7 +45,7 @@ def load_status(folder: Path | str) -> StudyStatus:
         ...
     saddlepoint.errors.InputError: cannot read no-such-folder/study.json: No such file or directory
     """
-    store = Store(Path(folder))
+    store = Store.finished(Path(folder))
     health = {cell["address"]: store.health(cell["address"]) for cell in store.plan["cells"]}
     labels = {cell["address"]: cell["label"] for cell in store.plan["cells"]}
     # Through the places: variants that are the same thing share their cells.
@@ -59,11 +60,16 @@ def load_status(folder: Path | str) -> StudyStatus:
 
     counts = {v: (finished(t), len(t), finished(e), len(e)) for v, (t, e) in cells.items()}
     failures = {a: store.failure(a) for a, state in health.items() if state != "finished"}
-    done = [address for address, state in health.items() if state == "finished"]
+    with decoding(store.root, "a whole study"):
+        seconds = sum(
+            float(store.record(address)["seconds"])
+            for address, state in health.items()
+            if state == "finished"
+        )
     return StudyStatus(
         name=str(store.study.get("name")),
         counts=counts,
         failed={labels[a]: error for a, error in failures.items() if error is not None},
         damaged=tuple(labels[a] for a, state in health.items() if state == "damaged"),
-        seconds=sum(float(store.record(address)["seconds"]) for address in done),
+        seconds=seconds,
     )

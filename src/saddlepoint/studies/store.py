@@ -11,7 +11,7 @@ DIR/aside/ADDRESS-N/      a damaged cell, kept for inspection
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,8 @@ from filelock import FileLock, Timeout
 
 from saddlepoint import __version__
 from saddlepoint.errors import InputError, OutputError
-from saddlepoint.files import fingerprint, read_json, reason, write_json
+from saddlepoint.files import fingerprint, reason, write_json
+from saddlepoint.reading import file_digest, read_json, shown
 
 FORMAT = 1
 STUDY_FILE, CELL_FILE = "study.json", "cell.json"
@@ -45,17 +46,29 @@ class Store:
         self.root = root
         record = read_json(root / STUDY_FILE)
         if not isinstance(record, dict) or "format" not in record:
-            raise InputError(f"{root / STUDY_FILE} is not a study's; name the folder of a study")
+            raise InputError(
+                f"{shown(root / STUDY_FILE)} is not a study's; name the folder of a study"
+            )
         if record["format"] != FORMAT:
             raise InputError(
-                f"{root} was written in format {record['format']} by saddlepoint"
-                f" {record.get('saddlepoint')}; this one ({__version__}) reads format {FORMAT}:"
+                f"{shown(root)} was written in format {shown(record['format'])} by saddlepoint"
+                f" {shown(record.get('saddlepoint'))}; this one ({__version__}) reads format {FORMAT}:"
                 " use that version, or another folder"
             )
         self.study: dict[str, Any] = _mapping(record, "study", root)
         self.plan: dict[str, Any] = _mapping(record, "plan", root)
         if not all(isinstance(self.plan.get(key), list) for key in ("cells", "places")):
             raise _damaged(root)
+
+    @classmethod
+    def finished(cls, root: Path) -> Store:
+        """Open the folder of a study to read its cells; raises `InputError` where the plan is
+        damaged.
+        """
+        store = cls(root)
+        if not _sound(store.plan):
+            raise _damaged(root)
+        return store
 
     @classmethod
     def claim(cls, root: Path, study: dict[str, Any], plan: dict[str, Any]) -> Store:
@@ -70,13 +83,13 @@ class Store:
             before = cls(root)
             if before.study.get("name") != study.get("name"):
                 raise InputError(
-                    f"{root} holds the study '{before.study.get('name')}', not"
+                    f"{shown(root)} holds the study '{shown(before.study.get('name'))}', not"
                     f" '{study.get('name')}'; choose another --out"
                 )
             if (before.study, before.plan) == (study, plan):
                 return before
         elif root.exists() and (not root.is_dir() or _holds_no_study(root)):
-            raise InputError(f"{root} holds other files and no study; choose another --out")
+            raise InputError(f"{shown(root)} holds other files and no study; choose another --out")
         record = {"format": FORMAT, "saddlepoint": __version__, "study": study, "plan": plan}
         write_json(root / STUDY_FILE, record)
         return cls(root)
@@ -93,7 +106,7 @@ class Store:
         """Return the record of a finished cell."""
         record = read_json(self.cell(address) / CELL_FILE)
         if not isinstance(record, dict) or record.get("address") != address:
-            raise InputError(f"{self.cell(address) / CELL_FILE} is not the record of this cell")
+            raise InputError(f"{shown(self.cell(address) / CELL_FILE)} is not this cell's record")
         return record
 
     def health(self, address: str, thorough: bool = True) -> Health:
@@ -105,9 +118,9 @@ class Store:
             record = self.record(address)
             if record.pop("digest", None) != fingerprint(record) or record["format"] != FORMAT:
                 return "damaged"
-            files = record["files"]
-            for name, digest in files.items() if thorough else ():
-                if file_digest(folder / name) != digest:
+            for name, digest in record["files"].items() if thorough else ():
+                outside = Path(name).is_absolute() or ".." in Path(name).parts
+                if outside or file_digest(folder / name) != digest:
                     return "damaged"
         except (InputError, OSError, KeyError, TypeError, AttributeError):
             return "damaged"
@@ -188,6 +201,31 @@ class Store:
         return folder
 
 
+_CELL = {"address": str, "label": str, "kind": str, "eps": int | float | None}
+_PLACE = {
+    **{"variant": str, "seed": int, "eps": int | float},
+    **{"attack": str, "training": str, "evaluation": str},
+}
+
+
+def _sound(plan: dict[str, Any]) -> bool:
+    """Whether a plan's cells and places are what the grid writes; addresses become paths."""
+    cells, places = plan["cells"], plan["places"]
+    if not (_rows(cells, _CELL) and _rows(places, _PLACE)):
+        return False
+    addresses = {cell["address"] for cell in cells}
+    known = all(re.fullmatch("[0-9a-f]{16}", address) for address in addresses)
+    return known and all({p["training"], p["evaluation"]} <= addresses for p in places)
+
+
+def _rows(rows: list[Any], kinds: dict[str, Any]) -> bool:
+    return all(
+        isinstance(row, dict)
+        and all(key in row and isinstance(row[key], kind) for key, kind in kinds.items())
+        for row in rows
+    )
+
+
 def _mapping(record: dict[str, Any], key: str, root: Path) -> dict[str, Any]:
     value = record.get(key)
     if not isinstance(value, dict):
@@ -197,7 +235,7 @@ def _mapping(record: dict[str, Any], key: str, root: Path) -> dict[str, Any]:
 
 def _damaged(root: Path) -> InputError:
     return InputError(
-        f"{root / STUDY_FILE} is damaged; delete it and run the study again, which writes it anew"
+        f"{shown(root / STUDY_FILE)} is damaged; delete it and run the study again, which writes it anew"
     )
 
 
@@ -206,16 +244,3 @@ def _holds_no_study(root: Path) -> bool:
     names = (path.name for path in root.iterdir())
     # A runner that was killed while it wrote the first study.json leaves its temporary file.
     return any(name not in _OWN and not name.startswith(f".{STUDY_FILE}.") for name in names)
-
-
-def file_digest(path: Path) -> str:
-    """Return 16 hexadecimal digits of a file's content.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = (Path(folder) / "a").write_bytes(b"")
-    ...     file_digest(Path(folder) / "a")
-    'e3b0c44298fc1c14'
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

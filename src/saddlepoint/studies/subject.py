@@ -12,12 +12,15 @@ from torch import nn
 
 from saddlepoint.data import IMAGENET, ImageData, load_data
 from saddlepoint.errors import InputError
-from saddlepoint.files import fingerprint, reason
+from saddlepoint.files import fingerprint
 from saddlepoint.model import Normalised
+from saddlepoint.reading import expanded, read_bytes
 from saddlepoint.studies.spec import DataSpec, StudySpec
 from saddlepoint.threat import Statistics
 from saddlepoint.training import WEIGHTS_FILE
 from saddlepoint.zoo import build_model, load_weights
+
+_LARGEST = 1 << 26  # bytes of a model's file
 
 
 @functools.lru_cache(maxsize=4)  # a worker has many cells of the same data
@@ -91,9 +94,10 @@ def model_identity(spec: StudySpec) -> dict[str, Any]:
     if not colon:
         return dict(spec.model)
     try:
-        content = Path(f"{file}.py").read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the model's file {file}.py: {reason(error)}") from error
+        content = read_bytes(Path(f"{file}.py"), _LARGEST)
+    except InputError as error:
+        message = str(error).replace("cannot read ", "cannot read the model's file ", 1)
+        raise InputError(message) from error
     return {**spec.model, "name": builder, "file": fingerprint(content)}
 
 
@@ -110,7 +114,7 @@ def at_home(spec: StudySpec) -> StudySpec:
     file, colon, builder = name.partition(".py:")
     if not colon:
         return spec
-    path = Path(f"{file}.py").expanduser().resolve()
+    path = expanded(f"{file}.py").resolve()
     return spec.model_copy(update={"model": {**spec.model, "name": f"{path}:{builder}"}})
 
 

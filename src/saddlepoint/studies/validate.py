@@ -13,7 +13,8 @@ from saddlepoint.data import DATASETS
 from saddlepoint.defences import resolve_recipe
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.evaluation import SUITES
-from saddlepoint.studies.document import Document, parse_document, printable, read_document
+from saddlepoint.reading import shown
+from saddlepoint.studies.document import Document, parse_document, read_document
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.threat import Statistics, norm_ball
 
@@ -65,7 +66,7 @@ def _message(error: Any) -> str:
     if error["type"] in ("missing", "extra_forbidden"):
         known = ", ".join(StudySpec.model_fields)
         return f"{message} (a study has: {known})" if len(error["loc"]) == 1 else message
-    return f"is {printable(error['input'])[:60]}, {message}"
+    return f"is {shown(error['input'])[:60]}, {message}"
 
 
 def _consistent(spec: StudySpec, document: Document) -> StudySpec:

@@ -27,14 +27,15 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from saddlepoint.errors import InputError, OutputError
-from saddlepoint.files import fingerprint, read_json, reason, write, write_json
+from saddlepoint.files import fingerprint, reason, write, write_json
+from saddlepoint.reading import decoding, read_bytes, read_json
 
 FOLDER = "checkpoints"
 KEEP = 2
+_LARGEST = 1 << 40  # bytes of one of its files
 
 
 def save_checkpoint(
@@ -100,7 +101,7 @@ def latest_checkpoint(out: Path) -> tuple[dict[str, dict[str, Tensor]], Any] | N
     for path in reversed(found):
         try:
             return _read(path)
-        except (InputError, SafetensorError, OSError, KeyError, TypeError) as error:
+        except InputError as error:
             warnings.warn(
                 f"the checkpoint {path} is damaged ({error}); trying the one before", stacklevel=2
             )
@@ -144,12 +145,13 @@ def restore_optimiser(
 def _read(path: Path) -> tuple[dict[str, dict[str, Tensor]], Any]:
     record = read_json(path / "state.json")
     tensors = {}
-    for name, expected in record["files"].items():
-        content = (path / f"{name}.safetensors").read_bytes()
-        if fingerprint(content) != expected:
-            raise InputError(f"{name}.safetensors is not what was written")
-        tensors[name] = safetensors.torch.load(content)
-    return tensors, record["state"]
+    with decoding(path, "a whole checkpoint"):
+        for name, expected in record["files"].items():
+            content = read_bytes(path / f"{name}.safetensors", _LARGEST)
+            if fingerprint(content) != expected:
+                raise InputError(f"{name}.safetensors is not what was written")
+            tensors[name] = safetensors.torch.load(content)
+        return tensors, record["state"]
 
 
 def _sorted(folder: Path) -> list[Path]:

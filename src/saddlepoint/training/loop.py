@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from saddlepoint.data import AUGMENTATIONS, ImageData, batches, epoch_order
 from saddlepoint.defences import Penalty, Recipe, TrainingBatch
 from saddlepoint.errors import InputError
-from saddlepoint.files import read_json
 from saddlepoint.keyed import derive, generator
 from saddlepoint.model import Guard
 from saddlepoint.progress import Progress
+from saddlepoint.reading import decoding, read_json
 from saddlepoint.runs import RUN_FILE, claim
 from saddlepoint.training.accuracy import accuracy
 from saddlepoint.training.checkpoint import FOLDER, latest_checkpoint
@@ -242,19 +242,26 @@ def _first_images(data: ImageData, recipe: Recipe, seed: int, device: torch.devi
 def _restore(out: Path, state: State) -> None:
     found = latest_checkpoint(out)
     if found is not None:
-        state.load(*found)
+        with decoding(out, "a folder whose newest checkpoint fits this run"):
+            state.load(*found)
     forget_after(out, state.epoch)
 
 
 def _note_threads(out: Path) -> None:
     """Warn where the run began with another number of threads, which changes the last bits."""
-    before = read_json(out / RUN_FILE).get("environment", {}).get("threads")
+    before = _threads_before(out)
     if before not in (None, torch.get_num_threads()):
         warnings.warn(
             f"{out} was begun with {before} threads, now there are {torch.get_num_threads()}: the"
             " final weights may differ in the last bits",
             stacklevel=3,
         )
+
+
+def _threads_before(out: Path) -> Any:
+    record = read_json(out / RUN_FILE)
+    made_with = record.get("environment") if isinstance(record, dict) else None
+    return made_with.get("threads") if isinstance(made_with, dict) else None
 
 
 def _named(data: ImageData) -> dict[str, Any]:

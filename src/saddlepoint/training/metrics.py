@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from saddlepoint.errors import InputError, OutputError, unknown
 from saddlepoint.files import reason, write
+from saddlepoint.reading import read_text, shown
+from saddlepoint.reading.text import check_depth
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -107,6 +109,8 @@ def append_metrics(out: Path, record: Mapping[str, Any]) -> None:
     [{'epoch': 1, 'loss': 0.5}]
     """
     path = out / METRICS_FILE
+    if path.exists() and not path.is_file():  # a pipe would wait for a reader
+        raise OutputError(f"cannot write {shown(path)}: it is no file")
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
@@ -124,11 +128,15 @@ def read_metrics(out: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path).splitlines():
         try:
-            records.append(json.loads(line))
-        except ValueError:
+            record = json.loads(line)
+            check_depth(record)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(record, dict) or type(record.get("epoch")) is not int:
+            raise InputError(f"{shown(path)} holds other lines than the metrics of epochs")
+        records.append(record)
     return records
 
 

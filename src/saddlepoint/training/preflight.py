@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from saddlepoint.checks import check_classes, check_logits
+from saddlepoint.checks import check_class_names, check_logits
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, full_precision
@@ -28,7 +28,7 @@ def check_training(model: nn.Module, data: ImageData) -> None:
     with Guard(model, len(images)) as guard, full_precision(guard.device):
         logits = guard.logits(images.to(guard.device))
     check_logits(logits, model)
-    check_classes(data.labels, logits.shape[1])
+    check_class_names(data.labels, data.classes, logits.shape[1])
 
 
 def check_sound(model: nn.Module, data: ImageData, epoch: int, learning_rate: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saddlepoint.zoo.build import build_model, default_normalisation
+from saddlepoint.zoo.build import build_model, default_normalisation, pretrained_classes
 from saddlepoint.zoo.preact_block import PreActBlock
 from saddlepoint.zoo.preact_resnet import PreActResNet
 from saddlepoint.zoo.registry import ZOO, Build, ModelInfo
@@ -10,7 +10,14 @@ from saddlepoint.zoo.resnet_cifar import ResNetCifar
 from saddlepoint.zoo.shapes import Size
 from saddlepoint.zoo.simple_cnn import ConvBlock, SimpleCNN
 from saddlepoint.zoo.state_file import read_state
-from saddlepoint.zoo.weights import LoadReport, load_weights, save_weights, weights_fingerprint
+from saddlepoint.zoo.weights import (
+    LoadReport,
+    load_weights,
+    normalisation_of,
+    outputs_in,
+    save_weights,
+    weights_fingerprint,
+)
 from saddlepoint.zoo.wide_resnet import WideResNet
 
 __all__ = [
@@ -28,6 +35,9 @@ __all__ = [
     "build_model",
     "default_normalisation",
     "load_weights",
+    "normalisation_of",
+    "outputs_in",
+    "pretrained_classes",
     "read_state",
     "save_weights",
     "weights_fingerprint",

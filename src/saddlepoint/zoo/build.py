@@ -17,6 +17,7 @@ from saddlepoint.threat import Statistics
 from saddlepoint.zoo.library import (
     build_timm,
     build_torchvision,
+    timm_classes,
     timm_normalisation,
 )
 from saddlepoint.zoo.registry import ZOO
@@ -90,6 +91,18 @@ def default_normalisation(spec: str) -> Statistics | None:
     if source == "timm":
         return timm_normalisation(name)
     return IMAGENET if source == "torchvision" else None
+
+
+def pretrained_classes(spec: str) -> int | None:
+    """Return how many classes a model's pretrained weights tell apart; None for zoo and own code.
+
+    >>> pretrained_classes("torchvision:resnet18"), pretrained_classes("simple-cnn")
+    (1000, None)
+    """
+    source, name = _parsed(spec)
+    if source == "timm":
+        return timm_classes(name)
+    return 1000 if source == "torchvision" else None
 
 
 def _with_options(

@@ -89,14 +89,28 @@ def timm_normalisation(name: str) -> Statistics | None:
     >>> timm_normalisation("vit_tiny_patch16_224")
     ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     """
+    config = _timm_config(name)
+    return None if config is None else (tuple(config.mean), tuple(config.std))
+
+
+def timm_classes(name: str) -> int | None:
+    """Return how many classes a timm model's pretrained weights tell apart, if known.
+
+    >>> timm_classes("vit_tiny_patch16_224")
+    1000
+    """
+    config = _timm_config(name)
+    return None if config is None or not config.num_classes else int(config.num_classes)
+
+
+def _timm_config(name: str) -> Any:
     timm = _timm()
     if not timm.is_model(name):
         raise _unknown("timm", name, timm.list_models())
     try:
-        config = timm.models.get_pretrained_cfg(name)
+        return timm.models.get_pretrained_cfg(name)
     except RuntimeError as error:  # an unknown tag after the name
         raise InputError(f"timm:{name}: {error}") from error
-    return None if config is None else (tuple(config.mean), tuple(config.std))
 
 
 def _timm() -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from saddlepoint.errors import InputError
+from saddlepoint.reading import shown
 
 State = Mapping[str, Tensor]
 
@@ -68,7 +69,7 @@ def match(own: State, state: State, path: Path) -> Matched:
     bare = not wraps and not any(_is_wrapper(inner.state) for inner in _variants(own))
     if bare and any(_is_wrapper(attempt.state) for attempt in attempts):
         raise InputError(
-            f"{path} holds a model with its normalisation (mean, std); loading it into a bare "
+            f"{shown(path)} holds a model with its normalisation (mean, std); loading it into a bare "
             "network would lose it: load it into the normalised model"
         )
     closest = max(attempts, key=lambda attempt: len(set(own) & set(attempt.state)))
@@ -110,8 +111,8 @@ def _mismatch(own: State, state: State, path: Path) -> InputError:
     missing = [key for key in own if key not in state and not _optional(own, key)]
     unexpected = [key for key in state if key not in own]
     parts = [
-        f"{len(keys)} {what} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})"
+        f"{len(keys)} {what} ({shown(', '.join(keys[:3]))}{', …' if len(keys) > 3 else ''})"
         for what, keys in (("missing", missing), ("unexpected", unexpected))
         if keys
     ]
-    return InputError(f"{path} does not fit the model: keys {' and '.join(parts)}")
+    return InputError(f"{shown(path)} does not fit the model: keys {' and '.join(parts)}")

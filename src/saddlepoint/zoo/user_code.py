@@ -16,6 +16,7 @@ from typing import Any
 from torch import nn
 
 from saddlepoint.errors import InputError
+from saddlepoint.reading import expanded, shown
 
 
 def build_user(spec: str, *, classes: int, shape: tuple[int, ...]) -> nn.Module:
@@ -35,11 +36,11 @@ def build_user(spec: str, *, classes: int, shape: tuple[int, ...]) -> nn.Module:
     Linear(in_features=2, out_features=3, bias=True)
     """
     file, _, name = spec.rpartition(":")
-    path = Path(file or spec).expanduser()
+    path = expanded(file or spec)
     if not file or not name:
         raise InputError(f"{spec} names no callable; write {path}:NAME")
     if not path.is_file():
-        raise InputError(f"no file {path}; give the path of a Python file, then :{name}")
+        raise InputError(f"no file {shown(path)}; give the path of a Python file, then :{name}")
     with _importable(path.parent):
         found = _attribute(_executed(path), name, path)
         if isinstance(found, nn.Module):

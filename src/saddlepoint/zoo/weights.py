@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,13 @@ from torch import nn
 
 from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint, write
+from saddlepoint.model import Normalised
+from saddlepoint.reading import shown
+from saddlepoint.reading.tensors import read_metadata
 from saddlepoint.zoo.matching import NORMALISATION, bare, match
 from saddlepoint.zoo.state_file import read_state
+
+_SAID = "normalisation"
 
 
 @dataclass(frozen=True)
@@ -57,15 +63,42 @@ def load_weights(module: nn.Module, path: Path) -> LoadReport:
         expected = own[key]
         if key in NORMALISATION and value.numel() == expected.numel():
             found.state[key] = value = value.reshape(expected.shape)  # (C,), (1, C, 1, 1) …
+        if value.is_complex() and not expected.is_complex():
+            raise InputError(f"{shown(path)}: {shown(key)} is complex, but the model is real")
         if value.shape != expected.shape:
             raise _shape_error(path, key, tuple(value.shape), tuple(expected.shape))
         if (value.is_floating_point() or value.is_complex()) and not value.isfinite().all():
-            raise InputError(f"{path}: {key} holds NaN or an infinity; the training had diverged")
+            raise InputError(
+                f"{shown(path)}: {shown(key)} holds NaN or an infinity; the training had diverged"
+            )
     # Strict but for counters of batches, which old files lack; `match` has checked the rest.
     target.load_state_dict({**own, **found.state})
     has_normalisation = set(own) >= NORMALISATION and any(key.startswith("net.") for key in own)
     source = "file" if set(found.state) >= NORMALISATION else "module"
     return LoadReport(len(found.state), found.stripped, source if has_normalisation else "none")
+
+
+def outputs_in(path: Path, build: Callable[[int], nn.Module], least: int) -> int:
+    """Return for how many outputs the weights in `path` were built.
+
+    What `build` makes for `least` and one more differs in the shapes that depend on it; where none
+    does, the model has its own count, and `least` is returned. Raises as `load_weights`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save_weights(nn.Linear(2, 7), Path(folder) / "weights.safetensors")
+    ...     outputs_in(path, lambda count: nn.Linear(2, count), 3)
+    7
+    """
+    small, large = (bare(build(count)).state_dict() for count in (least, least + 1))
+    state = match(small, read_state(path), path).state
+    for key, value in small.items():
+        other = large.get(key, value)
+        for axis, (side, longer) in enumerate(zip(value.shape, other.shape, strict=False)):
+            if longer == side + 1 and key in state and state[key].ndim == value.ndim:
+                found: int = max(2, int(state[key].shape[axis]) - side + least)
+                return found
+    return least
 
 
 def save_weights(module: nn.Module, path: Path) -> Path:
@@ -85,7 +118,21 @@ def save_weights(module: nn.Module, path: Path) -> Path:
         key: value.detach().cpu().contiguous().clone()
         for key, value in bare(module).state_dict().items()
     }
-    return write(path, safetensors.torch.save(state))
+    inside = any(isinstance(each, Normalised) for each in module.modules())
+    said = {_SAID: "inside" if inside else "none"}
+    return write(path, safetensors.torch.save(state, metadata=said))
+
+
+def normalisation_of(path: Path) -> str | None:
+    """Return what `save_weights` wrote of the normalisation, `inside` or `none`; None for a file
+    of another.
+
+    >>> normalisation_of(Path("weights.pt"))
+    """
+    if path.suffix != ".safetensors" or not path.exists():
+        return None
+    said = read_metadata(path).get(_SAID)
+    return said if said in ("inside", "none") else None
 
 
 def weights_fingerprint(module: nn.Module) -> str:
@@ -111,4 +158,6 @@ def _shape_error(
         hint = f"was it built for {seen[0]} classes, not {expected[0]}?"
     elif len(seen) == 4 and len(expected) == 4 and seen[1] != expected[1] and seen[1] in (1, 3):
         hint = f"was it built for {seen[1]} channels, not {expected[1]}?"
-    return InputError(f"{path}: {key} is {seen}, but the model needs {expected}; {hint}")
+    return InputError(
+        f"{shown(path)}: {shown(key)} is {seen}, but the model needs {expected}; {hint}"
+    )

@@ -1,0 +1,295 @@
+"""From a command's words to the model: its weights, its normalisation, and what its outputs are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saddlepoint.cli.console import note
+from saddlepoint.errors import InputError, unknown
+from saddlepoint.reading import shown
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from saddlepoint.data import ClassMap, ImageData
+    from saddlepoint.defences import ModelTransform
+    from saddlepoint.threat import Statistics
+
+
+@dataclass(frozen=True)
+class ModelWords:
+    """How a command names its model."""
+
+    spec: str
+    weights: Path | None
+    normalisation: str
+    pretrained: bool
+    seed: int
+    mean: str | None = None
+    std: str | None = None
+    classes: Path | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether the normalisation is left to the weights."""
+        return self.normalisation == "auto" and self.mean is None
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model, the data with the labels of its outputs, and what a record says of both."""
+
+    model: nn.Module
+    data: ImageData
+    identity: dict[str, Any]
+
+    @property
+    def statistics(self) -> Statistics:
+        """The mean and deviation that the model divides by, or the data's where it has none."""
+        return _constants(self.model) or (self.data.mean, self.data.std)
+
+
+def build_subject(
+    words: ModelWords, data: ImageData, device: torch.device, *, measured: bool = True
+) -> Subject:
+    """Return the named model for the data, with its normalisation and its weights, on the device.
+
+    A model that is `measured` as it is must know the data's classes; one that is trained is given
+    them.
+    """
+    from saddlepoint.data import read_class_map
+    from saddlepoint.model import Normalised
+    from saddlepoint.zoo import build_model, load_weights, outputs_in
+
+    chosen = None if words.classes is None else read_class_map(words.classes, data.classes)
+    statistics = _statistics(words, data)
+    transforms, file = _of_weights(words.weights)
+
+    def build(classes: int) -> nn.Module:
+        model = build_model(
+            words.spec,
+            classes=classes,
+            shape=data.shape,
+            pretrained=words.pretrained,
+            seed=words.seed,
+        )
+        if statistics is not None:
+            model = Normalised(model, *statistics)
+        for transform in transforms:
+            model = transform(model)
+        return model
+
+    count = _outputs(words, data, chosen, measured)
+    if chosen is not None and chosen.names is None and file is not None:
+        count = outputs_in(file, build, count)
+    model = build(count)
+    if words.weights is not None and file is not None:
+        report = load_weights(model, file)
+        if report.normalisation == "module" and words.free:
+            assert statistics is not None
+            note(
+                f"note: {shown(words.weights.name)} holds no normalisation; using {_told(statistics)},"
+                " change it with --normalisation, or --mean and --std"
+            )
+        if report.normalisation == "file" and not words.free:
+            _check_same(words.weights, statistics, _constants(model))
+    model = model.to(device)
+    if chosen is not None:
+        data = chosen.applied(data, _counted(model, data, device))
+    subject = Subject(model, data, _identity(words, model))
+    if measured and ".py:" in words.spec and words.free and len(data.shape) == 3:
+        from saddlepoint.cli.look import look_for_normalisation
+
+        look_for_normalisation(words.spec, model, data, device)
+    return subject
+
+
+def build_surrogate(words: ModelWords, data: ImageData, device: torch.device) -> nn.Module:
+    """Return a model that is attacked in another's place, on data that has the labels already.
+
+    Its file's normalisation is taken without a word, whatever the other's is.
+    """
+    from saddlepoint.evaluation import check_outputs
+
+    free = replace(words, classes=None, normalisation="auto", mean=None, std=None)
+    holds_own = words.weights is not None and _file_normalisation(words.weights) is not None
+    lender = build_subject(free if holds_own else replace(words, classes=None), data, device)
+    check_outputs(lender.model, data, what="the surrogate")
+    return lender.model
+
+
+def note_random_weights(words: ModelWords) -> None:
+    """Say so where a model of ours is about to be measured untrained."""
+    if words.weights is None and not words.pretrained and ".py:" not in words.spec:
+        note("note: no --weights: this is a model with random weights")
+
+
+def _outputs(words: ModelWords, data: ImageData, chosen: ClassMap | None, measured: bool) -> int:
+    """Return how many outputs the model is built with."""
+    from saddlepoint.zoo import pretrained_classes
+
+    own = pretrained_classes(words.spec) if words.pretrained or chosen is not None else None
+    if chosen is None:
+        count = len(data.classes)
+        if measured and words.pretrained and words.weights is None and own not in (None, count):
+            raise InputError(
+                f"{words.spec} was trained for {own:,} classes, {data.name} has {count}"
+                f" ({', '.join(data.classes[:3])}{', …' if count > 3 else ''}); say which outputs"
+                " they are with --classes FILE"
+            )
+        return count
+    if chosen.names is not None:
+        return len(chosen.names)
+    return max(own or 0, max(chosen.outputs) + 1, 2)
+
+
+def _counted(model: nn.Module, data: ImageData, device: torch.device) -> int:
+    import torch
+
+    from saddlepoint.model import Guard, full_precision
+
+    image = data.images(torch.arange(1)).to(device)
+    with Guard(model, 1) as guard, full_precision(guard.device):
+        return int(guard.logits(image).shape[1])
+
+
+def _of_weights(weights: Path | None) -> tuple[Sequence[ModelTransform], Path | None]:
+    """Return the transforms of the run in a folder, none of a file, and the file of weights."""
+    from saddlepoint.defences import transforms_of
+    from saddlepoint.training import WEIGHTS_FILE
+
+    if weights is None or not weights.is_dir():
+        return (), weights
+    return transforms_of(_training(weights)), weights / WEIGHTS_FILE
+
+
+def _training(folder: Path) -> dict[str, Any]:
+    """Return the configuration of the training in a folder."""
+    from saddlepoint.reading import read_json
+    from saddlepoint.runs import RUN_FILE
+
+    if not (folder / RUN_FILE).exists():
+        raise InputError(
+            f"{shown(folder)} is a folder; give the file of weights in it, or the folder of a"
+            " training"
+        )
+    run = read_json(folder / RUN_FILE)
+    kind = run.get("kind") if isinstance(run, dict) else None
+    if kind != "train" or not isinstance(run.get("config"), dict):
+        raise InputError(f"{shown(folder)} is not the folder of a training; give one, or a file")
+    config: dict[str, Any] = run["config"]
+    return config
+
+
+def _file_normalisation(weights: Path) -> str | None:
+    """Return what weights of ours say of the normalisation, `inside` or `none`; else None."""
+    from saddlepoint.training import WEIGHTS_FILE
+    from saddlepoint.zoo import normalisation_of
+
+    return normalisation_of(weights / WEIGHTS_FILE if weights.is_dir() else weights)
+
+
+def _identity(words: ModelWords, model: nn.Module) -> dict[str, Any]:
+    from saddlepoint.reading import file_digest
+    from saddlepoint.training import WEIGHTS_FILE
+
+    constants = _constants(model)
+    weights = None
+    if words.weights is not None:
+        file = words.weights / WEIGHTS_FILE if words.weights.is_dir() else words.weights
+        weights = {"file": shown(words.weights), "fingerprint": file_digest(file)}
+    mean, std = (None, None) if constants is None else constants
+    return {
+        "model": words.spec,
+        "weights": weights,
+        "pretrained": words.pretrained,
+        "normalisation": None if mean is None else {"mean": mean, "std": std},
+    }
+
+
+def _constants(model: nn.Module) -> Statistics | None:
+    from saddlepoint.model import Normalised
+
+    if not isinstance(model, Normalised):
+        return None
+    return tuple(model.mean.flatten().tolist()), tuple(model.std.flatten().tolist())
+
+
+def _check_same(weights: Path, asked: Statistics | None, own: Statistics | None) -> None:
+    if asked is None or own is None:
+        return
+    pairs = zip((*asked[0], *asked[1]), (*own[0], *own[1]), strict=True)
+    if any(not math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6) for a, b in pairs):
+        raise InputError(
+            f"{shown(weights)} was trained with {_told(own)}, and {_told(asked)} was asked for;\n"
+            "leave --normalisation, --mean and --std out"
+        )
+
+
+def _told(statistics: Statistics) -> str:
+    mean, std = (", ".join(f"{v:.4g}" for v in values) for values in statistics)
+    return f"mean ({mean}) and std ({std})"
+
+
+def _statistics(words: ModelWords, data: ImageData) -> Statistics | None:
+    from saddlepoint.data import IMAGENET
+    from saddlepoint.zoo import default_normalisation
+
+    kind = words.normalisation
+    if kind not in ("auto", "data", "imagenet", "none"):
+        raise unknown("normalisation", kind, ("auto", "data", "imagenet", "none"))
+    if words.mean is not None or words.std is not None:
+        return _given(words, data)
+    if kind == "none" or len(data.shape) != 3:
+        return None
+    if kind == "imagenet":
+        if data.shape[0] != 3:
+            raise InputError(
+                f"imagenet normalisation is for 3 channels; the images have {data.shape[0]}"
+            )
+        return IMAGENET
+    if kind == "auto":
+        if ".py:" in words.spec:
+            return None
+        if words.weights is not None and _file_normalisation(words.weights) == "none":
+            note(
+                f"note: {shown(words.weights.name)} was trained without normalisation; none is used"
+            )
+            return None
+        own = default_normalisation(words.spec) if words.pretrained else None
+        if own is not None and len(own[0]) == data.shape[0]:
+            return own
+    return data.mean, data.std
+
+
+def _given(words: ModelWords, data: ImageData) -> Statistics:
+    if words.mean is None or words.std is None:
+        raise InputError("one of --mean and --std is given without the other; give both")
+    if words.normalisation != "auto":
+        raise InputError("--normalisation and --mean exclude each other; give one")
+    if len(data.shape) != 3:
+        raise InputError(f"the images are vectors {data.shape}; --mean and --std are per channel")
+    mean = _numbers("mean", words.mean, data.shape[0])
+    std = _numbers("std", words.std, data.shape[0])
+    if not all(0 <= value <= 1 for value in mean) or not all(0 < value <= 1 for value in std):
+        raise InputError(
+            f"mean {words.mean} and std {words.std}: give them on the scale 0 … 1 (divide by 255)"
+        )
+    return mean, std
+
+
+def _numbers(name: str, text: str, channels: int) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.replace(",", " ").split())
+    except ValueError:
+        raise InputError(f"--{name} {shown(text)}: give numbers such as 0.49,0.48,0.45") from None
+    if len(values) != channels:
+        raise InputError(
+            f"--{name} {shown(text)}: {len(values)} numbers for images of {channels} channels"
+        )
+    return values

@@ -1,0 +1,189 @@
+"""From the classes of a data set to the outputs of a model that knows others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from saddlepoint.data.base import ImageData
+from saddlepoint.data.checks import MOST_CLASSES
+from saddlepoint.data.folder import FolderData
+from saddlepoint.data.tensor_data import TensorData
+from saddlepoint.errors import InputError, unknown
+from saddlepoint.reading import read_json, read_text, shown
+from saddlepoint.reading.text import MOST_YAML, parse_yaml
+
+_WORDNET = re.compile("n[0-9]{8}")
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Which output of a model each class of a data set is.
+
+    Attributes:
+        outputs: of each class, in label order.
+        names: of all outputs, where the file or a list says; else None.
+
+    >>> ClassMap((281, 207)).names
+    """
+
+    outputs: tuple[int, ...]
+    names: tuple[str, ...] | None = None
+
+    def applied(self, data: ImageData, count: int) -> ImageData:
+        """Return the data with the labels of a model of `count` outputs.
+
+        Raises `InputError` where an output is not one of them, or others are named.
+
+        >>> points = TensorData.of(torch.rand(2, 2), torch.tensor([0, 1]), name="p")
+        >>> ClassMap((2, 0)).applied(points, 3).labels
+        tensor([2, 0])
+        """
+        if self.names is not None and len(self.names) != count:
+            raise InputError(
+                f"the classes are mapped to {len(self.names)} outputs, but the model has {count}"
+            )
+        if max(self.outputs) >= count:
+            raise InputError(
+                f"a class is mapped to output {max(self.outputs)}, but the model has {count}: use"
+                f" 0 … {count - 1}"
+            )
+        names = [str(i) for i in range(count)] if self.names is None else list(self.names)
+        for output, name in zip(self.outputs, data.classes, strict=True):
+            names[output] = name
+        if not isinstance(data, TensorData | FolderData):
+            raise InputError(f"the classes of a {type(data).__name__} cannot be mapped")
+        labels = torch.tensor(self.outputs, device=data.labels.device)[data.labels]
+        return replace(data, labels=labels, classes=tuple(names))
+
+
+def read_class_map(path: Path, classes: Sequence[str]) -> ClassMap:
+    """Return which output of a model each of `classes` is, as a file says.
+
+    The file is JSON, YAML or text: a mapping from each class to an output (in text a line each,
+    `cat: 281`), or a list with an output for each class in their order, or the list of the names of
+    all the model's outputs, in which the classes are looked up. An output is a number, or a name
+    or a WordNet id of ImageNet's 1,000 classes, by timm's list. Raises `InputError` for a class
+    that is missing, a name that is not known, and one that two outputs share.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "classes.txt"
+    ...     _ = path.write_text("cat: 281\\ndog: 207\\n")
+    ...     read_class_map(path, ("cat", "dog")).outputs
+    (281, 207)
+    """
+    try:
+        return _mapped(_content(path, classes), classes)
+    except InputError as error:
+        if shown(path) in str(error):
+            raise
+        raise InputError(f"{shown(path)}: {error}") from error
+
+
+def _content(path: Path, classes: Sequence[str]) -> Mapping[str, Any] | list[Any]:
+    kind = path.suffix.lower()
+    if kind in (".json", ".yaml", ".yml"):
+        value = (
+            read_json(path)
+            if kind == ".json"
+            else parse_yaml(read_text(path, MOST_YAML), shown(path))[0]
+        )
+        if isinstance(value, Mapping):
+            return {str(key): each for key, each in value.items()}
+        if isinstance(value, list):
+            return value
+        raise InputError("give a mapping from classes to outputs, or a list")
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    pairs = [re.split(r"\s*[\t,:=]\s*", line, maxsplit=1) for line in lines]
+    if {pair[0] for pair in pairs if len(pair) == 2} >= set(classes):
+        return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+    return list(lines)
+
+
+def _mapped(content: Mapping[str, Any] | list[Any], classes: Sequence[str]) -> ClassMap:
+    if isinstance(content, Mapping):
+        missing = [name for name in classes if name not in content]
+        if missing:
+            raise InputError(f"no output is given for {_some(missing)}")
+        return _looked_up([content[name] for name in classes])
+    names = [str(each) for each in content]
+    ids = len(names) < 1000 and all(_WORDNET.fullmatch(name) for name in names)
+    if set(names) >= set(classes) and not ids:
+        twice = [name for name in classes if names.count(name) > 1]
+        if twice:
+            raise InputError(f"several outputs have the name {_some(twice)}")
+        return ClassMap(tuple(names.index(name) for name in classes), tuple(names))
+    if ids and set(names) == set(classes):
+        return _looked_up(list(classes))
+    if len(names) == len(classes):
+        return _looked_up(content if isinstance(content, list) else names)
+    missing = [name for name in classes if name not in names]
+    raise InputError(
+        f"{len(names)} lines and {len(classes)} classes, of which {_some(missing)} is not there;"
+        " give a line for each class, such as 'cat: 281'"
+    )
+
+
+def _looked_up(values: Sequence[Any]) -> ClassMap:
+    numbers = [_number(value) for value in values]
+    if None not in numbers:
+        return ClassMap(tuple(number for number in numbers if number is not None))
+    names, known = _imagenet()
+    found = []
+    for value, number in zip(values, numbers, strict=True):
+        if number is not None:
+            found.append(number)
+            continue
+        places = known.get(_plain(str(value)), [])
+        if not places:
+            # Only the first few near ones are shown: there are two thousand.
+            raise InputError(str(unknown("class of ImageNet", shown(value), known)).split(" (")[0])
+        if len(places) > 1:
+            which = " and ".join(str(place) for place in places)
+            raise InputError(f"'{shown(value)}' is the name of the outputs {which}; give a number")
+        found.append(places[0])
+    return ClassMap(tuple(found), names)
+
+
+def _number(value: Any) -> int | None:
+    if isinstance(value, str) and re.fullmatch("[0-9]+", value):
+        value = int(value) if len(value) < 10 else MOST_CLASSES
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    if not 0 <= value < MOST_CLASSES:
+        raise InputError(f"output {shown(value)} is none of a model; outputs count from 0")
+    return value
+
+
+def _imagenet() -> tuple[tuple[str, ...], dict[str, list[int]]]:
+    """Return the names of ImageNet's outputs, and the outputs by WordNet id and by each name."""
+    try:
+        from timm import data  # late: optional, and slow to import
+    except ImportError as error:
+        raise InputError(
+            "names of ImageNet's classes need timm's list: pip install 'saddlepoint[zoo]'"
+        ) from error
+    info: Any = vars(data)["ImageNetInfo"]("imagenet-1k")
+    known: dict[str, list[int]] = {}
+    names = []
+    for output, wordnet in enumerate(info.label_names()):
+        text = str(info.index_to_description(output))
+        names.append(text.split(",")[0])
+        for name in {_plain(each) for each in (wordnet, text, *text.split(","))}:
+            known.setdefault(name, []).append(output)
+    return tuple(names), known
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.replace("_", " ").lower().split())
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(shown(name) for name in names[:3]) + (", …" if len(names) > 3 else "")

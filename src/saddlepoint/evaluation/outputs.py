@@ -1,0 +1,33 @@
+"""Are the outputs of a model the classes of the data? Asked before any attack."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from saddlepoint.attacks import BinaryLogit, Criterion
+from saddlepoint.checks import check_class_names
+from saddlepoint.data import ImageData
+from saddlepoint.model import Guard, full_precision
+
+
+def check_outputs(
+    model: nn.Module,
+    data: ImageData,
+    criterion: Criterion | None = None,
+    what: str = "the model",
+) -> tuple[str, ...]:
+    """Return a note where the model has more outputs than the data has numbered classes.
+
+    One pass of one image. Raises `InputError` where the outputs cannot be the classes.
+
+    >>> from saddlepoint.data import load_data
+    >>> check_outputs(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), load_data("digits", limit=1))
+    ()
+    """
+    image = data.images(torch.arange(1))
+    with Guard(model, 1) as guard, full_precision(guard.device):
+        outputs = int(guard.logits(image.to(guard.device)).shape[1])
+    if outputs == 1:  # the criterion says whether that can be
+        outputs = 2 if isinstance(criterion, BinaryLogit) else len(data.classes)
+    return check_class_names(data.labels, data.classes, outputs, what)

@@ -1,0 +1,37 @@
+"""Reading files that somebody else may have written: regular files only, of bounded size, and
+whatever a decoder raises becomes one line with the file's name.
+
+    opened     opening, names, limits, errors
+    text       text, JSON, YAML
+    pictures   PNG, JPEG … through Pillow
+    arrays     .npy and .npz
+    tensors    .pt and .safetensors
+    tables     .parquet
+
+The formats are imported where they are needed: the libraries behind them are slow to import.
+"""
+
+from saddlepoint.reading.opened import (
+    check_fits,
+    check_inflated,
+    decoding,
+    expanded,
+    file_digest,
+    opened,
+    read_bytes,
+    shown,
+)
+from saddlepoint.reading.text import read_json, read_text
+
+__all__ = [
+    "check_fits",
+    "check_inflated",
+    "decoding",
+    "expanded",
+    "file_digest",
+    "opened",
+    "read_bytes",
+    "read_json",
+    "read_text",
+    "shown",
+]
