@@ -78,7 +78,7 @@ def rejudge(
         raise InputError(
             f"{file} belongs to image {int(index.max())}; {images.name} has {len(images)}"
         )
-    samples, notes = passes_for(subject, images, eot_samples)
+    passes = passes_for(subject, images, eot_samples)
     parts = []
     for rows in torch.split(torch.arange(len(saved)), batch_size):
         which = index[rows]
@@ -92,12 +92,12 @@ def rejudge(
                 threat,
                 targets=goals,
                 criterion=parse_criterion(criterion),
-                eot_samples=samples,
+                eot_samples=passes.samples,
                 seed=seed,
             )
         )
     audit = Audit.cat(parts)
-    for line in notes:
+    for line in passes.notes:
         note(line)
     result(_json(audit, str(threat)), as_json, lambda: _show(audit, file, str(threat)))
 

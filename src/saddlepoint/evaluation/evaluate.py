@@ -92,13 +92,13 @@ def evaluate(
     own = max(attack.eot_samples for attack in attacks.values())
     if eot_samples is None and own > 1:
         eot_samples = own
-    samples, notes = passes_for(model, data, eot_samples)
+    passes = passes_for(model, data, eot_samples)
     attacks = {
         name: replace(
             attack,
             criterion=attack.criterion if criterion is None else criterion,
-            eot_samples=samples,
-            stop="never" if samples > 1 else attack.stop,
+            eot_samples=passes.samples,
+            stop="never" if passes.samples > 1 else attack.stop,
         )
         for name, attack in attacks.items()
     }
@@ -124,9 +124,9 @@ def evaluate(
         files = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER)
         if claim(out, "evaluate", config, files) and (out / RECORD_FILE).exists():
             return Evaluation.load(out)
-    run = Survivors(model, data, threats, attacks, batch_size, seed, samples, criteria[0], progress)
+    run = Survivors(model, data, threats, attacks, batch_size, seed, passes, criteria[0], progress)
     columns = in_parts(torch.arange(len(data)), run.part, out)
-    evaluation = summarise(columns, config, threats, list(attacks), notes)
+    evaluation = summarise(columns, config, threats, list(attacks), passes.notes)
     if out is not None:
         evaluation.save(out)
         forget_parts(out)

@@ -13,6 +13,7 @@ from saddlepoint.attacks import BinaryLogit, Criterion, predict, tied
 from saddlepoint.checks import check_classes, check_images, check_logits
 from saddlepoint.data import ImageData
 from saddlepoint.evaluation.parts import Columns
+from saddlepoint.evaluation.randomness import Passes
 from saddlepoint.evaluation.suites import Suite
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard, full_precision
@@ -34,7 +35,7 @@ class Survivors:
     >>> data, threat = load_data("digits", limit=4), Linf(0.1)
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     >>> suite = build_suite("quick", threat)
-    >>> run = Survivors(net, data, [threat], suite, 4, 0, 1, Misclassified(), None)
+    >>> run = Survivors(net, data, [threat], suite, 4, 0, Passes(1, False), Misclassified(), None)
     >>> run.part(torch.arange(4))["images/id"]
     tensor([0, 1, 2, 3])
     """
@@ -45,7 +46,7 @@ class Survivors:
     attacks: Suite
     batch_size: int
     seed: int
-    samples: int
+    passes: Passes
     criterion: Criterion
     progress: Progress | None
 
@@ -75,6 +76,7 @@ class Survivors:
                         seed=self.seed,
                         ids=ids[chunk],
                         starts=None if starts is None else starts[chunk],
+                        random=self.passes.random,
                     )
                     found[chunk] = result.adversarials.to(found)
                     success = result.success.cpu()
@@ -123,7 +125,7 @@ class Survivors:
         check_images(images)
         predictions, right, ties = [], [], []
         for chunk in torch.split(torch.arange(len(ids)), self.batch_size):
-            guard = Guard(self.model, len(chunk), samples=self.samples, seed=self.seed)
+            guard = Guard(self.model, len(chunk), samples=self.passes.samples, seed=self.seed)
             with guard, full_precision(guard.device):
                 keys = Keys(self.seed, ids[chunk].to(guard.device))
                 logits = guard.logits(images[chunk].to(guard.device), None, keys)
