@@ -31,6 +31,9 @@ def check_images(images: object, low: Bound = 0.0, high: Bound = 1.0) -> None:
     """
     if not isinstance(images, Tensor):
         raise InputError(f"images are a {type(images).__name__}; give a tensor (n, c, h, w)")
+    if images.is_meta or images.layout != torch.strided:
+        kind = "on the meta device" if images.is_meta else str(images.layout)
+        raise InputError(f"images are {kind}; give a dense tensor with values")
     if not images.is_floating_point():
         raise InputError(f"images are {images.dtype}; give floats in {_span(low, high)} (x / 255)")
     if images.ndim < 2 or images.numel() == 0:
@@ -259,8 +262,8 @@ def check_output(output: object, count: int) -> None:
         raise InputError(f"the model returns {output.dtype}; logits are floats")
 
 
-def model_failed(what: str, images: Tensor, error: Exception) -> Exception:
-    """Return the error for a model whose forward raised; what is no fault of the input comes back.
+def model_failed(what: str, images: Tensor, error: Exception, who: str = "the model") -> Exception:
+    """Return the error for foreign code that raised; what is no fault of the input comes back.
 
     >>> print(model_failed("cannot take", torch.zeros(1, 3, 5, 5), AssertionError("want 224")))
     the model cannot take images of shape (3, 5, 5): AssertionError: want 224
@@ -270,7 +273,7 @@ def model_failed(what: str, images: Tensor, error: Exception) -> Exception:
     lines = str(error).strip().splitlines()
     kind = type(error).__name__
     line = lines[0] if lines and kind == "RuntimeError" else ": ".join([kind, *lines[:1]])
-    return InputError(f"the model {what} images of shape {tuple(images.shape[1:])}: {line}")
+    return InputError(f"{who} {what} images of shape {tuple(images.shape[1:])}: {line}")
 
 
 def check_logits(logits: Float[Tensor, "n k"], model: nn.Module, one_logit: bool = False) -> None:

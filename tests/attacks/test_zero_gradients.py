@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, UniformNoise, report_pgd
+from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, Attack, UniformNoise, report_pgd
 from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
 
 THREATS = {
@@ -90,3 +92,42 @@ def test_a_gradient_that_is_zero_everywhere_is_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ATTACKS["pgd"](THREATS["linf"])(Tiny(), images, labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoObjectives(Attack):
+    """Looks at the margin once, and then follows something else."""
+
+    then: Callable[[Tensor], Tensor]
+
+    def perturb(self, batch, best):
+        x = batch.clean
+        batch.gradient(x, batch.margin)
+        for _ in range(3):
+            logits, gradient = batch.gradient(x, self.then)
+            best.record(batch, x, logits)
+            x = batch.project(x + 0.01 * gradient)
+        best.last(batch, x)
+
+
+class Sums(nn.Module):
+    def forward(self, x):
+        s = x.flatten(1).sum(1)
+        return torch.stack([s, -s], 1)
+
+
+@pytest.mark.parametrize("saturated", [True, False])
+def test_a_gradient_that_one_objective_had_does_not_speak_for_another(saturated):
+    """Each may be blind on its own account: the second is flat at these logits, or is not."""
+    images, labels = torch.full((3, 1, 2, 2), 0.5), torch.zeros(3, dtype=torch.int64)
+    scale = 100.0 if saturated else 1.0
+
+    def then(logits):
+        return torch.log_softmax(scale * logits, 1)[:, 0]
+
+    attack = TwoObjectives(Linf(0.01), then=then)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        attack(Sums(), images, labels)
+    told = [each for each in seen if "exactly 0 at every step for 3 of 3" in str(each.message)]
+    assert len(told) == saturated

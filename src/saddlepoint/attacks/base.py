@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import BinaryLogit, Criterion, Misclassified, Targeted
-from saddlepoint.attacks.inputs import budgeted, full_mask, may_move, pixel_range, placed, plain
-from saddlepoint.attacks.judge import judge, warn_of_gradients
+from saddlepoint.attacks.faults import find_randomness, warn_of_faults
+from saddlepoint.attacks.inputs import budgeted, full_mask, pixel_range, placed, plain
 from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
-from saddlepoint.attacks.polish import widen
 from saddlepoint.attacks.result import AttackResult
 from saddlepoint.attacks.rounding import Reference
+from saddlepoint.attacks.run import run
 from saddlepoint.attacks.ties import warn_of_ties
 from saddlepoint.checks import (
     check_classes,
@@ -32,9 +32,9 @@ from saddlepoint.checks import (
 )
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
-from saddlepoint.model import Guard, full_precision, is_random
+from saddlepoint.model import Guard
 from saddlepoint.threat import ThreatModel
-from saddlepoint.threat.norms import at_least_single, expand
+from saddlepoint.threat.norms import at_least_single
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,7 @@ class Attack(ABC):
         eps: float | Float[Tensor, " n"] | None = None,
         starts: Float[Tensor, "n ..."] | None = None,
         mask: Bool[Tensor, ...] | None = None,
+        random: bool | None = None,
     ) -> AttackResult:
         """Attack and judge; results are on the model's device.
 
@@ -143,62 +144,36 @@ class Attack(ABC):
             starts: (n, …) images to start from in place of the attack's own start (the first
                 restart only).
             mask: True where a feature may change; of the shape of one image or of all.
+            random: whether the model is random at inference, where that is known; None finds out.
 
         Raises `InputError` for anything that cannot be attacked; see `saddlepoint.checks`.
         """
         with torch.inference_mode(False), torch.no_grad():
             batch = self._batch(model, images, labels, targets, seed, ids, eps, starts, mask)
-        random = is_random(model)
-        with batch.guard:
-            with batch.guard.exact():
-                clean = batch.guard.logits(batch.images, None, batch.keys)
-            check_logits(clean, model, isinstance(self.criterion, BinaryLogit))
-            check_classes(
-                batch.goals, max(clean.shape[1], 2), "labels" if targets is None else "targets"
-            )
-            check_classes(labels, max(clean.shape[1], 2))
+        guard = batch.guard
+        with guard:
+            with guard.exact():
+                clean = guard.logits(batch.images, None, batch.keys)
+                check_logits(clean, model, isinstance(self.criterion, BinaryLogit))
+                check_classes(
+                    batch.goals, max(clean.shape[1], 2), "labels" if targets is None else "targets"
+                )
+                check_classes(labels, max(clean.shape[1], 2))
+                declared = guard.random
+                guard.random = find_randomness(guard, batch.images) if random is None else random
+            guard.ledger.expect(clean)
             batch = replace(batch, reference=Reference.of(clean))
-            todo = batch.at(~(batch.margin(clean) < 0) & may_move(batch.threat, batch.images))
-            best = self._keeper(batch.images, random)
-            if len(todo):
-                if self.minimum_norm and todo.starts is not None:
-                    best.last(todo, todo.project(todo.threat.parametrise(todo.starts)))
-                # TensorFloat-32 is coarser than the way that is left near a boundary.
-                with full_precision(todo.guard.device, self.minimum_norm and not self.autocast):
-                    self.perturb(todo, best)
-                if random and self.minimum_norm:
-                    widen(todo, best)
-            result = judge(batch, best.images, clean, minimum_norm=self.minimum_norm)
-            if isinstance(best, Best | Nearest) and not random:
-                result = self._again(batch, best, clean, result)
-        warn_of_gradients(batch.guard, result)
+            result = run(self, batch, clean, sure=random is not None)
+        warn_of_faults(guard, result, undeclared=random is None and guard.random and not declared)
         warn_of_ties(result.tied)
         return result
 
-    def _keeper(self, images: Tensor, random: bool) -> Keeper:
+    def keeper(self, images: Float[Tensor, "n ..."], random: bool) -> Keeper:
+        """Return what keeps the iterates of a call; one lucky draw finishes no `random` model."""
         if self.minimum_norm:
             return Nearest(images, random)
         stop = "never" if random else self.stop
         return Last(images) if self.keep == "last" else Best(images, stop)
-
-    def _again(
-        self, batch: Batch, best: Best | Nearest, clean: Tensor, result: AttackResult
-    ) -> AttackResult:
-        """Attack once more, to the end and in full precision, what only the loop believes fooled.
-
-        Under autocast, TensorFloat-32 or in a model that is random without saying so, a sample may
-        be finished by an iterate that the judge does not confirm; it would then pass for robust.
-        """
-        doubtful = best.fooled & ~result.success & ~result.rejected
-        if self.minimum_norm and self.autocast is not None:
-            doubtful |= ~result.success & ~result.rejected  # bfloat16 may not see what fools
-        if not bool(doubtful.any()):
-            return result
-        second = Nearest(batch.images) if self.minimum_norm else Best(batch.images, "never")
-        with batch.guard.exact():
-            self.perturb(batch.at(doubtful), second)
-        images = torch.where(expand(doubtful, batch.images), second.images, best.images)
-        return judge(batch, images, clean, minimum_norm=self.minimum_norm)
 
     def candidates(
         self,

@@ -16,7 +16,7 @@ from saddlepoint.attacks.criteria import Targeted
 from saddlepoint.attacks.foreign_runs import Call, run_of
 from saddlepoint.attacks.inputs import range_of_candidates
 from saddlepoint.attacks.keep import Keeper
-from saddlepoint.checks import settled
+from saddlepoint.checks import model_failed, settled
 from saddlepoint.errors import InputError
 from saddlepoint.threat import ThreatModel
 
@@ -46,8 +46,11 @@ class Foreign(Attack):
         model = Counted(batch)
         targeted = isinstance(batch.criterion, Targeted)
         call = Call(model, batch.images.clone(), batch.goals.clone(), targeted, batch.threat)
-        with torch.enable_grad():
-            images = self.run(call)
+        try:
+            with torch.enable_grad():
+                images = self.run(call)
+        except Exception as error:  # it is other people's code: anything may come
+            raise model_failed("failed on", batch.images, error, "the foreign attack") from error
         model.settle()
         if not isinstance(images, Tensor) or images.shape != batch.images.shape:
             seen = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
@@ -118,7 +121,7 @@ class Counted(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""
         self._rows[0] += len(images)
-        logits: Tensor = self._batch[0].guard.model(images)
+        logits = self._batch[0].guard.call(images)
         if logits.requires_grad:
             logits.register_hook(self._back)  # type: ignore[no-untyped-call]
         return logits
@@ -135,5 +138,3 @@ class Counted(nn.Module):
             share, rest = divmod(rows, len(batch))
             counter[batch.index] += share
             counter[batch.index[:rest]] += 1
-        # No gradient went through the guard, which would warn that all were zero.
-        batch.guard.guided[batch.index] = True

@@ -1,13 +1,11 @@
 """The judge: it believes nothing a loop says, and measures every image again.
 
 The final images are classified afresh in full precision and the distance is recomputed in float64.
-An image that is outside the ball or the valid range, or not finite, or not fooled, is not
-a success.
+An image that is outside the ball or the valid range, or not finite, or not fooled, is not a success;
+nor is one for which the model returns NaN.
 """
 
 from __future__ import annotations
-
-import warnings
 
 import torch
 from jaxtyping import Float
@@ -16,8 +14,6 @@ from torch import Tensor
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import predict, tied
 from saddlepoint.attacks.result import AttackResult
-from saddlepoint.checks import check_logits
-from saddlepoint.model import Guard
 from saddlepoint.threat.norms import expand
 
 # The judge's noise is independent of the attack's: an attack must not succeed by knowing the draw.
@@ -40,8 +36,6 @@ def judge(
             left alone.
         minimum_norm: a failure's distance is infinity and its image the clean one.
 
-    Raises `InputError` where the model returns NaN logits.
-
     >>> from saddlepoint.attacks import UniformNoise
     >>> from saddlepoint.threat import Linf
     >>> result = UniformNoise(Linf(0.1))(torch.nn.Flatten(), torch.tensor([[0.5, 0.4]]), torch.tensor([0]))
@@ -57,9 +51,12 @@ def judge(
     final = torch.where(
         expand(valid & ~initially_wrong, images), candidates.to(images.dtype), images
     )
-    with batch.guard.exact():
-        logits = batch.guard.logits(final, batch.index, batch.keys.split(_JUDGE_STREAM))
-    check_logits(logits, batch.guard.model, one_logit=logits.shape[1] == 1)
+    guard = batch.guard
+    guard.ledger.expect(clean)
+    with guard.exact():
+        logits = guard.logits(final, batch.index, batch.keys.split(_JUDGE_STREAM))
+    if guard.ledger.lost is not None:  # of those the model says nothing: they keep the clean image
+        final = torch.where(expand(guard.ledger.lost, images), images, final)
     # What was not moved is the clean image, whose prediction is known; another draw of a random model
     # is no attack.
     moved = (final != images).flatten(1).any(1)
@@ -80,32 +77,7 @@ def judge(
         initially_wrong=initially_wrong,
         rejected=~valid & ~initially_wrong,
         tied=ties,
-        forwards=batch.guard.forwards.clone(),
-        backwards=batch.guard.backwards.clone(),
+        forwards=guard.forwards.clone(),
+        backwards=guard.backwards.clone(),
         space=batch.threat.space,
     )
-
-
-def warn_of_gradients(guard: Guard, result: AttackResult) -> None:
-    """Warn where a gradient was not finite, or zero at every step of an attack that failed.
-
-    >>> from saddlepoint.attacks import UniformNoise
-    >>> from saddlepoint.threat import Linf
-    >>> result = UniformNoise(Linf(0.1))(torch.nn.Flatten(), torch.rand(1, 2), torch.tensor([0]))
-    >>> warn_of_gradients(Guard(torch.nn.Flatten(), count=1), result)
-    """
-    if bool(guard.broken.any()):
-        warnings.warn(
-            f"the gradient was NaN or infinite for {int(guard.broken.sum())} of"
-            f" {len(result)} images and was taken as 0 there: their robustness is not to be"
-            " trusted; look for sqrt(0), log(0) or overflow in the model",
-            stacklevel=3,
-        )
-    lost = (guard.backwards > 0) & ~guard.guided & ~result.success
-    if bool(lost.any()):
-        warnings.warn(
-            f"the gradient was exactly 0 at every step for {int(lost.sum())} of {len(result)}"
-            " images: their robustness is not to be trusted; look for rounding, saturation or"
-            " a detached part in the model",
-            stacklevel=3,
-        )

@@ -15,7 +15,6 @@ from saddlepoint.attacks.keep import Best, Keeper
 from saddlepoint.attacks.polish import bisect
 from saddlepoint.attacks.wrapping import contract_of
 from saddlepoint.errors import InputError
-from saddlepoint.model import is_random
 from saddlepoint.threat import NormBall, Rescaled
 
 
@@ -71,7 +70,7 @@ class SmallestBudget(Attack):
         eps = eps.floor().clamp_min(1) if batch.ball.p == 0 else eps
         some, threat = batch.at(todo), batch.threat
         assert isinstance(threat, NormBall | Rescaled)
-        inner = Best(best.images, "never" if is_random(batch.guard.model) else "success")
+        inner = Best(best.images, "never" if batch.guard.random else "success")
         self.attack.perturb(replace(some, threat=threat.with_eps(eps[todo])), inner)
         best.last(some, threat.parametrise(inner.images[some.index]))
         # A point may be nearer than the budget it was found at.

@@ -49,6 +49,7 @@ def attack_targets(
     seed: int = 0,
     ids: Int64[Tensor, " n"] | None = None,
     mask: Bool[Tensor, ...] | None = None,
+    random: bool | None = None,
 ) -> TargetsResult:
     """Return the targeted attack's result in Carlini and Wagner's average, best or worst case.
 
@@ -58,7 +59,7 @@ def attack_targets(
 
     Args:
         attack: with the criterion `Misclassified`; the targets replace it.
-        model, images, labels, seed, ids, mask: as for the attack itself.
+        model, images, labels, seed, ids, mask, random: as for the attack itself.
         case: "average", "best" or "worst".
 
     Reference: Carlini and Wagner 2017, arXiv:1608.04644.
@@ -82,7 +83,7 @@ def attack_targets(
     ids = torch.arange(len(images)) if ids is None else ids
 
     def attacked(targets: Tensor) -> AttackResult:
-        return attack(model, images, labels, targets, seed=seed, ids=ids, mask=mask)
+        return attack(model, images, labels, targets, seed=seed, ids=ids, mask=mask, random=random)
 
     if case == "average":
         draw = Keys(seed, ids.cpu(), _STREAM).uniform((1,))[:, 0].double().to(labels.device)

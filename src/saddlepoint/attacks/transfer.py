@@ -14,7 +14,7 @@ from saddlepoint.attacks.rounding import Reference
 from saddlepoint.attacks.wrapping import contract_of
 from saddlepoint.checks import check_classes, check_logits
 from saddlepoint.errors import InputError
-from saddlepoint.model import Guard
+from saddlepoint.model import Guard, device_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,11 @@ class Transfer(Attack):
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Attack the surrogate to the end, and offer the outcome to the attacked model once."""
-        own = batch.guard
+        own, place = batch.guard, device_of(self.surrogate)
+        if place != own.device:
+            raise InputError(
+                f"the surrogate is on {place}, the attacked model on {own.device}; move one of them"
+            )
         guard = Guard(
             self.surrogate,
             len(own.forwards),
@@ -47,17 +51,13 @@ class Transfer(Attack):
             autocast=self.attack.autocast,
             compile=self.attack.compile,
         )
-        if guard.device != own.device:
-            raise InputError(
-                f"the surrogate is on {guard.device}, the attacked model on {own.device};"
-                " move one of them"
-            )
         found = self._keeper_for_surrogate(best)
         with guard:
             there = replace(batch, guard=guard)
             clean = there.logits(there.clean)
             check_logits(clean, self.surrogate, isinstance(batch.criterion, BinaryLogit))
             check_classes(batch.goals, max(clean.shape[1], 2), "the surrogate: labels or targets")
+            guard.ledger.expect(clean, batch.index)
             self.attack.perturb(replace(there, reference=Reference.of(clean)), found)
         best.last(batch, batch.threat.parametrise(found.images[batch.index]))
 

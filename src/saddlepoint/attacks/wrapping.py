@@ -10,7 +10,7 @@ from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.keep import Keeper, Nearest
 from saddlepoint.attacks.polish import widen
 from saddlepoint.errors import InputError
-from saddlepoint.model import full_precision, is_random
+from saddlepoint.model import full_precision
 
 
 def contract_of(attack: Attack) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def nearest_by(attack: Attack, batch: Batch, best: Keeper) -> Nearest:
         batch: the samples, whose threat model has no budget.
         best: the outer keeper, for the shape of the call.
     """
-    random = is_random(batch.guard.model)
+    random = batch.guard.random
     found = Nearest(best.images, random)
     if batch.starts is not None:
         found.last(batch, batch.project(batch.threat.parametrise(batch.starts)))

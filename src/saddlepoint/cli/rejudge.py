@@ -82,7 +82,7 @@ def rejudge(
         )
     fooled = parse_criterion(criterion)
     told = check_outputs(subject.model, images, fooled)
-    samples, notes = passes_for(subject.model, images, eot_samples)
+    passes = passes_for(subject.model, images, eot_samples)
     parts = []
     for rows in torch.split(torch.arange(len(saved)), batch_size):
         which = index[rows]
@@ -96,12 +96,12 @@ def rejudge(
                 threat,
                 targets=goals,
                 criterion=fooled,
-                eot_samples=samples,
+                eot_samples=passes.samples,
                 seed=seed,
             )
         )
     audit = Audit.cat(parts)
-    for line in (*told, *notes):
+    for line in (*told, *passes.notes):
         note(line)
     record = {**_json(audit, str(threat)), "subject": subject.identity}
     result(record, as_json, lambda: _show(audit, file, str(threat)))

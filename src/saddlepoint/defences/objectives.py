@@ -143,7 +143,7 @@ def descend(
     """
     try:
         with batch.autocast():
-            logits = model(images)
+            logits = model(images.clone())  # which the model may write into
     except Exception as error:  # for instance BatchNorm of one image
         raise model_failed("cannot be trained on", images, error) from error
     loss = functional.cross_entropy(logits.float(), batch.labels, label_smoothing=label_smoothing)

@@ -195,7 +195,7 @@ def calibrate(model: nn.Module, images: Float[Tensor, "n ..."]) -> None:
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), images.dtype)
     try:
         with Guard(model, len(images), mode="train"), torch.no_grad():
-            model(images.to(device_of(model), dtype))
+            model(images.to(device_of(model), dtype, copy=True))  # it may write there
     except Exception as error:  # it is the user's code: anything may come
         raise model_failed("cannot be calibrated on", images, error) from error
     finally:

@@ -74,7 +74,7 @@ def input_shapes(model: nn.Module, images: Float[Tensor, "n ..."]) -> dict[str, 
     ]
     try:
         with Guard(model, len(images)), torch.no_grad():
-            model(images.to(next(model.parameters())))
+            model(images.to(next(model.parameters()), copy=True))  # it may write there
     except Exception as error:  # it is the user's code: anything may come
         raise model_failed("cannot take", images, error) from error
     finally:

@@ -102,15 +102,15 @@ def run_attack(
         raise InputError(f"{data.name} has no images to attack; give at least one")
     own = attack.eot_samples if attack.eot_samples > 1 else None
     known = check_outputs(model, data, attack.criterion)
-    samples, notes = passes_for(model, data, own if eot_samples is None else eot_samples)
-    notes = (*known, *notes)
+    passes = passes_for(model, data, own if eot_samples is None else eot_samples)
+    notes = (*known, *passes.notes)
     if target is not None or targets is not None:
         notes = (
             *notes,
             "targeted: accuracy here is the share of images not classified as the target",
         )
-    stop = "never" if samples > 1 else attack.stop
-    attack = replace(attack, eot_samples=samples, stop=stop)
+    stop = "never" if passes.samples > 1 else attack.stop
+    attack = replace(attack, eot_samples=passes.samples, stop=stop)
     config = describe(
         {
             "model": weights_fingerprint(model),
@@ -136,10 +136,20 @@ def run_attack(
         goals = labels[chunk]
         goal = None if target is None else torch.full_like(goals, target)
         if targets is None:
-            result = attack(model, images, goals, goal, seed=seed, ids=chunk, mask=mask)
+            result = attack(
+                model, images, goals, goal, seed=seed, ids=chunk, mask=mask, random=passes.random
+            )
         else:
             result = attack_targets(
-                attack, model, images, goals, targets, seed=seed, ids=chunk, mask=mask
+                attack,
+                model,
+                images,
+                goals,
+                targets,
+                seed=seed,
+                ids=chunk,
+                mask=mask,
+                random=passes.random,
             ).result
         columns = {name: getattr(result, name) for name in RESULT_FIELDS}
         if png and out is not None:

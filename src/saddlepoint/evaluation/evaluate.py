@@ -97,13 +97,13 @@ def evaluate(
     if eot_samples is None and own > 1:
         eot_samples = own
     told = check_outputs(model, data, criteria[0])
-    samples, notes = passes_for(model, data, eot_samples)
+    passes = passes_for(model, data, eot_samples)
     attacks = {
         name: replace(
             attack,
             criterion=criteria[0],
-            eot_samples=samples,
-            stop="never" if samples > 1 else attack.stop,
+            eot_samples=passes.samples,
+            stop="never" if passes.samples > 1 else attack.stop,
         )
         for name, attack in attacks.items()
     }
@@ -126,9 +126,9 @@ def evaluate(
         files = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER)
         if claim(out, "evaluate", config, files) and (out / RECORD_FILE).exists():
             return Evaluation.load(out)
-    run = Survivors(model, data, threats, attacks, batch_size, seed, samples, criteria[0], progress)
+    run = Survivors(model, data, threats, attacks, batch_size, seed, passes, criteria[0], progress)
     columns = in_parts(torch.arange(len(data)), run.part, out)
-    evaluation = summarise(columns, config, threats, list(attacks), (*told, *notes))
+    evaluation = summarise(columns, config, threats, list(attacks), (*told, *passes.notes))
     if out is not None:
         evaluation.save(out)
         forget_parts(out)

@@ -1,23 +1,38 @@
-"""Is the model random at inference? Then it is attacked in expectation, and the record says so."""
+"""Is the model a function of the image? If random, it is attacked in expectation, and the record
+says so; it also says where the batch decides.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from saddlepoint.attacks.faults import batch_dependent, batch_warning, drift_warning
 from saddlepoint.data import ImageData
-from saddlepoint.model import Guard, full_precision, is_random
-from saddlepoint.model.randomness import averaged_passes
+from saddlepoint.model import Guard, averaged_passes, full_precision, is_random, same_logits
 
 _EOT_SAMPLES = 10
 
 
-def passes_for(
-    model: nn.Module, data: ImageData, eot_samples: int | None
-) -> tuple[int, tuple[str, ...]]:
-    """Return how many calls of the model to average, and a note where it is random at inference.
+@dataclass(frozen=True)
+class Passes:
+    """How a model is to be run: how many calls to average, whether it is random at inference, and
+    what the record is to say of it.
+
+    >>> Passes(1, False).notes
+    ()
+    """
+
+    samples: int
+    random: bool
+    notes: tuple[str, ...] = ()
+
+
+def passes_for(model: nn.Module, data: ImageData, eot_samples: int | None) -> Passes:
+    """Return how many calls of the model to average, from two passes over a few images.
 
     By default they come to ten passes: a model whose call is itself an average of five
     (`averaged_passes`) is called twice.
@@ -25,24 +40,37 @@ def passes_for(
     >>> from saddlepoint.data import load_data
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     >>> passes_for(net, load_data("digits"), None)
-    (1, ())
+    Passes(samples=1, random=False, notes=())
     """
     declared = is_random(model)
     if not declared:
-        images = data.images(torch.arange(min(4, len(data))))
-        with Guard(model, len(images)) as guard, full_precision(guard.device):
-            first, second = (guard.logits(images.to(guard.device)) for _ in range(2))
-        # Some CUDA kernels add in varying order; that is rounding, not randomness.
-        if torch.allclose(first, second, rtol=1e-4, atol=1e-4) or bool(first.isnan().any()):
-            return eot_samples or 1, ()
+        random, notes = _looked_at(model, data)
+        if not random:
+            return Passes(eot_samples or 1, False, notes)
     own = averaged_passes(model)
     samples = eot_samples or math.ceil(_EOT_SAMPLES / own)
     kind = "declares itself random" if declared else "is random at inference, undeclared"
     if samples * own == 1:
-        return 1, (
-            f"the model {kind} and was attacked without averaging: the accuracy is too high",
-        )
+        note = f"the model {kind} and was attacked without averaging: the accuracy is too high"
+        return Passes(1, True, (note,))
     calls = f", {samples} calls that average {own} each," if own > 1 else ""
-    return samples, (
-        f"the model {kind}; its expectation over {samples * own} passes{calls} was attacked",
-    )
+    note = f"the model {kind}; its expectation over {samples * own} passes{calls} was attacked"
+    return Passes(samples, True, (note,))
+
+
+def _looked_at(model: nn.Module, data: ImageData) -> tuple[bool, tuple[str, ...]]:
+    """Say whether two passes differ, and what is to be noted where they do not."""
+    images = data.images(torch.arange(min(4, len(data))))
+    with Guard(model, len(images)) as guard, full_precision(guard.device):
+        images = images.to(guard.device)
+        if not guard.repeats(images):
+            return True, ()
+        notes = [drift_warning(guard.drifting)] if guard.suspicious() and guard.drifting else []
+        layer, few = batch_dependent(model), max(2, len(images) // 2)
+        if not layer and len(images) > few:
+            whole, part = guard.logits(images), guard.logits(images[:few], torch.arange(few))
+            if not same_logits(whole[:few], part, guard.dtype):
+                layer = "the model"
+    if layer:
+        notes.append(batch_warning(layer))
+    return False, tuple(notes)

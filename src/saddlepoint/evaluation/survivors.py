@@ -14,6 +14,7 @@ from saddlepoint.attacks.inputs import pixel_range
 from saddlepoint.checks import check_classes, check_logits, in_range
 from saddlepoint.data import ImageData
 from saddlepoint.evaluation.parts import Columns
+from saddlepoint.evaluation.randomness import Passes
 from saddlepoint.evaluation.suites import Suite
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard, full_precision
@@ -35,7 +36,7 @@ class Survivors:
     >>> data, threat = load_data("digits", limit=4), Linf(0.1)
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     >>> suite = build_suite("quick", threat)
-    >>> run = Survivors(net, data, [threat], suite, 4, 0, 1, Misclassified(), None)
+    >>> run = Survivors(net, data, [threat], suite, 4, 0, Passes(1, False), Misclassified(), None)
     >>> run.part(torch.arange(4))["images/id"]
     tensor([0, 1, 2, 3])
     """
@@ -46,7 +47,7 @@ class Survivors:
     attacks: Suite
     batch_size: int
     seed: int
-    samples: int
+    passes: Passes
     criterion: Criterion
     progress: Progress | None
 
@@ -79,6 +80,7 @@ class Survivors:
                         seed=self.seed,
                         ids=ids[chunk],
                         starts=None if starts is None else starts[chunk],
+                        random=self.passes.random,
                     )
                     found[chunk] = result.adversarials.to(found)
                     success = result.success.cpu()
@@ -126,7 +128,7 @@ class Survivors:
         """Return of the clean images the classes, who is right, and who is tied."""
         predictions, right, ties = [], [], []
         for chunk in torch.split(torch.arange(len(ids)), self.batch_size):
-            guard = Guard(self.model, len(chunk), samples=self.samples, seed=self.seed)
+            guard = Guard(self.model, len(chunk), samples=self.passes.samples, seed=self.seed)
             with guard, full_precision(guard.device):
                 keys = Keys(self.seed, ids[chunk].to(guard.device))
                 logits = guard.logits(images[chunk].to(guard.device), None, keys)

@@ -9,7 +9,8 @@ have changed, and the global random state.
 
 from __future__ import annotations
 
-from saddlepoint.model.guard import Guard, device_of
+from saddlepoint.model.anchor import device_of
+from saddlepoint.model.guard import Guard
 from saddlepoint.model.isolation import full_precision
 from saddlepoint.model.normalised import Normalised
 from saddlepoint.model.randomness import (
@@ -17,6 +18,7 @@ from saddlepoint.model.randomness import (
     averaged_passes,
     is_random,
     log_mean_probability,
+    same_logits,
 )
 
 __all__ = [
@@ -28,4 +30,5 @@ __all__ = [
     "full_precision",
     "is_random",
     "log_mean_probability",
+    "same_logits",
 ]

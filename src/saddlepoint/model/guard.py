@@ -9,40 +9,37 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from saddlepoint.checks import check_output, model_failed
-from saddlepoint.errors import InputError
+from saddlepoint.checks import model_failed
 from saddlepoint.keyed import Keys, derive
-from saddlepoint.model.isolation import frozen, full_precision, own_random_state
-from saddlepoint.model.randomness import RandomLayer, averaged_passes, log_mean_probability
+from saddlepoint.model.anchor import anchor, check_module
+from saddlepoint.model.differentiate import (
+    Cotangents,
+    Objective,
+    Render,
+    is_reentrant,
+    no_gradient,
+    products,
+    slope,
+)
+from saddlepoint.model.generators import own_random_state
+from saddlepoint.model.held import Buffers, frozen
+from saddlepoint.model.isolation import full_precision, recurrent, without_cudnn
+from saddlepoint.model.ledger import Ledger, name_of
+from saddlepoint.model.one_pass import apart
+from saddlepoint.model.randomness import (
+    RandomLayer,
+    averaged,
+    averaged_passes,
+    is_random,
+    same_logits,
+)
 
-Objective = Callable[[Tensor], Tensor]
-"""From logits (m, k) to the number that each sample ascends (m,)."""
-Render = Callable[[Tensor], Tensor]
-"""From an attack's parameters to images, differentiably."""
-Cotangents = Callable[[Tensor], Tensor]
-"""From logits (m, K) to k cotangents of each sample (m, k, K)."""
 # On a CPU more rows than this at once leave its caches, and one cotangent after the other is faster.
 # On CUDA many at once are faster, but all of a thousand classes would take gigabytes.
 _ROWS_AT_ONCE, _ROWS_ON_CUDA = 64, 1024
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Return the device of the model's first parameter or buffer (CPU where it has none).
-
-    >>> device_of(nn.Linear(1, 1))
-    device(type='cpu')
-    """
-    return _anchor(model).device
-
-
-def _anchor(model: nn.Module) -> Tensor:
-    for value in (*model.parameters(), *model.buffers()):
-        if value.is_floating_point():
-            return value
-    return torch.empty(0)
 
 
 class Guard:
@@ -69,12 +66,14 @@ class Guard:
     (True, True)
     """
 
-    forwards: Int64[Tensor, " n"]
-    backwards: Int64[Tensor, " n"]
-    broken: Bool[Tensor, " n"]
-    """Samples with a gradient entry that was NaN or infinite."""
-    guided: Bool[Tensor, " n"]
-    """Samples that had a gradient other than zero at least once."""
+    ledger: Ledger
+    """What the passes cost, and what went wrong in them."""
+    random: bool
+    """Whether the model is random at inference: it declares it, or whoever runs it found out. If
+    not, its buffers are put back before every pass; else it may draw from what is in them.
+    """
+    drifting: str
+    """The name of a buffer that a pass in evaluation mode has changed; "" where none was."""
     computed: torch.dtype
     """What the model computed its last logits in."""
 
@@ -89,35 +88,45 @@ class Guard:
         autocast: Literal["bf16"] | None = None,
         compile: bool = False,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise InputError(f"the model is a {type(model).__name__}; give a torch.nn.Module")
+        check_module(model)
         self.model = model
         self.samples = samples
-        anchor = _anchor(model)
-        self.device, self._dtype = anchor.device, anchor.dtype if anchor.numel() else None
-        with torch.inference_mode(False):
-            self.forwards = torch.zeros(count, dtype=torch.int64, device=self.device)
-            self.backwards = torch.zeros(count, dtype=torch.int64, device=self.device)
-            self.broken = torch.zeros(count, dtype=torch.bool, device=self.device)
-            self.guided = torch.zeros(count, dtype=torch.bool, device=self.device)
+        first = anchor(model)
+        self.device, self.dtype = first.device, first.dtype if first.numel() else None
+        self.ledger = Ledger(count, self.device)
+        self.random, self.drifting = is_random(model), ""
         self.computed = torch.float32
         self._mode, self._seed = mode, seed
-        self._fast: Callable[[Tensor], Any] = (
-            torch.compile(model, dynamic=True) if compile else model
-        )
+        self._fast: Callable[..., Any] = torch.compile(model, dynamic=True) if compile else model
         self._half, self._exact = autocast == "bf16", False
         self._stack = contextlib.ExitStack()
         # A self-ensemble in evaluation mode runs several times in one call.
         self._each = averaged_passes(model) if mode == "eval" else 1
         self._layers = [m for m in model.modules() if isinstance(m, RandomLayer)]
         self._passes: Counter[int] = Counter()
+        self._off_cudnn = mode == "eval" and recurrent(model)
+        self._reentrant = False
+        self._buffers: Buffers | None = None
+        self._drawn: Callable[[], bool] = lambda: False
+
+    @property
+    def forwards(self) -> Int64[Tensor, " n"]:
+        """Forward passes of each sample."""
+        return self.ledger.forwards
+
+    @property
+    def backwards(self) -> Int64[Tensor, " n"]:
+        """Backward passes of each sample, one for each cotangent."""
+        return self.ledger.backwards
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(own_random_state(self.device, derive(self._seed, "model")))
-            stack.enter_context(frozen(self.model, self._mode))
-            stack.callback(self._release_streams)
             stack.enter_context(torch.inference_mode(False))
+            seed = derive(self._seed, "model")
+            self._drawn = stack.enter_context(own_random_state(self.device, seed, self.model))
+            self._buffers = stack.enter_context(frozen(self.model, self._mode))
+            for layer in self._layers:
+                stack.callback(layer.start_pass, None)
             self._stack = stack.pop_all()
         return self
 
@@ -129,9 +138,21 @@ class Guard:
     ) -> None:
         self._stack.close()
 
-    def _release_streams(self) -> None:
-        for layer in self._layers:
-            layer.start_pass(None)
+    def suspicious(self) -> bool:
+        """Say whether a pass drew a random number or wrote a buffer, as random models do."""
+        self._settle(thorough=True)
+        return bool(self.drifting) or self._drawn()
+
+    def repeats(
+        self, images: Float[Tensor, "m ..."], index: Int64[Tensor, " m"] | None = None
+    ) -> bool:
+        """Say whether two passes agree, the second beginning where the first left the model."""
+        before, self.random = self.random, True
+        try:
+            first, second = (self.logits(images, index) for _ in range(2))
+        finally:
+            self.random = before
+        return same_logits(first, second, self.dtype)
 
     @contextlib.contextmanager
     def exact(self) -> Iterator[None]:
@@ -181,18 +202,24 @@ class Guard:
         with torch.enable_grad():
             x = images.detach().requires_grad_()
             passes = self._each_pass(x if render is None else render(x), index, keys)
+            sound = [self.ledger.sound(logits, index) for logits in passes]
             # Each pass has its own value: where saturated passes disagree, the gradient of the
             # value of their mean vanishes.
-            value = torch.stack([objective(logits) for logits in passes]).mean(0)
-            gradient = (
-                torch.autograd.grad(value.sum(), x, allow_unused=True)[0]
-                if value.requires_grad
-                else None
-            )
+            value = torch.stack([objective(logits) for logits in sound]).mean(0)
+            try:
+                with self._backward_mode():
+                    gradient = slope(value.sum(), x, by_backward=self._reentrant)
+            except Exception as error:  # it is the user's code: anything may come
+                if self._reentrant or not is_reentrant(error):
+                    raise model_failed("cannot be differentiated at", images, error) from error
+                self._reentrant = True
+                # The first try freed a part of the graph.
+                return self.gradient(images, objective, index, keys, render)
         if gradient is None:
             raise no_gradient()
-        self._count(self.backwards, index, self.samples * self._each)
-        return _mean(passes).detach(), self._mended(gradient, index)
+        self.ledger.spend(self.backwards, index, self.samples * self._each)
+        logits = sound[0] if len(sound) == 1 else self.ledger.sound(averaged(passes), index)
+        return logits.detach(), self.ledger.mended(gradient, index, name_of(objective))
 
     def jacobian(
         self,
@@ -217,25 +244,20 @@ class Guard:
                 raise no_gradient()
             wanted = cotangents(logits.detach()).transpose(0, 1)
             at_once = max(1, (_ROWS_ON_CUDA if x.is_cuda else _ROWS_AT_ONCE) // max(len(x), 1))
-            rows = [_products(logits, x, chunk) for chunk in torch.split(wanted, at_once)]
-        self._count(self.backwards, index, len(wanted) * self.samples * self._each)
+            try:
+                with self._backward_mode():
+                    found = [products(logits, x, v) for v in torch.split(wanted, at_once)]
+            except Exception as error:  # it is the user's code: anything may come
+                raise model_failed("cannot be differentiated at", images, error) from error
+        rows = [part for part in found if part is not None]
+        if len(rows) < len(found):
+            raise no_gradient()
+        self.ledger.spend(self.backwards, index, len(wanted) * self.samples * self._each)
         jacobian = torch.cat(rows).transpose(0, 1)
-        return logits.detach(), self._mended(jacobian, index)
-
-    def _mended(self, gradient: Tensor, index: Tensor | None) -> Tensor:
-        """Return the gradient with 0 for NaN, having noted whose was broken, and whose all zero."""
-        largest = gradient.flatten(1).abs().amax(1)  # ten times as fast as a norm of order inf
-        rows, finite = slice(None) if index is None else index, largest.isfinite()
-        self.broken[rows] |= ~finite
-        self.guided[rows] |= largest != 0
-        # One NaN would spoil the sample for good, and it would then pass for robust. On CUDA it is
-        # cheaper to look at every entry than to wait for the answer whether there is one.
-        if gradient.is_cuda or not bool(finite.all()):
-            gradient = gradient.nan_to_num()
-        return gradient
+        return logits.detach(), self.ledger.mended(jacobian, index, "jacobian")
 
     def _forward(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> Tensor:
-        return _mean(self._each_pass(images, index, keys))
+        return self.ledger.sound(averaged(self._each_pass(images, index, keys)), index)
 
     def _each_pass(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> list[Tensor]:
         return [self._one_pass(images, index, keys) for _ in range(self.samples)]
@@ -243,57 +265,35 @@ class Guard:
     def _one_pass(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> Tensor:
         stream = 0 if keys is None else keys.stream
         self._passes[stream] += 1  # per stream: the judge's noise must not tell how long a loop was
+        if not self.random:
+            self._settle()
         for number, layer in enumerate(self._layers):
             layer.start_pass(keys, layer=number, number=self._passes[stream])
-        inputs = images if self._dtype is None else images.to(self._dtype)
-        run = self.model if self._exact else self._fast
+        logits = self.call(images)
+        self.ledger.spend(self.forwards, index, self._each)
+        return logits
+
+    def call(self, images: Float[Tensor, "m ..."]) -> Float[Tensor, "m k"]:
+        """Return the logits in whatever gradient mode this is, uncounted; see `apart`."""
         half: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if self._half and not self._exact:
             half = torch.autocast(self.device.type, torch.bfloat16)
-        try:
-            with half:
-                output = run(inputs)
-        except Exception as error:  # it is the user's code: anything may come
-            raise model_failed("cannot take", images, error) from error
-        check_output(output, len(images))
-        self._count(self.forwards, index, self._each)
-        self.computed = output.dtype
-        logits: Tensor = output if output.dtype == torch.float64 else output.float()
+        with half, self._backward_mode():
+            run = self.model if self._exact else self._fast
+            logits, self.computed = apart(run, images, self.dtype)
         return logits
 
-    def _count(self, counter: Tensor, index: Tensor | None, passes: int) -> None:
-        if index is None:
-            counter += passes
-        else:
-            # A row may come several times in one pass: a gradient-free attack asks many questions.
-            counter.index_add_(0, index, torch.full_like(index, passes))
+    def _settle(self, *, thorough: bool = False) -> None:
+        """Undo what the last pass has written into the buffers."""
+        if self._buffers is None or self._mode == "train":
+            return
+        name = self._buffers.changed(thorough=thorough)
+        if name:
+            self.drifting = self.drifting or name
+            self._buffers.put_back()
 
-
-def _mean(passes: list[Tensor]) -> Tensor:
-    """Return the logits that stand for several passes."""
-    return passes[0] if len(passes) == 1 else log_mean_probability(torch.stack(passes))
-
-
-def no_gradient() -> InputError:
-    """Return the error of a model through which no gradient flows.
-
-    >>> "gradient-free" in str(no_gradient())
-    True
-    """
-    return InputError(
-        "the model's output does not depend on the image by differentiable steps;"
-        " use a gradient-free attack, or remove .detach() and rounding from its forward"
-    )
-
-
-def _products(logits: Tensor, x: Tensor, cotangents: Tensor) -> Tensor:
-    """Return the vector-Jacobian products (k, m, …) of the cotangents (k, m, K)."""
-    if len(cotangents) > 1:
-        try:
-            return torch.autograd.grad(
-                logits, x, cotangents, is_grads_batched=True, retain_graph=True
-            )[0]
-        except RuntimeError:  # a backward that vmap does not know: one product after the other
-            pass
-    each = [torch.autograd.grad(logits, x, v, retain_graph=True)[0] for v in cotangents]
-    return torch.stack(each)
+    def _backward_mode(self) -> contextlib.AbstractContextManager[None]:
+        """cuDNN has no backward of an LSTM or GRU in evaluation mode; torch's own kernels have."""
+        if self._off_cudnn and torch.is_grad_enabled():
+            return without_cudnn()
+        return contextlib.nullcontext()

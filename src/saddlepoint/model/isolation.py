@@ -1,66 +1,14 @@
-"""What a guard holds still: random state, flags and parameters of the model, and the precision."""
+"""The kernels that a guarded model may run on: their precision, and whether cuDNN is among them."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-
-
-@contextlib.contextmanager
-def own_random_state(device: torch.device, seed: int) -> Iterator[None]:
-    """Fork the global generators that the model can reach, and seed the fork.
-
-    >>> with own_random_state(torch.device("cpu"), 0):
-    ...     first = torch.rand(1)
-    >>> with own_random_state(torch.device("cpu"), 0):
-    ...     bool(first == torch.rand(1))
-    True
-    """
-    cuda = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.default_generator.manual_seed(seed)
-        for index in cuda:
-            torch.cuda.default_generators[index].manual_seed(seed)
-        yield
-
-
-@contextlib.contextmanager
-def frozen(model: nn.Module, mode: Literal["eval", "train"]) -> Iterator[None]:
-    """Freeze the parameters, set the mode, and put everything back on the way out.
-
-    Flags are restored module by module: `model.train()` would thaw a BatchNorm that the user had
-    frozen.
-
-    >>> net = nn.Linear(1, 1)
-    >>> with frozen(net, "eval"):
-    ...     net.training, net.weight.requires_grad
-    (False, False)
-    >>> net.training, net.weight.requires_grad
-    (True, True)
-    """
-    flags = [(module, module.training) for module in model.modules()]
-    parameters = [(p, p.requires_grad, p.grad) for p in model.parameters()]
-    buffers = [(b, b.clone()) for b in model.buffers()] if mode == "train" else []
-    try:
-        if mode == "eval":
-            model.eval()
-        for parameter, _, _ in parameters:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for module, training in flags:
-            module.training = training
-        for parameter, requires_grad, grad in parameters:
-            parameter.requires_grad_(requires_grad)
-            parameter.grad = grad
-        with torch.no_grad():
-            for buffer, value in buffers:
-                buffer.copy_(value)
 
 
 @contextlib.contextmanager
@@ -131,3 +79,32 @@ def _agrees(switch: _Switch) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def without_cudnn() -> Iterator[None]:
+    """Keep passes off cuDNN, and put its flag back.
+
+    >>> with without_cudnn():
+    ...     torch.backends.cudnn.enabled
+    False
+    """
+    before = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.enabled = before
+
+
+def recurrent(model: nn.Module) -> bool:
+    """Say whether the model holds an LSTM, GRU or RNN layer, scripted ones too.
+
+    >>> recurrent(nn.Sequential(nn.GRU(1, 1))), recurrent(nn.Linear(1, 1))
+    (True, False)
+    """
+    names = ("LSTM", "GRU", "RNN")
+    return any(
+        isinstance(m, nn.RNNBase) or getattr(m, "original_name", "") in names
+        for m in model.modules()
+    )

@@ -95,6 +95,39 @@ def log_mean_probability(passes: Float[Tensor, "s n k"]) -> Float[Tensor, "n k"]
     return passes.log_softmax(2).logsumexp(0) - math.log(len(passes))
 
 
+def averaged(passes: Sequence[Float[Tensor, "n k"]]) -> Float[Tensor, "n k"]:
+    """Return the logits that stand for several passes; those of one pass as they are.
+
+    >>> averaged([torch.tensor([[5.0, 1.0]])])
+    tensor([[5., 1.]])
+    """
+    return passes[0] if len(passes) == 1 else log_mean_probability(torch.stack(list(passes)))
+
+
+def same_logits(
+    a: Float[Tensor, "n k"], b: Float[Tensor, "n k"], dtype: torch.dtype | None = None
+) -> bool:
+    """Say whether two passes over the same images agree, but for rounding.
+
+    Some CUDA kernels add in varying order. The rounding is that of `dtype`, relative to the spread
+    of the logits, and that of the logits themselves. NaN in the first pass counts as agreement: it
+    is another fault.
+
+    >>> a = torch.tensor([[1e5, 1e5 + 1.0]])
+    >>> same_logits(a, a + 1e-2), same_logits(a, a + torch.tensor([[0.0, 0.1]]))
+    (True, False)
+    """
+    coarse = 4 * torch.finfo(torch.float32 if dtype is None else dtype).eps
+    finite = a.isfinite() & b.isfinite()
+    x, y = (torch.where(finite, z, 0.0) for z in (a, b))
+    high, low = (torch.where(finite, a, end) for end in (-torch.inf, torch.inf))
+    spread = (high.amax(1) - low.amin(1)).clamp_min(0)
+    allowed = max(1e-4, coarse) * spread + 4 * torch.finfo(a.dtype).eps * x.abs().amax(1)
+    apart = (x - y).abs().amax(1) > allowed
+    unlike = (a.isfinite() != b.isfinite()).any(1)
+    return not bool((~a.isnan().any(1) & (apart | unlike)).any())
+
+
 def _normal_on_cpu(keys: Keys, shape: Sequence[int], *where: int) -> Float[Tensor, "n ..."]:
     """Return what `Keys.normal` does, in other numbers of the same law, 2.5 times as fast.
 

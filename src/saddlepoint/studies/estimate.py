@@ -115,7 +115,7 @@ def _image_seconds(spec: StudySpec, variant: str, attack: str, data: ImageData) 
     model = recipe.prepare(study_model(spec, facts, 0)).eval()
     ids = torch.arange(min(_IMAGES, len(data)))
     images, values = data.images(ids), spec.attacks[attack]
-    samples, _ = passes_for(model, data, spec.eot_samples)
+    passes = passes_for(model, data, spec.eot_samples)
     with Guard(model, len(ids)) as guard:
         labels = guard.logits(images).argmax(1)
     if "suite" in values:
@@ -125,8 +125,8 @@ def _image_seconds(spec: StudySpec, variant: str, attack: str, data: ImageData) 
         attacks = [spec.attack(values, eps, statistics)]
     began = time.perf_counter()
     for each in attacks:
-        each(model, images, labels, ids=ids)
-    return samples * (time.perf_counter() - began) / len(ids)
+        each(model, images, labels, ids=ids, random=passes.random)
+    return passes.samples * (time.perf_counter() - began) / len(ids)
 
 
 @contextmanager

@@ -7,10 +7,9 @@ from torch import nn
 
 from saddlepoint.attacks import predict
 from saddlepoint.data import ImageData, batches
-from saddlepoint.model import device_of, full_precision
+from saddlepoint.model import Guard
 
 
-@torch.no_grad()
 def accuracy(
     model: nn.Module, data: ImageData, *, batch_size: int = 512, workers: int = 0
 ) -> float:
@@ -22,18 +21,11 @@ def accuracy(
     >>> 0 <= accuracy(build_model("simple-cnn", classes=10, shape=data.shape), data) <= 1
     True
     """
-    device = device_of(model)
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    try:
-        with full_precision(device):
-            order = torch.arange(len(data))
-            for _, images, labels in batches(
-                data, order, batch_size, device=device, workers=workers
-            ):
-                correct += (predict(model(images)) == labels).sum()
-    finally:
-        for module, training in flags:
-            module.training = training
+    with Guard(model, 0) as guard, guard.exact():
+        correct = torch.zeros((), dtype=torch.int64, device=guard.device)
+        order = torch.arange(len(data))
+        for _, images, labels in batches(
+            data, order, batch_size, device=guard.device, workers=workers
+        ):
+            correct += (predict(guard.logits(images)) == labels).sum()
     return int(correct) / len(data)

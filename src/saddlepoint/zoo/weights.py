@@ -9,11 +9,12 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint, write
 from saddlepoint.model import Normalised
+from saddlepoint.model.anchor import constants
 from saddlepoint.reading import shown
 from saddlepoint.reading.tensors import read_metadata
 from saddlepoint.zoo.matching import NORMALISATION, bare, match
@@ -142,12 +143,23 @@ def weights_fingerprint(module: nn.Module) -> str:
     >>> weights_fingerprint(layer) == weights_fingerprint(torch.nn.Sequential(layer)[0])
     True
     """
-    described = {}
-    for key, value in bare(module).state_dict().items():
-        raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        digest = hashlib.sha256(raw.data).hexdigest()
-        described[key] = [str(value.dtype), list(value.shape), digest]
-    return fingerprint(described)
+    net = bare(module)
+    described = {key: _described(value) for key, value in net.state_dict().items()}
+    # `torch.jit.freeze` makes constants of the weights, and `state_dict` knows none of them.
+    frozen = {f"constant {i}": _described(v) for i, v in enumerate(constants(net))}
+    return fingerprint({**described, **frozen})
+
+
+def _described(value: object) -> object:
+    """Return a tensor's type, shape and digest, and what else a quantised layer keeps in its state."""
+    if isinstance(value, list | tuple):
+        return [_described(each) for each in value]
+    if not isinstance(value, Tensor):
+        return str(value)
+    if value.is_quantized:
+        return [str(value.qscheme()), _described(value.dequantize())]
+    raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return [str(value.dtype), list(value.shape), hashlib.sha256(raw.data).hexdigest()]
 
 
 def _shape_error(

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from saddlepoint.errors import InputError
+from saddlepoint.model import Guard
 from saddlepoint.reports.figures import drawable
 from saddlepoint.reports.study.cells import class_name, example_cell
 from saddlepoint.reports.study.pictures import draw_image
@@ -65,32 +66,26 @@ def block_outputs(
     """
     blocks = _blocks(model)
     found: dict[str, list[Tensor]] = {name: [] for name in blocks}
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
 
     def keep(name: str, number: int) -> object:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
             if len(found[name]) == number:  # the first pass of this image
-                found[name].append(output[0].detach().float().cpu())
+                # A copy: the next layer may be an in-place one.
+                found[name].append(output[0].detach().to("cpu", torch.float32, copy=True))
 
         return hook
 
-    was_training = model.training
-    model.eval()
-    try:
-        for number, image in enumerate(images):
-            handles = [
-                block.register_forward_hook(keep(name, number))  # type: ignore[arg-type]
-                for name, block in blocks.items()
-            ]
-            try:
-                with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(0)
-                    model(image[None].to(device))
-            finally:
-                for handle in handles:
-                    handle.remove()
-    finally:
-        model.train(was_training)
+    for number, image in enumerate(images):
+        handles = [
+            block.register_forward_hook(keep(name, number))  # type: ignore[arg-type]
+            for name, block in blocks.items()
+        ]
+        try:
+            with Guard(model, 1) as guard:
+                guard.logits(image[None].to(guard.device))
+        finally:
+            for handle in handles:
+                handle.remove()
     maps = {name: torch.stack(each) for name, each in found.items() if len(each) == len(images)}
     if not maps:
         raise InputError("the model runs none of its convolutional layers; no feature maps to draw")

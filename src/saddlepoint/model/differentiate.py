@@ -1,0 +1,95 @@
+"""Gradients of what a model returned, for every kind of graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saddlepoint.errors import InputError
+
+Objective = Callable[[Tensor], Tensor]
+"""From logits (m, k) to the number that each sample ascends (m,)."""
+Render = Callable[[Tensor], Tensor]
+"""From an attack's parameters to images, differentiably."""
+Cotangents = Callable[[Tensor], Tensor]
+"""From logits (m, K) to k cotangents of each sample (m, k, K)."""
+
+
+def slope(value: Tensor, x: Tensor, *, by_backward: bool = False) -> Tensor | None:
+    """Return the gradient of the scalar `value` with respect to the leaf `x`; None where it does
+    not depend on it.
+
+    Args:
+        by_backward: take it from `x.grad`, for graphs that know no other way.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> slope(x.square().sum(), x), slope(torch.ones(1), x)
+    (tensor([2., 2.]), None)
+    """
+    if not value.requires_grad:
+        return None
+    if not by_backward:
+        return torch.autograd.grad(value, x, allow_unused=True)[0]
+    x.grad = None  # a model may take gradients of its own
+    value.backward()  # type: ignore[no-untyped-call]
+    found, x.grad = x.grad, None
+    return found
+
+
+def products(
+    logits: Float[Tensor, "m K"], x: Tensor, cotangents: Float[Tensor, "k m K"]
+) -> Tensor | None:
+    """Return the vector-Jacobian products (k, m, …) of the cotangents; None where the logits do not
+    depend on `x`.
+
+    >>> x = torch.ones(1, 2, requires_grad=True)
+    >>> products(3 * x, x, torch.eye(2)[:, None])[:, 0]
+    tensor([[3., 0.],
+            [0., 3.]])
+    """
+    if len(cotangents) > 1:
+        try:
+            return torch.autograd.grad(
+                logits, x, cotangents, is_grads_batched=True, retain_graph=True, allow_unused=True
+            )[0]
+        except RuntimeError:  # a backward that vmap does not know: one product after the other
+            pass
+    each = [_product(logits, x, v) for v in cotangents]
+    found = [p for p in each if p is not None]
+    return torch.stack(found) if len(found) == len(each) else None
+
+
+def _product(logits: Tensor, x: Tensor, cotangent: Tensor) -> Tensor | None:
+    try:
+        return torch.autograd.grad(logits, x, cotangent, retain_graph=True, allow_unused=True)[0]
+    except RuntimeError as error:
+        if not is_reentrant(error):
+            raise
+    x.grad = None
+    logits.backward(cotangent, retain_graph=True)  # type: ignore[no-untyped-call]
+    found, x.grad = x.grad, None
+    return found
+
+
+def is_reentrant(error: Exception) -> bool:
+    """Say whether a backward failed because a checkpoint of the older kind takes `.backward()` only.
+
+    >>> is_reentrant(RuntimeError("Checkpointing is not compatible with .grad() or when inputs"))
+    True
+    """
+    return "checkpoint" in str(error).lower() and ".grad()" in str(error)
+
+
+def no_gradient() -> InputError:
+    """Return the error of a model through which no gradient flows.
+
+    >>> "gradient-free" in str(no_gradient())
+    True
+    """
+    return InputError(
+        "the model's output does not depend on the image by differentiable steps;"
+        " use a gradient-free attack, or remove .detach(), no_grad and rounding from its forward"
+    )

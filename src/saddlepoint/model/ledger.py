@@ -1,0 +1,128 @@
+"""What the passes of a guard cost, and what went wrong in them, sample by sample."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+
+class Ledger:
+    """The account of the n samples of a guard.
+
+    An index names the rows of the batch that a pass was for; None is all. A row may come several
+    times in one pass: a gradient-free attack asks many questions.
+
+    >>> ledger = Ledger(2, torch.device("cpu"))
+    >>> ledger.spend(ledger.forwards, torch.tensor([1, 1]), 3)
+    >>> ledger.forwards
+    tensor([0, 6])
+    """
+
+    forwards: Int64[Tensor, " n"]
+    backwards: Int64[Tensor, " n"]
+
+    def __init__(self, count: int, device: torch.device) -> None:
+        with torch.inference_mode(False):
+            self.forwards, self.backwards, self._broken, self._unsound = (
+                torch.zeros(count, dtype=torch.int64, device=device) for _ in range(4)
+            )
+        self._asked: dict[object, tuple[Tensor, Tensor]] = {}
+        self._clean: Tensor | None = None
+        self.lost: Bool[Tensor, " m"] | None = None
+        """Of the last pass: whose logits were no answer; None where all were."""
+
+    def spend(self, counter: Tensor, index: Tensor | None, passes: int | Tensor) -> None:
+        """Add a number of passes, one number or one per row of `index`, to a counter."""
+        if index is None:
+            counter += passes
+        else:
+            each = passes if isinstance(passes, Tensor) else torch.full_like(index, passes)
+            counter.index_add_(0, index, each)
+
+    @property
+    def broken(self) -> Bool[Tensor, " n"]:
+        """Samples with a gradient entry that was NaN or infinite."""
+        return self._broken > 0
+
+    @property
+    def unsound(self) -> Bool[Tensor, " n"]:
+        """Samples with logits that were NaN, or infinite where those of the clean image are not."""
+        return self._unsound > 0
+
+    @property
+    def unguided(self) -> Bool[Tensor, " n"]:
+        """Samples for which the gradient of some objective was exactly 0 whenever it was asked."""
+        found = torch.zeros_like(self._broken, dtype=torch.bool)
+        for blind, steered in self._asked.values():
+            found |= (blind > 0) & (steered == 0)
+        return found
+
+    def mended(
+        self, gradient: Float[Tensor, "m ..."], index: Tensor | None, objective: object
+    ) -> Float[Tensor, "m ..."]:
+        """Return the gradient with 0 for NaN, having noted whose was broken, and whose all zero."""
+        largest = gradient.flatten(1).abs().amax(1)  # ten times as fast as a norm of order inf
+        if objective not in self._asked:
+            self._asked[objective] = (
+                torch.zeros_like(self.forwards),
+                torch.zeros_like(self.forwards),
+            )
+        blind, steered = self._asked[objective]
+        # On a CPU it is cheapest to look whether anything is the matter, on CUDA not to wait.
+        if not gradient.is_cuda and len(largest):
+            least, most = largest.aminmax()
+            if float(least) > 0 and float(most) < torch.inf:
+                if index is None:
+                    steered += 1
+                else:
+                    steered.index_fill_(0, index, 1)
+                return gradient
+        self.spend(blind, index, (largest == 0).long())
+        self.spend(steered, index, (largest != 0).long())
+        self.spend(self._broken, index, (~largest.isfinite()).long())
+        # One NaN would spoil the sample for good, and it would then pass for robust.
+        return gradient.nan_to_num()
+
+    def expect(self, clean: Float[Tensor, "m k"], index: Tensor | None = None) -> None:
+        """Take note of the logits of the clean images: what `sound` falls back on."""
+        if index is None:
+            self._clean = clean
+            return
+        self._clean = clean.new_zeros(len(self.forwards), clean.shape[1])
+        self._clean[index] = clean
+
+    def sound(self, logits: Float[Tensor, "m k"], index: Tensor | None) -> Float[Tensor, "m k"]:
+        """Return the logits with those of the clean image where they are no answer.
+
+        No answer is NaN, +inf, or −inf throughout: that image fools nobody, and a loop that went on
+        from it would be lost. −inf at some classes is an answer; it is noted unless the clean
+        image has it there too, as masked classes have.
+        """
+        self.lost = None
+        if self._clean is None:
+            return logits
+        # A finite sum has finite terms; on CUDA it is cheaper to look at each than to wait.
+        if not logits.is_cuda and math.isfinite(float(logits.detach().sum())):
+            return logits
+        clean = self._clean if index is None else self._clean[index]
+        least = logits == -torch.inf
+        self.lost = ~(logits < torch.inf).all(1) | least.all(1)
+        noted = self.lost | (least & (clean != -torch.inf)).any(1)
+        self.spend(self._unsound, index, noted.long())
+        return torch.where(self.lost[:, None], clean.to(logits.dtype), logits)
+
+
+def name_of(objective: Any) -> object:
+    """Return what stays the same of an objective from step to step: the code that it runs.
+
+    >>> def loss(scale):
+    ...     return lambda logits: scale * logits[:, 0]
+    >>> name_of(loss(1)) == name_of(loss(2)), name_of(loss) == name_of(loss(1))
+    (True, False)
+    """
+    function = getattr(objective, "func", objective)  # of a partial
+    return getattr(function, "__code__", type(function))
