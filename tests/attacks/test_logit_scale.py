@@ -21,6 +21,7 @@ from saddlepoint.attacks import (
     FGSM,
     FMN,
     MIFGSM,
+    PDGD,
     PDPGD,
     PGD,
     BinaryLogit,
@@ -110,13 +111,15 @@ def test_where_only_the_label_is_alive_nothing_leads_anywhere():
     value = Misclassified().log_odds(z, torch.tensor([0]))
     assert torch.autograd.grad(value.sum(), z)[0].tolist() == [[0, 0, 0]]
     images, labels = some(9)
-    with pytest.warns(UserWarning, match="exactly 0 at every step"):
-        result = PGD(Linf(0.2), steps=2)(masked(-math.inf, 9), images, labels)
-    assert not bool(result.success.any())
+    for attack in (PGD(Linf(0.2), steps=2), DDN(L2(), steps=2), ALMA(L2(), steps=2)):
+        with pytest.warns(UserWarning, match="only one class can come") as told:
+            result = attack(masked(-math.inf, 9), images, labels)
+        assert not bool(result.success.any())
+        assert len(told) == 1, "and nothing else is blamed"
 
 
-@pytest.mark.parametrize("low", [-math.inf, -1e9, -3e38, -1e5])
-@pytest.mark.parametrize("first", [3, 7, 8])
+@pytest.mark.parametrize("low", [-math.inf, -1e9, -3e38, -1e5, -5000])
+@pytest.mark.parametrize("first", [3, 6, 8])
 def test_masked_classes_are_dead_and_no_others(low, first):
     generator = torch.Generator().manual_seed(1)
     z = 8 * torch.randn(500, 10, generator=generator)
@@ -126,7 +129,7 @@ def test_masked_classes_are_dead_and_no_others(low, first):
     assert not bool(live[:, :first].any())
     assert float(live[:, first:].all(1).float().mean()) > 0.995
     # Of three classes two may be almost equal by chance, and the third far.
-    assert float(live_classes(z[:, 7:]).all(1).float().mean()) > (0.98 if first < 8 else -1)
+    assert bool(live_classes(8 * torch.randn(500, 3, generator=generator)).all())
 
 
 @given(
@@ -166,6 +169,41 @@ def test_masked_classes_and_offsets_leave_the_distances(name):
     shifted = attack(Mapped(lambda z: z + 1e4), images, labels).distance.median()
     plain = attack(trained(), images, labels).distance.median()
     assert float(shifted) <= 1.05 * float(plain) + one
+
+
+def test_two_live_classes_are_a_model_of_two():
+    images, labels = some(8)
+    pair = Mapped(lambda z: z[:, 8:])
+    for attack in (ALMA(L2(), steps=80), ALMA(L1(), steps=80)):
+        expected = attack(pair, images, labels - 8).distance.median()
+        for low in (-math.inf, -1e9, -1e4):
+            seen = attack(masked(low, 8), images, labels).distance.median()
+            assert float(seen) == pytest.approx(float(expected), rel=1e-3)
+
+
+SCALED = {
+    "pdgd": PDGD(L2(), steps=60),
+    "pdpgd-l0": PDPGD(L0(), steps=60),
+    "pdpgd-l1": PDPGD(L1(), steps=60),
+    "pdpgd-l2": PDPGD(L2(), steps=60),
+    "pdpgd-linf": PDPGD(Linf(), steps=60),
+    "pgd": PGD(Linf(0.1), steps=10),
+    "pgd-l2": PGD(L2(0.6), steps=10),
+    "apgd": APGD(Linf(0.1), steps=10),
+    "fgsm": FGSM(Linf(0.1)),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_a_small_scale_hides_nothing_either(name):
+    attack, (images, labels) = SCALED[name], some(count=24)
+    plain = attack(trained(), images, labels)
+    for scale in (1e-2, 1e-6):
+        seen = attack(Mapped(lambda z, s=scale: z * s), images, labels)
+        assert int(seen.success.sum()) >= int(plain.success.sum()) - 2
+        if attack.minimum_norm:
+            limit = 1.1 * float(plain.distance.median()) + isinstance(attack.threat, L0)
+            assert float(seen.distance.median()) <= limit
 
 
 @pytest.mark.parametrize("first", [6, 7, 8])

@@ -157,3 +157,20 @@ def test_a_model_that_looks_at_the_batch_is_told():
             warnings.simplefilter("ignore")
             record = evaluate(model, data, Linf(0.01), suite={"pgd": PGD(Linf(0.01), steps=1)})
         assert [note for note in record.notes if note.startswith(f"{name} uses statistics")]
+
+
+class Coin(torch.nn.Module):
+    """Now and then the whole batch is turned upside down."""
+
+    def __init__(self, share):
+        super().__init__()
+        self.body, self.share = conv_case(1)[0], share
+
+    def forward(self, x):
+        return self.body(x.flip(2) if float(torch.rand(())) < self.share else x)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_coin_tossed_once_for_a_batch_is_seen(seed):
+    with pytest.warns(UserWarning, match=UNDECLARED):
+        PGD(Linf(0.02), steps=1)(Coin(0.3), IMAGES, LABELS, seed=seed)

@@ -176,14 +176,17 @@ class _Constraint:
         margin = self.batch.margin(logits)
         # Short of the boundary by as much as the keeper asks for: below 0 is a sure success.
         margin = margin + BEYOND * self.batch.rounding(logits)
-        if logits.shape[1] > 2:
-            # A target low among the logits gains more by pulling the others apart than by rising.
-            spread = logits.detach() if isinstance(self.batch.criterion, Targeted) else logits
-            ordered = spread.topk(3, dim=1).values
-            return margin / (ordered[:, 0] - ordered[:, 2] + 1e-8)
         if self.size is None:
-            self.size = margin.detach().abs().clamp_min(1e-8)
-        return margin / self.size
+            self.size = margin.detach().abs().clamp_min(1e-30)
+        if logits.shape[1] < 3:
+            return margin / self.size
+        live = self.batch.live(logits).sum(1)
+        # A target low among the logits gains more by pulling the others apart than by rising.
+        spread = logits.detach() if isinstance(self.batch.criterion, Targeted) else logits
+        ordered = torch.where((live > 2)[:, None], spread, 0.0).topk(3, dim=1).values
+        scale = torch.where(live > 2, ordered[:, 0] - ordered[:, 2] + 1e-30, self.size)
+        # With one class alone nothing is ever fooled, and no margin is a number.
+        return torch.where(live > 1, margin, 1.0) / torch.where(live > 1, scale, 1.0)
 
 
 def penalty(

@@ -164,7 +164,8 @@ class Attack(ABC):
             guard.ledger.expect(clean)
             batch = replace(batch, reference=Reference.of(clean))
             result = run(self, batch, clean, sure=random is not None)
-        warn_of_faults(guard, result, undeclared=random is None and guard.random and not declared)
+        found = random is None and guard.random and not declared
+        warn_of_faults(guard, result, Reference.here(clean).live, undeclared=found)
         warn_of_ties(result.tied)
         return result
 

@@ -176,9 +176,15 @@ class Batch:
         return self.margin(logits) < -self.rounding(logits)
 
     def loss(self, name: str) -> Callable[[Tensor], Tensor]:
-        """Return the objective that an attack ascends, by its name in `LOSSES`."""
+        """Return the objective that an attack ascends, by its name in `LOSSES`.
+
+        "cross-entropy" sharpens logits that hardly differ; see `Reference.sharpening`.
+        """
         loss, criterion = LOSSES[name], self.criterion
-        return lambda logits: loss(criterion, logits, self.goals)
+        if name != "cross-entropy" or self.reference is None:
+            return lambda logits: loss(criterion, logits, self.goals)
+        factor = self.reference.sharpening[:, None]
+        return lambda logits: loss(criterion, logits * factor, self.goals)
 
     def project(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
         """Return `x` with masked features put back, projected on the budget and the range."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -12,11 +13,12 @@ from saddlepoint.attacks.result import AttackResult
 from saddlepoint.model import Guard
 
 _PROBED = 4
+_TOSSES = 16
 
 
 def find_randomness(guard: Guard, images: Tensor, *, suspected: bool = False) -> bool:
-    """Say whether a model is random at inference, by its own word or by two passes over a few
-    images, which are counted.
+    """Say whether a model is random at inference, by its own word or by passes over a few
+    images, which are counted: two, and up to 16 until two differ where numbers were drawn.
 
     The passes are spent only where the clean one drew from a generator or changed a buffer, or
     where something else is `suspected`.
@@ -30,18 +32,29 @@ def find_randomness(guard: Guard, images: Tensor, *, suspected: bool = False) ->
     if guard.random or not (suspected or guard.suspicious()):
         return guard.random
     rows = torch.arange(min(_PROBED, len(images)), device=guard.device)
-    return not guard.repeats(images[rows], rows)
+    # Whoever draws numbers may toss a coin once for all images: a few passes may agree by chance.
+    return not guard.repeats(images[rows], rows, passes=_TOSSES if guard.suspicious() else 2)
 
 
-def warn_of_faults(guard: Guard, result: AttackResult, *, undeclared: bool = False) -> None:
+def warn_of_faults(
+    guard: Guard, result: AttackResult, live: Bool[Tensor, "n k"], *, undeclared: bool = False
+) -> None:
     """Warn of what makes the numbers of a call less than they seem.
+
+    `live` says which classes can come at all; see `live_classes`.
 
     >>> from saddlepoint.attacks import UniformNoise
     >>> from saddlepoint.threat import Linf
     >>> result = UniformNoise(Linf(0.1))(torch.nn.Flatten(), torch.rand(1, 2), torch.tensor([0]))
-    >>> warn_of_faults(Guard(torch.nn.Flatten(), count=1), result)
+    >>> warn_of_faults(Guard(torch.nn.Flatten(), count=1), result, torch.ones(1, 2).bool())
     """
     ledger, total = guard.ledger, len(result)
+    alone = (live.sum(1) < 2) & (live.shape[1] > 1) & ~result.success
+    if single := int(alone.sum()):
+        _warn(
+            f"only one class can come for {single} of {total} images, the logits of all others are"
+            " −∞: no direction leads to another"
+        )
     if broken := int(ledger.broken.sum()):
         _warn(
             f"the gradient was NaN or infinite for {broken} of {total} images and was taken as 0"
@@ -54,7 +67,7 @@ def warn_of_faults(guard: Guard, result: AttackResult, *, undeclared: bool = Fal
             " were changed; where it did, they count as not fooled: their robustness is not to be"
             " trusted; look for overflow, log(0) or 0/0 in the model"
         )
-    if lost := int((ledger.unguided & ~result.success).sum()):
+    if lost := int((ledger.unguided & ~result.success & ~alone).sum()):
         _warn(
             f"the gradient was exactly 0 at every step for {lost} of {total} images: their"
             " robustness is not to be trusted; look for rounding, saturation or a detached part in"

@@ -191,8 +191,21 @@ _PROXIMAL = {
 }
 
 
+# The least and the greatest spread of logits at which softplus of a margin tells near from far.
+_NARROW, _WIDE = 1.0, 100.0
+
+
 def _softplus(batch: Batch) -> Callable[[Tensor], Tensor]:
-    return lambda logits: functional.softplus(batch.margin(logits))
+    """Return softplus of the margin, in units in which the clean logits have an ordinary spread.
+
+    Far outside it softplus is flat or a line, and the weights of the two goals do not follow.
+    """
+    clean = batch.reference
+    if clean is None:
+        return lambda logits: functional.softplus(batch.margin(logits))
+    spread = torch.where(clean.spread > 0, clean.spread, 1.0)
+    factor = spread.clamp(_NARROW, _WIDE) / spread
+    return lambda logits: functional.softplus(factor * batch.margin(logits))
 
 
 def _rate(attack: PDGD | PDPGD, step: int) -> float:

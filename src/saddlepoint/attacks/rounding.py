@@ -23,17 +23,20 @@ BEYOND = 2
 """Where a step aims: this many times as far below 0 as a sure success must be."""
 # Of the larger of the two logits that decide, in units in the last place.
 _ULPS = 4
+_TINY = 1e-30
+# Logits that span less than the first are read as if they spanned the second.
+_NARROW, _ORDINARY = 3.0, 20.0
 # So many spreads away a class is dead.
-_FAR, _FARTHEST = 300.0, 1e6
+_FAR, _FARTHEST = 50.0, 1e6
 
 
 def live_classes(logits: Float[Tensor, "m k"]) -> Bool[Tensor, "m k"]:
     """Say which classes can come at all: not those masked with −∞ or a huge negative number.
 
-    A class is dead where it is not finite, or below a gap that is 300 times the spread of the
+    A class is dead where it is not finite, or below a gap that is 50 times the spread of the
     classes above it and larger than any of them. The two highest are alive where they are finite,
-    and as two may be almost equal by chance, a gap right below them must also be 300 times the
-    spread of the classes under it, or a million times theirs.
+    and as two may be almost equal by chance, a gap right below them must also be 50 times the
+    spread of the classes under it, of which there are several, or a million times theirs.
 
     >>> live_classes(torch.tensor([[3.0, 1.0, -1e9], [3.0, 1.0, -99.0], [1.0, -torch.inf, 2.0]]))
     tensor([[ True,  True, False],
@@ -47,7 +50,8 @@ def live_classes(logits: Float[Tensor, "m k"]) -> Bool[Tensor, "m k"]:
     above = ordered[:, :1] - ordered[:, 1:-1]
     gap = ordered[:, 1:-1] - ordered[:, 2:]
     under = ordered[:, 2] - torch.where(finite, logits, torch.inf).double().amin(1)
-    chance = (gap[:, 0] <= _FAR * under) & (gap[:, 0] <= _FARTHEST * above[:, 0])
+    loose = (finite.sum(1) < 4) | (gap[:, 0] <= _FAR * under)
+    chance = loose & (gap[:, 0] <= _FARTHEST * above[:, 0])
     highest = ordered[:, :1].abs()
     cut = (above > 0) & (gap > _FAR * above) & (gap > highest)
     cut[:, 0] &= ~chance
@@ -102,6 +106,20 @@ class Reference:
         live = live_classes(logits)
         least, most = live_range(logits, live)
         return Reference(live, (most - least).abs(), logits.shape[1])
+
+    @property
+    def sharpening(self) -> Float[Tensor, " m"]:
+        """By what the logits of a softmax are multiplied so that it tells the classes apart.
+
+        Of a model whose logits span less than 3 a softmax is almost the same for all classes, and
+        its gradient goes to the mean of the rivals instead of the nearest: scaled-down logits would
+        make a model look robust. Other models are left alone.
+
+        >>> Reference.of(torch.tensor([[8.0, 0.0], [0.5, 0.0]])).sharpening
+        tensor([ 1., 40.])
+        """
+        narrow = (self.spread > 0) & (self.spread < _NARROW)
+        return torch.where(narrow, _ORDINARY / self.spread.clamp_min(_TINY), 1.0)
 
     def at(self, rows: Tensor) -> Reference:
         """Return the reference of the selected samples."""

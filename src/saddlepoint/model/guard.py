@@ -144,15 +144,21 @@ class Guard:
         return bool(self.drifting) or self._drawn()
 
     def repeats(
-        self, images: Float[Tensor, "m ..."], index: Int64[Tensor, " m"] | None = None
+        self,
+        images: Float[Tensor, "m ..."],
+        index: Int64[Tensor, " m"] | None = None,
+        passes: int = 2,
     ) -> bool:
-        """Say whether two passes agree, the second beginning where the first left the model."""
+        """Say whether `passes` agree, each beginning where the one before left the model."""
         before, self.random = self.random, True
         try:
-            first, second = (self.logits(images, index) for _ in range(2))
+            first = self.logits(images, index)
+            return all(
+                same_logits(first, self.logits(images, index), self.dtype)
+                for _ in range(passes - 1)
+            )
         finally:
             self.random = before
-        return same_logits(first, second, self.dtype)
 
     @contextlib.contextmanager
     def exact(self) -> Iterator[None]:
