@@ -146,8 +146,8 @@ def test_an_error_names_the_field_and_what_is_expected(values, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"epochs: [1", "not valid YAML at line 1"),
-        (b"a: 1\n b: 2", "not valid YAML at line 2"),
+        (b"epochs: [1", "line 1 is not valid YAML"),
+        (b"a: 1\n b: 2", "line 2 is not valid YAML"),
         (b"\xff\xfe\x00\x01", "not text in UTF-8"),
         (b"\x00\x01\x02", "not valid YAML"),
         (b"when: 2024-13-45", "not valid YAML"),

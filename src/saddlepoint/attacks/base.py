@@ -22,8 +22,10 @@ from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
 from saddlepoint.attacks.polish import widen
 from saddlepoint.attacks.result import AttackResult
 from saddlepoint.attacks.rounding import Reference
+from saddlepoint.attacks.stages import Stages
 from saddlepoint.attacks.ties import warn_of_ties
 from saddlepoint.checks import check_classes, check_images, check_labels, check_logits
+from saddlepoint.counts import check_count
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard, full_precision, is_random
@@ -97,11 +99,7 @@ class Attack(ABC):
 
     def _at_least_one(self, *names: str) -> None:
         for name in names:
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise InputError(f"{type(self).__name__}: {name} is {value!r}; give a whole number")
-            if value < 1:
-                raise InputError(f"{type(self).__name__}: {name} is {value}; give at least 1")
+            check_count(f"{type(self).__name__}: {name}", getattr(self, name))
 
     @abstractmethod
     def perturb(self, batch: Batch, best: Keeper) -> None:
@@ -122,6 +120,7 @@ class Attack(ABC):
         eps: float | Float[Tensor, " n"] | None = None,
         starts: Float[Tensor, "n ..."] | None = None,
         mask: Bool[Tensor, ...] | None = None,
+        stages: Stages | None = None,
     ) -> AttackResult:
         """Attack and judge; results are on the model's device.
 
@@ -131,12 +130,11 @@ class Attack(ABC):
             labels: (n,) true classes.
             targets: (n,) the classes to be reached, for a targeted attack.
             seed: with `ids`, what every random draw is a function of.
-            ids: (n,) the identity of each image, by default its row; data-set indices make results
-                independent of batching.
+            ids: (n,) the identity of each image, such as its index in the data; by default its row.
             eps: the budget, in place of the threat model's; one number or one per sample.
-            starts: (n, …) images to start from in place of the attack's own start (the first
-                restart only).
+            starts: (n, …) images to start from (in the first restart), not the attack's own start.
             mask: True where a feature may change; of the shape of one image or of all.
+            stages: remembers the restarts and targets that are done.
 
         Raises `InputError` for anything that cannot be attacked; see `saddlepoint.checks`.
         """
@@ -151,7 +149,7 @@ class Attack(ABC):
                 batch.goals, max(clean.shape[1], 2), "labels" if targets is None else "targets"
             )
             check_classes(labels, max(clean.shape[1], 2))
-            batch = replace(batch, reference=Reference.of(clean))
+            batch = replace(batch, reference=Reference.of(clean), stages=stages)
             todo = batch.at(~(batch.margin(clean) < 0))
             best = self._keeper(batch.images, random)
             if len(todo):
@@ -275,9 +273,8 @@ class Attack(ABC):
         threat: Any = self.threat
         if eps is not None:
             if self.minimum_norm:
-                raise InputError(
-                    f"{type(self).__name__} finds the smallest distance: leave eps out"
-                )
+                name = type(self).__name__
+                raise InputError(f"{name} finds the smallest distance: leave eps out")
             if not isinstance(threat, NormBall | Rescaled):
                 raise InputError(f"a {threat} has no eps to replace; build another one")
             threat = threat.with_eps(eps)

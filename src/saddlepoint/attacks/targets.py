@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.inputs import pixel_range
-from saddlepoint.attacks.result import AttackResult
+from saddlepoint.attacks.result import TENSORS, AttackResult
+from saddlepoint.attacks.stages import Stages
 from saddlepoint.checks import check_images, check_labels
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.keyed import Keys
@@ -49,6 +50,7 @@ def attack_targets(
     seed: int = 0,
     ids: Int64[Tensor, " n"] | None = None,
     mask: Bool[Tensor, ...] | None = None,
+    stages: Stages | None = None,
 ) -> TargetsResult:
     """Return the targeted attack's result in Carlini and Wagner's average, best or worst case.
 
@@ -58,7 +60,7 @@ def attack_targets(
 
     Args:
         attack: with the criterion `Misclassified`; the targets replace it.
-        model, images, labels, seed, ids, mask: as for the attack itself.
+        model, images, labels, seed, ids, mask, stages: as for the attack itself.
         case: "average", "best" or "worst".
 
     Reference: Carlini and Wagner 2017, arXiv:1608.04644.
@@ -82,7 +84,15 @@ def attack_targets(
     ids = torch.arange(len(images)) if ids is None else ids
 
     def attacked(targets: Tensor) -> AttackResult:
-        return attack(model, images, labels, targets, seed=seed, ids=ids, mask=mask)
+        def columns() -> dict[str, Tensor]:
+            result = attack(
+                model, images, labels, targets, seed=seed, ids=ids, mask=mask, stages=stages
+            )
+            return {name: getattr(result, name) for name in TENSORS}
+
+        found = columns() if stages is None else stages.remember(columns)
+        there = {name: value.to(guard.device) for name, value in found.items()}
+        return AttackResult(**there, space=attack.threat.space)
 
     if case == "average":
         draw = Keys(seed, ids.cpu(), _STREAM).uniform((1,))[:, 0].double().to(labels.device)

@@ -32,8 +32,9 @@ _EVERY = 10.0  # seconds between two lines of progress where nobody watches
 
 
 def note(text: str) -> None:
-    """Print a line for people on stderr."""
-    print(text, file=sys.stderr)
+    """Print a line for people on stderr; one that is full or closed changes nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def result(value: Any, as_json: bool, show: Callable[[], None]) -> None:

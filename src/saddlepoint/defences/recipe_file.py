@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
 from saddlepoint.attacks import Attack, build_attack
@@ -23,8 +22,8 @@ from saddlepoint.defences.registry import (
     build_transform,
     resolved,
 )
+from saddlepoint.document import parse_document, read_document
 from saddlepoint.errors import InputError, unknown
-from saddlepoint.files import reason
 from saddlepoint.threat import Statistics, threat_from
 
 _STRICT = ConfigDict(extra="forbid")
@@ -122,22 +121,10 @@ def recipe_values(source: str) -> Any:
     10
     """
     if source in recipe_names():
-        text = recipe_text(source)
-    elif Path(source).suffix in (".yaml", ".yml"):
-        try:
-            text = Path(source).read_text(encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot read the recipe {source}: {reason(error)}") from error
-        except UnicodeDecodeError:
-            raise InputError(f"the recipe {source} is not text in UTF-8") from None
-    else:
-        raise unknown("recipe", source, recipe_names())
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the last two from odd scalars
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where else ""
-        raise InputError(f"the recipe {source} is not valid YAML{line}") from error
+        return parse_document(recipe_text(source), source).values
+    if Path(source).suffix in (".yaml", ".yml"):
+        return read_document(Path(source)).values
+    raise unknown("recipe", source, recipe_names())
 
 
 def recipe_text(name: str) -> str:

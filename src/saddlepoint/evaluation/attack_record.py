@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from saddlepoint.attacks import AttackResult
+from saddlepoint.attacks.result import TENSORS
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.record import IMAGES_FILE, parquet_bytes, proportion_of, read_table
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.files import read_json, write, write_json
 
 RECORD_FILE, TENSORS_FILE = "attack.json", "adversarials.npz"
-RESULT_FIELDS = tuple(f.name for f in fields(AttackResult) if f.name != "space")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +113,7 @@ class AttackRecord:
 
     def table(self) -> pa.Table:
         """Return a row per image."""
-        names = [name for name in RESULT_FIELDS if name != "adversarials"]
+        names = [name for name in TENSORS if name != "adversarials"]
         columns = {name: getattr(self.result, name).numpy() for name in names}
         return pa.table({"id": self.ids.numpy(), "label": self.labels.numpy(), **columns})
 

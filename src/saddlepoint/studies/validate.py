@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from saddlepoint.attacks import ATTACKS
 from saddlepoint.defences import resolve_recipe
+from saddlepoint.document import Document, parse_document, printable, read_document
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.evaluation import SUITES
-from saddlepoint.studies.document import Document, parse_document, printable, read_document
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.threat import Statistics
 

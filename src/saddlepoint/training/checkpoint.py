@@ -19,7 +19,6 @@ import contextlib
 import os
 import re
 import shutil
-import uuid
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,10 +30,11 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from saddlepoint.errors import InputError, OutputError
-from saddlepoint.files import fingerprint, read_json, reason, write, write_json
+from saddlepoint.files import fingerprint, read_json, reason, temporary_name, write, write_json
 
 FOLDER = "checkpoints"
 KEEP = 2
+_DAMAGE = (InputError, SafetensorError, OSError, KeyError, TypeError)
 
 
 def save_checkpoint(
@@ -58,7 +58,7 @@ def save_checkpoint(
     """
     folder = out / FOLDER
     final = folder / f"epoch-{position[0]:04d}-step-{position[1]:06d}"
-    temporary, aside = (folder / f".{final.name}.{uuid.uuid4().hex[:8]}.tmp" for _ in range(2))
+    temporary, aside = temporary_name(final), temporary_name(final)
     try:
         files = {}
         for name, values in tensors.items():
@@ -94,19 +94,33 @@ def latest_checkpoint(out: Path) -> tuple[dict[str, dict[str, Tensor]], Any] | N
     >>> latest_checkpoint(Path("no-such-folder"))
     """
     folder = out / FOLDER
-    for stale in folder.glob(".*.tmp"):  # left by a process that was killed while writing
-        shutil.rmtree(stale, ignore_errors=True)
     found = _sorted(folder)
     for path in reversed(found):
         try:
             return _read(path)
-        except (InputError, SafetensorError, OSError, KeyError, TypeError) as error:
+        except _DAMAGE as error:
             warnings.warn(
                 f"the checkpoint {path} is damaged ({error}); trying the one before", stacklevel=2
             )
     if found:
         raise InputError(f"every checkpoint in {folder} is damaged; delete it and train afresh")
     return None
+
+
+def is_at_end(out: Path, epochs: int) -> bool:
+    """Say whether the newest checkpoint under `out` is whole, and that of the last epoch.
+
+    >>> is_at_end(Path("no-such-folder"), 1)
+    False
+    """
+    found = _sorted(out / FOLDER)
+    if not found or _position(found[-1]) != [epochs, 0]:
+        return False
+    try:
+        _read(found[-1])
+    except _DAMAGE:
+        return False
+    return True
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -155,7 +169,11 @@ def _read(path: Path) -> tuple[dict[str, dict[str, Tensor]], Any]:
 def _sorted(folder: Path) -> list[Path]:
     # By number: as text, epoch 10000 would come before epoch 9999 and be removed as the oldest.
     found = [path for path in folder.glob("epoch-*-step-*") if path.is_dir()]
-    return sorted(found, key=lambda path: [int(n) for n in re.findall(r"\d+", path.name)])
+    return sorted(found, key=_position)
+
+
+def _position(path: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", path.name)]
 
 
 def _flush(folder: Path) -> None:
