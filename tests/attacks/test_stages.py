@@ -99,11 +99,8 @@ def same(a, b):
     ("name", "model"),
     [
         *((name, "plain") for name in ATTACKS),
-        *(
-            (name, model)
-            for name in ("pgd", "apgd-t", "nearest")
-            for model in ("layers", "foreign")
-        ),
+        ("nearest", "foreign"),
+        *((name, model) for name in ("pgd", "apgd-t") for model in ("layers", "foreign")),
     ],
 )
 def test_stopped_after_any_stage_and_called_again_it_is_the_same(name, model):

@@ -126,7 +126,7 @@ def dies_at_write(out, number):
     in_stages(out)
 
 
-@pytest.mark.parametrize("pattern", [(2, 3, 5, 7), (1,) * 6])
+@pytest.mark.parametrize("pattern", [(2, 3, 5, 7), (1,) * 3])
 def test_killed_at_any_write_and_again_it_is_the_same(tmp_path, pattern, done):
     whole = in_stages(None)
     for number in pattern:
