@@ -63,13 +63,15 @@ class Journal:
         """Whether the folder holds anything."""
         return self._number > 0
 
-    def add(self, name: str, columns: Columns) -> None:
-        """Take an entry; it and those before are written once enough time has passed."""
+    def add(self, name: str, columns: Columns, waits: bool = False) -> None:
+        """Take an entry; it and those before are written once enough time has passed, one that
+        `waits` with the next that does not.
+        """
         if self._folder is None:
             return
         self._new.append((name, {key: value.detach().cpu() for key, value in columns.items()}))
         due = min(max(SOONEST, self._cost / _SHARE), LATEST)
-        if self._clock() - self._since >= due:
+        if not waits and self._clock() - self._since >= due:
             self.save()
 
     def drop(self, prefix: str) -> None:

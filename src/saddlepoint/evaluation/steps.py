@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from saddlepoint.attacks import Stages
-from saddlepoint.errors import OutputError
+from saddlepoint.errors import InputError
 from saddlepoint.evaluation.journal import Columns, Journal
 from saddlepoint.files import fingerprint
 
@@ -57,15 +57,16 @@ class Steps:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Whatever stops the work, what is done stays, unless it is the disk that refuses.
-        if kind is not None and not issubclass(kind, OutputError):
+        # Whatever stops the work, what is done stays, unless the disk refuses; and what could not
+        # be begun leaves nothing.
+        if kind is not None and not issubclass(kind, InputError):
             self._done.save()
 
     def parts(self, ids: Tensor) -> tuple[Tensor, ...]:
         """Return the ids of each part."""
         return torch.split(ids, SIZE)
 
-    def run(self, name: str, ids: Tensor, work: Work) -> Columns:
+    def run(self, name: str, ids: Tensor, work: Work, waits: bool = False) -> Columns:
         """Return a row for every id (ascending), those of batches that were done before as they
         were found; a column `seconds` says how long each took.
 
@@ -73,13 +74,14 @@ class Steps:
             name: what is done with the images; no two works of a run share one.
             ids: (m,) the images.
             work: called for a batch at a time.
+            waits: it is soon done again, and not saved before an attack was.
         """
         found = [_at(rows, torch.isin(rows["id"], ids)) for rows in self._done.found.get(name, [])]
         rows = [each for each in found if len(each["id"])]
         before = torch.cat([each["id"] for each in rows]) if rows else ids[:0]
         rest = ids[~torch.isin(ids, before)]
         batches = torch.split(rest, self._size) if len(rest) else ()
-        rows += [self._step(name, batch, work) for batch in batches]
+        rows += [self._step(name, batch, work, waits) for batch in batches]
         if not rows:
             return {}
         whole = joined(rows)
@@ -90,7 +92,7 @@ class Steps:
         """Remove what was kept, once the whole is written."""
         self._done.forget()
 
-    def _step(self, name: str, ids: Tensor, work: Work) -> Columns:
+    def _step(self, name: str, ids: Tensor, work: Work, waits: bool) -> Columns:
         began = time.perf_counter()
         stages = None
         if self._keeps:
@@ -101,7 +103,7 @@ class Steps:
         each = (time.perf_counter() - began + spent) / len(ids)
         seconds = torch.full((len(ids),), each, dtype=torch.float64)
         columns = {"id": ids, **columns, "seconds": seconds}
-        self._done.add(name, columns)
+        self._done.add(name, columns, waits)
         if self._stages.written:  # what is on the disk of this step gives way to the whole
             self._done.save()
         self._stages.forget()

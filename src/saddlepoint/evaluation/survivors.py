@@ -81,7 +81,7 @@ class Survivors:
 
             return attacked
 
-        before = self.steps.run(f"clean, from {first}", ids, clean)
+        before = self.steps.run(f"clean, from {first}", ids, clean, waits=True)
         standing, seconds = before["right"].clone(), [before["seconds"]]
         worst = {
             "fooled_by": torch.where(standing, STANDING, WRONG_BEFORE),
