@@ -22,7 +22,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # `describe` and `runs` belong to everybody; so do `keyed` and `checks`.
 ORDER = {
     "errors": 0, "files": 1, "reading": 1, "describe": 1, "keyed": 1, "checks": 1, "progress": 1,
-    "counts": 1, "document": 2, "locks": 2, "runs": 2,
+    "counts": 1, "numerics": 1, "document": 2, "locks": 2, "runs": 2,
     "threat": 3, "model": 3, "data": 3,
     "zoo": 4, "attacks": 5, "defences": 6, "training": 7, "evaluation": 8, "studies": 9, "lab": 9,
     "reports": 10, "demo": 11, "cli": 12, "__main__": 13,

@@ -13,10 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import safetensors.torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from saddlepoint.errors import InputError
 from saddlepoint.files import write
+from saddlepoint.numerics import NUMERICS
+from saddlepoint.reading import decoding
+from saddlepoint.reading.tensors import read_metadata, read_safetensors
 
 Columns = dict[str, Tensor]
 """One tensor per column; the first axis is the row."""
@@ -36,7 +39,8 @@ class Journal:
 
     Attributes:
         found: what lay in the folder at the beginning: name → its entries, in the order in which
-            they were written. A damaged file counts as absent.
+            they were written. A damaged file counts as absent, and so does one of a program that
+            computes other numbers.
 
     >>> import tempfile, torch
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +93,7 @@ class Journal:
             for key, value in columns.items()
         }
         names = json.dumps([name for name, _ in self._new])
-        content = safetensors.torch.save(tensors, {"format": _FORMAT, "names": names})
+        content = safetensors.torch.save(tensors, {**_about(), "names": names})
         write(self._folder / f"{self._number:06d}.safetensors", content)
         self._number, self._new = self._number + 1, []
         self._since = self._clock()
@@ -102,16 +106,21 @@ class Journal:
         self.found, self._new, self._number, self._since = {}, [], 0, self._clock()
 
 
+def _about() -> dict[str, str]:
+    """Return what says that a file can be gone on from."""
+    return {"format": _FORMAT, "numerics": json.dumps(dict(NUMERICS), sort_keys=True)}
+
+
 def _read(path: Path) -> list[tuple[str, Columns]]:
     try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-            if about.get("format") != _FORMAT:
-                return []  # an older program's
+        about, tensors = read_metadata(path), read_safetensors(path)
+        if not _about().items() <= about.items():
+            return []
+        with decoding(path, "a journal's"):
             entries: list[tuple[str, Columns]] = [(name, {}) for name in json.loads(about["names"])]
-            for key in file.keys():  # noqa: SIM118 - it is no mapping
+            for key, value in tensors.items():
                 number, _, column = key.partition(" ")
-                entries[int(number)][1][column] = file.get_tensor(key)
+                entries[int(number)][1][column] = value
             return entries
-    except (OSError, SafetensorError, ValueError, LookupError):  # damaged: it is done again
+    except InputError:  # damaged: it is done again
         return []

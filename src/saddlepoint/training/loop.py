@@ -160,9 +160,8 @@ def train(
                         raise Interrupted(stop.signal, saved=out is not None)
                 state.seconds += time.perf_counter() - began
                 record = state.finish_epoch()
-                if isinstance(state.average, Swa) and state.average.due(
-                    state.epoch / recipe.epochs
-                ):
+                reached = state.epoch / recipe.epochs
+                if isinstance(state.average, Swa) and state.average.due(reached):
                     state.average.update(model)
                 check_sound(model, data, state.epoch, recipe.optimiser.learning_rate)
                 if test is not None:
