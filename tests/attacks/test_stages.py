@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+
+import numpy as np
 import pytest
 import torch
 from small import digits, trained
@@ -13,6 +16,7 @@ from saddlepoint.attacks import (
     FAB,
     MIFGSM,
     PGD,
+    CarliniWagnerL2,
     Stages,
     at_budget,
     attack_targets,
@@ -59,6 +63,7 @@ ATTACKS = {
     "fab-t": at_budget(FAB(Linf(), steps=3, targets=3, restarts=2), Linf(EPS)),
     "restarted": restarted(MIFGSM(Linf(EPS), steps=3), 3),
     "restarted, nested": restarted(APGD(Linf(EPS), steps=5, restarts=2), 2),
+    "cw": CarliniWagnerL2(L2(), steps=4, searches=2, restarts=3),
     "nearest": restarted(DDN(L2(), steps=5), 4),
     "portfolio": portfolio(L2(), passes=200),
     "budgets": smallest_budget(PGD(Linf(EPS), steps=2), grid=3, searches=2),
@@ -78,20 +83,58 @@ class Noisy(nn.Module):
         return self.net(x + 0.05 * torch.randn_like(x))
 
 
+class Numbered(nn.Module):
+    """Each pass adds another noise, by its number and by two more generators."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.own = trained(), np.random.default_rng(7)
+        self.register_buffer("number", torch.zeros(()))
+
+    def forward(self, x):
+        self.number = self.number + 1
+        noise = np.random.normal() + self.own.normal()  # noqa: NPY002
+        return self.net(x + 0.03 * torch.sin(7 * self.number + noise))
+
+
+class Faulty(nn.Module):
+    """Has a gradient of 0; or one that is NaN, and infinite logits where the corner is bright."""
+
+    def __init__(self, blind):
+        super().__init__()
+        self.net, self.blind = trained(), blind
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x):
+        self.seen += 1
+        if self.blind:
+            return self.net((8 * x).round() / 8)
+        logits = self.net(x) + (x - 0.06).clamp_min(0).sqrt().sum() * 0
+        return logits + torch.where(x.flatten(1)[:, 0] > 0.03, torch.inf, 0.0)[:, None]
+
+
 MODELS = {
     "plain": trained,
     "layers": lambda: random_self_ensemble(trained(), 0.05),
     "foreign": Noisy,
+    "numbered": Numbered,
+    "blind": lambda: Faulty(blind=True),
+    "broken": lambda: Faulty(blind=False),
 }
 
 
 def call(name, model, stages=None):
     data = digits("test", 12)
     images, labels = data.images(torch.arange(12)), data.labels
-    return ATTACKS[name](MODELS[model](), images, labels, seed=3, stages=stages)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        result = ATTACKS[name](MODELS[model](), images, labels, seed=3, stages=stages)
+    return result, [str(each.message) for each in told]
 
 
 def same(a, b):
+    (a, told), (b, also_told) = a, b
+    assert told == also_told
     return [key for key in TENSORS if not torch.equal(getattr(a, key), getattr(b, key))] == []
 
 
@@ -100,7 +143,8 @@ def same(a, b):
     [
         *((name, "plain") for name in ATTACKS),
         ("nearest", "foreign"),
-        *((name, model) for name in ("pgd", "apgd-t") for model in ("layers", "foreign")),
+        *((name, model) for name in ("pgd", "apgd-t") for model in list(MODELS)[1:]),
+        *(("nearest", model) for model in ("numbered", "blind", "broken")),
     ],
 )
 def test_stopped_after_any_stage_and_called_again_it_is_the_same(name, model):
@@ -135,7 +179,7 @@ def test_targets_that_are_done_are_not_attacked_again(case):
         run(Stages(shelf, "x"))
     stages = Stages(Shelf(shelf.new), "x")
     again = run(stages)
-    assert same(again.result, whole.result)
+    assert same((again.result, []), (whole.result, []))
     assert torch.equal(again.targets, whole.targets)
     assert stages.seconds > 0
 

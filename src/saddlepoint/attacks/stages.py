@@ -129,6 +129,8 @@ def stage(batch: Batch, best: Keeper, work: Callable[[], None]) -> None:
     >>> best.images
     tensor([[0.6000, 0.6000, 0.6000]])
     """
+    if isinstance(best, Best):
+        best.begin()
     if batch.stages is None:
         work()
     else:
