@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.errors import InputError
+from saddlepoint.scalars import numbers
 
 ROUNDING = 1e-6
 """Pixels no further outside the range are rounding errors, as undoing a normalisation leaves them;
@@ -162,7 +163,7 @@ def _span(low: Bound, high: Bound) -> str:
 def _bounds(images: Tensor, low: Bound, high: Bound) -> tuple[Tensor, Tensor]:
     """Return the bounds in the images' dtype (float32 at least), broadcasting with them."""
     dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
-    least, most = (torch.as_tensor(b, dtype=dtype, device=images.device) for b in (low, high))
+    least, most = (numbers(b, images.new_empty((), dtype=dtype)) for b in (low, high))
     shape = (-1, *[1] * (images.ndim - 2))
     least, most = (bound.reshape(shape) if bound.ndim else bound for bound in (least, most))
     return least, most

@@ -135,7 +135,7 @@ def test_an_evaluation_asks_once_and_notes_it():
         warnings.simplefilter("error")
         record = evaluate(model, data, Linf(0.02), suite={"pgd": attack}, batch_size=8)
         spent = record.attempts["forwards"].to_pylist()
-        assert model.seen == 2 * 4 + 2 * 48 + sum(spent), "the look, the clean passes, the attack"
+        assert model.seen == 1 + 2 * 4 + 2 * 48 + sum(spent), "looks, clean passes, the attack"
         again = run_attack(model, data, at_budget(DDN(L2(), steps=5), L2(0.5)), eot_samples=2)
     assert any(UNDECLARED in note for note in record.notes)
     assert any(UNDECLARED in note for note in again.notes)

@@ -148,7 +148,7 @@ def test_the_users_gradient_mode_does_not_matter(attack, context):
     expected = attack(Linf(0.05))(net, images, labels)
     with context():
         arguments = (images.clone(), labels.clone())
-        extra = {"ids": torch.arange(16), "eps": torch.full((16,), 0.05)}
+        extra = {"ids": torch.arange(16), "eps": torch.full((16,), 0.05, dtype=torch.float64)}
         result = attack(Linf(0.05))(net, *arguments, **extra)
         candidates = attack(Linf(0.05)).candidates(net, *arguments)
     assert torch.equal(result.adversarials, expected.adversarials)

@@ -71,7 +71,7 @@ class CarliniWagnerL2(Attack):
     >>> net, images = torch.nn.Flatten(), torch.tensor([[0.9, 0.2], [1.0, 0.1]])
     >>> result = CarliniWagnerL2(L2())(net, images, torch.tensor([0, 0]))
     >>> [round(float(d), 3) for d in result.distance]
-    [0.495, 0.637]
+    [0.495, 0.636]
     """
 
     objective: Objective = "f6"

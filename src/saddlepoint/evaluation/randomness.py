@@ -68,7 +68,10 @@ def _looked_at(model: nn.Module, data: ImageData) -> tuple[bool, tuple[str, ...]
         notes = [drift_warning(guard.drifting)] if guard.suspicious() and guard.drifting else []
         layer, few = batch_dependent(model), max(2, len(images) // 2)
         if not layer and len(images) > few:
-            whole, part = guard.logits(images), guard.logits(images[:few], torch.arange(few))
+            whole, part = (
+                guard.logits(images),
+                guard.logits(images[:few], torch.arange(few, device=guard.device)),
+            )
             if not same_logits(whole[:few], part, guard.dtype):
                 layer = "the model"
     if layer:

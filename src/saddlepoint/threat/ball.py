@@ -18,13 +18,13 @@ from torch import Tensor
 
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
+from saddlepoint.scalars import numbers
 from saddlepoint.threat.budgets import format_eps
 from saddlepoint.threat.norms import (
     at_least_single,
     drawn_within,
     expand,
     norm,
-    numbers,
     ulp,
     within,
 )

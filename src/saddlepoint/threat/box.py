@@ -12,8 +12,9 @@ from torch import Tensor
 
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
+from saddlepoint.scalars import numbers
 from saddlepoint.threat.ball import FINE
-from saddlepoint.threat.norms import at_least_single, expand, interval, norm, numbers
+from saddlepoint.threat.norms import at_least_single, expand, interval, norm
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,22 +25,6 @@ def at_least_single(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
-def numbers(values: float | tuple[float, ...] | Tensor, like: Tensor) -> Tensor:
-    """Return a number, or one per channel, as a tensor of the type and device of `like`.
-
-    On CUDA they are written by kernels: a copy from the host would wait for all work before it, at
-    every step of an attack.
-
-    >>> numbers((0.0, 1.0), torch.zeros(1, dtype=torch.float64))
-    tensor([0., 1.], dtype=torch.float64)
-    """
-    if isinstance(values, Tensor) or not like.is_cuda:
-        return torch.as_tensor(values, dtype=like.dtype, device=like.device)
-    if isinstance(values, tuple):
-        return torch.stack([numbers(value, like) for value in values])
-    return torch.full((), values, dtype=like.dtype, device=like.device)
-
-
 def norm(x: Float[Tensor, "n ..."], p: float) -> Float[Tensor, " n"]:
     """Return the p-norm of each sample, p in {1, 2, inf}, without over- or underflow for p = 2.
 

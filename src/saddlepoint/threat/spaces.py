@@ -14,8 +14,9 @@ from torch import Tensor
 
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
+from saddlepoint.scalars import numbers
 from saddlepoint.threat.ball import NormBall
-from saddlepoint.threat.norms import at_least_single, numbers, ulp, within
+from saddlepoint.threat.norms import at_least_single, ulp, within
 from saddlepoint.threat.protocol import Cornered
 
 # Pixels this close to a bound of the range are meant to be on it.
