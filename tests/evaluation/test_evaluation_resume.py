@@ -225,6 +225,21 @@ def test_a_truncated_file_is_computed_again(tmp_path, whole, done):
     assert done[1] == f"0, fgsm, from 0: {[i for i in range(PART) if i in standing(whole)]}"
 
 
+def dies_with_other_numbers(out):
+    journal.NUMERICS = {**journal.NUMERICS, "attacks": 0}
+    dies_after(out, 3)
+
+
+def test_what_was_saved_under_other_numbers_is_computed_again(tmp_path, whole, done):
+    run(None)
+    steps_in_all = len(done)
+    assert finish(dies_with_other_numbers, tmp_path) == -signal.SIGKILL
+    assert files(tmp_path)
+    done.clear()
+    assert equal(run(tmp_path), whole)
+    assert len(done) == steps_in_all
+
+
 def standing(record):
     rows = record.images.to_pylist()
     return {row["id"] for row in rows if row["clean_prediction"] == row["label"]}

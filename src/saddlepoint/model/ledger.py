@@ -159,6 +159,8 @@ def name_of(objective: Any) -> str:
     ...     return lambda logits: scale * logits[:, 0]
     >>> name_of(loss(1)) == name_of(loss(2)), name_of(loss) == name_of(loss(1))
     (True, False)
+    >>> len({name_of(each) for each in (lambda z: z[:, 0], lambda z: z[:, 1])})
+    2
     """
     function = getattr(objective, "func", objective)  # of a partial
     code = getattr(function, "__code__", None)
