@@ -9,6 +9,8 @@ from saddlepoint.errors import InputError
 MOST = 1_000_000_000
 """Of anything that is counted; no run of more would end."""
 MOST_THREADS = 1024
+MOST_SIDE = 4096
+"""Pixels to which images are resized."""
 MOST_SEED = 2**32 - 1
 
 

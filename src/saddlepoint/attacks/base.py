@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from saddlepoint.answers import check_logits
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import BinaryLogit, Criterion, Misclassified, Targeted
 from saddlepoint.attacks.faults import find_randomness, warn_of_faults
@@ -24,13 +25,7 @@ from saddlepoint.attacks.rounding import Reference
 from saddlepoint.attacks.run import run
 from saddlepoint.attacks.stages import Stages
 from saddlepoint.attacks.ties import warn_of_ties
-from saddlepoint.checks import (
-    check_classes,
-    check_labels,
-    check_logits,
-    in_range,
-    without_rounding,
-)
+from saddlepoint.checks import check_classes, check_labels, in_range, without_rounding
 from saddlepoint.counts import check_count
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from saddlepoint.counts import MOST, MOST_SEED, MOST_THREADS
+from saddlepoint.counts import MOST, MOST_SEED, MOST_SIDE, MOST_THREADS
 from saddlepoint.errors import InputError
 
 Data = Annotated[
@@ -41,7 +41,7 @@ Download = Annotated[
 ]
 ImageSize = Annotated[
     int | None,
-    typer.Option(min=1, max=MOST, help="Resize and crop images of differing sizes to this."),
+    typer.Option(min=1, max=MOST_SIDE, help="Resize and crop images of differing sizes to this."),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, max=MOST, help="Use only the first N images.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]

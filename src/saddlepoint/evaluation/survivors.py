@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from saddlepoint.answers import check_logits
 from saddlepoint.attacks import Attack, BinaryLogit, Criterion, Stages, predict, tied
 from saddlepoint.attacks.inputs import pixel_range
-from saddlepoint.checks import check_classes, check_logits, in_range
+from saddlepoint.checks import check_classes, in_range
 from saddlepoint.data import ImageData
 from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.randomness import Passes

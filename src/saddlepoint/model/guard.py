@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from saddlepoint.checks import model_failed
+from saddlepoint.answers import model_failed
 from saddlepoint.keyed import Keys, derive
 from saddlepoint.model.anchor import anchor, check_module
 from saddlepoint.model.differentiate import (
