@@ -14,7 +14,7 @@ from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import LOSSES, Loss, Targeted
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.errors import InputError
-from saddlepoint.threat.norms import expand, norm, within
+from saddlepoint.threat.norms import expand, within
 
 # Of 10,000 queries: after each of these the share of the image that a window covers is halved.
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -230,7 +230,8 @@ def _unit_channels(x: Float[Tensor, "m c h w"]) -> Float[Tensor, "m c h w"]:
 
 def _spent(batch: Batch, delta: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Return the clean parameters plus `delta` at the length of the whole budget, clipped."""
-    length = batch.ball.aim(batch.clean) / norm(delta.double(), 2).clamp_min(_TINY)
+    size = torch.linalg.vector_norm(delta.flatten(1), dim=1, dtype=torch.float64)
+    length = (batch.ball.aim(batch.clean) / size.clamp_min(_TINY)).to(delta.dtype)
     return within(batch.clean, expand(length, delta) * delta).clamp(low, high)
 
 

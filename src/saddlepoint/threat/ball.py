@@ -25,7 +25,6 @@ from saddlepoint.threat.norms import (
     drawn_within,
     expand,
     norm,
-    ulp,
     within,
 )
 
@@ -196,18 +195,18 @@ class NormBall(ABC):
         """
         low, high = self.range(at_least_single(candidates))
         inside = (candidates >= low) & (candidates <= high) & candidates.isfinite()
-        return inside.flatten(1).all(1) & self.near(images, candidates, ulp(images, candidates))
+        return inside.flatten(1).all(1) & self.near(images, candidates)
 
     def near(
         self,
         images: Float[Tensor, "n ..."],
         candidates: Float[Tensor, "n ..."],
-        rounding: Float[Tensor, "n ..."],
+        rounding: Float[Tensor, "n ..."] | None = None,
     ) -> Bool[Tensor, " n"]:
         """Say which candidates are within eps·(1 + tolerance) of the images, in float64.
 
-        `rounding` is what storing a candidate in float32 may have moved each entry by, which Linf
-        allows beside its tolerance; with a budget of 0 nothing may move.
+        `rounding` is what storing a candidate may have moved each entry by, None that of float32,
+        which Linf allows beside its tolerance; with a budget of 0 nothing may move.
 
         >>> from saddlepoint.threat import Linf
         >>> x = torch.tensor([[0.7]])
