@@ -14,8 +14,8 @@ from saddlepoint.cli.subject import ModelWords, build_subject
 from saddlepoint.data import ImageData, TensorData, load_data
 from saddlepoint.defences import AdversarialTraining, Optimiser, Recipe
 from saddlepoint.errors import InputError
-from saddlepoint.files import read_json
 from saddlepoint.model import Normalised
+from saddlepoint.reading import read_json
 from saddlepoint.threat import Linf
 from saddlepoint.training import train
 from saddlepoint.zoo.simple_cnn import SimpleCNN

@@ -8,7 +8,13 @@ import pytest
 
 from saddlepoint.errors import InputError, OutputError
 from saddlepoint.files import write
-from saddlepoint.runs import claim, environment
+from saddlepoint.runs import claimed, environment
+
+
+def claim(out, kind, config, files=()):
+    """Claim the folder for a moment; say whether it was this run's before."""
+    with claimed(out, kind, config, files) as found:
+        return found != "new"
 
 
 def test_the_same_run_is_recognised_and_another_is_refused_with_the_difference(tmp_path):

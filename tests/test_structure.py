@@ -21,8 +21,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # From left to right; a module imports from its own room and from those with a smaller number.
 # `describe` and `runs` belong to everybody; so do `keyed` and `checks`.
 ORDER = {
-    "errors": 0, "files": 1, "reading": 1, "describe": 1, "keyed": 1, "checks": 1, "progress": 1,
-    "runs": 2,
+    "errors": 0, "scalars": 0, "files": 1, "reading": 1, "describe": 1, "keyed": 1, "checks": 1,
+    "progress": 1, "answers": 1, "counts": 1, "numerics": 1, "document": 2, "locks": 2, "runs": 2,
     "threat": 3, "model": 3, "data": 3,
     "zoo": 4, "attacks": 5, "defences": 6, "training": 7, "evaluation": 8, "studies": 9, "lab": 9,
     "reports": 10, "demo": 11, "cli": 12, "__main__": 13,
@@ -144,7 +144,18 @@ def public():
             alias = getattr(value, "__module__", "typing") == "typing"
             if not alias and (inspect.isclass(value) or inspect.isfunction(value)):
                 yield pytest.param(value, id=f"{package}.{name}")
-    for name in ("errors", "files", "describe", "keyed", "checks", "runs", "demo"):
+    rooms = (
+        "errors",
+        "files",
+        "describe",
+        "keyed",
+        "checks",
+        "answers",
+        "counts",
+        "document",
+        "locks",
+    )
+    for name in (*rooms, "runs", "demo"):
         module = importlib.import_module(f"saddlepoint.{name}")
         for key, value in vars(module).items():
             mine = getattr(value, "__module__", None) == module.__name__

@@ -21,7 +21,7 @@ from saddlepoint.files import write, write_json
 from saddlepoint.model import Normalised
 from saddlepoint.progress import Progress
 from saddlepoint.reports import accuracy_curve, adversarial_grid, figure_bytes
-from saddlepoint.runs import claim, environment
+from saddlepoint.runs import claimed, environment
 from saddlepoint.threat import Linf
 from saddlepoint.training import train
 from saddlepoint.zoo import build_model, save_weights
@@ -75,8 +75,20 @@ def run_demo(
     ...     sorted(path.name for path in found.files.values())
     ['curve.png', 'demo.json', 'examples.png', 'images.parquet']
     """
+    config = {"epochs": epochs, "limit": limit, "seed": seed, "device": str(device)}
+    with claimed(out, "demo", config):
+        return _run(out, device, epochs, limit, seed, progress)
+
+
+def _run(
+    out: Path,
+    device: torch.device | str,
+    epochs: int,
+    limit: int | None,
+    seed: int,
+    progress: Progress | None,
+) -> DemoResult:
     began = time.perf_counter()
-    claim(out, "demo", {"epochs": epochs, "limit": limit, "seed": seed, "device": str(device)})
     data = load_data("digits", split="train")
     tests = load_data("digits", split="test", limit=limit)
     inner = PGD(Linf(_TRAINING_EPS), steps=7)

@@ -11,6 +11,8 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +33,7 @@ def write(path: Path, content: bytes | str) -> Path:
     """
     # A name that is no UTF-8 has lone surrogates, which become what JSON writes for them.
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -45,6 +47,38 @@ def write(path: Path, content: bytes | str) -> Path:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     return path
+
+
+def temporary_name(path: Path) -> Path:
+    """Return a name beside `path` for what is not whole yet; `sweep` knows it by its form.
+
+    >>> is_temporary(temporary_name(Path("runs/result.json")))
+    True
+    """
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+
+
+def is_temporary(path: Path) -> bool:
+    """Say whether `path` bears a name that `temporary_name` gives.
+
+    >>> is_temporary(Path("runs/result.json"))
+    False
+    """
+    return re.fullmatch(r"\..+\.[0-9a-f]{8}\.tmp", path.name) is not None
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left unfinished in `folder`, which nobody else may be writing.
+
+    >>> sweep(Path("no-such-folder"))
+    """
+    for path in folder.glob(".*.tmp"):
+        if is_temporary(path):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 def write_json(path: Path, value: Any) -> Path:

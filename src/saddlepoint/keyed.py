@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from saddlepoint.errors import InputError
+from saddlepoint.counts import check_seed
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -87,8 +87,7 @@ class Keys:
     stream: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.seed, int) or not 0 <= self.seed <= _MASK:
-            raise InputError(f"seed is {self.seed!r}; give a whole number from 0 to {_MASK}")
+        check_seed(self.seed)
 
     def at(self, index: Tensor) -> Keys:
         """Return the streams of the samples that `index` selects."""

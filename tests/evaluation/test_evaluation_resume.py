@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 
 import pyarrow.parquet as pq
 import pytest
 import torch
 from small import conv, die, digits, finish, limit_files, trained
 
-from saddlepoint.attacks import PGD
+from saddlepoint.attacks import APGD, FAB, PGD, at_budget
 from saddlepoint.errors import InputError, OutputError
-from saddlepoint.evaluation import Evaluation, evaluate, run_attack
+from saddlepoint.evaluation import Evaluation, evaluate, journal, run_attack, steps
 from saddlepoint.threat import Linf
 
 EPS = (16 / 255, 48 / 255)
@@ -21,15 +20,40 @@ PART = 16  # images, of 64
 TRIES = 6  # two budgets, three attacks
 
 
+def at_once():
+    """Small parts, and a file for each step: what is saved does not hang on the time."""
+    steps.SIZE = PART
+    journal.LATEST = 0.0
+
+
+def files(out):
+    return sorted(out.glob("parts/*.safetensors"))
+
+
+@pytest.fixture(name="done")
+def _done(monkeypatch):
+    """The steps that are done, not read, in this process."""
+    names = []
+    step = steps.Steps._step
+
+    def told(self, name, ids, work, waits):
+        names.append(f"{name}: {ids.tolist()}")
+        return step(self, name, ids, work, waits)
+
+    monkeypatch.setattr(steps.Steps, "_step", told)
+    return names
+
+
 def run(out, progress=None, **options):
-    sys.modules["saddlepoint.evaluation.parts"].SIZE = PART
+    at_once()
     arguments = {"eps": EPS, "suite": "quick", "batch_size": PART, **options}
     return evaluate(trained(), digits("test", 64), Linf(), out=out, progress=progress, **arguments)
 
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch):
-    monkeypatch.setattr(sys.modules["saddlepoint.evaluation.parts"], "SIZE", PART)
+    monkeypatch.setattr(steps, "SIZE", PART)
+    monkeypatch.setattr(journal, "LATEST", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -54,29 +78,85 @@ def dies_after(out, parts):
 
 
 @pytest.mark.parametrize("parts", [0, 1, 3])
-def test_killed_after_some_parts_it_goes_on_and_the_tables_are_the_same(tmp_path, whole, parts):
+def test_killed_after_some_parts_it_goes_on_and_the_tables_are_the_same(
+    tmp_path, whole, done, parts
+):
+    run(None)
+    steps_in_all = len(done)
     assert finish(dies_after, tmp_path, parts) == -signal.SIGKILL
-    kept = sorted(path.name for path in tmp_path.glob("parts/*"))
-    assert kept == [f"{i:06d}.safetensors" for i in range(parts)]
+    kept = files(tmp_path)
+    assert [path.name for path in kept] == [f"{i:06d}.safetensors" for i in range(len(kept))]
+    assert len(kept) >= 1 + 3 * parts
     assert not (tmp_path / "evaluation.json").exists()
-    seen = []
-    again = run(tmp_path, lambda done, total, what: seen.append(done))
-    assert equal(again, whole)
+    done.clear()
+    assert equal(run(tmp_path), whole)
+    assert len(done) < steps_in_all - len(kept)  # what was saved was not done again
     assert equal(Evaluation.load(tmp_path), whole)
-    assert min(seen) > parts * PART * TRIES  # the earlier parts were not attacked again
-    assert len(seen) == (4 - parts) * TRIES
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "attempts.parquet", "evaluation.json", "images.parquet", "run.json",
+    ]  # fmt: skip
+
+
+def in_stages(out, progress=None):
+    """Attacks with restarts and targets, of which each stage has a file."""
+    at_once()
+    threat = Linf(0.1)
+    suite = {
+        "apgd": APGD(threat, steps=3, restarts=2),
+        "apgd-t": APGD(threat, steps=3, loss="dlr-targeted", targets=2),
+        "fab-t": at_budget(FAB(Linf(), steps=2, targets=2), threat),
+    }
+    return evaluate(
+        trained(), digits("test", 2 * PART), threat, eps=[0.02, 0.04], suite=suite, out=out,
+        batch_size=PART,
+    )  # fmt: skip
+
+
+def dies_at_write(out, number):
+    save, seen = journal.Journal.save, []
+
+    def counted(self):
+        before = self._number
+        save(self)
+        seen.extend([1] * (self._number > before))
+        if len(seen) == number:
+            die()
+
+    journal.Journal.save = counted
+    in_stages(out)
+
+
+@pytest.mark.parametrize("pattern", [(2, 3, 5, 7), (1,) * 3])
+def test_killed_at_any_write_and_again_it_is_the_same(tmp_path, pattern, done):
+    whole = in_stages(None)
+    for number in pattern:
+        before = {p: p.read_bytes() for p in files(tmp_path)}
+        assert finish(dies_at_write, tmp_path, number) == -signal.SIGKILL
+        assert {p: p.read_bytes() for p in files(tmp_path) if p in before} == before
+    assert list(tmp_path.glob("parts/stages/*")) or len(pattern) == 4
+    assert equal(in_stages(tmp_path), whole)
     assert not (tmp_path / "parts").exists()
 
 
-def test_an_exception_in_the_middle_loses_no_part(tmp_path, whole):
+def test_an_exception_in_the_middle_loses_no_step(tmp_path, whole, done, monkeypatch):
+    monkeypatch.setattr(journal, "LATEST", 3600.0)
+    monkeypatch.setattr(journal, "SOONEST", 3600.0)
+
     def progress(done, total, what):
         if done > 2 * PART * TRIES:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, progress)
-    assert len(list(tmp_path.glob("parts/*"))) == 2
+        evaluate(
+            trained(), digits("test", 64), Linf(), eps=EPS, suite="quick", batch_size=PART,
+            out=tmp_path, progress=progress,
+        )  # fmt: skip
+    assert len(files(tmp_path)) == 1  # all of it at the end
+    before = set(done)
+    done.clear()
     assert equal(run(tmp_path), whole)
+    assert done
+    assert not before & set(done)
 
 
 def test_a_finished_evaluation_is_read(tmp_path, whole):
@@ -136,13 +216,33 @@ def test_other_weights_and_other_images_are_refused(tmp_path):
         )  # fmt: skip
 
 
-def test_a_truncated_part_is_computed_again(tmp_path, whole):
+def test_a_truncated_file_is_computed_again(tmp_path, whole, done):
     assert finish(dies_after, tmp_path, 3) == -signal.SIGKILL
-    part = tmp_path / "parts" / "000001.safetensors"
+    part = files(tmp_path)[0]
     part.write_bytes(part.read_bytes()[:-7])
-    seen = []
-    assert equal(run(tmp_path, lambda done, total, what: seen.append(done)), whole)
-    assert {(done - 1) // (PART * TRIES) for done in seen} == {1, 3}
+    assert equal(run(tmp_path), whole)
+    assert done[0].startswith("clean, from 0")
+    assert done[1] == f"0, fgsm, from 0: {[i for i in range(PART) if i in standing(whole)]}"
+
+
+def dies_with_other_numbers(out):
+    journal.NUMERICS = {**journal.NUMERICS, "attacks": 0}
+    dies_after(out, 3)
+
+
+def test_what_was_saved_under_other_numbers_is_computed_again(tmp_path, whole, done):
+    run(None)
+    steps_in_all = len(done)
+    assert finish(dies_with_other_numbers, tmp_path) == -signal.SIGKILL
+    assert files(tmp_path)
+    done.clear()
+    assert equal(run(tmp_path), whole)
+    assert len(done) == steps_in_all
+
+
+def standing(record):
+    rows = record.images.to_pylist()
+    return {row["id"] for row in rows if row["clean_prediction"] == row["label"]}
 
 
 def test_a_damaged_record_is_named(tmp_path):
@@ -165,7 +265,7 @@ def full_disk(out, target, share):
 
 
 def attack(out, progress=None):
-    sys.modules["saddlepoint.evaluation.parts"].SIZE = PART
+    at_once()
     return run_attack(
         trained(), digits("test", 64), PGD(Linf(0.1), steps=3), out=out, batch_size=PART,
         progress=progress,
@@ -179,10 +279,10 @@ def test_a_full_disk_loses_nothing_that_was_written(tmp_path, target, share):
     assert finish(full_disk, with_limit, target, share) == 2
     assert not list(with_limit.rglob("*.tmp"))
     assert json.loads((with_limit / "run.json").read_text())
-    kept = {p: p.read_bytes() for p in with_limit.glob("parts/*")}
-    assert len(kept) == {0: 0, 0.5: 2, 0.9: 3}[share]
+    kept = {p: p.read_bytes() for p in files(with_limit)}
+    assert len(kept) >= {0: 0, 0.5: 2, 0.9: 3}[share]
     assert finish(full_disk, with_limit, target, 0) == 2  # still full
-    assert {p: p.read_bytes() for p in with_limit.glob("parts/*")} == kept
+    assert {p: p.read_bytes() for p in files(with_limit) if p in kept} == kept
     target(with_limit)
     target(tmp_path / "b")
     first, second = (
@@ -202,7 +302,7 @@ def test_an_attack_killed_after_some_parts_goes_on(tmp_path):
     arguments = trained(), digits("test", 64), PGD(Linf(0.1), steps=3)
     with pytest.raises(KeyboardInterrupt):
         run_attack(*arguments, out=tmp_path, batch_size=PART, progress=progress)
-    assert len(list(tmp_path.glob("parts/*"))) == 2
+    assert len(files(tmp_path)) == 2
     seen.clear()
     record = run_attack(
         *arguments, out=tmp_path, batch_size=PART, progress=lambda *a: seen.append(a[0])

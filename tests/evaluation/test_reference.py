@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -159,8 +158,7 @@ def values(record):
 
 def test_batches_and_parts_do_not_change_a_result(subject, found, monkeypatch):
     for batch_size, parts in [(1, 64), (7, 21), (64, 3), (1000, 512)]:
-        module = sys.modules["saddlepoint.evaluation.parts"]  # the function hides it
-        monkeypatch.setattr(module, "SIZE", parts)
+        monkeypatch.setattr("saddlepoint.evaluation.steps.SIZE", parts)
         other = evaluate(*subject, Linf(), eps=EPS, suite=SUITE, batch_size=batch_size)
         for name in ("id", "eps", "fooled_by", "fooled_at", "prediction"):
             first, second = (

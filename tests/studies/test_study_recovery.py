@@ -21,7 +21,7 @@ from studies.tiny import TEXT, results, tiny
 from saddlepoint.attacks import PGD
 from saddlepoint.data import load_data
 from saddlepoint.errors import InputError
-from saddlepoint.evaluation import run_attack
+from saddlepoint.evaluation import journal, run_attack, steps
 from saddlepoint.studies import (
     Job,
     LocalEngine,
@@ -70,6 +70,46 @@ def stopped(folder, monkeypatch, at):
             run_study(tiny(**ONE), folder, engine=Here())
     (work,) = (folder / "unfinished").iterdir()
     return work
+
+
+def test_an_interrupted_evaluation_goes_on_from_its_last_batch(tmp_path, monkeypatch):
+    # Five batches of eight images in each of two evaluations.
+    spec = tiny(**ONE, recipe="recipe: {epochs: 1, batch_size: 40}\nbatch_size: 8")
+    assert run_study(spec, tmp_path / "whole", engine=Here()).complete
+    monkeypatch.setattr(journal, "LATEST", 0.0)
+    batches = []
+    step = steps.Steps._step
+
+    def told(self, name, ids, work, waits):
+        if len(batches) == 3:
+            batches.append("stop")
+            raise Stop
+        batches.append(ids.tolist())
+        return step(self, name, ids, work, waits)
+
+    monkeypatch.setattr(steps.Steps, "_step", told)
+    with pytest.raises(Stop):
+        run_study(spec, tmp_path / "s", engine=Here())
+    assert run_study(spec, tmp_path / "s", engine=Here()).complete
+    assert batches.count("stop") == 1
+    assert len(batches) == 10 + 1
+    assert results(tmp_path / "s") == results(tmp_path / "whole")
+    assert not list((tmp_path / "s" / "cells").glob("*/parts"))
+
+
+def test_what_a_killed_process_left_half_written_is_not_published(whole, tmp_path, monkeypatch):
+    work = stopped(tmp_path / "s", monkeypatch, 1)
+    for folder in (work, tmp_path / "s", tmp_path / "s" / "failed"):
+        folder.mkdir(exist_ok=True)
+        (folder / ".curve.parquet.0123abcd.tmp").write_bytes(b"half")
+    assert run_study(tiny(**ONE), tmp_path / "s", engine=Here()).complete
+    assert not list((tmp_path / "s").rglob("*.tmp"))
+    assert not list((tmp_path / "s").rglob("*.lock"))
+    cells = [
+        sorted(p.name for p in (f / "s" / "cells").rglob("*")) for f in (whole.parent, tmp_path)
+    ]
+    assert cells[0] == cells[1]
+    assert results(tmp_path / "s") == results(whole)
 
 
 def test_an_interrupted_training_goes_on_from_its_checkpoint(whole, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from small import conv, digits, finish, limit_files
 
 from saddlepoint.defences import Recipe
 from saddlepoint.errors import InputError, OutputError
+from saddlepoint.files import sweep
 from saddlepoint.training import latest_checkpoint, read_metrics, save_checkpoint, train
 from saddlepoint.training.checkpoint import optimiser_state, restore_optimiser
 
@@ -106,12 +107,13 @@ def test_when_all_are_damaged_nothing_is_guessed(tmp_path):
         latest_checkpoint(tmp_path)
 
 
-def test_what_a_killed_writer_left_is_removed(tmp_path):
+def test_what_a_killed_writer_left_is_not_read_and_bears_a_name_that_is_swept(tmp_path):
     save_checkpoint(tmp_path, (1, 0), WEIGHTS, {"epoch": 1})
     stale = tmp_path / "checkpoints" / ".epoch-0002-step-000000.12345678.tmp"
     stale.mkdir()
     (stale / "model.safetensors").write_bytes(b"half")
     assert latest_checkpoint(tmp_path)[1] == {"epoch": 1}
+    sweep(tmp_path / "checkpoints")
     assert not stale.exists()
 
 

@@ -46,6 +46,7 @@ from saddlepoint.attacks.result import AttackResult
 from saddlepoint.attacks.sigma_zero import SigmaZero
 from saddlepoint.attacks.smallest_budget import SmallestBudget, smallest_budget
 from saddlepoint.attacks.square import Square
+from saddlepoint.attacks.stages import Stages
 from saddlepoint.attacks.targets import TargetsResult, attack_targets
 from saddlepoint.attacks.ties import tie_note
 from saddlepoint.attacks.transfer import Transfer, transfer
@@ -93,6 +94,7 @@ __all__ = [
     "SigmaZero",
     "SmallestBudget",
     "Square",
+    "Stages",
     "Targeted",
     "TargetsResult",
     "Transfer",

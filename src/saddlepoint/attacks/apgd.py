@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int64
@@ -15,6 +16,7 @@ from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import LOSSES, Loss, Misclassified
 from saddlepoint.attacks.keep import Keeper, Last
 from saddlepoint.attacks.losses import RATIOS, Ratio, objective, others, warn_of_few_classes
+from saddlepoint.attacks.stages import stage
 from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.threat import NormBall, Rescaled
@@ -81,7 +83,8 @@ class APGD(Attack):
                     rows, at = rows.at(at >= 0), at[at >= 0]
                     if not len(rows):
                         continue
-                self._run(rows, best, at, restart * len(runs) + turn, restart % 2 == 1)
+                number, corner = restart * len(runs) + turn, restart % 2 == 1
+                stage(rows, best, partial(self._run, rows, best, at, number, corner))
 
     def _run(
         self, batch: Batch, best: Keeper, targets: Tensor | None, number: int, corner: bool

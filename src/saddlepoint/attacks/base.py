@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from saddlepoint.answers import check_logits
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import BinaryLogit, Criterion, Misclassified, Targeted
 from saddlepoint.attacks.faults import find_randomness, warn_of_faults
@@ -22,14 +23,10 @@ from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
 from saddlepoint.attacks.result import AttackResult
 from saddlepoint.attacks.rounding import Reference
 from saddlepoint.attacks.run import run
+from saddlepoint.attacks.stages import Stages
 from saddlepoint.attacks.ties import warn_of_ties
-from saddlepoint.checks import (
-    check_classes,
-    check_labels,
-    check_logits,
-    in_range,
-    without_rounding,
-)
+from saddlepoint.checks import check_classes, check_labels, in_range, without_rounding
+from saddlepoint.counts import check_count
 from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard
@@ -103,11 +100,7 @@ class Attack(ABC):
 
     def _at_least_one(self, *names: str) -> None:
         for name in names:
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise InputError(f"{type(self).__name__}: {name} is {value!r}; give a whole number")
-            if value < 1:
-                raise InputError(f"{type(self).__name__}: {name} is {value}; give at least 1")
+            check_count(f"{type(self).__name__}: {name}", getattr(self, name))
 
     @abstractmethod
     def perturb(self, batch: Batch, best: Keeper) -> None:
@@ -129,6 +122,7 @@ class Attack(ABC):
         starts: Float[Tensor, "n ..."] | None = None,
         mask: Bool[Tensor, ...] | None = None,
         random: bool | None = None,
+        stages: Stages | None = None,
     ) -> AttackResult:
         """Attack and judge; results are on the model's device.
 
@@ -138,13 +132,12 @@ class Attack(ABC):
             labels: (n,) true classes.
             targets: (n,) the classes to be reached, for a targeted attack.
             seed: with `ids`, what every random draw is a function of.
-            ids: (n,) the identity of each image, by default its row; data-set indices make results
-                independent of batching.
+            ids: (n,) the identity of each image, such as its index in the data; by default its row.
             eps: the budget, in place of the threat model's; one number or one per sample.
-            starts: (n, …) images to start from in place of the attack's own start (the first
-                restart only).
+            starts: (n, …) images to start from (in the first restart), not the attack's own start.
             mask: True where a feature may change; of the shape of one image or of all.
             random: whether the model is random at inference, where that is known; None finds out.
+            stages: remembers the restarts and targets that are done.
 
         Raises `InputError` for anything that cannot be attacked; see `saddlepoint.checks`.
         """
@@ -162,7 +155,7 @@ class Attack(ABC):
                 declared = guard.random
                 guard.random = find_randomness(guard, batch.images) if random is None else random
             guard.ledger.expect(clean)
-            batch = replace(batch, reference=Reference.of(clean))
+            batch = replace(batch, reference=Reference.of(clean), stages=stages)
             result = run(self, batch, clean, sure=random is not None)
         found = random is None and guard.random and not declared
         warn_of_faults(guard, result, Reference.here(clean).live, undeclared=found)

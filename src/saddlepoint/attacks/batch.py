@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -21,6 +22,9 @@ from saddlepoint.errors import InputError
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard
 from saddlepoint.threat import Cornered, NormBall, Rescaled, ThreatModel
+
+if TYPE_CHECKING:
+    from saddlepoint.attacks.stages import Stages
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +44,7 @@ class Batch:
         mask: (m, …) True where a feature may change, or None.
         reference: what the logits of the clean images say of the model's scale; None where they
             were not computed, and each iterate's own logits say it.
+        stages: remembers the stages of the call that are done, or None.
 
     >>> from saddlepoint.attacks import Misclassified
     >>> from saddlepoint.threat import Linf
@@ -62,6 +67,7 @@ class Batch:
     starts: Float[Tensor, "m ..."] | None = None
     mask: Bool[Tensor, "m ..."] | None = None
     reference: Reference | None = None
+    stages: Stages | None = None
 
     def __len__(self) -> int:
         return len(self.images)

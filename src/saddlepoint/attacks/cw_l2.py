@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -15,6 +16,7 @@ from saddlepoint.attacks.cw_objectives import OBJECTIVES
 from saddlepoint.attacks.cw_options import check_descent, demand
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import bisect
+from saddlepoint.attacks.stages import stage
 from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat import NormBall, Rescaled, ThreatModel
@@ -118,13 +120,13 @@ class CarliniWagnerL2(Attack):
             near = reach / moving.sqrt()
             most[batch.index] = near.clamp(_LEAST_RATE * self.learning_rate, self.learning_rate)
             how = replace(how, rates=most)
-        self._search(batch, best, start, c, how, first)
+        stage(batch, best, partial(self._search, batch, best, start, c, how, first))
         for restart in range(1, self.restarts):
             radius = torch.minimum(best.length[batch.index], reach)
             free = batch.threat
             assert isinstance(free, NormBall | Rescaled), "norms has no Box"
             drawn = free.with_eps(radius).random_start(batch.images, batch.keys, restart=restart)
-            self._search(batch, best, batch.masked(drawn), c, how)
+            stage(batch, best, partial(self._search, batch, best, batch.masked(drawn), c, how))
         bisect(batch, best, self.bisections)
 
     def _search(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -18,6 +19,7 @@ from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Keeper
 from saddlepoint.attacks.polish import approach
 from saddlepoint.attacks.rounding import BEYOND
+from saddlepoint.attacks.stages import stage
 from saddlepoint.attacks.steps import start_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat import NormBall, Rescaled
@@ -106,14 +108,20 @@ class FAB(Attack):
             turns = turns if classes is None else list(torch.split(classes, 1, dim=1))
         for turn, classes in enumerate(turns):
             for restart in range(self.restarts):
-                x = self._start(batch, best, restart, draw=turn)
-                self._descend(batch, best, x, classes)
+                run = partial(self._run, batch, best, classes, restart, turn)
+                stage(batch, best, run)
         search(batch, best, self.search)
         approach(batch, best, self.bisections, self.targets or self._looked_at)
 
     @property
     def _looked_at(self) -> int:
         return _ALL if self.classes == "all" else self.classes
+
+    def _run(
+        self, batch: Batch, best: Keeper, classes: Tensor | None, restart: int, turn: int
+    ) -> None:
+        x = self._start(batch, best, restart, draw=turn)
+        self._descend(batch, best, x, classes)
 
     def _start(self, batch: Batch, best: Keeper, restart: int, draw: int) -> Float[Tensor, "m ..."]:
         if restart == 0:

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from saddlepoint.answers import model_failed
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import Targeted
 from saddlepoint.attacks.foreign_runs import Call, run_of
 from saddlepoint.attacks.inputs import range_of_candidates
 from saddlepoint.attacks.keep import Keeper
-from saddlepoint.checks import model_failed, settled
+from saddlepoint.checks import settled
 from saddlepoint.errors import InputError
 from saddlepoint.threat import ThreatModel
 

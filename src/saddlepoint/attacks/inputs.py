@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from saddlepoint.checks import Bound
+from saddlepoint.counts import check_count
 from saddlepoint.errors import InputError
 from saddlepoint.threat import Box, Linf, NormBall, Rescaled, ThreatModel
 
@@ -140,8 +141,7 @@ def check_passes(**counts: int) -> None:
     >>> check_passes(bisections=-1)
     Traceback (most recent call last):
         ...
-    saddlepoint.errors.InputError: bisections is -1; give a whole number of at least 0
+    saddlepoint.errors.InputError: bisections is -1; give at least 0
     """
     for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise InputError(f"{name} is {count!r}; give a whole number of at least 0")
+        check_count(name, count, least=0)

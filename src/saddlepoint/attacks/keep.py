@@ -86,6 +86,10 @@ class Best:
         """Return the samples on which another restart is worth its passes."""
         return batch.at(~self.fooled[batch.index]) if self._stop == "success" else batch
 
+    def begin(self) -> None:
+        """Take over no count from the loop before, which may not have been run here."""
+        self._finished = None
+
     def compact(self, batch: Batch, *state: Tensor) -> tuple[Batch, tuple[Tensor, ...]]:
         """Drop the samples that are fooled; see the class for when."""
         if self._stop != "success":

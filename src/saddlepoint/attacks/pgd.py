@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import LOSSES, Loss
 from saddlepoint.attacks.keep import Keeper
+from saddlepoint.attacks.stages import stage
 from saddlepoint.attacks.steps import STARTS, Start, ascend, cosine, start_of, step_length
 from saddlepoint.errors import InputError
 
@@ -75,26 +77,29 @@ class PGD(Attack):
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Run every restart on the samples that the ones before have not fooled."""
-        hundredth = math.prod(batch.images.shape[1:]) // 100
         for restart in range(self.restarts):
             active = best.unfinished(batch)
             if not len(active):
                 return
-            x = start_of(active, self.start, restart, corner=restart % 2 == 1)
-            inside = self.start != "gaussian" or (batch.starts is not None and restart == 0)
-            for step in range(self.steps):
-                logits, gradient = active.gradient(x, active.loss(self.loss))
-                # A Gaussian start is outside the ball: kept, it would finish a sample for nothing.
-                if step > 0 or inside:
-                    best.record(active, x, logits)
-                active, (x, gradient) = best.compact(active, x, gradient)
-                if not len(active):
-                    break
-                fall = cosine(step, self.steps) if self.falling else 1.0
-                alpha = fall * step_length(active, self.step_size, self._relative())
-                k = self.coordinates or max(1, round(fall * hundredth))
-                x = ascend(active, x, gradient, alpha, k)
-            best.last(active, x)
+            stage(active, best, partial(self._run, active, best, restart))
+
+    def _run(self, active: Batch, best: Keeper, restart: int) -> None:
+        hundredth = math.prod(active.images.shape[1:]) // 100
+        x = start_of(active, self.start, restart, corner=restart % 2 == 1)
+        inside = self.start != "gaussian" or (active.starts is not None and restart == 0)
+        for step in range(self.steps):
+            logits, gradient = active.gradient(x, active.loss(self.loss))
+            # A Gaussian start is outside the ball: kept, it would finish a sample for nothing.
+            if step > 0 or inside:
+                best.record(active, x, logits)
+            active, (x, gradient) = best.compact(active, x, gradient)
+            if not len(active):
+                break
+            fall = cosine(step, self.steps) if self.falling else 1.0
+            alpha = fall * step_length(active, self.step_size, self._relative())
+            k = self.coordinates or max(1, round(fall * hundredth))
+            x = ascend(active, x, gradient, alpha, k)
+        best.last(active, x)
 
     def _relative(self) -> float:
         if self.relative_step is not None:

@@ -35,6 +35,7 @@ from saddlepoint.attacks.portfolio import portfolio
 from saddlepoint.attacks.presets import report_pgd
 from saddlepoint.attacks.sigma_zero import SigmaZero
 from saddlepoint.attacks.square import Square
+from saddlepoint.counts import check_sizes
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.threat import NormBall, Rescaled, ThreatModel, parse_eps
 
@@ -229,7 +230,9 @@ def _convert(attack: str, field: str, value: Any, kind: Any) -> Any:
     if isinstance(value, str) and "/" in value:
         value = parse_eps(value)
     try:
-        return TypeAdapter(kind).validate_python(value)
+        found = TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         expected = error.errors()[0]["msg"].lower()
-        raise InputError(f"{attack}: {field} is {value!r}: {expected}") from None
+        raise InputError(f"{attack}: {field} is {repr(value)[:60]}: {expected}") from None
+    check_sizes(f"{attack}: {field}", found)
+    return found

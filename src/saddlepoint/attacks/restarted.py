@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from jaxtyping import Int64
@@ -13,6 +14,7 @@ from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.boundaries import rivals
 from saddlepoint.attacks.criteria import Targeted
 from saddlepoint.attacks.keep import Keeper
+from saddlepoint.attacks.stages import stage
 from saddlepoint.attacks.steps import start_of
 from saddlepoint.attacks.wrapping import contract_of, nearest_by
 from saddlepoint.errors import InputError
@@ -52,7 +54,7 @@ class Restarted(Attack):
 
     def perturb(self, batch: Batch, best: Keeper) -> None:
         """Run the attack as it is, then from elsewhere."""
-        self.attack.perturb(batch, best)
+        stage(batch, best, partial(self.attack.perturb, batch, best))
         if self.restarts == 1:
             return
         if self.minimum_norm:
@@ -62,7 +64,8 @@ class Restarted(Attack):
             active = best.unfinished(batch)
             if not len(active):
                 return
-            self.attack.perturb(_elsewhere(active, restart, restart % 2 == 1), best)
+            there = _elsewhere(active, restart, restart % 2 == 1)
+            stage(there, best, partial(self.attack.perturb, there, best))
 
     def _nearer(self, batch: Batch, best: Keeper) -> None:
         """Search afresh, by turns towards another class and from a random point."""

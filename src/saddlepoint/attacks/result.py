@@ -74,8 +74,10 @@ class AttackResult:
         if not results:
             raise InputError("there are no results to join; attack at least one image")
         joined = {
-            field.name: torch.cat([getattr(result, field.name) for result in results])
-            for field in fields(AttackResult)
-            if field.name != "space"
+            name: torch.cat([getattr(result, name) for result in results]) for name in TENSORS
         }
         return AttackResult(**joined, space=results[0].space)
+
+
+TENSORS = tuple(field.name for field in fields(AttackResult) if field.name != "space")
+"""The fields with a row per sample."""

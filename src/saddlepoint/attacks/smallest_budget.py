@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.inputs import check_passes
 from saddlepoint.attacks.keep import Best, Keeper
 from saddlepoint.attacks.polish import bisect
+from saddlepoint.attacks.stages import stage
 from saddlepoint.attacks.wrapping import contract_of
 from saddlepoint.errors import InputError
 from saddlepoint.threat import NormBall, Rescaled
@@ -71,7 +73,8 @@ class SmallestBudget(Attack):
         some, threat = batch.at(todo), batch.threat
         assert isinstance(threat, NormBall | Rescaled)
         inner = Best(best.images, "never" if batch.guard.random else "success")
-        self.attack.perturb(replace(some, threat=threat.with_eps(eps[todo])), inner)
+        tried = replace(some, threat=threat.with_eps(eps[todo]))
+        stage(tried, inner, partial(self.attack.perturb, tried, inner))
         best.last(some, threat.parametrise(inner.images[some.index]))
         # A point may be nearer than the budget it was found at.
         length = best.length[some.index]

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.inputs import pixel_range
-from saddlepoint.attacks.result import AttackResult
+from saddlepoint.attacks.result import TENSORS, AttackResult
+from saddlepoint.attacks.stages import Stages
 from saddlepoint.checks import check_labels, in_range
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.keyed import Keys
@@ -50,6 +51,7 @@ def attack_targets(
     ids: Int64[Tensor, " n"] | None = None,
     mask: Bool[Tensor, ...] | None = None,
     random: bool | None = None,
+    stages: Stages | None = None,
 ) -> TargetsResult:
     """Return the targeted attack's result in Carlini and Wagner's average, best or worst case.
 
@@ -59,7 +61,7 @@ def attack_targets(
 
     Args:
         attack: with the criterion `Misclassified`; the targets replace it.
-        model, images, labels, seed, ids, mask, random: as for the attack itself.
+        model, images, labels, seed, ids, mask, random, stages: as for the attack itself.
         case: "average", "best" or "worst".
 
     Reference: Carlini and Wagner 2017, arXiv:1608.04644.
@@ -83,7 +85,23 @@ def attack_targets(
     ids = torch.arange(len(images)) if ids is None else ids
 
     def attacked(targets: Tensor) -> AttackResult:
-        return attack(model, images, labels, targets, seed=seed, ids=ids, mask=mask, random=random)
+        def columns() -> dict[str, Tensor]:
+            result = attack(
+                model,
+                images,
+                labels,
+                targets,
+                seed=seed,
+                ids=ids,
+                mask=mask,
+                random=random,
+                stages=stages,
+            )
+            return {name: getattr(result, name) for name in TENSORS}
+
+        found = columns() if stages is None else stages.remember(columns)
+        there = {name: value.to(guard.device) for name, value in found.items()}
+        return AttackResult(**there, space=attack.threat.space)
 
     if case == "average":
         draw = Keys(seed, ids.cpu(), _STREAM).uniform((1,))[:, 0].double().to(labels.device)

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 
 from torch import nn
 
+from saddlepoint.answers import check_logits
 from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.criteria import BinaryLogit
 from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
 from saddlepoint.attacks.rounding import Reference
 from saddlepoint.attacks.wrapping import contract_of
-from saddlepoint.checks import check_classes, check_logits
+from saddlepoint.checks import check_classes
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, device_of
 

@@ -9,6 +9,7 @@ from saddlepoint.attacks.base import Attack
 from saddlepoint.attacks.batch import Batch
 from saddlepoint.attacks.keep import Keeper, Nearest
 from saddlepoint.attacks.polish import widen
+from saddlepoint.attacks.stages import stage
 from saddlepoint.errors import InputError
 from saddlepoint.model import full_precision
 
@@ -44,7 +45,7 @@ def nearest_by(attack: Attack, batch: Batch, best: Keeper) -> Nearest:
     if batch.starts is not None:
         found.last(batch, batch.project(batch.threat.parametrise(batch.starts)))
     with full_precision(batch.guard.device, not attack.autocast):
-        attack.perturb(batch, found)
+        stage(batch, found, lambda: attack.perturb(batch, found))
     if random:
         widen(batch, found)
     return found

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +18,7 @@ from saddlepoint.cli.evaluate import evaluate
 from saddlepoint.cli.lab import lab
 from saddlepoint.cli.lists import attacks, data, models, recipes
 from saddlepoint.cli.rejudge import rejudge
+from saddlepoint.cli.streams import failed, flushed, occupy
 from saddlepoint.cli.study import study
 from saddlepoint.cli.train import train
 from saddlepoint.errors import InputError
@@ -57,6 +59,7 @@ def main() -> None:
     """Run the command line and exit: 0 done, 2 for input that cannot be used, 130 or 143 when
     stopped.
     """
+    occupy()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -67,6 +70,10 @@ def run(arguments: Sequence[str]) -> int:
     saddlepoint 0.1.0
     0
     """
+    return flushed(_run(arguments))
+
+
+def _run(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name need not be UTF-8
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -89,14 +96,18 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         note("stopped")
         return 130
+    except SystemExit as error:  # the option parser's way out of a pipe that nobody reads
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return failed(error.__context__)
     except Exception as error:
-        expected = _expected(error)
+        expected = _expected(error, arguments)
         if expected is None or debug:
             raise
         return expected
 
 
-def _expected(error: Exception) -> int | None:
+def _expected(error: Exception, arguments: Sequence[str]) -> int | None:
     """Return the status of an exception that is no fault of the program, after saying what it
     was.
     """
@@ -105,7 +116,7 @@ def _expected(error: Exception) -> int | None:
         print(str(error))
         return 0
     if hasattr(error, "format_message"):  # the option parser's: an unknown option, no value …
-        note(f"error: {error.format_message()}")
+        note(f"error: {error.format_message()}{_seen(error, arguments)}")
         return 2
     if kind == "Abort":  # what older option parsers make of Ctrl-C
         note("stopped")
@@ -119,4 +130,20 @@ def _expected(error: Exception) -> int | None:
     if kind == "OutOfMemoryError":
         note("error: the device is out of memory; lower --batch-size")
         return 2
+    if isinstance(error, OSError):
+        return failed(error)
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        note("error: there is not enough memory; lower --batch-size or --limit")
+        return 2
     return None
+
+
+def _seen(error: Any, arguments: Sequence[str]) -> str:
+    """Return what was given for the option that the parser complains of, where it does not say."""
+    for name in getattr(getattr(error, "param", None), "opts", ()):
+        for word, after in itertools.pairwise((*arguments, "")):
+            option, equals, value = word.partition("=")
+            given = value if equals else after
+            if option == name and given and given not in error.format_message():
+                return f"; it is {given[:60]}"
+    return ""

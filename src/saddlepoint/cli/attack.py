@@ -22,6 +22,7 @@ from saddlepoint.cli.subject import (
     choose_device,
     read_data,
 )
+from saddlepoint.counts import MOST
 from saddlepoint.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def attack(
         str | None, typer.Option(help="The surrogate's architecture, if not that of --model.")
     ] = None,
     restarts: Annotated[
-        int, typer.Option(min=1, help="Run the attack this often, from other random draws.")
+        int,
+        typer.Option(min=1, max=MOST, help="Run the attack this often, from other random draws."),
     ] = 1,
     bpda: Annotated[
         list[str] | None,
@@ -174,8 +176,10 @@ def attack(
         )
     figure: Path | None = None
     if drawable(images.shape):
-        drawn = adversarial_grid(images, record.result, ids=record.ids)
-        figure = write(out / "examples.png", figure_bytes(drawn))
+        figure = out / "examples.png"
+        if not figure.exists():  # a finished attack is only read
+            drawn = adversarial_grid(images, record.result, ids=record.ids)
+            write(figure, figure_bytes(drawn))
     result(record.json(), as_json, lambda: _show(record, out, figure))
 
 

@@ -32,8 +32,11 @@ _EVERY = 10.0  # seconds between two lines of progress where nobody watches
 
 
 def note(text: str) -> None:
-    """Print a line for people on stderr; what would steer the terminal is printed escaped."""
-    print(_safe(text), file=sys.stderr)
+    """Print a line for people on stderr; what would steer the terminal is printed escaped, and a
+    stream that is full or closed changes nothing.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        print(_safe(text), file=sys.stderr, flush=True)
 
 
 def _safe(text: str) -> str:

@@ -10,13 +10,14 @@ import typer
 from saddlepoint.cli import options
 from saddlepoint.cli.console import note, progress, result, table
 from saddlepoint.cli.subject import choose_device
+from saddlepoint.counts import MOST
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="The folder for the results.")] = Path("runs/demo"),
-    epochs: Annotated[int, typer.Option(min=1, help="Of both trainings.")] = 20,
+    epochs: Annotated[int, typer.Option(min=1, max=MOST, help="Of both trainings.")] = 20,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Attack only the first N test images.")
+        int | None, typer.Option(min=1, max=MOST, help="Attack only the first N test images.")
     ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",

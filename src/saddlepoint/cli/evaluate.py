@@ -92,7 +92,8 @@ def evaluate(
             progress=tick,
         )
     figure = out / "accuracy.png"
-    write(figure, figure_bytes(accuracy_curve({model: record})))
+    if not figure.exists():  # a finished evaluation is only read
+        write(figure, figure_bytes(accuracy_curve({model: record})))
     summary = {
         **record.json(),
         "files": {"record": str(out / "evaluation.json"), "figure": str(figure)},

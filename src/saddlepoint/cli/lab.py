@@ -13,6 +13,7 @@ from saddlepoint.cli import options
 from saddlepoint.cli.console import progress, result, table
 from saddlepoint.cli.network import ModelWords, build_subject
 from saddlepoint.cli.subject import DataWords, choose_device, read_data
+from saddlepoint.counts import MOST
 from saddlepoint.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def lab(
     train_eps: Annotated[
         str, typer.Option(help="The Linf budget of adversarial training: 0.2, 8/255 …")
     ] = "0.2",
-    epochs: Annotated[int, typer.Option(min=1, help="Of every training.")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, max=MOST, help="Of every training.")] = 10,
     train_limit: Annotated[
-        int, typer.Option(min=1, help="Train on the first N images at most.")
+        int, typer.Option(min=1, max=MOST, help="Train on the first N images at most.")
     ] = 10_000,
     limit: Annotated[
         int | None,

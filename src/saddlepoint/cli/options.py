@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from saddlepoint.counts import MOST, MOST_SEED, MOST_SIDE, MOST_THREADS
 from saddlepoint.errors import InputError
 
 Data = Annotated[
@@ -39,12 +40,15 @@ Download = Annotated[
     bool, typer.Option("--download", help="Download a named data set (torchvision).")
 ]
 ImageSize = Annotated[
-    int | None, typer.Option(min=1, help="Resize and crop images of differing sizes to this.")
+    int | None,
+    typer.Option(min=1, max=MOST_SIDE, help="Resize and crop images of differing sizes to this."),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Use only the first N images.")]
+Limit = Annotated[int | None, typer.Option(min=1, max=MOST, help="Use only the first N images.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of every random draw.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")]
+Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of every random draw.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=MOST_THREADS, help="CPU threads for torch.")
+]
 Normalisation = Annotated[
     str,
     typer.Option(
@@ -76,7 +80,7 @@ Space = Annotated[
     str,
     typer.Option(help="pixels, or normalised: the budget is on (x − mean)/std, as in the report."),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Images per pass.")]
+BatchSize = Annotated[int, typer.Option(min=1, max=MOST, help="Images per pass.")]
 Split = Annotated[str, typer.Option(help="test, train or all.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Criterion = Annotated[
@@ -90,6 +94,7 @@ EotSamples = Annotated[
     int | None,
     typer.Option(
         min=1,
+        max=MOST,
         help="Passes averaged per step for random models. [default: 10 for those, else 1]",
         show_default=False,
     ),

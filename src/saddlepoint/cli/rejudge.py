@@ -71,6 +71,8 @@ def rejudge(
     from saddlepoint.threat import threat_from
 
     note_random_weights(words)
+    if target is not None and not 0 <= target < len(images.classes):
+        raise InputError(f"target is {target}; the classes are 0 … {len(images.classes) - 1}")
     budget = math.inf if eps is None else eps
     threat = threat_from(norm, budget, space, "image", subject.statistics, images.shape)
     saved, index = read_saved(file, images.shape)

@@ -9,6 +9,7 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import live, note, progress, result, table
+from saddlepoint.counts import MOST_THREADS
 from saddlepoint.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="The study's folder; the same one goes on.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that run cells.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, max=MOST_THREADS, help="Processes that run cells.")
+    ] = 1,
     only: Annotated[
         str | None,
         typer.Option(help="Run the cells whose label matches, and the trainings they need."),

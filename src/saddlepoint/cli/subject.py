@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saddlepoint.cli.console import progress
+from saddlepoint.counts import MOST_THREADS, check_count
 from saddlepoint.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -33,21 +34,21 @@ def choose_device(name: str, threads: int | None) -> torch.device:
     import torch
 
     if threads is not None:
-        if threads < 1:
-            raise InputError(f"threads is {threads}; give at least 1")
+        check_count("threads", threads, most=MOST_THREADS)
         torch.set_num_threads(threads)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+    if kind not in ("cpu", "cuda") or (":" in name and not (number.isascii() and number.isdigit())):
         raise unknown("device", name, ("auto", "cpu", "cuda", "cuda:0"))
-    if kind == "cuda":
-        if not torch.cuda.is_available():
-            raise InputError("CUDA was asked for, but torch finds no CUDA device; use --device cpu")
-        if number and int(number) >= torch.cuda.device_count():
-            raise InputError(
-                f"there is no {name}; torch finds {torch.cuda.device_count()} device(s)"
-            )
+    if kind == "cpu":
+        if number.strip("0"):
+            raise InputError(f"there is no {name}, only one cpu; use --device cpu")
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise InputError("CUDA was asked for, but torch finds no CUDA device; use --device cpu")
+    if number and (len(number) > 4 or int(number) >= torch.cuda.device_count()):
+        raise InputError(f"there is no {name}; torch finds {torch.cuda.device_count()} device(s)")
     return torch.device(name)
 
 
@@ -55,8 +56,8 @@ def read_data(words: DataWords, split: str, device: torch.device) -> ImageData:
     """Return the images of a split, on the device where they fit in memory."""
     from saddlepoint.data import TensorData, load_data
 
-    if words.limit is not None and words.limit < 1:
-        raise InputError(f"limit is {words.limit}; give at least 1")
+    if words.limit is not None:
+        check_count("limit", words.limit)
     if split not in ("train", "test", "all"):
         raise unknown("split", split, ("train", "test", "all"))
     with progress("reading") as tick:

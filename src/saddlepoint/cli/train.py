@@ -16,6 +16,7 @@ from saddlepoint.cli.subject import (
     choose_device,
     read_data,
 )
+from saddlepoint.counts import MOST, MOST_THREADS
 
 if TYPE_CHECKING:
     from saddlepoint.data import ImageData
@@ -27,8 +28,12 @@ def train(
     recipe: Annotated[str, typer.Option(help="A name (see `saddlepoint recipes`) or a YAML file.")],
     out: options.Out,
     weights: options.Weights = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="In place of the recipe's.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="In place of the recipe's.")
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="In place of the recipe's.")] = None,
     augmentation: Annotated[str | None, typer.Option(help="none, crop or crop-flip.")] = None,
     resume: Annotated[
@@ -36,7 +41,8 @@ def train(
     ] = False,
     track: Annotated[str | None, typer.Option(help="tensorboard or mlflow.")] = None,
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes that decode images from folders.")
+        int,
+        typer.Option(min=0, max=MOST_THREADS, help="Processes that decode images from folders."),
     ] = 0,
     seed: options.Seed = 0,
     device: options.Device = "auto",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from saddlepoint.counts import MOST_SIDE
 from saddlepoint.errors import InputError
 from saddlepoint.progress import Progress
 from saddlepoint.reading import check_fits, shown
@@ -22,7 +23,7 @@ from saddlepoint.reading.pictures import picture
 
 Source = Path | bytes
 
-MOST_SIDE = 4096  # pixels that images may be resized to
+
 _GREY = ("L", "1")
 _BLOCK = 2048  # images between two reports of progress
 

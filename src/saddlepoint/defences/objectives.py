@@ -10,8 +10,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from saddlepoint.answers import model_failed
 from saddlepoint.attacks import Attack
-from saddlepoint.checks import model_failed
 from saddlepoint.errors import InputError
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from saddlepoint.checks import model_failed
+from saddlepoint.answers import model_failed
 from saddlepoint.defences.activation_base import subsample
 from saddlepoint.defences.activations import (
     ACTIVATIONS,

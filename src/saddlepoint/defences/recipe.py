@@ -10,6 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from saddlepoint.counts import check_count
 from saddlepoint.data import AUGMENTATIONS
 from saddlepoint.defences.objectives import Standard, TrainingObjective
 from saddlepoint.errors import InputError, unknown
@@ -164,8 +165,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give at least 1")
+            check_count(name, getattr(self, name))
         if self.augmentation not in AUGMENTATIONS:
             raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
         if self.ema is not None and not 0 < self.ema < 1:

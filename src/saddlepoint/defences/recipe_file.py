@@ -22,9 +22,9 @@ from saddlepoint.defences.registry import (
     build_transform,
     resolved,
 )
+from saddlepoint.document import parse_document, read_document
 from saddlepoint.errors import InputError, unknown
-from saddlepoint.reading import read_text, shown
-from saddlepoint.reading.text import MOST_YAML, parse_yaml
+from saddlepoint.reading import shown
 from saddlepoint.threat import Statistics, threat_from
 
 _STRICT = ConfigDict(extra="forbid")
@@ -122,16 +122,14 @@ def recipe_values(source: str) -> Any:
     10
     """
     if source in recipe_names():
-        text = recipe_text(source)
-    elif Path(source).suffix in (".yaml", ".yml"):
-        try:
-            text = read_text(Path(source), MOST_YAML)
-        except InputError as error:
-            message = str(error).replace(shown(Path(source)), f"the recipe {shown(source)}", 1)
-            raise InputError(message) from error
-    else:
+        return parse_document(recipe_text(source), f"the recipe {source}").values
+    if Path(source).suffix not in (".yaml", ".yml"):
         raise unknown("recipe", source, recipe_names())
-    return parse_yaml(text, f"the recipe {source}")[0]
+    try:
+        return read_document(Path(source)).values
+    except InputError as error:
+        message = str(error).replace(shown(Path(source)), f"the recipe {shown(source)}", 1)
+        raise InputError(message) from error
 
 
 def recipe_text(name: str) -> str:

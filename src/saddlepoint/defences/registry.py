@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from saddlepoint.counts import check_sizes
 from saddlepoint.defences.orthogonal import Orthogonal
 from saddlepoint.defences.quantisation import quantise
 from saddlepoint.defences.recipe import ModelTransform, Penalty
@@ -79,7 +80,8 @@ def resolved(name: str, options: Mapping[str, Any] | None = None) -> dict[str, A
             values[field] = TypeAdapter(hints[field]).validate_python(value)
         except ValidationError as error:
             expected = error.errors()[0]["msg"].lower()
-            raise InputError(f"{name}: {field} is {value!r}: {expected}") from None
+            raise InputError(f"{name}: {field} is {repr(value)[:60]}: {expected}") from None
+        check_sizes(f"{name}: {field}", values[field])
     return values
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saddlepoint.checks import check_output
+from saddlepoint.answers import check_output
 from saddlepoint.defences.ensemble import Average, averaged, check_average
 from saddlepoint.errors import InputError
 from saddlepoint.model import RandomLayer

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from saddlepoint.checks import model_failed
+from saddlepoint.answers import model_failed
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from saddlepoint.attacks import AttackResult
+from saddlepoint.attacks.result import TENSORS
 from saddlepoint.evaluation.record import IMAGES_FILE, parquet_bytes, proportion_of
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.files import write, write_json
@@ -21,7 +22,6 @@ from saddlepoint.reading.arrays import read_archive
 from saddlepoint.reading.tables import read_table
 
 RECORD_FILE, TENSORS_FILE = "attack.json", "adversarials.npz"
-RESULT_FIELDS = tuple(f.name for f in fields(AttackResult) if f.name != "space")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ class AttackRecord:
 
     def table(self) -> pa.Table:
         """Return a row per image."""
-        names = [name for name in RESULT_FIELDS if name != "adversarials"]
+        names = [name for name in TENSORS if name != "adversarials"]
         columns = {name: getattr(self.result, name).numpy() for name in names}
         return pa.table({"id": self.ids.numpy(), "label": self.labels.numpy(), **columns})
 

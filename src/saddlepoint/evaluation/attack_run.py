@@ -1,8 +1,7 @@
-"""One attack over a data set, in parts, with its images kept."""
+"""One attack over a data set, a batch at a time, with its images kept."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,29 +10,31 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from saddlepoint.attacks import Attack, AttackResult, attack_targets, tie_note
+from saddlepoint.attacks import Attack, AttackResult, Stages, attack_targets, tie_note
 from saddlepoint.attacks.inputs import pixel_range
+from saddlepoint.attacks.result import TENSORS
 from saddlepoint.attacks.targets import Case
 from saddlepoint.checks import in_range
+from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import ImageData
 from saddlepoint.describe import describe
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.attack_record import (
     RECORD_FILE,
-    RESULT_FIELDS,
     TENSORS_FILE,
     AttackRecord,
 )
 from saddlepoint.evaluation.export import export_png
+from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.outputs import check_outputs
-from saddlepoint.evaluation.parts import FOLDER, Columns, forget_parts, in_parts, joined
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import IMAGES_FILE
 from saddlepoint.evaluation.statistics import Proportion
+from saddlepoint.evaluation.steps import FOLDER, Steps, joined
 from saddlepoint.files import fingerprint
 from saddlepoint.model import Guard
 from saddlepoint.progress import Progress
-from saddlepoint.runs import claim
+from saddlepoint.runs import claimed
 from saddlepoint.zoo import weights_fingerprint
 
 PICTURES = "png"
@@ -48,6 +49,7 @@ def run_attack(
     targets: Case | None = None,
     mask: Bool[Tensor, ...] | None = None,
     out: Path | str | None = None,
+    unfinished: Path | None = None,
     png: bool = False,
     batch_size: int = 128,
     seed: int = 0,
@@ -65,7 +67,9 @@ def run_attack(
         targets: towards a random other class of each image ("average"), or towards every one, of
             which the easiest ("best") or the hardest ("worst") counts; see `attack_targets`.
         mask: of the shape of one image, True where a feature may change.
-        out: a folder for the record, the images and the parts.
+        out: a folder for the record, the images and what is done of them so far.
+        unfinished: a folder for what is done so far, of a caller who keeps the result and removes
+            this himself; None is `out`.
         png: also write 8-bit PNG files under OUT/png and judge them.
         batch_size, seed: of the passes, of the random draws.
         eot_samples: passes averaged at each step; None is 10 for a model that is random at
@@ -84,8 +88,10 @@ def run_attack(
     """
     Guard(model, 0)  # refuses what is no module
     out = None if out is None else Path(out)
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}; give at least 1")
+    check_count("batch_size", batch_size)
+    check_seed(seed)
+    if eot_samples is not None:
+        check_count("eot_samples", eot_samples)
     if png and out is None:
         raise InputError("png needs a folder; give out")
     if target is not None and targets is not None:
@@ -126,32 +132,24 @@ def run_attack(
             "seed": seed,
         }
     )
-    if out is not None:
-        files = (RECORD_FILE, TENSORS_FILE, IMAGES_FILE, PICTURES, FOLDER)
-        if claim(out, "attack", config, files) and (out / RECORD_FILE).exists():
-            return AttackRecord.load(out)
+    files = (RECORD_FILE, TENSORS_FILE, IMAGES_FILE, PICTURES, FOLDER)
 
-    def batch(chunk: Tensor) -> Columns:
+    def finished() -> bool:
+        return out is not None and (out / RECORD_FILE).exists()
+
+    def batch(chunk: Tensor, stages: Stages | None) -> Columns:
         images = in_range(data.images(chunk), *pixel_range(attack.threat))
         goals = labels[chunk]
         goal = None if target is None else torch.full_like(goals, target)
+        options: dict[str, Any] = {
+            **{"seed": seed, "ids": chunk, "mask": mask},
+            **{"random": passes.random, "stages": stages},
+        }
         if targets is None:
-            result = attack(
-                model, images, goals, goal, seed=seed, ids=chunk, mask=mask, random=passes.random
-            )
+            result = attack(model, images, goals, goal, **options)
         else:
-            result = attack_targets(
-                attack,
-                model,
-                images,
-                goals,
-                targets,
-                seed=seed,
-                ids=chunk,
-                mask=mask,
-                random=passes.random,
-            ).result
-        columns = {name: getattr(result, name) for name in RESULT_FIELDS}
+            result = attack_targets(attack, model, images, goals, targets, **options).result
+        columns = {name: getattr(result, name) for name in TENSORS}
         if png and out is not None:
             exported = export_png(
                 model,
@@ -169,37 +167,40 @@ def run_attack(
             columns["eight_bit"] = exported.result.success
         if progress is not None:
             progress(int((ids <= chunk[-1]).sum()), len(ids), str(attack.threat))
-        return {"ids": chunk, **columns}
+        return columns
 
-    def work(piece: Tensor) -> Columns:
-        began = time.perf_counter()
-        batches = [batch(chunk) for chunk in torch.split(piece, batch_size)]
-        seconds = torch.tensor([time.perf_counter() - began], dtype=torch.float64)
-        return {**joined(batches), "seconds": seconds}
+    with claimed(out, "attack", config, files, finished) as found:
+        if out is not None and found == "finished":
+            return AttackRecord.load(out)
+        with Steps(unfinished or out, batch_size) as steps:
+            parts = enumerate(steps.parts(ids))
+            columns = joined([steps.run(f"part {number}", part, batch) for number, part in parts])
+        record = _record(columns, labels, config, attack.threat.space, notes)
+        if out is not None:
+            record.save(out)
+            steps.forget()
+    return record
 
-    columns = in_parts(ids, work, out)
+
+def _record(
+    columns: Columns, labels: Tensor, config: Any, space: str, notes: tuple[str, ...]
+) -> AttackRecord:
     attacked = ~columns["initially_wrong"]
     total = int(attacked.sum())
     eight_bit = None
-    if png:
+    if "eight_bit" in columns:
         before, after = (
             Proportion(int((columns[name] & attacked).sum()), total)
             for name in ("success", "eight_bit")
         )
         eight_bit = (before, after)
     told = tie_note(columns["tied"])
-    record = AttackRecord(
+    return AttackRecord(
         config=config,
-        ids=columns["ids"],
-        labels=labels[columns["ids"]],
-        result=AttackResult(
-            **{name: columns[name] for name in RESULT_FIELDS}, space=attack.threat.space
-        ),
+        ids=columns["id"],
+        labels=labels[columns["id"]],
+        result=AttackResult(**{name: columns[name] for name in TENSORS}, space=space),
         eight_bit=eight_bit,
         seconds=float(columns["seconds"].sum()),
         notes=notes if told is None else (*notes, told),
     )
-    if out is not None:
-        record.save(out)
-        forget_parts(out)
-    return record

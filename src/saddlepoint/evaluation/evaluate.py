@@ -16,18 +16,19 @@ import torch
 from torch import nn
 
 from saddlepoint.attacks import Criterion
+from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.outputs import check_outputs
-from saddlepoint.evaluation.parts import FOLDER, forget_parts, in_parts
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import ATTEMPTS_FILE, IMAGES_FILE, RECORD_FILE, Evaluation
+from saddlepoint.evaluation.steps import FOLDER, Steps, joined
 from saddlepoint.evaluation.suites import Suite, build_suite
 from saddlepoint.evaluation.summary import summarise
 from saddlepoint.evaluation.survivors import Survivors, budget_of
 from saddlepoint.model import Guard
 from saddlepoint.progress import Progress
-from saddlepoint.runs import claim
+from saddlepoint.runs import claimed
 from saddlepoint.threat import Linf, NormBall, Rescaled, ThreatModel
 from saddlepoint.zoo import weights_fingerprint
 
@@ -40,6 +41,7 @@ def evaluate(
     eps: Sequence[float] | None = None,
     suite: str | Suite = "standard",
     out: Path | str | None = None,
+    unfinished: Path | None = None,
     batch_size: int = 128,
     seed: int = 0,
     eot_samples: int | None = None,
@@ -57,6 +59,8 @@ def evaluate(
         suite: a name of `SUITES`, or attacks by name in the order of their cost.
         out: a folder for the record; an interrupted evaluation goes on there, a finished one is
             read.
+        unfinished: a folder for what is done so far, of a caller who keeps the result and removes
+            this himself; None is `out`.
         batch_size: images per pass.
         seed: of every random draw.
         eot_samples: passes averaged at each step; None is 10 for a model that is random at
@@ -80,12 +84,12 @@ def evaluate(
     out = None if out is None else Path(out)
     if not isinstance(suite, str | Mapping):
         raise InputError("a suite is a name or a mapping from names to attacks")
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}; give at least 1")
+    check_count("batch_size", batch_size)
+    check_seed(seed)
+    if eot_samples is not None:
+        check_count("eot_samples", eot_samples)
     if not len(data):
         raise InputError(f"{data.name} has no images; evaluate at least one")
-    if eot_samples is not None and eot_samples < 1:
-        raise InputError(f"eot_samples is {eot_samples}; give at least 1")
     threats = _threats(threat, eps)
     attacks = build_suite(suite, threats[0]) if isinstance(suite, str) else suite
     if not attacks:
@@ -122,16 +126,23 @@ def evaluate(
         "attacks": attacks,
         "seed": seed,
     }
-    if out is not None:
-        files = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER)
-        if claim(out, "evaluate", config, files) and (out / RECORD_FILE).exists():
+    files = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER)
+
+    def finished() -> bool:
+        return out is not None and (out / RECORD_FILE).exists()
+
+    with claimed(out, "evaluate", config, files, finished) as found:
+        if out is not None and found == "finished":
             return Evaluation.load(out)
-    run = Survivors(model, data, threats, attacks, batch_size, seed, passes, criteria[0], progress)
-    columns = in_parts(torch.arange(len(data)), run.part, out)
-    evaluation = summarise(columns, config, threats, list(attacks), (*told, *passes.notes))
-    if out is not None:
-        evaluation.save(out)
-        forget_parts(out)
+        with Steps(unfinished or out, batch_size) as steps:
+            run = Survivors(
+                model, data, threats, attacks, seed, passes, criteria[0], steps, progress
+            )
+            columns = joined([run.part(part) for part in steps.parts(torch.arange(len(data)))])
+        evaluation = summarise(columns, config, threats, list(attacks), (*told, *passes.notes))
+        if out is not None:
+            evaluation.save(out)
+            steps.forget()
     return evaluation
 
 

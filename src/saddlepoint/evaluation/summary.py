@@ -12,7 +12,7 @@ from torch import Tensor
 
 from saddlepoint.attacks import tie_note
 from saddlepoint.describe import describe
-from saddlepoint.evaluation.parts import Columns
+from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.record import Budget, Evaluation
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.survivors import STANDING, WRONG_BEFORE, budget_of

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.attacks import BinaryLogit, Criterion, predict, tied
+from saddlepoint.answers import check_logits
+from saddlepoint.attacks import Attack, BinaryLogit, Criterion, Stages, predict, tied
 from saddlepoint.attacks.inputs import pixel_range
-from saddlepoint.checks import check_classes, check_logits, in_range
+from saddlepoint.checks import check_classes, in_range
 from saddlepoint.data import ImageData
-from saddlepoint.evaluation.parts import Columns
+from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.randomness import Passes
+from saddlepoint.evaluation.steps import Steps, Work
 from saddlepoint.evaluation.suites import Suite
 from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard, full_precision
@@ -24,6 +26,8 @@ from saddlepoint.threat import ThreatModel
 STANDING, WRONG_BEFORE = -1, -2
 """What `fooled_by` holds where it is no attack's number."""
 
+_TOLD = ("success", "distance", "predictions", "rejected", "tied", "forwards", "backwards")
+
 
 @dataclass(frozen=True, eq=False)
 class Survivors:
@@ -32,11 +36,13 @@ class Survivors:
     >>> from saddlepoint.attacks import Misclassified
     >>> from saddlepoint.data import load_data
     >>> from saddlepoint.evaluation import build_suite
+    >>> from saddlepoint.evaluation.steps import Steps
     >>> from saddlepoint.threat import Linf
     >>> data, threat = load_data("digits", limit=4), Linf(0.1)
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    >>> suite = build_suite("quick", threat)
-    >>> run = Survivors(net, data, [threat], suite, 4, 0, Passes(1, False), Misclassified(), None)
+    >>> suite, steps = build_suite("quick", threat), Steps(None, batch_size=4)
+    >>> passes, fooled = Passes(1, False), Misclassified()
+    >>> run = Survivors(net, data, [threat], suite, 0, passes, fooled, steps, None)
     >>> run.part(torch.arange(4))["images/id"]
     tensor([0, 1, 2, 3])
     """
@@ -45,100 +51,106 @@ class Survivors:
     data: ImageData
     threats: Sequence[ThreatModel]
     attacks: Suite
-    batch_size: int
     seed: int
     passes: Passes
     criterion: Criterion
+    steps: Steps
     progress: Progress | None
 
     def part(self, ids: Tensor) -> Columns:
-        """Evaluate the images `ids` at every budget with every attack."""
-        began = time.perf_counter()
-        images = in_range(self.data.images(ids), *pixel_range(self.threats[0]))
+        """Evaluate the images `ids`, which follow each other, at every budget with every attack."""
+        first = int(ids[0])
         labels = self.data.labels[ids]
-        predictions, standing, ties = self._clean(images, labels, ids)
-        starts: Tensor | None = None
-        rows: list[Columns] = []
+
+        @functools.cache
+        def images() -> Tensor:  # not for a part that is finished
+            return in_range(self.data.images(ids), *pixel_range(self.threats[0]))
+
+        def clean(batch: Tensor, stages: Stages | None) -> Columns:
+            return self._clean(images()[batch - first], labels[batch - first], batch)
+
+        def work(attack: Attack, starts: Tensor | None, last: bool) -> Work:
+            def attacked(batch: Tensor, stages: Stages | None) -> Columns:
+                rows = batch - first
+                result = attack(
+                    self.model,
+                    images()[rows],
+                    labels[rows],
+                    seed=self.seed,
+                    ids=batch,
+                    starts=None if starts is None else starts[rows],
+                    random=self.passes.random,
+                    stages=stages,
+                )
+                found = {key: getattr(result, key) for key in _TOLD}
+                # What survives the last attack starts from there at the next budget.
+                return {**found, "found": result.adversarials} if last else found
+
+            return attacked
+
+        before = self.steps.run(f"clean, from {first}", ids, clean, waits=True)
+        standing, seconds = before["right"].clone(), [before["seconds"]]
         worst = {
             "fooled_by": torch.where(standing, STANDING, WRONG_BEFORE),
             "fooled_at": torch.full((len(ids),), torch.nan, dtype=torch.float64),
             "distance": torch.zeros(len(ids), dtype=torch.float64),
-            "prediction": predictions.clone(),
-            "tied": ties.clone(),
+            "prediction": before["prediction"].clone(),
+            "tied": before["tied"].clone(),
         }
+        starts: Tensor | None = None
+        rows: list[Columns] = []
         attempts: list[Columns] = []
         for level, threat in enumerate(self.threats):
-            found = images.clone()
             # With a budget of 0 there is nothing to try, and nothing to start the next one from.
             tried = {} if budget_of(threat) == 0 else self.attacks
             for number, (name, attack) in enumerate(tried.items()):
-                for chunk in self._chunks(standing):
-                    result = replace(attack, threat=threat)(
-                        self.model,
-                        images[chunk],
-                        labels[chunk],
-                        seed=self.seed,
-                        ids=ids[chunk],
-                        starts=None if starts is None else starts[chunk],
-                        random=self.passes.random,
-                    )
-                    found[chunk] = result.adversarials.to(found)
-                    success = result.success.cpu()
-                    hit = chunk[success]
+                last = number + 1 == len(self.attacks) and level + 1 < len(self.threats)
+                todo = work(replace(attack, threat=threat), starts, last)
+                found = self.steps.run(f"{level}, {name}, from {first}", ids[standing], todo)
+                if found:
+                    chunk = found["id"] - first
+                    hit, success = chunk[found["success"]], found["success"]
                     standing[hit] = False
                     worst["fooled_by"][hit] = number
                     worst["fooled_at"][hit] = budget_of(threat)
-                    worst["distance"][hit] = result.distance.cpu()[success]
-                    worst["prediction"][hit] = result.predictions.cpu()[success]
-                    worst["tied"][hit] = result.tied.cpu()[success]
-                    attempts.append(
-                        {
-                            "id": ids[chunk],
-                            "level": torch.full_like(chunk, level),
-                            "attack": torch.full_like(chunk, number),
-                            "success": success,
-                            "distance": result.distance.cpu(),
-                            "prediction": result.predictions.cpu(),
-                            "rejected": result.rejected.cpu(),
-                            "tied": result.tied.cpu(),
-                            "forwards": result.forwards.cpu(),
-                            "backwards": result.backwards.cpu(),
-                        }
-                    )
+                    worst["distance"][hit] = found["distance"][success]
+                    worst["prediction"][hit] = found["predictions"][success]
+                    worst["tied"][hit] = found["tied"][success]
+                    attempts.append(_attempt(found, level, number))
+                    seconds.append(found["seconds"])
+                    if last:
+                        some = found["found"]
+                        starts = some.new_zeros(len(ids), *some.shape[1:]).index_copy(
+                            0, chunk, some
+                        )
                 self._tell(ids, level, number, name)
-            starts = found if tried else None
             rows.append(
                 {
                     "id": ids,
                     "level": torch.full_like(ids, level),
                     "label": labels.cpu(),
-                    "clean_prediction": predictions,
-                    "clean_tied": ties,
+                    "clean_prediction": before["prediction"],
+                    "clean_tied": before["tied"],
                     **{key: value.clone() for key, value in worst.items()},
                 }
             )
-        seconds = torch.tensor([time.perf_counter() - began], dtype=torch.float64)
-        return {**_joined("images", rows), **_joined("attempts", attempts), "seconds": seconds}
+        spent = torch.cat(seconds).sum(0, keepdim=True)
+        return {**_joined("images", rows), **_joined("attempts", attempts), "seconds": spent}
 
-    def _chunks(self, standing: Tensor) -> tuple[Tensor, ...]:
-        rows = standing.nonzero().squeeze(1)
-        return torch.split(rows, self.batch_size) if len(rows) else ()
-
-    def _clean(self, images: Tensor, labels: Tensor, ids: Tensor) -> tuple[Tensor, ...]:
-        """Return of the clean images the classes, who is right, and who is tied."""
-        predictions, right, ties = [], [], []
-        for chunk in torch.split(torch.arange(len(ids)), self.batch_size):
-            guard = Guard(self.model, len(chunk), samples=self.passes.samples, seed=self.seed)
-            with guard, full_precision(guard.device):
-                keys = Keys(self.seed, ids[chunk].to(guard.device))
-                logits = guard.logits(images[chunk].to(guard.device), None, keys)
-            check_logits(logits, self.model, isinstance(self.criterion, BinaryLogit))
-            check_classes(labels, max(logits.shape[1], 2))
-            goals = labels[chunk].to(logits.device)
-            predictions.append(predict(logits).cpu())
-            right.append((self.criterion.margin(logits, goals) >= 0).cpu())
-            ties.append(tied(logits).cpu())
-        return torch.cat(predictions), torch.cat(right), torch.cat(ties)
+    def _clean(self, images: Tensor, labels: Tensor, ids: Tensor) -> Columns:
+        """Return the classes of clean images, and for which the criterion does not hold."""
+        guard = Guard(self.model, len(ids), samples=self.passes.samples, seed=self.seed)
+        with guard, full_precision(guard.device):
+            keys = Keys(self.seed, ids.to(guard.device))
+            logits = guard.logits(images.to(guard.device), None, keys)
+        check_logits(logits, self.model, isinstance(self.criterion, BinaryLogit))
+        check_classes(labels, max(logits.shape[1], 2))
+        goals = labels.to(logits.device)
+        return {
+            "prediction": predict(logits),
+            "right": self.criterion.margin(logits, goals) >= 0,
+            "tied": tied(logits),
+        }
 
     def _tell(self, ids: Tensor, level: int, number: int, name: str) -> None:
         if self.progress is not None:
@@ -153,6 +165,16 @@ _EMPTY = {
     "tied": torch.bool,
     "forwards": torch.int64, "backwards": torch.int64,
 }  # fmt: skip
+
+
+def _attempt(found: Columns, level: int, number: int) -> Columns:
+    names = {"predictions": "prediction"}
+    return {
+        "id": found["id"],
+        "level": torch.full_like(found["id"], level),
+        "attack": torch.full_like(found["id"], number),
+        **{names.get(key, key): found[key] for key in _TOLD},
+    }
 
 
 def _joined(table: str, rows: list[Columns]) -> Columns:

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import PGD
+from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import ImageData
 from saddlepoint.defences import AdversarialTraining, Recipe, Standard, TrainingObjective
 from saddlepoint.errors import InputError
@@ -54,8 +55,8 @@ class Bench:
     progress: Progress | None = None
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise InputError(f"epochs is {self.epochs}; give at least 1")
+        check_count("epochs", self.epochs)
+        check_seed(self.seed)
         if not 0 < self.eps < float("inf"):
             raise InputError(f"eps is {self.eps}; give a positive number, for instance 8/255")
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
+from saddlepoint.counts import check_count, check_sizes
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.table import Table
@@ -132,10 +133,12 @@ class Experiment:
         parts = [part.strip() for part in text.split(",")] if several else [text.strip()]
         values = [parse_eps(part) if "/" in part else part for part in parts]
         try:
-            return TypeAdapter(kind).validate_python(values if several else values[0])
+            found = TypeAdapter(kind).validate_python(values if several else values[0])
         except ValidationError as error:
             wanted = error.errors()[0]["msg"].lower()
-            raise InputError(f"{self.name}: {field} is {text!r}: {wanted}") from None
+            raise InputError(f"{self.name}: {field} is {repr(text)[:60]}: {wanted}") from None
+        check_sizes(f"{self.name}: {field}", found)
+        return found
 
 
 def check_counts(settings: Any, *names: str) -> None:
@@ -148,8 +151,7 @@ def check_counts(settings: Any, *names: str) -> None:
     saddlepoint.errors.InputError: steps is 0; give at least 1
     """
     for name in names:
-        if getattr(settings, name) < 1:
-            raise InputError(f"{name} is {getattr(settings, name)}; give at least 1")
+        check_count(name, getattr(settings, name))
 
 
 def check_positive(settings: Any, *names: str) -> None:

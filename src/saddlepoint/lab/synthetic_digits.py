@@ -91,7 +91,7 @@ def synthetic_digits(
 
     >>> net, x = nn.Sequential(nn.Flatten(), nn.Linear(3, 3)), torch.zeros(1, 1, 1, 3)
     >>> with torch.no_grad():
-    ...     _ = net[1].weight.copy_(torch.eye(3)), net[1].bias.copy_(torch.tensor([0.5, 0.0, 0.0]))
+    ...     _ = net[1].weight.copy_(torch.eye(3)), net[1].bias.copy_(torch.tensor([0.5, 0.0, 0.1]))
     >>> found = synthetic_digits(net, x, torch.zeros(1).long(), SyntheticSettings(steps=60))
     >>> found.starts["black"].distance["L0"].tolist()
     [0.0, 1.0, 1.0]

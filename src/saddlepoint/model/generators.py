@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @contextlib.contextmanager
 def own_random_state(
     device: torch.device, seed: int, model: nn.Module | None = None
-) -> Iterator[Callable[[], bool]]:
+) -> Iterator[Generators]:
     """Fork the generators that the model can reach, seed the global ones, and put all of them back.
 
     These are torch's, NumPy's and Python's own, and those that the model holds as attributes, which
-    go on from where they are. Yields what says whether any of them was drawn from.
+    go on from where they are.
 
-    >>> with own_random_state(torch.device("cpu"), 0) as drawn:
-    ...     before, first, after = drawn(), torch.rand(1), drawn()
+    >>> with own_random_state(torch.device("cpu"), 0) as generators:
+    ...     before, first, after = generators.drawn(), torch.rand(1), generators.drawn()
     >>> with own_random_state(torch.device("cpu"), 0):
     ...     bool(first == torch.rand(1)), before, after
     (True, False, True)
@@ -36,13 +37,72 @@ def own_random_state(
             generator.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002 - it is what foreign code draws from
         random.seed(seed)
-        started = [_state(each) for each in held]
-        yield lambda: any(
-            not _same(_state(each), state) for each, state in zip(held, started, strict=True)
-        )
+        yield Generators(held)
     finally:
         for each, state in zip(held, before, strict=True):
             _put_back(each, state)
+
+
+class Generators:
+    """Generators, and where each of them was at the beginning.
+
+    >>> generators = Generators([random.Random(0), torch.Generator()])
+    >>> generators.drawn(), list(generators.states())
+    (False, [])
+    """
+
+    def __init__(self, held: Sequence[Any] = ()) -> None:
+        self._held = held
+        self._started = [_state(each) for each in held]
+
+    def drawn(self) -> bool:
+        """Say whether any of them was drawn from."""
+        return any(True for _ in self._moved())
+
+    def states(self) -> dict[str, Tensor]:
+        """Return where those are that were drawn from, by their numbers."""
+        return {
+            str(number): state.clone() if isinstance(state, Tensor) else _written(state)
+            for number, state in self._moved()
+        }
+
+    def go_on_from(self, states: Mapping[str, Tensor]) -> None:
+        """Put each where `states` says.
+
+        >>> first, second = random.Random(0), random.Random(0)
+        >>> generators, drawn = Generators([first]), second.random()
+        >>> _ = first.random()
+        >>> Generators([second]).go_on_from(generators.states())
+        >>> first.random() == second.random()
+        True
+        """
+        for number, state in states.items():
+            generator = self._held[int(number)]
+            own = isinstance(generator, torch.Generator)
+            _put_back(generator, state if own else _read(state))
+
+    def _moved(self) -> Iterator[tuple[int, Any]]:
+        for number, (each, before) in enumerate(zip(self._held, self._started, strict=True)):
+            if not _same(state := _state(each), before):
+                yield number, state
+
+
+def _written(state: Any) -> Tensor:
+    """Return the text of a state: numbers, strings and arrays in tuples and dictionaries."""
+    text = json.dumps(state, default=lambda a: {"array": a.tolist(), "dtype": a.dtype.name})
+    return torch.tensor(list(text.encode()), dtype=torch.uint8)
+
+
+def _read(text: Tensor) -> Any:
+    return _tupled(json.loads(bytes(text.tolist())))
+
+
+def _tupled(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"array", "dtype"}:
+            return np.array(value["array"], dtype=value["dtype"])
+        return {key: _tupled(each) for key, each in value.items()}
+    return tuple(map(_tupled, value)) if isinstance(value, list) else value
 
 
 _KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from saddlepoint.checks import model_failed
+from saddlepoint.answers import model_failed
 from saddlepoint.keyed import Keys, derive
 from saddlepoint.model.anchor import anchor, check_module
 from saddlepoint.model.differentiate import (
@@ -24,7 +24,7 @@ from saddlepoint.model.differentiate import (
     products,
     slope,
 )
-from saddlepoint.model.generators import own_random_state
+from saddlepoint.model.generators import Generators, own_random_state
 from saddlepoint.model.held import Buffers, frozen
 from saddlepoint.model.isolation import full_precision, recurrent, without_cudnn
 from saddlepoint.model.ledger import Ledger, name_of
@@ -107,7 +107,7 @@ class Guard:
         self._off_cudnn = mode == "eval" and recurrent(model)
         self._reentrant = False
         self._buffers: Buffers | None = None
-        self._drawn: Callable[[], bool] = lambda: False
+        self._generators = Generators()
 
     @property
     def forwards(self) -> Int64[Tensor, " n"]:
@@ -122,8 +122,8 @@ class Guard:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
-            seed = derive(self._seed, "model")
-            self._drawn = stack.enter_context(own_random_state(self.device, seed, self.model))
+            own = own_random_state(self.device, derive(self._seed, "model"), self.model)
+            self._generators = stack.enter_context(own)
             self._buffers = stack.enter_context(frozen(self.model, self._mode))
             for layer in self._layers:
                 stack.callback(layer.start_pass, None)
@@ -141,7 +141,7 @@ class Guard:
     def suspicious(self) -> bool:
         """Say whether a pass drew a random number or wrote a buffer, as random models do."""
         self._settle(thorough=True)
-        return bool(self.drifting) or self._drawn()
+        return bool(self.drifting) or self._generators.drawn()
 
     def repeats(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import torch
@@ -109,11 +109,12 @@ class Buffers:
             for module in model.modules()
             if not isinstance(module, torch.jit.ScriptModule)
         ]
-        self._values = [
-            (buffer, buffer.clone())
-            for buffer in model.buffers()
+        self._before = {
+            name: (buffer, buffer.clone())
+            for name, buffer in model.named_buffers()
             if buffer.layout == torch.strided and not _repeats(buffer)
-        ]
+        }
+        self._values = list(self._before.values())
         self._versions, self._silent = self._count(), False
         self._dicts = [table.module._buffers for table in self._tables]
         self._names = [(names, name) for names in self._dicts for name in names]
@@ -145,6 +146,26 @@ class Buffers:
         if written is None:
             return ""
         return next((n for n, b in self._model.named_buffers() if b is written), "unnamed")
+
+    def written(self) -> dict[str, Tensor]:
+        """Return copies of those that are not what they were, by their names."""
+        return {
+            name: buffer.clone()
+            for name, buffer in self._model.named_buffers()
+            if name in self._before and not _same(buffer, self._before[name][1])
+        }
+
+    def write(self, values: Mapping[str, Tensor]) -> None:
+        """Write values into the buffers of these names.
+
+        >>> net = nn.BatchNorm1d(1)
+        >>> Buffers(net).write({"running_mean": torch.ones(1)})
+        >>> net.running_mean
+        tensor([1.])
+        """
+        for name, value in values.items():
+            buffer = self._model.get_buffer(name)
+            buffer.data = value.to(buffer.device, copy=True)
 
     @torch.no_grad()
     def put_back(self) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import cache
+from types import CodeType
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+
+_COUNTS = ("forwards", "backwards", "_broken", "_unsound")
 
 
 class Ledger:
@@ -30,7 +35,7 @@ class Ledger:
             self.forwards, self.backwards, self._broken, self._unsound = (
                 torch.zeros(count, dtype=torch.int64, device=device) for _ in range(4)
             )
-        self._asked: dict[object, tuple[Tensor, Tensor]] = {}
+        self._asked: dict[str, tuple[Tensor, Tensor]] = {}
         self._clean: Tensor | None = None
         self.lost: Bool[Tensor, " m"] | None = None
         """Of the last pass: whose logits were no answer; None where all were."""
@@ -42,6 +47,36 @@ class Ledger:
         else:
             each = passes if isinstance(passes, Tensor) else torch.full_like(index, passes)
             counter.index_add_(0, index, each)
+
+    def entries(self) -> dict[str, Tensor]:
+        """Return copies of all that was entered, for `enter`.
+
+        >>> ledger = Ledger(1, torch.device("cpu"))
+        >>> _ = ledger.mended(torch.zeros(1, 2), None, "loss")
+        >>> ledger.entries()["asked loss"]
+        tensor([[1],
+                [0]])
+        """
+        asked = {f"asked {name}": torch.stack(each) for name, each in self._asked.items()}
+        return {**{name: getattr(self, name).clone() for name in _COUNTS}, **asked}
+
+    def enter(self, entries: Mapping[str, Tensor]) -> None:
+        """Make the entries those that another ledger of the same samples had.
+
+        >>> ledger, other = (Ledger(1, torch.device("cpu")) for _ in range(2))
+        >>> _ = other.mended(torch.zeros(1, 2), None, "loss")
+        >>> ledger.enter(other.entries())
+        >>> ledger.unguided
+        tensor([True])
+        """
+        for name in _COUNTS:
+            getattr(self, name).copy_(entries[name])
+        self._asked = {}
+        for name, both in entries.items():
+            kind, _, objective = name.partition(" ")
+            if kind == "asked":
+                blind, steered = both.to(self.forwards)
+                self._asked[objective] = (blind.clone(), steered.clone())
 
     @property
     def broken(self) -> Bool[Tensor, " n"]:
@@ -62,7 +97,7 @@ class Ledger:
         return found
 
     def mended(
-        self, gradient: Float[Tensor, "m ..."], index: Tensor | None, objective: object
+        self, gradient: Float[Tensor, "m ..."], index: Tensor | None, objective: str
     ) -> Float[Tensor, "m ..."]:
         """Return the gradient with 0 for NaN, having noted whose was broken, and whose all zero."""
         largest = gradient.flatten(1).abs().amax(1)  # ten times as fast as a norm of order inf
@@ -116,13 +151,29 @@ class Ledger:
         return torch.where(self.lost[:, None], clean.to(logits.dtype), logits)
 
 
-def name_of(objective: Any) -> object:
-    """Return what stays the same of an objective from step to step: the code that it runs.
+def name_of(objective: Any) -> str:
+    """Return what stays the same of an objective from step to step, and from one process to the
+    next: where the code that it runs stands.
 
     >>> def loss(scale):
     ...     return lambda logits: scale * logits[:, 0]
     >>> name_of(loss(1)) == name_of(loss(2)), name_of(loss) == name_of(loss(1))
     (True, False)
+    >>> len({name_of(each) for each in (lambda z: z[:, 0], lambda z: z[:, 1])})
+    2
     """
     function = getattr(objective, "func", objective)  # of a partial
-    return getattr(function, "__code__", type(function))
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return f"{type(function).__module__}.{type(function).__qualname__}"
+    return f"{function.__module__}.{_place_of(code)}"
+
+
+@cache
+def _place_of(code: CodeType) -> str:
+    """Return the name of a function's code and where it ends, by line and column: two may begin in
+    one line.
+    """
+    ends = ((line, column) for _, line, _, column in code.co_positions() if line and column)
+    line, column = max(ends, default=(code.co_firstlineno, 0))
+    return f"{code.co_qualname}, {line}:{column}"

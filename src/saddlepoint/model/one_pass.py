@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saddlepoint.checks import check_output, model_failed
+from saddlepoint.answers import check_output, model_failed
 
 
 def apart(

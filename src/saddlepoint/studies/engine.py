@@ -15,6 +15,7 @@ from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
+from saddlepoint.counts import MOST_THREADS, check_count
 from saddlepoint.errors import InputError
 
 
@@ -88,8 +89,7 @@ class LocalEngine:
     """
 
     def __init__(self, workers: int = 1) -> None:
-        if workers < 1:
-            raise InputError(f"workers is {workers}; give at least 1")
+        check_count("workers", workers, most=MOST_THREADS)
         _check_start()
         self.slots = workers
         self._free = [_pool() for _ in range(workers)]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from types import MappingProxyType
 from typing import Any, Literal
 
 from saddlepoint.data import ImageData
@@ -14,14 +12,10 @@ from saddlepoint.describe import describe
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import build_suite
 from saddlepoint.files import fingerprint
+from saddlepoint.numerics import NUMERICS
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.studies.subject import DataFacts, model_identity, subject_statistics
 from saddlepoint.threat import Statistics, format_eps
-
-NUMERICS: Mapping[str, int] = MappingProxyType(
-    {"data": 2, "zoo": 1, "attacks": 4, "defences": 1, "training": 1, "evaluation": 3}
-)
-"""Raised where a change of the program changes results: cells computed before are then others."""
 
 
 @dataclass(frozen=True, eq=False)

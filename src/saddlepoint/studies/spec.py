@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from saddlepoint.attacks import Attack
+from saddlepoint.counts import MOST, MOST_SEED, MOST_THREADS, check_sizes
 from saddlepoint.defences import Recipe, attack_from, parse_recipe, resolve_recipe
 from saddlepoint.defences.recipe_file import recipe_values
 from saddlepoint.threat import Statistics, parse_eps
 
-_MOST_SEEDS = 2**32 - 1
+_MOST_LISTED = 10_000
 
 
 def _number(value: Any) -> Any:
@@ -51,6 +52,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(each) for each in value]
     if value is None or isinstance(value, bool | int | float | str):
+        check_sizes("an option", value)
         return value
     raise ValueError(f"{type(value).__name__} is no option of a model; give numbers and text")
 
@@ -70,6 +72,8 @@ def _seeds(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
             raise ValueError("there is no seed; give a number of seeds of at least 1, or a list")
+        if value > _MOST_LISTED:
+            raise ValueError(f"so many seeds have no end; give at most {_MOST_LISTED:,}, or a list")
         return list(range(value))
     return value
 
@@ -79,9 +83,10 @@ def _parts(value: Any) -> Any:
 
 
 _Eps = Annotated[float, BeforeValidator(_budget), Field(gt=0, lt=math.inf)]
-_Seed = Annotated[int, Field(ge=0, le=_MOST_SEEDS, strict=True)]
+_Seed = Annotated[int, Field(ge=0, le=MOST_SEED, strict=True)]
 _Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
-_Limit = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)] | None
+_Threads = Annotated[int, Field(ge=1, le=MOST_THREADS, strict=True)]
+_Limit = Annotated[int, Field(ge=1, le=MOST, strict=True)] | None
 _Side = Annotated[int, Field(ge=1, le=4096, strict=True)] | None
 _Name = Annotated[str, AfterValidator(_label)]
 _AttackName = Annotated[str, AfterValidator(_label), AfterValidator(_attack_label)]
@@ -161,7 +166,7 @@ class StudySpec(_Part):
         Field(min_length=1),
     ]
     reference: str = ""
-    threads: _Count = 1
+    threads: _Threads = 1
     batch_size: _Count = 250
     eot_samples: _Count | None = None
     minimum_clean_accuracy: Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)] = 0.5

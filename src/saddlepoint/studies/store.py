@@ -3,7 +3,8 @@
 DIR/study.json            the specification that was run last
 DIR/cells/ADDRESS/        a finished cell: cell.json and the files that it names
 DIR/unfinished/ADDRESS/   a cell at work, with the checkpoints that an interrupted one resumes from
-DIR/locks/ADDRESS.lock    held by the process that works on the cell; the system frees it
+DIR/locks/ADDRESS.lock    held by the process that works on the cell; the system frees it, and
+                          store.lock for the moment in which a file outside of the cells is written
 DIR/failed/ADDRESS.json   the error of a cell that failed; gone once it succeeds
 DIR/aside/ADDRESS-N/      a damaged cell, kept for inspection
 """
@@ -13,15 +14,15 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
 from saddlepoint import __version__
 from saddlepoint.errors import InputError, OutputError
-from saddlepoint.files import fingerprint, reason, write_json
+from saddlepoint.files import fingerprint, is_temporary, reason, sweep, write_json
+from saddlepoint.locks import locked
 from saddlepoint.reading import file_digest, read_json, shown
 
 FORMAT = 1
@@ -87,11 +88,15 @@ class Store:
                     f" '{study.get('name')}'; choose another --out"
                 )
             if (before.study, before.plan) == (study, plan):
+                if any(map(is_temporary, (*root.iterdir(), *(root / "failed").glob(".*")))):
+                    with _alone(root):  # what a killed runner left half-written is removed
+                        pass
                 return before
         elif root.exists() and (not root.is_dir() or _holds_no_study(root)):
             raise InputError(f"{shown(root)} holds other files and no study; choose another --out")
         record = {"format": FORMAT, "saddlepoint": __version__, "study": study, "plan": plan}
-        write_json(root / STUDY_FILE, record)
+        with _alone(root):
+            write_json(root / STUDY_FILE, record)
         return cls(root)
 
     def cell(self, address: str) -> Path:
@@ -132,22 +137,13 @@ class Store:
 
         The lock is the system's: a process that is killed frees it.
         """
-        lock = FileLock(self._made("locks") / f"{address}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            yield False
-            return
-        except OSError as error:
-            raise OutputError(f"cannot lock a cell of {self.root}: {reason(error)}") from error
-        try:
-            yield True
-        finally:
-            lock.release()
+        with locked(self._made("locks") / f"{address}.lock") as mine:
+            yield mine
 
     def publish(self, address: str, record: dict[str, Any]) -> None:
         """Turn the cell's work into a finished cell; `record` becomes its cell.json."""
         work, final = self.work(address), self.cell(address)
+        sweep(work)
         names = sorted(str(p.relative_to(work)) for p in work.rglob("*") if p.is_file())
         files = {name: file_digest(work / name) for name in names}
         whole = {"format": FORMAT, "address": address, **record, "files": files}
@@ -174,7 +170,7 @@ class Store:
     def discard_work(self, address: str) -> None:
         """Remove what an unfinished cell left."""
         work = self.work(address)
-        if work.is_dir():
+        if work.is_dir() and not work.is_symlink():
             shutil.rmtree(work, ignore_errors=True)
         else:
             work.unlink(missing_ok=True)
@@ -182,7 +178,8 @@ class Store:
     def fail(self, address: str, label: str, error: str, trace: str = "") -> None:
         """Record that a cell failed; the next run tries it again."""
         value = {"label": label, "error": error, "traceback": trace}
-        write_json(self.root / "failed" / f"{address}.json", value)
+        with _alone(self.root):
+            write_json(self.root / "failed" / f"{address}.json", value)
 
     def failure(self, address: str) -> str | None:
         """Return the error of a cell that failed, or None."""
@@ -193,12 +190,30 @@ class Store:
             return "its record is damaged"
 
     def _made(self, name: str) -> Path:
-        folder = self.root / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make the folder {folder}: {reason(error)}") from error
-        return folder
+        return _made(self.root / name)
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {reason(error)}") from error
+    return folder
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Be the only one who writes outside of the cells, which runners do for moments alone; what is
+    half-written there is a killed one's, and removed.
+    """
+    while True:
+        with locked(_made(root / "locks") / "store.lock") as mine:
+            if mine:
+                for folder in (root, root / "failed"):
+                    sweep(folder)
+                yield
+                return
+        time.sleep(0.01)
 
 
 _CELL = {"address": str, "label": str, "kind": str, "eps": int | float | None}

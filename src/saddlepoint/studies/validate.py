@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from saddlepoint.attacks import ATTACKS
 from saddlepoint.data import DATASETS
 from saddlepoint.defences import resolve_recipe
+from saddlepoint.document import Document, parse_document, read_document
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.evaluation import SUITES
 from saddlepoint.reading import shown
-from saddlepoint.studies.document import Document, parse_document, read_document
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.threat import Statistics, norm_ball
 

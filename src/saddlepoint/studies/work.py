@@ -19,6 +19,7 @@ from saddlepoint.data import ImageData, TensorData
 from saddlepoint.errors import InputError, OutputError
 from saddlepoint.evaluation import AttackRecord, evaluate, run_attack
 from saddlepoint.evaluation.record import parquet_bytes
+from saddlepoint.evaluation.steps import FOLDER as PARTS
 from saddlepoint.files import write
 from saddlepoint.model import Guard
 from saddlepoint.runs import environment
@@ -135,6 +136,7 @@ def _evaluation(job: Job, store: Store) -> dict[str, Any]:
         "batch_size": spec.batch_size,
         "seed": seed,
         "eot_samples": spec.eot_samples,
+        "unfinished": store.work(job.address),
     }
     if "suite" in values:
         # The suite keeps no images: PGD shows what they look like.
@@ -143,13 +145,14 @@ def _evaluation(job: Job, store: Store) -> dict[str, Any]:
         budget = record.budgets[0]
         clean, robust, success = record.clean, budget.robust_accuracy, budget.success
         table, notes = _worst_case(record.images), record.notes
-        done = run_attack(model, _first(data), pgd, **options)
+        done = run_attack(model, _first(data), pgd, **{**options, "unfinished": None})
     else:
         attack = spec.attack(values, eps, statistics)
         done = run_attack(model, data, attack, **options)
         clean, robust, success = done.clean, done.robust_accuracy, done.success
         table, notes = done.table().rename_columns({"predictions": "prediction"}), done.notes
     folder = store.work(job.address)
+    shutil.rmtree(folder / PARTS, ignore_errors=True)
     columns = [*IMAGE_COLUMNS.names[-5:], "distance"]
     write(folder / IMAGES_FILE, parquet_bytes(table.select(columns)))
     write(folder / EXAMPLES_FILE, _examples(model, data, done, seed))

@@ -19,7 +19,6 @@ import contextlib
 import os
 import re
 import shutil
-import uuid
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +29,7 @@ import torch
 from torch import Tensor
 
 from saddlepoint.errors import InputError, OutputError
-from saddlepoint.files import fingerprint, reason, write, write_json
+from saddlepoint.files import fingerprint, reason, temporary_name, write, write_json
 from saddlepoint.reading import decoding, read_bytes, read_json
 
 FOLDER = "checkpoints"
@@ -59,7 +58,7 @@ def save_checkpoint(
     """
     folder = out / FOLDER
     final = folder / f"epoch-{position[0]:04d}-step-{position[1]:06d}"
-    temporary, aside = (folder / f".{final.name}.{uuid.uuid4().hex[:8]}.tmp" for _ in range(2))
+    temporary, aside = temporary_name(final), temporary_name(final)
     try:
         files = {}
         for name, values in tensors.items():
@@ -95,8 +94,6 @@ def latest_checkpoint(out: Path) -> tuple[dict[str, dict[str, Tensor]], Any] | N
     >>> latest_checkpoint(Path("no-such-folder"))
     """
     folder = out / FOLDER
-    for stale in folder.glob(".*.tmp"):  # left by a process that was killed while writing
-        shutil.rmtree(stale, ignore_errors=True)
     found = _sorted(folder)
     for path in reversed(found):
         try:
@@ -108,6 +105,22 @@ def latest_checkpoint(out: Path) -> tuple[dict[str, dict[str, Tensor]], Any] | N
     if found:
         raise InputError(f"every checkpoint in {folder} is damaged; delete it and train afresh")
     return None
+
+
+def is_at_end(out: Path, epochs: int) -> bool:
+    """Say whether the newest checkpoint under `out` is whole, and that of the last epoch.
+
+    >>> is_at_end(Path("no-such-folder"), 1)
+    False
+    """
+    found = _sorted(out / FOLDER)
+    if not found or _position(found[-1]) != [epochs, 0]:
+        return False
+    try:
+        _read(found[-1])
+    except InputError:
+        return False
+    return True
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -157,7 +170,11 @@ def _read(path: Path) -> tuple[dict[str, dict[str, Tensor]], Any]:
 def _sorted(folder: Path) -> list[Path]:
     # By number: as text, epoch 10000 would come before epoch 9999 and be removed as the oldest.
     found = [path for path in folder.glob("epoch-*-step-*") if path.is_dir()]
-    return sorted(found, key=lambda path: [int(n) for n in re.findall(r"\d+", path.name)])
+    return sorted(found, key=_position)
+
+
+def _position(path: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", path.name)]
 
 
 def _flush(folder: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from saddlepoint.counts import MOST_THREADS, check_count, check_seed
 from saddlepoint.data import AUGMENTATIONS, ImageData, batches, epoch_order
 from saddlepoint.defences import Penalty, Recipe, TrainingBatch
 from saddlepoint.errors import InputError
@@ -26,9 +27,9 @@ from saddlepoint.keyed import derive, generator
 from saddlepoint.model import Guard
 from saddlepoint.progress import Progress
 from saddlepoint.reading import decoding, read_json
-from saddlepoint.runs import RUN_FILE, claim
+from saddlepoint.runs import RUN_FILE, Found, claimed
 from saddlepoint.training.accuracy import accuracy
-from saddlepoint.training.checkpoint import FOLDER, latest_checkpoint
+from saddlepoint.training.checkpoint import FOLDER, is_at_end, latest_checkpoint
 from saddlepoint.training.ema import Ema
 from saddlepoint.training.metrics import (
     METRICS_FILE,
@@ -111,6 +112,8 @@ def train(
     out = None if out is None else Path(out)
     if resume and out is None:
         raise InputError("there is nothing to resume without an output folder; give out")
+    check_seed(seed)
+    check_count("workers", workers, least=0, most=MOST_THREADS)
     device = Guard(model, 0).device  # refuses what is no module
     with _forked_random_state():
         _seed_layers(device, derive(seed, "transforms"))
@@ -118,58 +121,62 @@ def train(
         check_training(model, data)
         first = _first_images(data, recipe, seed, device)
         state = State(model, recipe, len(data), first)
-    if out is not None:
-        config = {"identity": identity, "recipe": recipe, "seed": seed, "data": _named(data)}
-        known = claim(out, "train", config, (FOLDER, METRICS_FILE, WEIGHTS_FILE))
-        if known and not resume:
-            raise InputError(
-                f"{out} holds this run already; pass --resume, or choose another --out"
-            )
-        if known:
-            _note_threads(out)
-            _restore(out, state)
+
+    def finished() -> bool:
+        return out is not None and _is_finished(out, recipe.epochs)
 
     def refresh() -> None:
         order = epoch_order(len(data), seed, recipe.epochs)
         stream = batches(data, order, recipe.batch_size, device=state.device, workers=workers)
         refresh_batch_norm(model, (images for _, images, _ in itertools.islice(stream, REFRESH)))
 
-    track = open_tracker(tracker, out)
-    metrics = read_metrics(out) if out is not None else []
-    with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(stop_on_signals())
-        stack.enter_context(_forked_random_state())
-        if track is not None:
-            stack.callback(track.close)
-        while state.epoch < recipe.epochs:
-            began = time.perf_counter()
-            for _ in _epoch(state, data, seed, workers):
-                if progress is not None:
-                    done = state.epoch * state.steps + state.step
-                    progress(done, recipe.epochs * state.steps, f"epoch {state.epoch + 1}")
-                if stop.signal:
-                    state.seconds += time.perf_counter() - began
-                    if out is not None:
-                        state.save(out)
-                    raise Interrupted(stop.signal, saved=out is not None)
-            state.seconds += time.perf_counter() - began
-            record = state.finish_epoch()
-            if isinstance(state.average, Swa) and state.average.due(state.epoch / recipe.epochs):
-                state.average.update(model)
-            check_sound(model, data, state.epoch, recipe.optimiser.learning_rate)
-            if test is not None:
-                with state.averaged(refresh):
-                    record["test_accuracy"] = accuracy(model, test, workers=workers)
-            metrics.append(record)
-            if out is not None:
-                append_metrics(out, record)
-                state.save(out)
+    config = {"identity": identity, "recipe": recipe, "seed": seed, "data": _named(data)}
+    files = (FOLDER, METRICS_FILE, WEIGHTS_FILE)
+    with claimed(out, "train", config, files, finished) as found:
+        if found != "new" and not resume:
+            raise InputError(
+                f"{out} holds this run already; pass --resume, or choose another --out"
+            )
+        if out is not None and found != "new":
+            _note_threads(out)
+            _restore(out, state, found)
+        metrics = read_metrics(out) if out is not None else []
+        track = None if found == "finished" else open_tracker(tracker, out)
+        with contextlib.ExitStack() as stack:
+            stop = stack.enter_context(stop_on_signals())
+            stack.enter_context(_forked_random_state())
             if track is not None:
-                scalars = {k: v for k, v in record.items() if isinstance(v, float)}
-                track.log(state.epoch, scalars)
-    state.take_average(refresh)
-    if out is not None:
-        save_weights(model, out / WEIGHTS_FILE)
+                stack.callback(track.close)
+            while state.epoch < recipe.epochs:
+                began = time.perf_counter()
+                for _ in _epoch(state, data, seed, workers):
+                    if progress is not None:
+                        done = state.epoch * state.steps + state.step
+                        progress(done, recipe.epochs * state.steps, f"epoch {state.epoch + 1}")
+                    if stop.signal:
+                        state.seconds += time.perf_counter() - began
+                        if out is not None:
+                            state.save(out)
+                        raise Interrupted(stop.signal, saved=out is not None)
+                state.seconds += time.perf_counter() - began
+                record = state.finish_epoch()
+                reached = state.epoch / recipe.epochs
+                if isinstance(state.average, Swa) and state.average.due(reached):
+                    state.average.update(model)
+                check_sound(model, data, state.epoch, recipe.optimiser.learning_rate)
+                if test is not None:
+                    with state.averaged(refresh):
+                        record["test_accuracy"] = accuracy(model, test, workers=workers)
+                metrics.append(record)
+                if out is not None:
+                    append_metrics(out, record)
+                    state.save(out)
+                if track is not None:
+                    scalars = {k: v for k, v in record.items() if isinstance(v, float)}
+                    track.log(state.epoch, scalars)
+        state.take_average(refresh)
+        if out is not None and found != "finished":
+            save_weights(model, out / WEIGHTS_FILE)
     return TrainingResult(model.eval(), metrics, sum(record["seconds"] for record in metrics))
 
 
@@ -239,12 +246,17 @@ def _first_images(data: ImageData, recipe: Recipe, seed: int, device: torch.devi
     ]
 
 
-def _restore(out: Path, state: State) -> None:
-    found = latest_checkpoint(out)
-    if found is not None:
+def _is_finished(out: Path, epochs: int) -> bool:
+    return (out / WEIGHTS_FILE).is_file() and is_at_end(out, epochs)
+
+
+def _restore(out: Path, state: State, found: Found) -> None:
+    newest = latest_checkpoint(out)
+    if newest is not None:
         with decoding(out, "a folder whose newest checkpoint fits this run"):
-            state.load(*found)
-    forget_after(out, state.epoch)
+            state.load(*newest)
+    if found != "finished":
+        forget_after(out, state.epoch)
 
 
 def _note_threads(out: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from saddlepoint.checks import check_class_names, check_logits
+from saddlepoint.answers import check_logits
+from saddlepoint.checks import check_class_names
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, full_precision

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from saddlepoint.files import write
 from saddlepoint.lab import Bench, Experiment, Findings, Table
 from saddlepoint.reports.style import figure_bytes
-from saddlepoint.runs import claim
+from saddlepoint.runs import claimed
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ def write_experiment(
         "seed": bench.seed,
     }
     name = experiment.name
-    claim(out, f"lab {name}", config, (f"{name}.png", f"{name}.pdf", "summary.csv"))
-    found = experiment.run(bench, settings)
-    tables = found.tables()
-    figure = draw(name, found)
-    files = {each: write(out / f"{each}.csv", table.csv()) for each, table in tables.items()}
-    files["figure"] = write(out / f"{name}.png", figure_bytes(figure))
-    files["pdf"] = write(out / f"{name}.pdf", figure_bytes(figure, "pdf"))
+    with claimed(out, f"lab {name}", config, (f"{name}.png", f"{name}.pdf", "summary.csv")):
+        found = experiment.run(bench, settings)
+        tables = found.tables()
+        figure = draw(name, found)
+        files = {each: write(out / f"{each}.csv", table.csv()) for each, table in tables.items()}
+        files["figure"] = write(out / f"{name}.png", figure_bytes(figure))
+        files["pdf"] = write(out / f"{name}.pdf", figure_bytes(figure, "pdf"))
     summary = next(iter(tables.values()))
     return Written(summary, files, time.perf_counter() - began)

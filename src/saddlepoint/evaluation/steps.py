@@ -1,0 +1,123 @@
+"""A step of work: one attack at one budget on one batch of images, done once, whatever interrupts.
+
+Images are worked on in parts of a fixed size, survivors are batched within their part, and a batch
+that is done is not done again. So which images share a batch depends on counts alone, and an
+evaluation that was interrupted ends as one that was not, to the bit. When a batch is *saved* depends
+on time: see `Journal`. While it is at work, its attack's stages are saved in the same way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from saddlepoint.attacks import Stages
+from saddlepoint.errors import InputError
+from saddlepoint.evaluation.journal import Columns, Journal
+from saddlepoint.files import fingerprint
+
+FOLDER = "parts"
+# Survivors are re-batched within a part.
+SIZE = 512
+Work = Callable[[Tensor, Stages | None], Columns]
+"""From the ids of a batch, and what remembers the stages of its attack, to a row per id."""
+
+
+class Steps:
+    """The steps of an evaluation; those that were done in `out` before are read.
+
+    Args:
+        out: the folder of the run; None keeps nothing.
+        batch_size: images of a step; a run may go on with another.
+
+    >>> with Steps(None, batch_size=2) as steps:
+    ...     steps.run("squares", torch.arange(3), lambda ids, _: {"square": ids**2})["square"]
+    tensor([0, 1, 4])
+    """
+
+    def __init__(self, out: Path | None, batch_size: int) -> None:
+        self._size = batch_size
+        folder = None if out is None else out / FOLDER
+        self._done = Journal(folder)
+        self._stages = Journal(None if folder is None else folder / "stages")
+        self._keeps = folder is not None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Whatever stops the work, what is done stays, unless the disk refuses; and what could not
+        # be begun leaves nothing.
+        if kind is not None and not issubclass(kind, InputError):
+            self._done.save()
+
+    def parts(self, ids: Tensor) -> tuple[Tensor, ...]:
+        """Return the ids of each part."""
+        return torch.split(ids, SIZE)
+
+    def run(self, name: str, ids: Tensor, work: Work, waits: bool = False) -> Columns:
+        """Return a row for every id (ascending), those of batches that were done before as they
+        were found; a column `seconds` says how long each took.
+
+        Args:
+            name: what is done with the images; no two works of a run share one.
+            ids: (m,) the images.
+            work: called for a batch at a time.
+            waits: it is soon done again, and not saved before an attack was.
+        """
+        found = [_at(rows, torch.isin(rows["id"], ids)) for rows in self._done.found.get(name, [])]
+        rows = [each for each in found if len(each["id"])]
+        before = torch.cat([each["id"] for each in rows]) if rows else ids[:0]
+        rest = ids[~torch.isin(ids, before)]
+        batches = torch.split(rest, self._size) if len(rest) else ()
+        rows += [self._step(name, batch, work, waits) for batch in batches]
+        if not rows:
+            return {}
+        whole = joined(rows)
+        order = whole["id"].argsort()
+        return whole if bool((order[1:] > order[:-1]).all()) else _at(whole, order)
+
+    def forget(self) -> None:
+        """Remove what was kept, once the whole is written."""
+        self._done.forget()
+
+    def _step(self, name: str, ids: Tensor, work: Work, waits: bool) -> Columns:
+        began = time.perf_counter()
+        stages = None
+        if self._keeps:
+            which = fingerprint(ids.numpy().tobytes())
+            stages = Stages(self._stages, f"{name}, {which}")
+        columns = {key: value.detach().cpu() for key, value in work(ids, stages).items()}
+        spent = stages.seconds if stages is not None else 0.0
+        each = (time.perf_counter() - began + spent) / len(ids)
+        seconds = torch.full((len(ids),), each, dtype=torch.float64)
+        columns = {"id": ids, **columns, "seconds": seconds}
+        self._done.add(name, columns, waits)
+        if self._stages.written:  # what is on the disk of this step gives way to the whole
+            self._done.save()
+        self._stages.forget()
+        return columns
+
+
+def joined(results: Sequence[Columns]) -> Columns:
+    """Return columns one below the other.
+
+    >>> joined([{"id": torch.tensor([1])}, {"id": torch.tensor([2])}])
+    {'id': tensor([1, 2])}
+    """
+    return {name: torch.cat([result[name] for result in results]) for name in results[0]}
+
+
+def _at(columns: Columns, rows: Tensor) -> Columns:
+    return {name: value[rows] for name, value in columns.items()}
