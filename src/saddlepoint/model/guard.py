@@ -26,7 +26,7 @@ from saddlepoint.model.differentiate import (
 )
 from saddlepoint.model.generators import Generators, own_random_state
 from saddlepoint.model.held import Buffers, frozen
-from saddlepoint.model.isolation import full_precision, recurrent, without_cudnn
+from saddlepoint.model.isolation import differentiable, full_precision, recurrent
 from saddlepoint.model.ledger import Ledger, name_of
 from saddlepoint.model.one_pass import apart
 from saddlepoint.model.randomness import (
@@ -104,7 +104,7 @@ class Guard:
         self._each = averaged_passes(model) if mode == "eval" else 1
         self._layers = [m for m in model.modules() if isinstance(m, RandomLayer)]
         self._passes: Counter[int] = Counter()
-        self._off_cudnn = mode == "eval" and recurrent(model)
+        self._recurrent = mode == "eval" and recurrent(model)
         self._reentrant = False
         self._buffers: Buffers | None = None
         self._generators = Generators()
@@ -213,7 +213,7 @@ class Guard:
             # value of their mean vanishes.
             value = torch.stack([objective(logits) for logits in sound]).mean(0)
             try:
-                with self._backward_mode():
+                with differentiable(self._recurrent):
                     gradient = slope(value.sum(), x, by_backward=self._reentrant)
             except Exception as error:  # it is the user's code: anything may come
                 if self._reentrant or not is_reentrant(error):
@@ -251,7 +251,7 @@ class Guard:
             wanted = cotangents(logits.detach()).transpose(0, 1)
             at_once = max(1, (_ROWS_ON_CUDA if x.is_cuda else _ROWS_AT_ONCE) // max(len(x), 1))
             try:
-                with self._backward_mode():
+                with differentiable(self._recurrent):
                     found = [products(logits, x, v) for v in torch.split(wanted, at_once)]
             except Exception as error:  # it is the user's code: anything may come
                 raise model_failed("cannot be differentiated at", images, error) from error
@@ -284,7 +284,7 @@ class Guard:
         half: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if self._half and not self._exact:
             half = torch.autocast(self.device.type, torch.bfloat16)
-        with half, self._backward_mode():
+        with half, differentiable(self._recurrent):
             run = self.model if self._exact else self._fast
             logits, self.computed = apart(run, images, self.dtype)
         return logits
@@ -297,9 +297,3 @@ class Guard:
         if name:
             self.drifting = self.drifting or name
             self._buffers.put_back()
-
-    def _backward_mode(self) -> contextlib.AbstractContextManager[None]:
-        """cuDNN has no backward of an LSTM or GRU in evaluation mode; torch's own kernels have."""
-        if self._off_cudnn and torch.is_grad_enabled():
-            return without_cudnn()
-        return contextlib.nullcontext()

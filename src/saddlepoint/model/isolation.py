@@ -82,15 +82,16 @@ def _agrees(switch: _Switch) -> bool:
 
 
 @contextlib.contextmanager
-def without_cudnn() -> Iterator[None]:
-    """Keep passes off cuDNN, and put its flag back.
+def differentiable(recurrent: bool) -> Iterator[None]:
+    """Keep passes with a gradient off cuDNN where a model is recurrent: there it has no backward of
+    an LSTM or GRU in evaluation mode, and torch's own kernels have.
 
-    >>> with without_cudnn():
+    >>> with torch.enable_grad(), differentiable(recurrent=True):
     ...     torch.backends.cudnn.enabled
     False
     """
     before = torch.backends.cudnn.enabled
-    torch.backends.cudnn.enabled = False
+    torch.backends.cudnn.enabled = before and not (recurrent and torch.is_grad_enabled())
     try:
         yield
     finally:
