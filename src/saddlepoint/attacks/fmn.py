@@ -105,6 +105,7 @@ class FMN(Attack):
                 slope = norm if p == 2 else _dual(gradient, p)
                 ahead = length + _distance(margin.abs(), slope, farthest)
                 if self.loss != "margin":  # its slope says nothing of the margin's distance
+                    ahead = length + (_OTHER_L1 if p == 1 else 1.0) * (ahead - length)
                     ahead = torch.where(nearest.isfinite(), nearest, ahead)
                 if self.unfooled == "grow" and step > 0:
                     ahead = torch.maximum(ahead, (1 + gamma) * radius)
@@ -130,6 +131,11 @@ class FMN(Attack):
         found = best.length[batch.index].isfinite()
         nearest = batch.threat.parametrise(best.images[batch.index])
         return torch.where(expand(found, nearest), nearest, start)
+
+
+# So many times the linearised distance another loss than the margin looks in L1, where few pixels
+# carry a change and the bounds of the range cut it short.
+_OTHER_L1 = 2.0
 
 
 def _distance(margin: Tensor, slope: Tensor, farthest: Tensor) -> Tensor:
