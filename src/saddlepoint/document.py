@@ -70,7 +70,6 @@ def parse_document(text: str, source: str = "given") -> Document:
     saddlepoint.errors.InputError: given, line 1: the name 'a' is given twice (first in line 1)
     """
     values, node = parse_yaml(text, source)
-    _refuse_duplicates(node, source, set())
     return Document(values, source, text, node)
 
 
@@ -83,24 +82,3 @@ def _child(node: yaml.Node | None, key: Any) -> tuple[int, yaml.Node] | None:
         value = node.value[key]
         return value.start_mark.line + 1, value
     return None
-
-
-def _refuse_duplicates(node: yaml.Node | None, source: str, seen: set[int]) -> None:
-    if node is None or id(node) in seen:  # an alias may point to what was seen before
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_duplicates(value, source, seen)
-    elif isinstance(node, yaml.MappingNode):
-        lines: dict[str, int] = {}
-        for name, value in node.value:
-            line = name.start_mark.line + 1
-            if isinstance(name, yaml.ScalarNode):
-                if name.value in lines and name.value != "<<":
-                    raise InputError(
-                        f"{source}, line {line}: the name {name.value!r} is given twice"
-                        f" (first in line {lines[name.value]})"
-                    )
-                lines[name.value] = line
-            _refuse_duplicates(value, source, seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +148,62 @@ def test_mapped_data_keeps_its_images(folder):
     assert mapped.classes[7] == "seven"
     assert mapped.classes[0] == "0"
     assert torch.equal(mapped.pixels, data.pixels)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", '{"cat": 7,\n"dog": 3,\n"cat": 1}', "line 3: the name 'cat' .*first in line 1"),
+        ("a.json", '{"c": {"cat": 7}, "cat": 3, "cat": 1}', "the name 'cat' is given twice$"),
+        ("a.yaml", "cat: 7\ndog: 3\ncat: 1\n", "line 3: the name 'cat' .*first in line 1"),
+        ("a.txt", "# of\ncat: 7\ndog: 3\n\ncat: 1", "line 5: the name 'cat' .*first in line 2"),
+    ],
+)
+def test_a_class_named_twice_is_refused(name, text, message, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=f"{name}.*{message}"):
+        read_class_map(tmp_path / name, ("cat", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("a.json", "-1", "-1"),
+        ("a.json", "1.5", "1.5"),
+        ("a.json", "3.0", "3.0"),
+        ("a.json", "true", "True"),
+        ("a.json", "null", "None"),
+        ("a.json", '"-3"', "-3"),
+        ("a.txt", "-3", "-3"),
+        ("a.txt", "1.5", "1.5"),
+        ("a.txt", "1e3", "1e3"),
+        ("a.txt", "True", "True"),
+        ("a.txt", "123456789012", "123456789012"),
+        ("a.yaml", "0x" + "f" * 5000, "0xffff"),
+    ],
+)
+def test_a_value_that_is_no_output_is_told_at_once(name, value, told, tmp_path, monkeypatch):
+    def import_timm():
+        raise AssertionError("timm is not asked")
+
+    monkeypatch.setattr("saddlepoint.data.class_map._imagenet", import_timm)
+    text = f"cat: {value}\ndog: tabby\n"
+    (tmp_path / name).write_text(
+        f'{{"cat": {value}, "dog": "tabby"}}' if name.endswith("json") else text
+    )
+    with pytest.raises(InputError, match=f"output {re.escape(told)}.* is none of a model"):
+        read_class_map(tmp_path / name, ("cat", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.txt", "1\n" * 300_000, "more than 200,000 lines"),
+        ("a.txt", "cat: 1\n" + "#" * 5_000_000, "larger than 4.2 MB"),
+        ("a.json", "[" + "1," * 2_500_000 + "1]", "larger than 4.2 MB"),
+    ],
+)
+def test_a_list_longer_than_any_models_is_not_read(name, text, message, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=f"{name}.*{message}"):
+        read_class_map(tmp_path / name, ("cat", "dog"))

@@ -125,3 +125,10 @@ def test_a_file_that_runs_without_normalisation_and_does_badly_gets_a_note(cli, 
             *evaluate(**{"limit": 200, **options}, out=f"o{len(options)}{options['model'][:3]}")
         )
         assert "without normalisation and" not in done.err
+
+
+@pytest.mark.parametrize("std", ["1e-300", "1e-40"])
+def test_a_deviation_that_float32_has_not_is_refused_before_anything_is_written(refused, std):
+    words = {"model": "zoo:simple-cnn", "mean": "0.5", "std": std, "limit": 4, "out": "o"}
+    assert f"--std {std}" in refused(*evaluate(**words, suite="quick"))
+    assert not Path("o").exists()

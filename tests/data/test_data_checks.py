@@ -39,6 +39,19 @@ def test_images_that_are_refused(images, message):
         checked_images(images)
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.uint32, np.uint64])
+def test_wide_unsigned_integers_are_read_as_others_are(kind):
+    images = np.arange(256).reshape(1, 1, 16, 16)
+    assert torch.equal(checked_images(images.astype(kind)), checked_images(images))
+    images[0, 0, 0, 0] = 256
+    with pytest.raises(InputError, match=rf"span 1 … 256 as {kind.__name__}; integers must lie"):
+        checked_images(images.astype(kind))
+    top = np.full((1, 1, 2, 2), np.iinfo(kind).max, kind)
+    with pytest.raises(InputError, match="integers must lie in 0 … 255"):
+        checked_images(top)
+    assert checked_labels(np.array([0, 2, 1, 1], kind), 4, 3).tolist() == [0, 2, 1, 1]
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_the_image_with_nan_or_infinity_is_named(bad):
     images = torch.rand(4, 1, 3, 3)

@@ -14,7 +14,7 @@ from small import digits, trained
 from saddlepoint.attacks import PGD
 from saddlepoint.cli import run
 from saddlepoint.errors import InputError
-from saddlepoint.evaluation import read_saved, rejudge
+from saddlepoint.evaluation import read_mask, read_saved, rejudge
 from saddlepoint.threat import L2, Box, Linf, Rescaled
 
 
@@ -197,3 +197,13 @@ def test_numbered_pictures_are_in_the_order_of_their_numbers(tmp_path):
         Image.fromarray(picture).save(tmp_path / f"img_{i}.png")
     images, _ = read_saved(tmp_path, (3, 4, 6))
     assert (images[:, 0, 0, 0] * 25.5).round().tolist() == [1, 2, 10]
+
+
+def test_the_advice_for_saved_images_and_masks_that_hold_code_is_of_images(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "a.pt")
+    for read in (read_saved, read_mask):
+        with pytest.raises(
+            InputError, match=r"holds pickled code.*;\nsave a plain tensor"
+        ) as caught:
+            read(tmp_path / "a.pt", (1, 8, 8))
+        assert "state dict" not in str(caught.value)

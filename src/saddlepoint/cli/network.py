@@ -268,6 +268,8 @@ def _statistics(words: ModelWords, data: ImageData) -> Statistics | None:
 
 
 def _given(words: ModelWords, data: ImageData) -> Statistics:
+    from saddlepoint.model.normalised import LEAST_STD
+
     if words.mean is None or words.std is None:
         raise InputError("one of --mean and --std is given without the other; give both")
     if words.normalisation != "auto":
@@ -279,6 +281,11 @@ def _given(words: ModelWords, data: ImageData) -> Statistics:
     if not all(0 <= value <= 1 for value in mean) or not all(0 < value <= 1 for value in std):
         raise InputError(
             f"mean {words.mean} and std {words.std}: give them on the scale 0 … 1 (divide by 255)"
+        )
+    if min(std) < LEAST_STD:
+        raise InputError(
+            f"--std {shown(words.std)}: {min(std):g} is below {LEAST_STD:.4g}, the least normal number of"
+            " float32, in which the model divides by it"
         )
     return mean, std
 

@@ -19,6 +19,7 @@ Array = Tensor | NDArray[np.generic]
 MOST_CLASSES = 100_000
 """Where only the labels say how many there are: ImageNet has 21,841 at most."""
 
+_UNORDERED = (torch.uint16, torch.uint32, torch.uint64)
 _CHUNK = 1 << 24  # values looked at together; bounds the memory the checks need beside the data
 
 
@@ -153,7 +154,9 @@ def _in_unit_range(images: Tensor) -> Tensor:
 
 
 def _span(images: Tensor) -> tuple[float, float]:
-    pairs = [part.aminmax() for part in chunks(images)]
+    # Torch has no order of the wider unsigned types; a double tells 255 from 256 of all of them.
+    parts = (part.double() if part.dtype in _UNORDERED else part for part in chunks(images))
+    pairs = [part.aminmax() for part in parts]
     lows = torch.stack([pair.min for pair in pairs])
     highs = torch.stack([pair.max for pair in pairs])
     return float(lows.min()), float(highs.max())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +17,10 @@ from saddlepoint.data.folder import FolderData
 from saddlepoint.data.tensor_data import TensorData
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.reading import read_json, read_text, shown
-from saddlepoint.reading.text import MOST_YAML, parse_yaml
+from saddlepoint.reading.text import MOST_YAML, given_twice, parse_yaml
 
+_MOST_BYTES = 1 << 22  # of a list: a hundred thousand names of 40 letters
+_MOST_LINES = 2 * MOST_CLASSES  # with empty ones and comments
 _WORDNET = re.compile("n[0-9]{8}")
 
 
@@ -90,21 +93,29 @@ def _content(path: Path, classes: Sequence[str]) -> Mapping[str, Any] | list[Any
     kind = path.suffix.lower()
     if kind in (".json", ".yaml", ".yml"):
         value = (
-            read_json(path)
+            read_json(path, _MOST_BYTES)
             if kind == ".json"
             else parse_yaml(read_text(path, MOST_YAML), shown(path))[0]
         )
         if isinstance(value, Mapping):
-            return {str(key): each for key, each in value.items()}
+            return {_text(key): each for key, each in value.items()}
         if isinstance(value, list):
             return value
         raise InputError("give a mapping from classes to outputs, or a list")
-    lines = [line.strip() for line in read_text(path).splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")]
+    text = read_text(path, _MOST_BYTES)
+    if text.count("\n") > _MOST_LINES:
+        raise InputError(f"more than {_MOST_LINES:,} lines, and a model has fewer outputs")
+    numbered = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    numbered = [(number, line) for number, line in numbered if line and not line.startswith("#")]
+    lines = [line for _, line in numbered]
     pairs = [re.split(r"\s*[\t,:=]\s*", line, maxsplit=1) for line in lines]
-    if {pair[0] for pair in pairs if len(pair) == 2} >= set(classes):
-        return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
-    return list(lines)
+    if not {pair[0] for pair in pairs if len(pair) == 2} >= set(classes):
+        return lines
+    first: dict[str, int] = {}
+    for (number, _), pair in zip(numbered, pairs, strict=True):
+        if len(pair) == 2 and first.setdefault(pair[0], number) != number:
+            raise given_twice(shown(path), pair[0], first[pair[0]], number)
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
 
 def _mapped(content: Mapping[str, Any] | list[Any], classes: Sequence[str]) -> ClassMap:
@@ -113,18 +124,21 @@ def _mapped(content: Mapping[str, Any] | list[Any], classes: Sequence[str]) -> C
         if missing:
             raise InputError(f"no output is given for {_some(missing)}")
         return _looked_up([content[name] for name in classes])
-    names = [str(each) for each in content]
+    names = [_text(each) for each in content]
     ids = len(names) < 1000 and all(_WORDNET.fullmatch(name) for name in names)
     if set(names) >= set(classes) and not ids:
-        twice = [name for name in classes if names.count(name) > 1]
+        counts = Counter(names)
+        twice = [name for name in classes if counts[name] > 1]
         if twice:
             raise InputError(f"several outputs have the name {_some(twice)}")
-        return ClassMap(tuple(names.index(name) for name in classes), tuple(names))
+        places = {name: output for output, name in enumerate(names)}
+        return ClassMap(tuple(places[name] for name in classes), tuple(names))
     if ids and set(names) == set(classes):
         return _looked_up(list(classes))
     if len(names) == len(classes):
         return _looked_up(content if isinstance(content, list) else names)
-    missing = [name for name in classes if name not in names]
+    there = set(names)
+    missing = [name for name in classes if name not in there]
     raise InputError(
         f"{len(names)} lines and {len(classes)} classes, of which {_some(missing)} is not there;"
         " give a line for each class, such as 'cat: 281'"
@@ -153,13 +167,40 @@ def _looked_up(values: Sequence[Any]) -> ClassMap:
 
 
 def _number(value: Any) -> int | None:
-    if isinstance(value, str) and re.fullmatch("[0-9]+", value):
-        value = int(value) if len(value) < 10 else MOST_CLASSES
-    if not isinstance(value, int) or isinstance(value, bool):
-        return None
-    if not 0 <= value < MOST_CLASSES:
-        raise InputError(f"output {shown(value)} is none of a model; outputs count from 0")
+    """Return the output that a number names; None for a text, which may be a class's name."""
+    if isinstance(value, str):
+        if not re.fullmatch("[0-9]+", value):
+            if _is_value(value):
+                raise _no_output(value)
+            return None
+        if len(value.lstrip("0")) >= 10:  # Python takes seconds for a million digits
+            raise _no_output(value)
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MOST_CLASSES:
+        raise _no_output(value)
     return value
+
+
+def _is_value(text: str) -> bool:
+    if text.lower() in ("true", "false", "null", "none", ""):
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _text(value: Any) -> str:
+    # Python writes no decimal numbers of thousands of digits.
+    return hex(value) if isinstance(value, int) and value.bit_length() > 64 else str(value)
+
+
+def _no_output(value: Any) -> InputError:
+    return InputError(
+        f"output {shown(_text(value)) or 'nothing'} is none of a model; give a whole number from 0 to"
+        f" {MOST_CLASSES - 1:,}, or a class's name"
+    )
 
 
 def _imagenet() -> tuple[tuple[str, ...], dict[str, list[int]]]:

@@ -94,7 +94,7 @@ def _native(array: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def _torch(path: Path) -> dict[str, Tensor]:
-    loaded, size = read_pickled(path)
+    loaded, size = read_pickled(path, "save a plain tensor of numbers, or an array as .npy or .npz")
     if isinstance(loaded, tuple | list) and loaded:
         loaded = loaded[0]
     if isinstance(loaded, Tensor):

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from saddlepoint.errors import InputError
 
+LEAST_STD = torch.finfo(torch.float32).tiny
+"""A smaller deviation becomes 0 in float32, or its quotients infinite."""
+
 
 class Normalised(nn.Module):
     """A network that normalises its images itself: net((x − mean) / std), per channel.
@@ -28,9 +31,10 @@ class Normalised(nn.Module):
 
     def __init__(self, net: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        if len(mean) != len(std) or not all(s > 0 for s in std):
+        if len(mean) != len(std) or not all(s >= LEAST_STD for s in std):
             raise InputError(
-                f"mean {tuple(mean)} and std {tuple(std)} need equal lengths and std > 0"
+                f"mean {tuple(mean)} and std {tuple(std)} need equal lengths and"
+                f" std ≥ {LEAST_STD:.4g}, the least normal number of float32"
             )
         self.net = net
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(-1, 1, 1))

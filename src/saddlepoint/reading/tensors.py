@@ -48,12 +48,13 @@ def read_metadata(path: Path) -> dict[str, str]:
         return dict(file.metadata() or {})
 
 
-def read_pickled(path: Path) -> tuple[Any, int]:
+def read_pickled(path: Path, remedy: str) -> tuple[Any, int]:
     """Return what a `.pt` file holds, on the CPU, and the file's size; its code is never run.
 
-    Raises `InputError` for a file that is damaged, of another kind, inflated, or holds code.
+    Raises `InputError` for a file that is damaged, of another kind, inflated, or holds code; the
+    `remedy` for the last is told in one line.
 
-    >>> read_pickled(Path("no-such.pt"))
+    >>> read_pickled(Path("no-such.pt"), "save the state dict alone")
     Traceback (most recent call last):
         ...
     saddlepoint.errors.InputError: cannot read no-such.pt: No such file or directory
@@ -73,7 +74,7 @@ def read_pickled(path: Path) -> tuple[Any, int]:
         except InputError:
             raise
         except Exception as error:  # the readers of the various formats raise nearly everything
-            raise _refusal(path, error) from error
+            raise _refusal(path, error, remedy) from error
 
 
 def plain(tensor: Tensor, label: str, size: int) -> Tensor:
@@ -121,8 +122,7 @@ _DTYPES = frozenset(
 )
 
 
-def _refusal(path: Path, error: Exception) -> InputError:
-    remedy = "save the state dict alone, best as .safetensors"
+def _refusal(path: Path, error: Exception, remedy: str) -> InputError:
     text, name = str(error), shown(path)
     if isinstance(error, pickle.UnpicklingError):
         named = re.search(r"GLOBAL ([\w.]+)|Unsupported class ([\w.]+)", text)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +35,28 @@ def read_text(path: Path, most: int = _TEXT) -> str:
         raise InputError(f"{shown(path)} is not text in UTF-8") from None
 
 
-def read_json(path: Path) -> Any:
-    """Return the JSON value in `path`; raises `InputError` where it is missing or damaged.
+def read_json(path: Path, most: int = _TEXT) -> Any:
+    """Return the JSON value in `path`, of at most `most` bytes.
+
+    Raises `InputError` where it is missing or damaged, or gives a name twice in one object.
 
     >>> read_json(Path("no-such.json"))
     Traceback (most recent call last):
         ...
     saddlepoint.errors.InputError: cannot read no-such.json: No such file or directory
     """
-    content = read_bytes(path, _TEXT)
+    content = read_bytes(path, most)
     try:
-        value = json.loads(content.decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
+        text = content.decode("utf-8")
+        value = json.loads(
+            text,
+            parse_constant=_refuse,
+            parse_float=_finite,
+            object_pairs_hook=lambda pairs: _object(pairs, text, shown(path)),
+        )
         check_depth(value)
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:
         what = "nested too deeply" if isinstance(error, RecursionError) else error
         raise InputError(
@@ -75,8 +87,8 @@ def check_depth(value: Any) -> None:
 def parse_yaml(text: str, source: str) -> tuple[Any, yaml.Node | None]:
     """Return the values of a YAML text and its tree, which knows the lines.
 
-    Raises `InputError`, with the line, for what is no YAML, and for a text that aliases unfold
-    into more than 100,000 values.
+    Raises `InputError`, with the line, for what is no YAML, for a name that is given twice in one
+    mapping, and for a text that aliases unfold into more than 100,000 values.
 
     >>> parse_yaml("eps: [0.1, 0.2]", "study.yaml")[0]
     {'eps': [0.1, 0.2]}
@@ -86,6 +98,7 @@ def parse_yaml(text: str, source: str) -> tuple[Any, yaml.Node | None]:
         with decoding(source, "valid YAML"):
             if node is not None:
                 _unfolded(node, {}, 0)
+                _refuse_duplicates(node, source, set())
         return yaml.safe_load(text), node
     except InputError:
         raise
@@ -116,6 +129,48 @@ def _unfolded(node: yaml.Node, known: dict[int, int], depth: int) -> int:
         raise ValueError(f"it unfolds into more than {_NODES:,} values")
     known[id(node)] = count
     return count
+
+
+def _refuse_duplicates(node: yaml.Node, source: str, seen: set[int]) -> None:
+    if id(node) in seen:  # an alias may point to what was seen before
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_duplicates(value, source, seen)
+    elif isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for name, value in node.value:
+            line = name.start_mark.line + 1
+            if isinstance(name, yaml.ScalarNode):
+                if name.value in lines and name.value != "<<":
+                    raise given_twice(shown(source), name.value, lines[name.value], line)
+                lines[name.value] = line
+            _refuse_duplicates(value, source, seen)
+
+
+def given_twice(source: str, name: str, first: int, second: int) -> InputError:
+    """Return the error of a name that stands in two lines where it may stand in one.
+
+    >>> print(given_twice("a.txt", "cat", 1, 3))
+    a.txt, line 3: the name 'cat' is given twice (first in line 1)
+    """
+    return InputError(
+        f"{source}, line {second}: the name '{shown(name)}' is given twice (first in line {first})"
+    )
+
+
+def _object(pairs: list[tuple[str, Any]], text: str, source: str) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        name, count = counts.most_common(1)[0]
+        places = [each.start() for each in re.finditer(f"{re.escape(json.dumps(name))}\\s*:", text)]
+        if len(places) != count:  # other objects have the name too, or it is escaped
+            raise InputError(f"{source}: the name '{shown(name)}' is given twice")
+        lines = [text.count("\n", 0, place) + 1 for place in places[:2]]
+        raise given_twice(source, name, *lines)
+    return found
 
 
 def _refuse(name: str) -> Any:

@@ -42,7 +42,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"{name}: unknown kind of weights; give .safetensors, {', '.join(_PICKLED)}"
         )
-    value, size = read_pickled(path)
+    value, size = read_pickled(path, "save the state dict alone, best as .safetensors")
     state = _unwrapped(value, name)
     return {key: plain(each, f"{shown(key)} in {name}", size) for key, each in state.items()}
 
