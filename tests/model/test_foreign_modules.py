@@ -56,6 +56,17 @@ def exported():
     return torch.export.export(conv_net(), (IMAGES,), dynamic_shapes=axes).module()
 
 
+def exported_for(count):
+    return torch.export.export(conv_net(), (IMAGES[:1].expand(count, -1, -1, -1),)).module()
+
+
+def own_gradient_of_weights(net, x):
+    with torch.enable_grad():
+        weight = net[8].weight.detach().clone().requires_grad_()
+        nn.functional.linear(torch.ones(1, weight.shape[1]), weight).sum().backward()
+    return net(x + 0 * weight.grad.sum())
+
+
 def in_inference_mode():
     with torch.inference_mode():
         return conv_net()
@@ -84,6 +95,9 @@ LIKE_ANY_OTHER = {
     "traced": lambda: torch.jit.trace(conv_net(), IMAGES),
     "frozen": lambda: torch.jit.freeze(torch.jit.script(conv_net())),
     "exported": exported,
+    "exported for fewer": lambda: exported_for(3),
+    "exported for more": lambda: nn.Sequential(nn.Identity(), exported_for(11)),
+    "compiled": lambda: torch.compile(conv_net(), backend="aot_eager"),
     "made in inference mode": in_inference_mode,
     "reentrant checkpoints": lambda: Around(
         lambda net, x: net[3:](checkpoint(net[:3], x, use_reentrant=True))
@@ -92,6 +106,7 @@ LIKE_ANY_OTHER = {
     "hooked": hooked,
     "takes its own gradient": lambda: Around(own_gradient(leaf=False)),
     "takes it at its input": lambda: Around(own_gradient(leaf=True)),
+    "takes a gradient of clones": lambda: Around(own_gradient_of_weights),
     "double": lambda: conv_net(torch.float64),
 }
 
@@ -164,6 +179,33 @@ REFUSED = {
     ),
     "cannot be differentiated at images of shape .*: ValueError: no way back": lambda: Around(
         lambda net, x: net(Unwilling.apply(x))
+    ),
+}
+
+
+class ForgetsSizes(nn.Module):
+    """A module exported for three images whose graph does not say so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = exported_for(3)
+        for node in self.net.graph.nodes:
+            node.meta.clear()
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def own_gradient_of_frozen_weights(net, x):
+    with torch.enable_grad():
+        net[8].weight.square().sum().backward()
+    return net(x)
+
+
+REFUSED |= {
+    "exported for batches of 3 images; export it with a dynamic first axis": ForgetsSizes,
+    r"its parameters are frozen:\ntake it of clones, .* under torch.enable_grad": lambda: Around(
+        own_gradient_of_frozen_weights
     ),
 }
 
@@ -263,3 +305,30 @@ def test_recurrent_layers_are_kept_off_cudnn_where_a_gradient_is_taken(kind, scr
     assert enabled == [True, False, False]
     assert torch.backends.cudnn.enabled
     assert not recurrent(conv_net())
+
+
+def test_a_compiled_model_is_run_once_for_each_product():
+    def weights(logits):
+        return torch.eye(5).expand(len(logits), 5, 5)
+
+    found = []
+    for model in (conv_net(), torch.compile(conv_net(), backend="aot_eager")):
+        with Guard(model, 8) as guard:
+            found.append((*guard.jacobian(IMAGES, weights), guard.forwards, guard.backwards))
+    (_, right, once, five), (_, seen, forwards, backwards) = found
+    assert torch.allclose(seen, right, atol=1e-6)
+    assert (once == 1).all()
+    assert (five == 5).all()
+    assert torch.equal(backwards, five)
+    assert (forwards == 5).all()
+
+
+def test_what_fills_a_batch_up_reaches_no_gradient():
+    with Guard(exported_for(5), 8) as guard:
+        logits, gradient = guard.gradient(IMAGES, lambda z: z[:, 0])
+        assert (guard.forwards == 1).all()
+        assert guard.logits(IMAGES[:0], torch.arange(0)).shape == (0, 5)
+    with Guard(conv_net(), 8) as guard:
+        right = guard.gradient(IMAGES, lambda z: z[:, 0])
+    assert torch.allclose(logits, right[0], atol=1e-6)
+    assert torch.allclose(gradient, right[1], atol=1e-6)

@@ -17,6 +17,10 @@ Render = Callable[[Tensor], Tensor]
 Cotangents = Callable[[Tensor], Tensor]
 """From logits (m, K) to k cotangents of each sample (m, k, K)."""
 
+# On a CPU more rows than this at once leave its caches, and one cotangent after the other is faster.
+# On CUDA many at once are faster, but all of a thousand classes would take gigabytes.
+_ROWS_AT_ONCE, _ROWS_ON_CUDA = 64, 1024
+
 
 def slope(value: Tensor, x: Tensor, *, by_backward: bool = False) -> Tensor | None:
     """Return the gradient of the scalar `value` with respect to the leaf `x`; None where it does
@@ -40,16 +44,43 @@ def slope(value: Tensor, x: Tensor, *, by_backward: bool = False) -> Tensor | No
 
 
 def products(
-    logits: Float[Tensor, "m K"], x: Tensor, cotangents: Float[Tensor, "k m K"]
+    logits: Float[Tensor, "m K"],
+    x: Tensor,
+    cotangents: Float[Tensor, "k m K"],
+    again: Callable[[], Float[Tensor, "m K"]],
 ) -> Tensor | None:
     """Return the vector-Jacobian products (k, m, …) of the cotangents; None where the logits do not
     depend on `x`.
 
+    Args:
+        logits: of a pass; its graph is used up.
+        x: the leaf that they come from.
+        cotangents: the weightings of the logits.
+        again: runs another pass, for graphs that can be gone back through only once.
+
     >>> x = torch.ones(1, 2, requires_grad=True)
-    >>> products(3 * x, x, torch.eye(2)[:, None])[:, 0]
+    >>> products(3 * x, x, torch.eye(2)[:, None], lambda: 3 * x)[:, 0]
     tensor([[3., 0.],
             [0., 3.]])
     """
+    if not logits.requires_grad:
+        return None
+    at_once = max(1, (_ROWS_ON_CUDA if x.is_cuda else _ROWS_AT_ONCE) // max(len(x), 1))
+    try:
+        found = [_together(logits, x, v) for v in torch.split(cotangents, at_once)]
+    except RuntimeError as error:
+        # What torch.compile made of a backward writes over what it needs; it says so beforehand.
+        if "donated buffer" not in str(error):
+            raise
+        found = []
+        for v in cotangents:
+            part = torch.autograd.grad(logits if not found else again(), x, v, allow_unused=True)
+            found.append(None if part[0] is None else part[0][None])
+    rows = [part for part in found if part is not None]
+    return torch.cat(rows) if len(rows) == len(found) else None
+
+
+def _together(logits: Tensor, x: Tensor, cotangents: Tensor) -> Tensor | None:
     if len(cotangents) > 1:
         try:
             return torch.autograd.grad(

@@ -24,6 +24,7 @@ from saddlepoint.model.differentiate import (
     products,
     slope,
 )
+from saddlepoint.model.fixed_batch import fixed_batch
 from saddlepoint.model.generators import Generators, own_random_state
 from saddlepoint.model.held import Buffers, frozen
 from saddlepoint.model.isolation import differentiable, full_precision, recurrent
@@ -36,10 +37,6 @@ from saddlepoint.model.randomness import (
     is_random,
     same_logits,
 )
-
-# On a CPU more rows than this at once leave its caches, and one cotangent after the other is faster.
-# On CUDA many at once are faster, but all of a thousand classes would take gigabytes.
-_ROWS_AT_ONCE, _ROWS_ON_CUDA = 64, 1024
 
 
 class Guard:
@@ -97,6 +94,7 @@ class Guard:
         self.random, self.drifting = is_random(model), ""
         self.computed = torch.float32
         self._mode, self._seed = mode, seed
+        self._size = fixed_batch(model) if mode == "eval" else None
         self._fast: Callable[..., Any] = torch.compile(model, dynamic=True) if compile else model
         self._half, self._exact = autocast == "bf16", False
         self._stack = contextlib.ExitStack()
@@ -236,7 +234,7 @@ class Guard:
         render: Render | None = None,
     ) -> tuple[Float[Tensor, "m K"], Float[Tensor, "m k ..."]]:
         """Return the logits and k products of each sample's cotangents with the Jacobian; one
-        forward pass, k backward.
+        forward pass (k of a model under torch.compile), k backward.
 
         Args:
             images, index, keys, render: as for `gradient`.
@@ -245,22 +243,21 @@ class Guard:
         """
         with torch.enable_grad():
             x = images.detach().requires_grad_()
-            logits = self._forward(x if render is None else render(x), index, keys)
-            if not logits.requires_grad:
-                raise no_gradient()
+
+            def run() -> Tensor:
+                return self._forward(x if render is None else render(x), index, keys)
+
+            logits = run()
             wanted = cotangents(logits.detach()).transpose(0, 1)
-            at_once = max(1, (_ROWS_ON_CUDA if x.is_cuda else _ROWS_AT_ONCE) // max(len(x), 1))
             try:
                 with differentiable(self._recurrent):
-                    found = [products(logits, x, v) for v in torch.split(wanted, at_once)]
+                    found = products(logits, x, wanted, run)
             except Exception as error:  # it is the user's code: anything may come
                 raise model_failed("cannot be differentiated at", images, error) from error
-        rows = [part for part in found if part is not None]
-        if len(rows) < len(found):
+        if found is None:
             raise no_gradient()
         self.ledger.spend(self.backwards, index, len(wanted) * self.samples * self._each)
-        jacobian = torch.cat(rows).transpose(0, 1)
-        return logits.detach(), self.ledger.mended(jacobian, index, "jacobian")
+        return logits.detach(), self.ledger.mended(found.transpose(0, 1), index, "jacobian")
 
     def _forward(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> Tensor:
         return self.ledger.sound(averaged(self._each_pass(images, index, keys)), index)
@@ -286,7 +283,7 @@ class Guard:
             half = torch.autocast(self.device.type, torch.bfloat16)
         with half, differentiable(self._recurrent):
             run = self.model if self._exact else self._fast
-            logits, self.computed = apart(run, images, self.dtype)
+            logits, self.computed = apart(run, images, self.dtype, self._size)
         return logits
 
     def _settle(self, *, thorough: bool = False) -> None:

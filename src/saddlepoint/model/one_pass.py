@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +11,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saddlepoint.answers import check_output, model_failed
+from saddlepoint.errors import InputError
+from saddlepoint.model.fixed_batch import in_batches
+
+_FIXED = re.compile(r"Guard failed: \w+\.size\(\)\[0\] == ([0-9]+)")
 
 
 def apart(
-    model: Callable[[Tensor], Any], images: Float[Tensor, "m ..."], dtype: torch.dtype | None = None
+    model: Callable[[Tensor], Any],
+    images: Float[Tensor, "m ..."],
+    dtype: torch.dtype | None = None,
+    size: int | None = None,
 ) -> tuple[Float[Tensor, "m k"], torch.dtype]:
     """Return the logits (m, k) of `images` (m, …), in float32 at least, in the present gradient
     mode; and the type that the model returned them in.
@@ -25,6 +33,7 @@ def apart(
         model: what is called.
         images: left as they are.
         dtype: what the model computes in; None takes the images as they are.
+        size: how many images the model takes at a time; None is any number.
 
     Raises `InputError` where the model does, and for what are no logits.
 
@@ -37,10 +46,32 @@ def apart(
         inputs = images.clone()
     if inputs.requires_grad:
         inputs.retain_grad()  # for a model that takes a gradient of its own at its input
-    try:
-        output = model(inputs)
-    except Exception as error:  # it is the user's code: anything may come
-        raise model_failed("cannot take", images, error) from error
-    check_output(output, len(images))
+
+    def run(batch: Tensor) -> Tensor:
+        try:
+            output: Tensor = model(batch)
+        except Exception as error:  # it is the user's code: anything may come
+            raise _failed(images, error) from error
+        check_output(output, len(batch))
+        return output
+
+    whole = len(images) if size is None else size
+    output = run(inputs) if len(images) == whole else in_batches(run, inputs, whole)
     logits: Tensor = output if output.dtype == torch.float64 else output.float()
     return (logits.clone() if logits is output else logits), output.dtype
+
+
+def _failed(images: Tensor, error: Exception) -> Exception:
+    text = str(error)
+    if fixed := _FIXED.match(text):
+        return InputError(
+            f"the model was exported for batches of {fixed[1]} images; export it with a dynamic"
+            " first axis"
+        )
+    if isinstance(error, RuntimeError) and "not require grad" in text:
+        return InputError(
+            "the model takes a gradient of its own in its forward, but inside an attack its"
+            " parameters are frozen:\ntake it of clones, p.detach().clone().requires_grad_(), under"
+            f" torch.enable_grad() ({text.splitlines()[0]})"
+        )
+    return model_failed("cannot take", images, error)
