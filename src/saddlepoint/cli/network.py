@@ -278,14 +278,10 @@ def _given(words: ModelWords, data: ImageData) -> Statistics:
         raise InputError(f"the images are vectors {data.shape}; --mean and --std are per channel")
     mean = _numbers("mean", words.mean, data.shape[0])
     std = _numbers("std", words.std, data.shape[0])
-    if not all(0 <= value <= 1 for value in mean) or not all(0 < value <= 1 for value in std):
+    if not all(0 <= v <= 1 for v in mean) or not all(LEAST_STD <= v <= 1 for v in std):
         raise InputError(
-            f"mean {words.mean} and std {words.std}: give them on the scale 0 … 1 (divide by 255)"
-        )
-    if min(std) < LEAST_STD:
-        raise InputError(
-            f"--std {shown(words.std)}: {min(std):g} is below {LEAST_STD:.4g}, the least normal number of"
-            " float32, in which the model divides by it"
+            f"--mean {shown(words.mean)} and --std {shown(words.std)}: give them on the scale 0 … 1"
+            f" (divide by 255), and --std at least {LEAST_STD:.3g}, which float32 can divide by"
         )
     return mean, std
 
