@@ -207,3 +207,16 @@ def test_the_advice_for_saved_images_and_masks_that_hold_code_is_of_images(tmp_p
         ) as caught:
             read(tmp_path / "a.pt", (1, 8, 8))
         assert "state dict" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.uint32, np.uint64])
+@pytest.mark.parametrize("suffix", ["npy", "npz", "pt"])
+def test_masks_and_images_in_wide_unsigned_integers_are_read_or_refused(kind, suffix, tmp_path):
+    path, values = tmp_path / f"a.{suffix}", np.eye(8).astype(kind)
+    if suffix == "pt":
+        torch.save(torch.from_numpy(values), path)
+    else:
+        {"npy": np.save, "npz": np.savez}[suffix](path, values)
+    assert read_mask(path, (1, 8, 8)).sum() == 8
+    with pytest.raises(InputError, match="expected 8-bit or floating point numbers"):
+        read_saved(path, (8,))
