@@ -112,7 +112,7 @@ PGD = Subject(
         ],
         "projection missing": [Edit("steps", _STEP, "return x + expand(length, x) * step")],
         "best not kept": [_KEPT],
-        "last iterate not judged": [Edit("pgd", "            best.last(active, x)\n", "\n")],
+        "last iterate not judged": [Edit("pgd", "        best.last(active, x)\n", "\n")],
         "the images are an alias of what is kept": [_ALIAS],
         "a restart overwrites a success": [
             Edit(

@@ -15,7 +15,7 @@ from saddlepoint.attacks.ddn import DDN
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L2, Linf, Rescaled
 
-PUBLISHED = {"loss": "cross-entropy", "final_gamma": 0.05, "radius": 1.0, "bisections": 0}
+PUBLISHED = {"loss": "softmax-cross-entropy", "final_gamma": 0.05, "radius": 1.0, "bisections": 0}
 CASES = [(12, False), (12, True), (192, True)]
 
 

@@ -200,6 +200,8 @@ MINIMUM_NORM = (
 )
 
 
+# Impatient: samples leave at different steps, and the others must keep what is theirs.
+CW_OPTIONS = {"steps": 100, "searches": 4, "learning_rate": 0.05, "patience": 8, "decays": 1}
 SUBJECTS = {
     "pgd": (
         PGD,
@@ -213,7 +215,7 @@ SUBJECTS = {
         {"steps": 1},
         (*FIXED_BUDGET, steps_that_rise_keep_their_length),
     ),
-    "cw": (CW, {"steps": 100, "searches": 4, "learning_rate": 0.05}, {}, MINIMUM_NORM),
+    "cw": (CW, CW_OPTIONS, {}, MINIMUM_NORM),
 }
 
 

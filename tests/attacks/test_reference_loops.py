@@ -40,7 +40,7 @@ def case():
     return net, x, y
 
 
-LAST = {"keep": "last", "stop": "never"}
+LAST = {"keep": "last", "stop": "never", "loss": "softmax-cross-entropy"}
 
 
 @pytest.mark.parametrize("steps", range(1, 7))

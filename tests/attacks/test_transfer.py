@@ -66,7 +66,7 @@ def test_the_model_is_asked_three_times_and_the_surrogate_comes_out_as_it_went_i
 
 def test_the_last_iterate_is_offered_where_the_attack_keeps_it():
     net, surrogate, images, labels = pair()
-    attack = PGD(Linf(0.02), steps=4, keep="last", stop="never")
+    attack = PGD(Linf(0.02), steps=4, keep="last", stop="never", loss="softmax-cross-entropy")
     offered = transfer(attack, surrogate=surrogate)(net, images, labels)
     last = attack.candidates(surrogate, images, labels)
     assert torch.equal(offered.adversarials, last)

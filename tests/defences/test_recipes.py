@@ -167,7 +167,7 @@ def test_files_that_are_no_recipes_are_refused(tmp_path, content, message):
 
 
 def test_missing_files_folders_and_unknown_names(tmp_path):
-    with pytest.raises(InputError, match=r"cannot read no\.yaml: No such file"):
+    with pytest.raises(InputError, match=r"cannot read the recipe no\.yaml: No such file"):
         load_recipe("no.yaml")
     (tmp_path / "folder.yaml").mkdir()
     with pytest.raises(InputError, match="Is a directory"):

@@ -134,6 +134,7 @@ def lattice(images):
     return (images * 255).round() / 255
 
 
+@pytest.mark.filterwarnings("ignore:several classes share the largest logit")
 @pytest.mark.parametrize("bits", [1, 2])
 @pytest.mark.parametrize("kind", ["bits replaced", "whole levels"])
 def test_the_lowest_bits_of_a_linear_network_are_searched_exhaustively(kind, bits):

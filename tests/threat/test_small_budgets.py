@@ -35,9 +35,12 @@ def test_linf_goes_to_the_nearest_number_that_is_exactly_inside(x, z, eps, doubl
     point = ball.project(images, wanted)
     got, x, z = step(float(point)), Fraction(x), Fraction(z)
     assert abs(Fraction(float(got)) - x) <= Fraction(eps)
-    if Fraction(float(got)) != z:  # then the next number on the way is outside, or out of range
+    if (
+        Fraction(float(got)) != z
+    ):  # then the next on the way is outside, but for the budget's rounding
         ahead = Fraction(float(np.nextafter(got, step(float(z)))))
-        assert abs(ahead - x) > Fraction(eps) or abs(ahead) > 2
+        spared = Fraction(eps) * Fraction(1, 2**52 if double else 2**23)
+        assert abs(ahead - x) > Fraction(eps) - spared or abs(ahead) > 2
     assert torch.equal(ball.project(images, point), point)
     each = Linf(torch.tensor([eps], dtype=torch.float64), -2.0, 2.0)
     assert torch.equal(each.project(images, wanted), point)

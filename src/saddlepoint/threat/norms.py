@@ -94,6 +94,8 @@ def interval(
 ) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]]:
     """Return the least and the greatest number of `dtype`, or `x`'s, within `eps` of `x`, exactly.
 
+    Where that is the dtype of `x`, `eps` is rounded down to it first.
+
     Args:
         eps: at least 0; a number, or float64 that broadcasts with `x`.
 
