@@ -155,10 +155,11 @@ class Attack(ABC):
                 declared = guard.random
                 guard.random = find_randomness(guard, batch.images) if random is None else random
             guard.ledger.expect(clean)
-            batch = replace(batch, reference=Reference.of(clean), stages=stages)
+            reference = Reference.of(clean)
+            batch = replace(batch, reference=reference, stages=stages)
             result = run(self, batch, clean, sure=random is not None)
         found = random is None and guard.random and not declared
-        warn_of_faults(guard, result, Reference.here(clean).live, undeclared=found)
+        warn_of_faults(guard, result, reference.live, undeclared=found)
         warn_of_ties(result.tied)
         return result
 
