@@ -12,7 +12,7 @@ from attack_networks import EPS, Subject
 from attack_peers import Build, Setting, al, fb
 
 from saddlepoint.attacks import Attack, build_attack
-from saddlepoint.attacks.foreign import foreign
+from saddlepoint.attacks.wrappers.foreign import foreign
 from saddlepoint.evaluation.optimality import local_optimality, smallest_distances
 from saddlepoint.threat import L0, L1, L2, Linf, ThreatModel
 
@@ -116,6 +116,6 @@ def _foreign(build: Build, setting: Setting, threat: ThreatModel) -> Attack:
 
 
 def _portfolio(threat: ThreatModel) -> Attack:
-    from saddlepoint.attacks.portfolio import portfolio
+    from saddlepoint.attacks.wrappers.portfolio import portfolio
 
     return portfolio(threat, passes=LIMIT)

@@ -40,8 +40,8 @@ from attack_peers import NOTES, PEERS, Setting, installed
 from torch import Tensor, nn
 
 from saddlepoint.attacks import Attack, AttackResult, build_attack
-from saddlepoint.attacks.foreign import foreign
-from saddlepoint.attacks.foreign_runs import Call, run_of
+from saddlepoint.attacks.wrappers.foreign import foreign
+from saddlepoint.attacks.wrappers.foreign_runs import Call, run_of
 from saddlepoint.threat import L0, L1, L2, Linf, ThreatModel
 
 Built = tuple[Attack, Callable[[], object]]

@@ -28,7 +28,7 @@ from saddlepoint.attacks import (
     CarliniWagnerLinf,
     published_cw_l2,
 )
-from saddlepoint.attacks.cw_box import BOXES
+from saddlepoint.attacks.minimum_norm.carlini_wagner.box import BOXES
 from saddlepoint.data import load_data
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, L2, Linf

@@ -22,7 +22,7 @@ import torch
 
 from saddlepoint.attacks import Attack, build_attack
 from saddlepoint.data import load_data
-from saddlepoint.keyed import Keys
+from saddlepoint.streams import Keys
 from saddlepoint.threat import L0, L1, L2, Linf
 from saddlepoint.zoo import build_model, load_weights
 

@@ -16,7 +16,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.evaluation import evaluate, run_attack
 from saddlepoint.files import sweep, temporary_name
 from saddlepoint.locks import locked
-from saddlepoint.runs import LOCK_FILE, claimed
+from saddlepoint.run_folders import LOCK_FILE, claimed
 from saddlepoint.threat import Linf
 from saddlepoint.training import train
 
@@ -100,7 +100,7 @@ def test_a_killed_one_leaves_no_lock_and_nothing_half_written(tmp_path, run):
 def test_a_finished_run_is_read_without_a_lock_and_without_a_write(tmp_path, run, monkeypatch):
     run(tmp_path)
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
-    monkeypatch.setattr("saddlepoint.runs.locked", lambda _: pytest.fail("it is locked"))
+    monkeypatch.setattr("saddlepoint.run_folders.locked", lambda _: pytest.fail("it is locked"))
     run(tmp_path)
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
 

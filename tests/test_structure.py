@@ -19,10 +19,10 @@ SOURCE = Path(saddlepoint.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # From left to right; a module imports from its own room and from those with a smaller number.
-# `describe` and `runs` belong to everybody; so do `keyed` and `checks`.
+# `configuration` and `run_folders` belong to everybody; so do `streams` and `checks`.
 ORDER = {
-    "errors": 0, "scalars": 0, "files": 1, "reading": 1, "describe": 1, "keyed": 1, "checks": 1,
-    "progress": 1, "answers": 1, "counts": 1, "numerics": 1, "document": 2, "locks": 2, "runs": 2,
+    "errors": 0, "scalars": 0, "files": 1, "reading": 1, "configuration": 1, "streams": 1, "checks": 1,
+    "progress": 1, "answers": 1, "counts": 1, "numerics": 1, "document": 2, "locks": 2, "run_folders": 2,
     "threat": 3, "model": 3, "data": 3,
     "zoo": 4, "attacks": 5, "defences": 6, "training": 7, "evaluation": 8, "studies": 9, "lab": 9,
     "reports": 10, "demo": 11, "cli": 12, "__main__": 13,
@@ -147,15 +147,15 @@ def public():
     rooms = (
         "errors",
         "files",
-        "describe",
-        "keyed",
+        "configuration",
+        "streams",
         "checks",
         "answers",
         "counts",
         "document",
         "locks",
     )
-    for name in (*rooms, "runs", "demo"):
+    for name in (*rooms, "run_folders", "demo"):
         module = importlib.import_module(f"saddlepoint.{name}")
         for key, value in vars(module).items():
             mine = getattr(value, "__module__", None) == module.__name__

@@ -21,7 +21,7 @@ from saddlepoint.files import write, write_json
 from saddlepoint.model import Normalised
 from saddlepoint.progress import Progress
 from saddlepoint.reports import accuracy_curve, adversarial_grid, figure_bytes
-from saddlepoint.runs import claimed, environment
+from saddlepoint.run_folders import claimed, environment
 from saddlepoint.threat import Linf
 from saddlepoint.training import train
 from saddlepoint.zoo import build_model, save_weights

@@ -12,7 +12,7 @@ from linear import best_change, case, least_distance
 from networks import Affine, conv_case, mlp
 
 from saddlepoint.attacks import BinaryLogit
-from saddlepoint.attacks.alma import ALMA, penalty, penalty_slope
+from saddlepoint.attacks.minimum_norm.alma import ALMA, penalty, penalty_slope
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L1, L2, Rescaled
 

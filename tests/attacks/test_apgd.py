@@ -14,12 +14,12 @@ from test_zero_gradients import THREATS, Flat, Saturated, Tiny
 from torch.nn.functional import cross_entropy
 
 from saddlepoint.attacks import Batch, Misclassified, OutsideTopK, Targeted
-from saddlepoint.attacks.apgd import APGD
-from saddlepoint.attacks.apgd_steps import Climb, Momentum, checkpoints
-from saddlepoint.attacks.losses import dlr, objective
+from saddlepoint.attacks.core.losses import dlr, objective
+from saddlepoint.attacks.fixed_budget.apgd import APGD
+from saddlepoint.attacks.fixed_budget.apgd_steps import Climb, Momentum, checkpoints
 from saddlepoint.errors import InputError
-from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard
+from saddlepoint.streams import Keys
 from saddlepoint.threat import L1, L2, Box, Linf, Rescaled
 
 BALLS = {"linf": Linf, "l2": L2, "l1": L1}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from networks import Affine, conv_case
 
-from saddlepoint.attacks.cw_l0 import CarliniWagnerL0
-from saddlepoint.attacks.cw_linf import CarliniWagnerLinf
+from saddlepoint.attacks.minimum_norm.carlini_wagner.l0 import CarliniWagnerL0
+from saddlepoint.attacks.minimum_norm.carlini_wagner.linf import CarliniWagnerLinf
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, Linf
 

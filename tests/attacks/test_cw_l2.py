@@ -10,9 +10,9 @@ from linear import least_distance
 from networks import Affine, conv_case, mlp
 
 from saddlepoint.attacks import BinaryLogit, Misclassified, OutsideTopK, Targeted
-from saddlepoint.attacks.cw_box import BOXES
-from saddlepoint.attacks.cw_l2 import CarliniWagnerL2, published_cw_l2
-from saddlepoint.attacks.cw_objectives import OBJECTIVES, Confident
+from saddlepoint.attacks.minimum_norm.carlini_wagner.box import BOXES
+from saddlepoint.attacks.minimum_norm.carlini_wagner.l2 import CarliniWagnerL2, published_cw_l2
+from saddlepoint.attacks.minimum_norm.carlini_wagner.objectives import OBJECTIVES, Confident
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L2
 

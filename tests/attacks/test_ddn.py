@@ -10,8 +10,8 @@ from nearest import CURVED, plane_case, ratio
 from networks import Affine, conv_case
 from test_zero_gradients import Flat, Tiny
 
-from saddlepoint.attacks.criteria import BinaryLogit
-from saddlepoint.attacks.ddn import DDN
+from saddlepoint.attacks.core.criteria import BinaryLogit
+from saddlepoint.attacks.minimum_norm.ddn import DDN
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L2, Linf, Rescaled
 

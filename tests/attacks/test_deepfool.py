@@ -10,12 +10,12 @@ from networks import Affine, conv_case, mlp
 from torch import nn
 
 from saddlepoint.attacks import Batch, BinaryLogit, Misclassified, OutsideTopK
-from saddlepoint.attacks.boundaries import Boundaries, linearise, rivals
-from saddlepoint.attacks.deepfool import DeepFool, Known
-from saddlepoint.attacks.hyperplane import project_halfspace
+from saddlepoint.attacks.geometry.boundaries import Boundaries, linearise, rivals
+from saddlepoint.attacks.geometry.half_spaces import project_halfspace
+from saddlepoint.attacks.minimum_norm.deepfool import DeepFool, Known
 from saddlepoint.errors import InputError
-from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard
+from saddlepoint.streams import Keys
 from saddlepoint.threat import L1, L2, Linf, Rescaled
 from saddlepoint.threat.norms import norm
 

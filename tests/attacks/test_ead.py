@@ -12,8 +12,8 @@ from linear import best_change, case, least_distance
 from networks import Affine, conv_case, mlp
 
 from saddlepoint.attacks import BinaryLogit
-from saddlepoint.attacks.ead import EAD
-from saddlepoint.attacks.proximal import shrunk_into_box
+from saddlepoint.attacks.geometry.proximal import shrunk_into_box
+from saddlepoint.attacks.minimum_norm.ead import EAD
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L1, Rescaled
 
@@ -79,7 +79,7 @@ def test_the_iterates_are_the_papers(kappa, monkeypatch):
         seen.append(shrunk_into_box(z, *rest))
         return seen[-1]
 
-    monkeypatch.setattr("saddlepoint.attacks.ead.shrunk_into_box", spy)
+    monkeypatch.setattr("saddlepoint.attacks.minimum_norm.ead.shrunk_into_box", spy)
     options = {"steps": steps, "searches": 1, "initial_const": c, "beta": beta, "bisections": 0}
     EAD(L1(), confidence=kappa, **options)(net, x, y)
     rows = torch.arange(3)

@@ -11,8 +11,8 @@ from test_deepfool import affine, optimum
 from torch import nn
 
 from saddlepoint.attacks import BinaryLogit
-from saddlepoint.attacks.deepfool import DeepFool
-from saddlepoint.attacks.fab import FAB
+from saddlepoint.attacks.minimum_norm.deepfool import DeepFool
+from saddlepoint.attacks.minimum_norm.fab import FAB
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, L1, L2, Linf, Rescaled
 

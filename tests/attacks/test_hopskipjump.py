@@ -8,7 +8,7 @@ from networks import Affine, conv_case
 
 from saddlepoint.attacks import AttackResult, BinaryLogit
 from saddlepoint.attacks import hopskipjump as module
-from saddlepoint.attacks.hopskipjump import HopSkipJump
+from saddlepoint.attacks.minimum_norm.hopskipjump import HopSkipJump
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L1, L2, Linf, Rescaled
 

@@ -10,8 +10,8 @@ import torch
 from networks import conv_case, mlp
 
 from saddlepoint.attacks import AttackResult, BinaryLogit, pairs
-from saddlepoint.attacks.jsma import JSMA
-from saddlepoint.attacks.pairs import best_pairs
+from saddlepoint.attacks.geometry.pairs import best_pairs
+from saddlepoint.attacks.minimum_norm.jsma import JSMA
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, L2, Rescaled
 

@@ -13,7 +13,7 @@ from networks import Affine, conv_case
 from torch import Tensor
 
 from saddlepoint.attacks import PGD, Attack, BinaryLogit, UniformNoise
-from saddlepoint.keyed import Keys
+from saddlepoint.streams import Keys
 from saddlepoint.threat import L0, L1, L2, Linf
 
 

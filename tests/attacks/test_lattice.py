@@ -7,9 +7,9 @@ import torch
 from networks import conv_case
 
 from saddlepoint.attacks import PGD
-from saddlepoint.attacks.ddn import DDN
-from saddlepoint.attacks.lattice import eight_bit
-from saddlepoint.attacks.targets import attack_targets
+from saddlepoint.attacks.core.targets import attack_targets
+from saddlepoint.attacks.minimum_norm.ddn import DDN
+from saddlepoint.attacks.wrappers.eight_bit import eight_bit
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L2, Linf
 

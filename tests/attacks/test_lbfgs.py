@@ -9,7 +9,7 @@ import torch
 from networks import conv_case
 from test_cw_l2 import linear_case
 
-from saddlepoint.attacks.lbfgs import LBFGS, two_loops
+from saddlepoint.attacks.minimum_norm.lbfgs import LBFGS, two_loops
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L2
 

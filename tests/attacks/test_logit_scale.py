@@ -34,7 +34,7 @@ from saddlepoint.attacks import (
     predict,
     tied,
 )
-from saddlepoint.attacks.rounding import Reference, live_classes, rounding
+from saddlepoint.attacks.core.rounding import Reference, live_classes, rounding
 from saddlepoint.threat import L0, L1, L2, Linf
 
 

@@ -15,7 +15,7 @@ from mutation import APGD, CW, PGD, Edit, NotFoundError
 from oracles import cases
 from torch import nn
 
-from saddlepoint.attacks.rounding import Reference, rounding
+from saddlepoint.attacks.core.rounding import Reference, rounding
 from saddlepoint.threat import L2, Linf
 
 
@@ -259,9 +259,9 @@ def test_a_text_that_is_not_there_once_is_an_error(old):
 
 
 def test_the_real_modules_stay_as_they_are():
-    before = sys.modules["saddlepoint.attacks.pgd"]
+    before = sys.modules["saddlepoint.attacks.fixed_budget.pgd"]
     copies = PGD.build("sign flipped")
-    assert sys.modules["saddlepoint.attacks.pgd"] is before
+    assert sys.modules["saddlepoint.attacks.fixed_budget.pgd"] is before
     assert copies["pgd"].PGD is not before.PGD
     with pytest.raises(NotFoundError, match="does not load"):
         mutation.load(("pgd",), [Edit("keep", "a", "b")])

@@ -27,9 +27,9 @@ from saddlepoint.attacks import (
     ddn,
     fmn,
 )
-from saddlepoint.attacks.keep import Best, Nearest
-from saddlepoint.keyed import Keys
+from saddlepoint.attacks.core.tracker import Best, Nearest
 from saddlepoint.model import Guard
+from saddlepoint.streams import Keys
 from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
 
 STEPS = 4

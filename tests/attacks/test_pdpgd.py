@@ -12,8 +12,8 @@ from linear import best_change, case, least_distance
 from networks import Affine, conv_case, mlp
 
 from saddlepoint.attacks import BinaryLogit
-from saddlepoint.attacks.pdpgd import PDGD, PDPGD
-from saddlepoint.attacks.proximal import clip_largest, shrink, soft_threshold, two_thirds
+from saddlepoint.attacks.geometry.proximal import clip_largest, shrink, soft_threshold, two_thirds
+from saddlepoint.attacks.minimum_norm.pdpgd import PDGD, PDPGD
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, L1, L2, Linf, Rescaled
 

@@ -8,8 +8,8 @@ from networks import Affine, Noise, conv_case
 from torch import nn
 
 from saddlepoint.attacks import BIM, DDN, FAB, PGD, BinaryLogit, UniformNoise, smallest_budget
-from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard, is_random
+from saddlepoint.streams import Keys
 from saddlepoint.threat import L2, Linf
 
 

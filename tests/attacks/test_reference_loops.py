@@ -10,7 +10,7 @@ from networks import conv_case
 from torch.nn.functional import cross_entropy
 
 from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, report_pgd
-from saddlepoint.keyed import Keys
+from saddlepoint.streams import Keys
 from saddlepoint.threat import L2, Linf, Rescaled
 
 N = 16

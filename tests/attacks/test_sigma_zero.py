@@ -10,8 +10,8 @@ from nearest import fewest, linear_case, ratio
 from networks import Affine, conv_case
 from test_zero_gradients import Flat, Tiny
 
-from saddlepoint.attacks.criteria import BinaryLogit
-from saddlepoint.attacks.sigma_zero import SigmaZero
+from saddlepoint.attacks.core.criteria import BinaryLogit
+from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, L2, Rescaled
 

@@ -26,7 +26,7 @@ from saddlepoint.attacks import (
     smallest_budget,
     transfer,
 )
-from saddlepoint.attacks.result import TENSORS
+from saddlepoint.attacks.core.result import TENSORS
 from saddlepoint.defences import random_self_ensemble
 from saddlepoint.threat import L1, L2, Linf
 

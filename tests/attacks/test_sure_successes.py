@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from saddlepoint.attacks import ALMA, DDN, FAB, FMN, Race, restarted
-from saddlepoint.attacks.criteria import BinaryLogit
+from saddlepoint.attacks.core.criteria import BinaryLogit
 from saddlepoint.threat import L1, L2, Linf
 
 

@@ -7,8 +7,8 @@ import torch
 from networks import conv_case, conv_net
 
 from saddlepoint.attacks import BIM, DDN, MIFGSM, PGD, AttackResult
-from saddlepoint.attacks.hopskipjump import HopSkipJump
-from saddlepoint.attacks.transfer import transfer
+from saddlepoint.attacks.minimum_norm.hopskipjump import HopSkipJump
+from saddlepoint.attacks.wrappers.transfer import transfer
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L2, Linf
 

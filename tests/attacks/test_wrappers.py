@@ -22,9 +22,9 @@ from saddlepoint.attacks import (
     restarted,
     smallest_budget,
 )  # fmt: skip
-from saddlepoint.attacks.criteria import BinaryLogit
-from saddlepoint.attacks.ddn import DDN
-from saddlepoint.attacks.fmn import FMN
+from saddlepoint.attacks.core.criteria import BinaryLogit
+from saddlepoint.attacks.minimum_norm.ddn import DDN
+from saddlepoint.attacks.minimum_norm.fmn import FMN
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
 

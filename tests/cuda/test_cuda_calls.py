@@ -20,7 +20,7 @@ from saddlepoint.attacks import (
     restarted,
     smallest_budget,
 )
-from saddlepoint.attacks.keep import Best
+from saddlepoint.attacks.core.tracker import Best
 from saddlepoint.threat import L1, L2, Box, Linf, Rescaled
 
 N = 48

@@ -13,9 +13,9 @@ from saddlepoint.defences.ensemble import DeepEnsemble
 from saddlepoint.defences.self_ensemble import random_self_ensemble
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import evaluate
-from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard, is_random
 from saddlepoint.model.randomness import averaged_passes
+from saddlepoint.streams import Keys
 from saddlepoint.threat import Linf
 from saddlepoint.zoo import load_weights, save_weights
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from saddlepoint.configuration import configuration
 from saddlepoint.defences.orthogonal import Orthogonal, frobenius
-from saddlepoint.describe import describe
 from saddlepoint.errors import InputError
 
 FORMS = (1, 2, 3, 4)
@@ -217,7 +217,7 @@ def test_settings_are_described_and_the_state_is_not():
     settings = {
         "form": 2, "norm": "spectral", "iterations": 1, "start": "random", "vectors": None,
     }  # fmt: skip
-    assert {k: v for k, v in describe(penalty).items() if k != "type"} == settings
+    assert {k: v for k, v in configuration(penalty).items() if k != "type"} == settings
 
 
 def test_refusals():

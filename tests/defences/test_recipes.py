@@ -8,6 +8,7 @@ import math
 import pytest
 
 from saddlepoint.attacks import PGD
+from saddlepoint.configuration import configuration
 from saddlepoint.defences import (
     AdversarialTraining,
     Optimiser,
@@ -20,7 +21,6 @@ from saddlepoint.defences import (
     recipe_names,
 )
 from saddlepoint.defences.recipe_file import recipe_text
-from saddlepoint.describe import describe
 from saddlepoint.errors import InputError
 from saddlepoint.threat import Linf, Rescaled, threat_from
 
@@ -30,7 +30,7 @@ STATISTICS = ((0.3,), (0.4,))
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_shipped_recipe_loads_and_can_be_described(name):
     recipe = load_recipe(name, STATISTICS)
-    assert json.loads(json.dumps(describe(recipe), allow_nan=False)) == describe(recipe)
+    assert json.loads(json.dumps(configuration(recipe), allow_nan=False)) == configuration(recipe)
     assert recipe_text(name).startswith("# ")
     assert isinstance(recipe.objective, AdversarialTraining) == ("adversarial" in name)
 

@@ -21,8 +21,8 @@ from saddlepoint.defences.self_ensemble import (
     remove_self_ensemble,
 )
 from saddlepoint.errors import InputError
-from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard, Normalised, is_random
+from saddlepoint.streams import Keys
 from saddlepoint.zoo import build_model, load_weights, save_weights
 
 IMAGES = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -9,8 +9,8 @@ from saddlepoint.attacks import PGD
 from saddlepoint.defences import Optimiser, Recipe
 from saddlepoint.defences.self_ensemble import random_self_ensemble
 from saddlepoint.evaluation import evaluate
-from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard
+from saddlepoint.streams import Keys
 from saddlepoint.threat import Linf
 from saddlepoint.training import train
 from saddlepoint.zoo import build_model

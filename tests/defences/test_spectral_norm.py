@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from saddlepoint.configuration import configuration
 from saddlepoint.defences.linear_operator import dense_operator
 from saddlepoint.defences.spectral import SpectralNorm
-from saddlepoint.describe import describe
 from saddlepoint.errors import InputError
 
 
@@ -218,7 +218,7 @@ def test_the_weight_that_acts_is_penalised_through_its_parametrisation():
 
 def test_settings_are_described_and_the_state_is_not():
     penalty = SpectralNorm(iterations=2)
-    before = describe(penalty)
+    before = configuration(penalty)
     assert {k: v for k, v in before.items() if k != "type"} == {
         "iterations": 2,
         "operator": "conv",
@@ -227,7 +227,7 @@ def test_settings_are_described_and_the_state_is_not():
         "vectors": None,
     }
     penalty.begin(network(), IMAGES)
-    assert describe(penalty) == before
+    assert configuration(penalty) == before
 
 
 def test_refusals():

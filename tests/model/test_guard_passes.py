@@ -8,8 +8,8 @@ from networks import Affine, Noise, conv_case, mlp
 from torch import nn
 
 from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, UniformNoise
-from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard
+from saddlepoint.streams import Keys
 from saddlepoint.threat import Linf
 
 

@@ -9,9 +9,9 @@ from networks import Noise
 from scipy import stats
 from torch import nn
 
-from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard, RandomLayer
 from saddlepoint.model.randomness import averaged_passes, log_mean_probability
+from saddlepoint.streams import Keys
 
 
 class Probe(RandomLayer):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from saddlepoint.keyed import Keys
+from saddlepoint.streams import Keys
 from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
 
 INF = math.inf

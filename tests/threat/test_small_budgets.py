@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saddlepoint.keyed import Keys
+from saddlepoint.streams import Keys
 from saddlepoint.threat import L1, L2, Box, Linf, Rescaled
 
 SMALL = [0.0, 1e-9, 3e-8, 1e-7, 1e-6, 1e-5, 1e-4, 8 / 255]

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from saddlepoint.attacks.alma import ALMA
-from saddlepoint.attacks.apgd import APGD
-from saddlepoint.attacks.at_budget import AtBudget, at_budget
-from saddlepoint.attacks.base import Attack
-from saddlepoint.attacks.batch import Batch
-from saddlepoint.attacks.bpda import BPDA, backward_replaced, bpda
-from saddlepoint.attacks.criteria import (
+from saddlepoint.attacks.core.batch import Batch
+from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.criteria import (
     BinaryLogit,
     Criterion,
     Misclassified,
@@ -18,38 +14,42 @@ from saddlepoint.attacks.criteria import (
     predict,
     tied,
 )
-from saddlepoint.attacks.cw_l0 import CarliniWagnerL0
-from saddlepoint.attacks.cw_l2 import CarliniWagnerL2, published_cw_l2
-from saddlepoint.attacks.cw_linf import CarliniWagnerLinf
-from saddlepoint.attacks.ddn import DDN
-from saddlepoint.attacks.deepfool import DeepFool
-from saddlepoint.attacks.ead import EAD
-from saddlepoint.attacks.fab import FAB
-from saddlepoint.attacks.fmn import FMN
-from saddlepoint.attacks.foreign import Foreign, foreign
-from saddlepoint.attacks.hopskipjump import HopSkipJump
-from saddlepoint.attacks.jsma import JSMA
-from saddlepoint.attacks.judge import judge
-from saddlepoint.attacks.keep import Best, Keeper, Last, Nearest
-from saddlepoint.attacks.lattice import EightBit, eight_bit
-from saddlepoint.attacks.lbfgs import LBFGS
-from saddlepoint.attacks.mifgsm import MIFGSM
-from saddlepoint.attacks.noise import UniformNoise
-from saddlepoint.attacks.pdpgd import PDGD, PDPGD
-from saddlepoint.attacks.pgd import BIM, FGSM, PGD
-from saddlepoint.attacks.portfolio import Portfolio, portfolio
-from saddlepoint.attacks.presets import report_pgd
-from saddlepoint.attacks.race import Race
+from saddlepoint.attacks.core.judge import judge
+from saddlepoint.attacks.core.result import AttackResult
+from saddlepoint.attacks.core.stages import Stages
+from saddlepoint.attacks.core.targets import TargetsResult, attack_targets
+from saddlepoint.attacks.core.ties import tie_note
+from saddlepoint.attacks.core.tracker import Best, Keeper, Last, Nearest
+from saddlepoint.attacks.fixed_budget.apgd import APGD
+from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
+from saddlepoint.attacks.fixed_budget.nine_defences import report_pgd
+from saddlepoint.attacks.fixed_budget.noise import UniformNoise
+from saddlepoint.attacks.fixed_budget.pgd import BIM, FGSM, PGD
+from saddlepoint.attacks.fixed_budget.square import Square
+from saddlepoint.attacks.minimum_norm.alma import ALMA
+from saddlepoint.attacks.minimum_norm.carlini_wagner.l0 import CarliniWagnerL0
+from saddlepoint.attacks.minimum_norm.carlini_wagner.l2 import CarliniWagnerL2, published_cw_l2
+from saddlepoint.attacks.minimum_norm.carlini_wagner.linf import CarliniWagnerLinf
+from saddlepoint.attacks.minimum_norm.ddn import DDN
+from saddlepoint.attacks.minimum_norm.deepfool import DeepFool
+from saddlepoint.attacks.minimum_norm.ead import EAD
+from saddlepoint.attacks.minimum_norm.fab import FAB
+from saddlepoint.attacks.minimum_norm.fmn import FMN
+from saddlepoint.attacks.minimum_norm.hopskipjump import HopSkipJump
+from saddlepoint.attacks.minimum_norm.jsma import JSMA
+from saddlepoint.attacks.minimum_norm.lbfgs import LBFGS
+from saddlepoint.attacks.minimum_norm.pdpgd import PDGD, PDPGD
+from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.registry import ATTACKS, AttackInfo, build_attack, option_types
-from saddlepoint.attacks.restarted import Restarted, restarted
-from saddlepoint.attacks.result import AttackResult
-from saddlepoint.attacks.sigma_zero import SigmaZero
-from saddlepoint.attacks.smallest_budget import SmallestBudget, smallest_budget
-from saddlepoint.attacks.square import Square
-from saddlepoint.attacks.stages import Stages
-from saddlepoint.attacks.targets import TargetsResult, attack_targets
-from saddlepoint.attacks.ties import tie_note
-from saddlepoint.attacks.transfer import Transfer, transfer
+from saddlepoint.attacks.wrappers.at_budget import AtBudget, at_budget
+from saddlepoint.attacks.wrappers.bpda import BPDA, backward_replaced, bpda
+from saddlepoint.attacks.wrappers.eight_bit import EightBit, eight_bit
+from saddlepoint.attacks.wrappers.foreign import Foreign, foreign
+from saddlepoint.attacks.wrappers.portfolio import Portfolio, portfolio
+from saddlepoint.attacks.wrappers.race import Race
+from saddlepoint.attacks.wrappers.restarted import Restarted, restarted
+from saddlepoint.attacks.wrappers.smallest_budget import SmallestBudget, smallest_budget
+from saddlepoint.attacks.wrappers.transfer import Transfer, transfer
 
 __all__ = [
     "ALMA",

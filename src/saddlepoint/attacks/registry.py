@@ -12,29 +12,29 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from saddlepoint.attacks.alma import ALMA
-from saddlepoint.attacks.apgd import APGD
-from saddlepoint.attacks.at_budget import at_budget
-from saddlepoint.attacks.base import Attack
-from saddlepoint.attacks.cw_l0 import CarliniWagnerL0
-from saddlepoint.attacks.cw_l2 import CarliniWagnerL2
-from saddlepoint.attacks.cw_linf import CarliniWagnerLinf
-from saddlepoint.attacks.ddn import DDN
-from saddlepoint.attacks.deepfool import DeepFool
-from saddlepoint.attacks.ead import EAD
-from saddlepoint.attacks.fab import FAB
-from saddlepoint.attacks.fmn import FMN
-from saddlepoint.attacks.hopskipjump import HopSkipJump
-from saddlepoint.attacks.jsma import JSMA
-from saddlepoint.attacks.lbfgs import LBFGS
-from saddlepoint.attacks.mifgsm import MIFGSM
-from saddlepoint.attacks.noise import UniformNoise
-from saddlepoint.attacks.pdpgd import PDGD, PDPGD
-from saddlepoint.attacks.pgd import BIM, FGSM, PGD
-from saddlepoint.attacks.portfolio import portfolio
-from saddlepoint.attacks.presets import report_pgd
-from saddlepoint.attacks.sigma_zero import SigmaZero
-from saddlepoint.attacks.square import Square
+from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.fixed_budget.apgd import APGD
+from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
+from saddlepoint.attacks.fixed_budget.nine_defences import report_pgd
+from saddlepoint.attacks.fixed_budget.noise import UniformNoise
+from saddlepoint.attacks.fixed_budget.pgd import BIM, FGSM, PGD
+from saddlepoint.attacks.fixed_budget.square import Square
+from saddlepoint.attacks.minimum_norm.alma import ALMA
+from saddlepoint.attacks.minimum_norm.carlini_wagner.l0 import CarliniWagnerL0
+from saddlepoint.attacks.minimum_norm.carlini_wagner.l2 import CarliniWagnerL2
+from saddlepoint.attacks.minimum_norm.carlini_wagner.linf import CarliniWagnerLinf
+from saddlepoint.attacks.minimum_norm.ddn import DDN
+from saddlepoint.attacks.minimum_norm.deepfool import DeepFool
+from saddlepoint.attacks.minimum_norm.ead import EAD
+from saddlepoint.attacks.minimum_norm.fab import FAB
+from saddlepoint.attacks.minimum_norm.fmn import FMN
+from saddlepoint.attacks.minimum_norm.hopskipjump import HopSkipJump
+from saddlepoint.attacks.minimum_norm.jsma import JSMA
+from saddlepoint.attacks.minimum_norm.lbfgs import LBFGS
+from saddlepoint.attacks.minimum_norm.pdpgd import PDGD, PDPGD
+from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
+from saddlepoint.attacks.wrappers.at_budget import at_budget
+from saddlepoint.attacks.wrappers.portfolio import portfolio
 from saddlepoint.counts import check_sizes
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.threat import NormBall, Rescaled, ThreatModel, parse_eps

@@ -130,7 +130,7 @@ def attack(
         smallest_budget,
         transfer,
     )
-    from saddlepoint.attacks.targets import case_of
+    from saddlepoint.attacks.core.targets import case_of
     from saddlepoint.evaluation import read_mask, run_attack
     from saddlepoint.files import write
     from saddlepoint.reports import adversarial_grid, drawable, figure_bytes

@@ -171,7 +171,7 @@ def _of_weights(weights: Path | None) -> tuple[Sequence[ModelTransform], Path | 
 def _training(folder: Path) -> dict[str, Any]:
     """Return the configuration of the training in a folder."""
     from saddlepoint.reading import read_json
-    from saddlepoint.runs import RUN_FILE
+    from saddlepoint.run_folders import RUN_FILE
 
     if not (folder / RUN_FILE).exists():
         raise InputError(

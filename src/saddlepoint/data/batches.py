@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from saddlepoint.data.base import ImageData
 from saddlepoint.data.folder import FolderData
 from saddlepoint.errors import InputError
-from saddlepoint.keyed import generator
+from saddlepoint.streams import generator
 
 LabelledBatch = tuple[Int64[Tensor, " b"], Float[Tensor, "b ..."], Int64[Tensor, " b"]]
 

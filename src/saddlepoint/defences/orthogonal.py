@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from saddlepoint.configuration import identified
 from saddlepoint.defences.linear_operator import MatrixOperator, Operator
 from saddlepoint.defences.power_iteration import Start, normalised
 from saddlepoint.defences.warm_start import WarmStarted
@@ -15,6 +16,7 @@ from saddlepoint.defences.weights import weighted_layers
 from saddlepoint.errors import InputError, unknown
 
 
+@identified("saddlepoint.defences.orthogonal.Orthogonal")
 class Orthogonal(WarmStarted):
     """The sum over all convolutions and linear layers of one of four norms (eq. 3 of the report).
 

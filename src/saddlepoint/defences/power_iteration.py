@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from saddlepoint.defences.linear_operator import Operator, layer_operator
 from saddlepoint.errors import InputError
-from saddlepoint.keyed import generator
+from saddlepoint.streams import generator
 
 Start = Literal["random", "ones"]
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from saddlepoint.answers import model_failed
+from saddlepoint.configuration import identified
 from saddlepoint.defences.activation_base import subsample
 from saddlepoint.defences.activations import (
     ACTIVATIONS,
@@ -53,6 +54,7 @@ class QuantisedWeight(nn.Module):
         return f"bits={self.bits}, channel_axis={self.channel_axis}"
 
 
+@identified("saddlepoint.defences.quantisation.quantise")
 def quantise(
     model: nn.Module,
     weight_bits: int | None = 4,

@@ -12,13 +12,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from saddlepoint.configuration import configuration
 from saddlepoint.counts import check_sizes
 from saddlepoint.defences.orthogonal import Orthogonal
 from saddlepoint.defences.quantisation import quantise
 from saddlepoint.defences.recipe import ModelTransform, Penalty
 from saddlepoint.defences.self_ensemble import random_self_ensemble
 from saddlepoint.defences.spectral import SpectralNorm
-from saddlepoint.describe import describe
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.reading import shown
 
@@ -91,11 +91,11 @@ def transforms_of(run: Mapping[str, Any]) -> tuple[ModelTransform, ...]:
     Raises `InputError` for one that is not in `TRANSFORMS`: only its author can build it again.
 
     >>> from saddlepoint.defences import Recipe
-    >>> run = describe({"recipe": Recipe(transforms=(build_transform("quantise"),))})
+    >>> run = configuration({"recipe": Recipe(transforms=(build_transform("quantise"),))})
     >>> transforms_of(run)[0].func is quantise
     True
     """
-    names = {describe(function): name for name, function in TRANSFORMS.items()}
+    names = {configuration(function): name for name, function in TRANSFORMS.items()}
     found = []
     recipe = run.get("recipe")
     entries = recipe.get("transforms") if isinstance(recipe, Mapping) else None

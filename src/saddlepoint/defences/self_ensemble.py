@@ -12,12 +12,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.answers import check_output
+from saddlepoint.configuration import identified
 from saddlepoint.defences.ensemble import Average, averaged, check_average
 from saddlepoint.errors import InputError
 from saddlepoint.model import RandomLayer
 from saddlepoint.zoo import ConvBlock
 
 
+@identified("saddlepoint.defences.self_ensemble.random_self_ensemble")
 def random_self_ensemble(
     model: nn.Module,
     sigma_first: float = 0.2,

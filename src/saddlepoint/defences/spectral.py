@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from saddlepoint.configuration import identified
 from saddlepoint.defences.linear_operator import Operator, blocks_of, layer_operator
 from saddlepoint.defences.power_iteration import Start
 from saddlepoint.defences.warm_start import WarmStarted, wide
@@ -15,6 +16,7 @@ from saddlepoint.defences.weights import effective_weights, input_shapes, weight
 from saddlepoint.errors import InputError, unknown
 
 
+@identified("saddlepoint.defences.spectral.SpectralNorm")
 class SpectralNorm(WarmStarted):
     """The penalty Σ σ²/2 over the layers, σ a layer's largest singular value: its Lipschitz bound.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from saddlepoint.attacks import AttackResult
-from saddlepoint.attacks.result import TENSORS
+from saddlepoint.attacks.core.result import TENSORS
 from saddlepoint.evaluation.record import IMAGES_FILE, parquet_bytes, proportion_of
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.files import write, write_json

@@ -11,13 +11,13 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from saddlepoint.attacks import Attack, AttackResult, Stages, attack_targets, tie_note
-from saddlepoint.attacks.inputs import pixel_range
-from saddlepoint.attacks.result import TENSORS
-from saddlepoint.attacks.targets import Case
+from saddlepoint.attacks.core.inputs import pixel_range
+from saddlepoint.attacks.core.result import TENSORS
+from saddlepoint.attacks.core.targets import Case
 from saddlepoint.checks import in_range
+from saddlepoint.configuration import configuration
 from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import ImageData
-from saddlepoint.describe import describe
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.attack_record import (
     RECORD_FILE,
@@ -34,7 +34,7 @@ from saddlepoint.evaluation.steps import FOLDER, Steps, joined
 from saddlepoint.files import fingerprint
 from saddlepoint.model import Guard
 from saddlepoint.progress import Progress
-from saddlepoint.runs import claimed
+from saddlepoint.run_folders import claimed
 from saddlepoint.zoo import weights_fingerprint
 
 PICTURES = "png"
@@ -117,7 +117,7 @@ def run_attack(
         )
     stop = "never" if passes.samples > 1 else attack.stop
     attack = replace(attack, eot_samples=passes.samples, stop=stop)
-    config = describe(
+    config = configuration(
         {
             "model": weights_fingerprint(model),
             "identity": identity,

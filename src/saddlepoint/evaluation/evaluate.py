@@ -28,7 +28,7 @@ from saddlepoint.evaluation.summary import summarise
 from saddlepoint.evaluation.survivors import Survivors, budget_of
 from saddlepoint.model import Guard
 from saddlepoint.progress import Progress
-from saddlepoint.runs import claimed
+from saddlepoint.run_folders import claimed
 from saddlepoint.threat import Linf, NormBall, Rescaled, ThreatModel
 from saddlepoint.zoo import weights_fingerprint
 

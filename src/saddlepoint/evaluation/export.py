@@ -25,8 +25,8 @@ from saddlepoint.attacks import (
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.files import write
-from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard, full_precision
+from saddlepoint.streams import Keys
 from saddlepoint.threat import ThreatModel
 from saddlepoint.threat.norms import expand
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from saddlepoint.attacks.faults import batch_dependent, batch_warning, drift_warning
+from saddlepoint.attacks.core.faults import batch_dependent, batch_warning, drift_warning
 from saddlepoint.data import ImageData
 from saddlepoint.model import Guard, averaged_passes, full_precision, is_random, same_logits
 

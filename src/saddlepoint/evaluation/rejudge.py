@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import AttackResult, Criterion, Misclassified
-from saddlepoint.attacks.inputs import pixel_range, range_of_candidates
+from saddlepoint.attacks.core.inputs import pixel_range, range_of_candidates
 from saddlepoint.checks import in_range, settled
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.export import Replay

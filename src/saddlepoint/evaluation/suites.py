@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from saddlepoint.attacks.apgd import APGD
-from saddlepoint.attacks.at_budget import at_budget
-from saddlepoint.attacks.base import Attack
-from saddlepoint.attacks.fab import FAB
-from saddlepoint.attacks.pgd import FGSM
-from saddlepoint.attacks.square import Square
+from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.fixed_budget.apgd import APGD
+from saddlepoint.attacks.fixed_budget.pgd import FGSM
+from saddlepoint.attacks.fixed_budget.square import Square
+from saddlepoint.attacks.minimum_norm.fab import FAB
+from saddlepoint.attacks.wrappers.at_budget import at_budget
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.threat import NormBall, Rescaled, ThreatModel
 

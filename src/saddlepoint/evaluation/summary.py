@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from saddlepoint.attacks import tie_note
-from saddlepoint.describe import describe
+from saddlepoint.configuration import configuration
 from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.record import Budget, Evaluation
 from saddlepoint.evaluation.statistics import Proportion
@@ -76,7 +76,7 @@ def summarise(
     told = tie_note(columns["images/clean_tied"] | columns["images/tied"])
     eps = torch.tensor([budget_of(threat) for threat in threats], dtype=torch.float64)
     return Evaluation(
-        config=describe(config),
+        config=configuration(config),
         clean=Proportion(right, total),
         budgets=tuple(budgets),
         images=_to_table(columns, _IMAGES, eps, ["initially wrong", "", *names], 2),

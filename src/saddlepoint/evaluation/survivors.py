@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from saddlepoint.answers import check_logits
 from saddlepoint.attacks import Attack, BinaryLogit, Criterion, Stages, predict, tied
-from saddlepoint.attacks.inputs import pixel_range
+from saddlepoint.attacks.core.inputs import pixel_range
 from saddlepoint.checks import check_classes, in_range
 from saddlepoint.data import ImageData
 from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.randomness import Passes
 from saddlepoint.evaluation.steps import Steps, Work
 from saddlepoint.evaluation.suites import Suite
-from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard, full_precision
 from saddlepoint.progress import Progress
+from saddlepoint.streams import Keys
 from saddlepoint.threat import ThreatModel
 
 STANDING, WRONG_BEFORE = -1, -2

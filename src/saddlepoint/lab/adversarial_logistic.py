@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from saddlepoint.attacks.steps import cosine
+from saddlepoint.attacks.core.steps import cosine
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
 from saddlepoint.lab.bench import Bench

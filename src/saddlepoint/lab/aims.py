@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from saddlepoint.keyed import Keys
 from saddlepoint.lab.climbs import logits_of
+from saddlepoint.streams import Keys
 
 
 def answers(

@@ -14,8 +14,8 @@ from torch.nn import functional
 from saddlepoint.attacks import Attack, Batch, Misclassified
 from saddlepoint.checks import check_labels, in_range
 from saddlepoint.errors import InputError
-from saddlepoint.keyed import Keys
 from saddlepoint.model import Guard
+from saddlepoint.streams import Keys
 
 _ROWS = 1024  # samples in one pass
 _STARTS = 17  # bits of an identity that tell the restarts of an image apart

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from saddlepoint.attacks import FGSM, PGD
 from saddlepoint.data import ImageData
 from saddlepoint.defences import AdversarialTraining, TrainingObjective
-from saddlepoint.keyed import Keys, derive
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.climbs import logits_of
 from saddlepoint.lab.experiment import check_counts, check_positive
 from saddlepoint.lab.networks import RBF, EachClass, HiddenAdversarial, OneVersusAll, Perceptron
 from saddlepoint.lab.table import Table
+from saddlepoint.streams import Keys, derive
 from saddlepoint.threat import Linf
 
 _UNITS = 64  # of the hidden layers

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from saddlepoint.attacks import Attack, Batch, Keeper
-from saddlepoint.attacks.steps import cosine
+from saddlepoint.attacks.core.steps import cosine
 from saddlepoint.threat import Box
 
 

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.attacks import FGSM, BinaryLogit
-from saddlepoint.keyed import Keys
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.experiment import check_positive
 from saddlepoint.lab.table import Cell, Table
+from saddlepoint.streams import Keys
 from saddlepoint.threat import Linf
 
 IMAGE = (2.0, -1.0, 3.0, -2.0, 2.0, 2.0, 1.0, -4.0, 5.0, 1.0)

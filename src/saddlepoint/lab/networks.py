@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saddlepoint.defences import StepOutput, TrainingBatch
-from saddlepoint.keyed import generator
+from saddlepoint.streams import generator
 
 
 class OneVersusAll(nn.Module):

@@ -10,15 +10,15 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import Batch, Nearest, Targeted, judge
-from saddlepoint.attacks.cw_box import BOXES
-from saddlepoint.attacks.cw_loop import Descent, descend, first_gradient
-from saddlepoint.attacks.cw_objectives import OBJECTIVES
+from saddlepoint.attacks.minimum_norm.carlini_wagner.box import BOXES
+from saddlepoint.attacks.minimum_norm.carlini_wagner.loop import Descent, descend, first_gradient
+from saddlepoint.attacks.minimum_norm.carlini_wagner.objectives import OBJECTIVES
 from saddlepoint.errors import InputError, unknown
-from saddlepoint.keyed import Keys
 from saddlepoint.lab.aims import answers, other_classes
 from saddlepoint.lab.experiment import check_counts, check_positive
 from saddlepoint.lab.table import Table
 from saddlepoint.model import Guard
+from saddlepoint.streams import Keys
 from saddlepoint.threat import L2
 
 CASES = ("best", "average", "worst")
@@ -29,8 +29,8 @@ class ObjectiveSettings:
     """Settings of `compare_objectives`.
 
     Args:
-        objectives: of "f1" … "f7" and "f5b"; see `saddlepoint.attacks.cw_objectives`.
-        boxes: of "tanh", "clipped" and "projected"; see `saddlepoint.attacks.cw_box`.
+        objectives: of "f1" … "f7" and "f5b"; the objectives of the paper.
+        boxes: of "tanh", "clipped" and "projected", the treatments of the range.
         steps: Adam's iterations per c; a descent ends early after a tenth of them without progress.
         learning_rate: Adam's.
         searches: values of c: ten times the last until the first success, then the middle of the

@@ -14,12 +14,12 @@ from saddlepoint.data import ImageData, TensorData
 from saddlepoint.defences import AdversarialTraining
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.statistics import Proportion
-from saddlepoint.keyed import Keys, derive
 from saddlepoint.lab.aims import answers, random_classes
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.climbs import logits_of
 from saddlepoint.lab.experiment import check_counts
 from saddlepoint.lab.table import Table
+from saddlepoint.streams import Keys, derive
 from saddlepoint.threat import L2, Linf
 from saddlepoint.threat.norms import expand, unit
 

@@ -13,7 +13,6 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.answers import model_failed
-from saddlepoint.keyed import Keys, derive
 from saddlepoint.model.anchor import anchor, check_module
 from saddlepoint.model.differentiate import (
     Cotangents,
@@ -37,6 +36,7 @@ from saddlepoint.model.randomness import (
     is_random,
     same_logits,
 )
+from saddlepoint.streams import Keys, derive
 
 
 class Guard:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saddlepoint.keyed import Keys
+from saddlepoint.streams import Keys
 
 _WORD = 0xFFFFFFFFFFFFFFFF
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from saddlepoint.defences.activations import ACTIVATIONS, QuantisedActivation
 from saddlepoint.errors import InputError
-from saddlepoint.keyed import generator
 from saddlepoint.reports.style import COLOURS, MARKERS, style
+from saddlepoint.streams import generator
 
 Data = Literal["normal", "clusters"]
 

@@ -19,8 +19,8 @@ from saddlepoint.defences import (
     Standard,
     TrainingObjective,
 )
-from saddlepoint.keyed import derive
 from saddlepoint.reports.style import COLOURS, MARKERS, style
+from saddlepoint.streams import derive
 from saddlepoint.threat import Linf
 from saddlepoint.training import train
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from saddlepoint.configuration import configuration
 from saddlepoint.data import ImageData
-from saddlepoint.describe import describe
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import build_suite
 from saddlepoint.files import fingerprint
@@ -161,7 +161,7 @@ def _training(
         "data": data,
         "model": model_identity(spec),
         "normalisation": spec.normalisation,
-        "recipe": describe(recipe),
+        "recipe": configuration(recipe),
         "threats": _threats(recipe),
         "seed": seed,
         "threads": spec.threads,
@@ -184,11 +184,11 @@ def _evaluation(
     if "suite" in values:
         threat = spec.attack({"name": "pgd"}, eps, statistics).threat
         described: Any = {
-            name: describe(a) for name, a in build_suite(values["suite"], threat).items()
+            name: configuration(a) for name, a in build_suite(values["suite"], threat).items()
         }
     else:
         built = spec.attack(values, eps, statistics)
-        threat, described = built.threat, describe(built)
+        threat, described = built.threat, configuration(built)
     config = {
         "kind": "evaluation",
         "numerics": dict(NUMERICS),

@@ -22,7 +22,7 @@ from saddlepoint.evaluation.record import parquet_bytes
 from saddlepoint.evaluation.steps import FOLDER as PARTS
 from saddlepoint.files import write
 from saddlepoint.model import Guard
-from saddlepoint.runs import environment
+from saddlepoint.run_folders import environment
 from saddlepoint.studies.engine import Job, Outcome
 from saddlepoint.studies.results import CURVE_COLUMNS, IMAGE_COLUMNS
 from saddlepoint.studies.spec import StudySpec

@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from saddlepoint.errors import InputError
-from saddlepoint.keyed import Keys
 from saddlepoint.scalars import numbers
+from saddlepoint.streams import Keys
 from saddlepoint.threat.budgets import format_eps
 from saddlepoint.threat.norms import (
     at_least_single,

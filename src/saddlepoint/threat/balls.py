@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from saddlepoint.errors import InputError
-from saddlepoint.keyed import Keys
+from saddlepoint.streams import Keys
 from saddlepoint.threat.ball import ON_BOUND, SPARED, NormBall
 from saddlepoint.threat.norms import at_least_single, expand, fill, interval, largest_k, ulp, unit
 from saddlepoint.threat.projections import project_l0, project_l1, project_l2

@@ -12,7 +12,7 @@ from typing import Protocol, Self, runtime_checkable
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from saddlepoint.keyed import Keys
+from saddlepoint.streams import Keys
 
 
 @runtime_checkable

@@ -23,11 +23,11 @@ from saddlepoint.counts import MOST_THREADS, check_count, check_seed
 from saddlepoint.data import AUGMENTATIONS, ImageData, batches, epoch_order
 from saddlepoint.defences import Penalty, Recipe, TrainingBatch
 from saddlepoint.errors import InputError
-from saddlepoint.keyed import derive, generator
 from saddlepoint.model import Guard
 from saddlepoint.progress import Progress
 from saddlepoint.reading import decoding, read_json
-from saddlepoint.runs import RUN_FILE, Found, claimed
+from saddlepoint.run_folders import RUN_FILE, Found, claimed
+from saddlepoint.streams import derive, generator
 from saddlepoint.training.accuracy import accuracy
 from saddlepoint.training.checkpoint import FOLDER, is_at_end, latest_checkpoint
 from saddlepoint.training.ema import Ema

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from saddlepoint.files import write
 from saddlepoint.lab import Bench, Experiment, Findings, Table
 from saddlepoint.reports.style import figure_bytes
-from saddlepoint.runs import claimed
+from saddlepoint.run_folders import claimed
 
 
 @dataclass(frozen=True)

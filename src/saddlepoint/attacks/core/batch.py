@@ -1,0 +1,214 @@
+"""Batch: the samples still under attack, with everything about each of them.
+
+Attack loops see a model, a budget and images through this one object. `at` selects samples, so that
+a loop drops those that are finished, and every pass is counted on the right row of the caller's
+batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from saddlepoint.attacks.core.criteria import LOSSES, Criterion
+from saddlepoint.attacks.core.rounding import Reference, live_classes, rounding
+from saddlepoint.errors import InputError
+from saddlepoint.model import Guard
+from saddlepoint.streams import Keys
+from saddlepoint.threat import Cornered, NormBall, Rescaled, ThreatModel
+
+if TYPE_CHECKING:
+    from saddlepoint.attacks.core.stages import Stages
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The m samples under attack.
+
+    Attributes:
+        guard: the guarded model; call `logits` and `gradient` here instead, which count on the
+            right rows.
+        threat: the threat model of these samples.
+        criterion: what counts as fooled.
+        images: (m, …) clean images.
+        goals: (m,) the labels, or the targets of a targeted attack.
+        keys: the random stream of each sample.
+        index: (m,) the rows of the caller's batch that these samples are.
+        starts: (m, …) images to start from, or None.
+        mask: (m, …) True where a feature may change, or None.
+        reference: what the logits of the clean images say of the model's scale; None where they
+            were not computed, and each iterate's own logits say it.
+        stages: remembers the stages of the call that are done, or None.
+
+    >>> from saddlepoint.attacks import Misclassified
+    >>> from saddlepoint.threat import Linf
+    >>> images, labels, rows = torch.full((2, 3), 0.5), torch.tensor([0, 1]), torch.arange(2)
+    >>> with Guard(torch.nn.Flatten(), count=2) as guard:
+    ...     whole = Batch(guard, Linf(0.1), Misclassified(), images, labels, Keys(0, rows), rows)
+    ...     one = whole.at(torch.tensor([1]))
+    ...     logits = one.logits(one.images)
+    ...     guard.forwards
+    tensor([0, 1])
+    """
+
+    guard: Guard
+    threat: ThreatModel
+    criterion: Criterion
+    images: Float[Tensor, "m ..."]
+    goals: Int64[Tensor, " m"]
+    keys: Keys
+    index: Int64[Tensor, " m"]
+    starts: Float[Tensor, "m ..."] | None = None
+    mask: Bool[Tensor, "m ..."] | None = None
+    reference: Reference | None = None
+    stages: Stages | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def at(self, rows: Tensor) -> Batch:
+        """Return the batch of the rows (indices or a mask) of this one."""
+        return replace(
+            self,
+            threat=self.threat.at(rows),
+            images=self.images[rows],
+            goals=self.goals[rows],
+            keys=self.keys.at(rows),
+            index=self.index[rows],
+            starts=None if self.starts is None else self.starts[rows],
+            mask=None if self.mask is None else self.mask[rows],
+            reference=None if self.reference is None else self.reference.at(rows),
+        )
+
+    def render(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
+        """Return the images of the parameters `x` (for a norm ball: `x` itself)."""
+        return self.threat.render(self.images, x)
+
+    def logits(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m k"]:
+        """Return the logits at the parameters `x`; one forward pass."""
+        return self.guard.logits(self.render(x), self.index, self.keys)
+
+    def gradient(
+        self, x: Float[Tensor, "m ..."], objective: Callable[[Tensor], Tensor]
+    ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m ..."]]:
+        """Return the logits at `x` and the gradient of the objective there; a pass each way.
+
+        The gradient of features that may not change is zero: a steepest step spends nothing on
+        them.
+        """
+        logits, gradient = self.guard.gradient(x, objective, self.index, self.keys, self.render)
+        return logits, gradient if self.mask is None else gradient * self.mask
+
+    def jacobian(
+        self, x: Float[Tensor, "m ..."], cotangents: Callable[[Tensor], Tensor]
+    ) -> tuple[Float[Tensor, "m K"], Float[Tensor, "m k ..."]]:
+        """Return the logits at `x` and k vector-Jacobian products per sample; k backward passes.
+
+        `cotangents` turns the logits (m, K) into the weightings of logits (m, k, K) whose gradients
+        are wanted.
+        """
+        logits, rows = self.guard.jacobian(x, cotangents, self.index, self.keys, self.render)
+        return logits, rows if self.mask is None else rows * self.mask[:, None]
+
+    @property
+    def clean(self) -> Float[Tensor, "m ..."]:
+        """The parameters of the clean images, which distances are measured from."""
+        return self.threat.parametrise(self.images)
+
+    @property
+    def ball(self) -> NormBall:
+        """The norm ball in the space of the parameters; raises `InputError` where there is none."""
+        if isinstance(self.threat, NormBall):
+            return self.threat
+        if isinstance(self.threat, Rescaled):
+            return self.threat.ball
+        raise InputError(f"a {self.threat} has no norm; use Linf, L2, L1 or L0")
+
+    @property
+    def bounds(self) -> tuple[Float[Tensor, "m ..."], Float[Tensor, "m ..."]]:
+        """The lowest and highest parameters: the valid range, and the clean value where a feature
+        may not change.
+        """
+        x = self.clean
+        low, high = (bound.expand(x.shape) for bound in self.ball.range(x))
+        if self.mask is not None:
+            low, high = torch.where(self.mask, low, x), torch.where(self.mask, high, x)
+        return low, high
+
+    def length(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, " m"]:
+        """Return the norm of `x` minus the clean parameters, in the precision of the loop."""
+        return self.ball.length(x - self.clean)
+
+    def shrunk(
+        self, x: Float[Tensor, "m ..."], radius: Float[Tensor, " m"]
+    ) -> Float[Tensor, "m ..."]:
+        """Return the nearest parameters to `x` whose distance is `radius` at most."""
+        free = self.threat
+        assert isinstance(free, NormBall | Rescaled), "a Box has no radius"
+        return free.with_eps(radius).project(self.images, self.masked(x))
+
+    def margin(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
+        """Return the criterion's margin, negative where fooled."""
+        return self.criterion.margin(logits, self.goals)
+
+    def live(self, logits: Float[Tensor, "m k"]) -> Bool[Tensor, "m k"]:
+        """Say which classes can come at all, by the clean logits where those are known."""
+        return live_classes(logits) if self.reference is None else self.reference.live
+
+    def rounding(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
+        """Return how far below 0 the margin at these logits must be to hold in another batch."""
+        clean = Reference.here(logits) if self.reference is None else self.reference
+        # A step in the image is rounded as well.
+        coarser = max(self.guard.computed, self.images.dtype, key=lambda d: torch.finfo(d).eps)
+        return rounding(logits, clean, coarser)
+
+    def surely_fooled(self, logits: Float[Tensor, "m k"]) -> Bool[Tensor, " m"]:
+        """Say whose margin is below 0 by more than rounding.
+
+        >>> from saddlepoint.attacks import Misclassified
+        >>> from saddlepoint.threat import L2
+        >>> logits, rows = torch.tensor([[1.0, 1.1, 0.0], [1.0, 1.000001, 0.0]]), torch.arange(2)
+        >>> guard, goals = Guard(torch.nn.Flatten(), 2), torch.zeros_like(rows)
+        >>> batch = Batch(guard, L2(), Misclassified(), logits, goals, Keys(0, rows), rows)
+        >>> batch.surely_fooled(logits)
+        tensor([ True, False])
+        """
+        return self.margin(logits) < -self.rounding(logits)
+
+    def loss(self, name: str) -> Callable[[Tensor], Tensor]:
+        """Return the objective that an attack ascends, by its name in `LOSSES`.
+
+        "cross-entropy" sharpens logits that hardly differ; see `Reference.sharpening`.
+        """
+        loss, criterion = LOSSES[name], self.criterion
+        if name != "cross-entropy" or self.reference is None:
+            return lambda logits: loss(criterion, logits, self.goals)
+        factor = self.reference.sharpening[:, None]
+        return lambda logits: loss(criterion, logits * factor, self.goals)
+
+    def project(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
+        """Return `x` with masked features put back, projected on the budget and the range."""
+        if self._corners is None:
+            return self.threat.project(self.images, self.masked(x))
+        low, high = self._corners
+        return x.clamp(low, high)
+
+    @cached_property
+    def _corners(self) -> tuple[Tensor, Tensor] | None:
+        """The bounds of the parameters where projecting is clipping; the same at every step."""
+        if not isinstance(self.threat, Cornered):
+            return None
+        corners = self.threat.corners(self.images)
+        return None if corners is None else (self.masked(corners[0]), self.masked(corners[1]))
+
+    def masked(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
+        """Return `x` with the features that may not change put back."""
+        if self.mask is None:
+            return x
+        return torch.where(self.mask, x, self.threat.parametrise(self.images))

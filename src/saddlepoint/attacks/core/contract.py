@@ -1,0 +1,252 @@
+"""The contract of every attack: what a call takes, what it checks, and that the judge has the last
+word.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from saddlepoint.answers import check_logits
+from saddlepoint.attacks.core.batch import Batch
+from saddlepoint.attacks.core.criteria import BinaryLogit, Criterion, Misclassified, Targeted
+from saddlepoint.attacks.core.faults import find_randomness, warn_of_faults
+from saddlepoint.attacks.core.inputs import budgeted, full_mask, pixel_range, placed, plain
+from saddlepoint.attacks.core.result import AttackResult
+from saddlepoint.attacks.core.rounding import Reference
+from saddlepoint.attacks.core.run import run
+from saddlepoint.attacks.core.stages import Stages
+from saddlepoint.attacks.core.ties import warn_of_ties
+from saddlepoint.attacks.core.tracker import Best, Keeper, Last, Nearest
+from saddlepoint.checks import check_classes, check_labels, in_range, without_rounding
+from saddlepoint.counts import check_count
+from saddlepoint.errors import InputError
+from saddlepoint.model import Guard
+from saddlepoint.streams import Keys
+from saddlepoint.threat import ThreatModel
+from saddlepoint.threat.norms import at_least_single
+
+
+@dataclass(frozen=True)
+class Attack(ABC):
+    """An attack: hyper-parameters, and one method with the paper's loop.
+
+    Args:
+        threat: what the adversary may do; its budget is in the units of `threat.space`.
+        criterion: what counts as fooled, where no targets are given.
+        stop: "success" finishes a sample at its first fooling iterate (evaluation); "never" goes on
+            to the end (training, transfer). A model that is random at inference is never finished
+            early: one lucky draw is no success.
+        keep: "best" hands the judge the iterate of smallest margin, "last" the last one.
+        eot_samples: passes averaged at every step and by the judge, for models that are random at
+            inference. The gradient is that of the mean of the passes' losses (expectation over
+            transformation, Athalye et al. 2018, arXiv:1707.07397).
+        autocast: "bf16" runs the loop in bfloat16; what the judge does not confirm is attacked again.
+        compile: run the loop's passes through torch.compile.
+
+    Subclasses are frozen dataclasses with keyword-only fields and define `perturb`. See
+    `UniformNoise` for a whole one.
+
+    >>> from saddlepoint.attacks import PGD
+    >>> from saddlepoint.threat import Linf
+    >>> net = torch.nn.Linear(2, 2, bias=False)
+    >>> _ = net.weight.data.copy_(torch.eye(2))
+    >>> result = PGD(Linf(0.1), steps=5)(net, torch.tensor([[0.5, 0.4], [0.9, 0.1]]), torch.tensor([0, 0]))
+    >>> result.success
+    tensor([ True, False])
+    """
+
+    threat: ThreatModel
+    criterion: Criterion = field(default=Misclassified(), kw_only=True)
+    stop: Literal["success", "never"] = field(default="success", kw_only=True)
+    keep: Literal["best", "last"] = field(default="best", kw_only=True)
+    eot_samples: int = field(default=1, kw_only=True)
+    autocast: Literal["bf16"] | None = field(default=None, kw_only=True)
+    compile: bool = field(default=False, kw_only=True)
+
+    minimum_norm: ClassVar[bool] = False
+    """A minimum-norm attack takes only the norm and reports its distance; its keeper is `Nearest`."""
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "Box")
+    """The norms that the paper, or its usual extension, covers."""
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        if isinstance(self.threat, type) or not isinstance(self.threat, ThreatModel):
+            raise InputError(
+                f"{name} needs a threat model, for instance Linf(8/255); it got {self.threat!r}"
+            )
+        norm = getattr(self.threat, "norm_name", type(self.threat).__name__)
+        if norm in ("Linf", "L2", "L1", "L0", "Box") and norm not in self.norms:
+            raise InputError(f"{name} has no {norm} form; it takes {', '.join(self.norms)}")
+        if self.stop not in ("success", "never"):
+            raise InputError(f'{name}: stop is "{self.stop}"; it is "success" or "never"')
+        if self.keep not in ("best", "last"):
+            raise InputError(f'{name}: keep is "{self.keep}"; it is "best" or "last"')
+        if self.autocast not in (None, "bf16"):
+            raise InputError(f'{name}: autocast is "{self.autocast}"; it is "bf16" or None')
+        self._at_least_one("eot_samples")
+        budget = getattr(self.threat, "eps", None)
+        if self.minimum_norm and not (isinstance(budget, float) and math.isinf(budget)):
+            raise InputError(
+                f"{name} finds the smallest distance itself: give {norm}() without a budget"
+            )
+
+    def _at_least_one(self, *names: str) -> None:
+        for name in names:
+            check_count(f"{type(self).__name__}: {name}", getattr(self, name))
+
+    @abstractmethod
+    def perturb(self, batch: Batch, best: Keeper) -> None:
+        """Run the paper's loop on `batch`, and `record` every iterate in `best`.
+
+        Called only with samples that are not fooled yet; `best` starts with the clean images.
+        """
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Float[Tensor, "n ..."],
+        labels: Int64[Tensor, " n"],
+        targets: Int64[Tensor, " n"] | None = None,
+        *,
+        seed: int = 0,
+        ids: Int64[Tensor, " n"] | None = None,
+        eps: float | Float[Tensor, " n"] | None = None,
+        starts: Float[Tensor, "n ..."] | None = None,
+        mask: Bool[Tensor, ...] | None = None,
+        random: bool | None = None,
+        stages: Stages | None = None,
+    ) -> AttackResult:
+        """Attack and judge; results are on the model's device.
+
+        Args:
+            model: from images in [0, 1] to logits (n, k). It comes out exactly as it went in.
+            images: (n, c, h, w) or (n, d) in the valid range.
+            labels: (n,) true classes.
+            targets: (n,) the classes to be reached, for a targeted attack.
+            seed: with `ids`, what every random draw is a function of.
+            ids: (n,) the identity of each image, such as its index in the data; by default its row.
+            eps: the budget, in place of the threat model's; one number or one per sample.
+            starts: (n, …) images to start from (in the first restart), not the attack's own start.
+            mask: True where a feature may change; of the shape of one image or of all.
+            random: whether the model is random at inference, where that is known; None finds out.
+            stages: remembers the restarts and targets that are done.
+
+        Raises `InputError` for anything that cannot be attacked; see `saddlepoint.checks`.
+        """
+        with torch.inference_mode(False), torch.no_grad():
+            batch = self._batch(model, images, labels, targets, seed, ids, eps, starts, mask)
+        guard = batch.guard
+        with guard:
+            with guard.exact():
+                clean = guard.logits(batch.images, None, batch.keys)
+                check_logits(clean, model, isinstance(self.criterion, BinaryLogit))
+                check_classes(
+                    batch.goals, max(clean.shape[1], 2), "labels" if targets is None else "targets"
+                )
+                check_classes(labels, max(clean.shape[1], 2))
+                declared = guard.random
+                guard.random = find_randomness(guard, batch.images) if random is None else random
+            guard.ledger.expect(clean)
+            reference = Reference.of(clean)
+            batch = replace(batch, reference=reference, stages=stages)
+            result = run(self, batch, clean, sure=random is not None)
+        found = random is None and guard.random and not declared
+        warn_of_faults(guard, result, reference.live, undeclared=found)
+        warn_of_ties(result.tied)
+        return result
+
+    def keeper(self, images: Float[Tensor, "n ..."], random: bool) -> Keeper:
+        """Return what keeps the iterates of a call; one lucky draw finishes no `random` model."""
+        if self.minimum_norm:
+            return Nearest(images, random)
+        stop = "never" if random else self.stop
+        return Last(images) if self.keep == "last" else Best(images, stop)
+
+    def candidates(
+        self,
+        model: nn.Module,
+        images: Float[Tensor, "n ..."],
+        labels: Int64[Tensor, " n"],
+        targets: Int64[Tensor, " n"] | None = None,
+        *,
+        seed: int = 0,
+        ids: Int64[Tensor, " n"] | None = None,
+        mode: Literal["eval", "train"] = "eval",
+    ) -> Float[Tensor, "n ..."]:
+        """Return the last iterates, unjudged and without a clean pass: what adversarial training
+        needs.
+
+        A minimum-norm attack returns the nearest it found. `mode` says which BatchNorm statistics
+        the loop sees; see `saddlepoint.model.Guard`.
+        """
+        with torch.inference_mode(False), torch.no_grad():
+            batch = self._batch(model, images, labels, targets, seed, ids, mode=mode, training=True)
+            keeper: Keeper = Nearest(batch.images) if self.minimum_norm else Last(batch.images)
+        with batch.guard:
+            if getattr(batch.threat, "eps", 1.0) != 0:
+                self.perturb(batch, keeper)
+        return keeper.images
+
+    def _batch(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        targets: Tensor | None,
+        seed: int,
+        ids: Tensor | None,
+        eps: float | Tensor | None = None,
+        starts: Tensor | None = None,
+        mask: Tensor | None = None,
+        mode: Literal["eval", "train"] = "eval",
+        training: bool = False,
+    ) -> Batch:
+        if training:  # without a look at the values, which on CUDA would make every step wait
+            images = without_rounding(images, *pixel_range(self.threat))
+        else:
+            images = in_range(images, *pixel_range(self.threat))
+            check_labels(labels, len(images))
+        count, images, labels = len(images), plain(images), plain(labels)
+        if targets is not None:
+            check_labels(targets, count, "targets")
+            if isinstance(self.criterion, BinaryLogit):
+                raise InputError("a binary model has one other class; leave targets out")
+            if not isinstance(self.criterion, Misclassified | Targeted):
+                raise InputError(f"targets replace the criterion {self.criterion}; leave one out")
+            if bool((targets.to(labels.device) == labels).any()):
+                raise InputError("some targets equal the labels; give another class as the target")
+        ids = torch.arange(count) if ids is None else ids
+        check_labels(ids, count, "ids")
+        if starts is not None:
+            if starts.shape != images.shape:
+                raise InputError(
+                    f"starts have shape {tuple(starts.shape)}, the images {tuple(images.shape)}"
+                )
+            if not bool(starts.isfinite().all()):
+                raise InputError("starts contain NaN or infinity; give images")
+            starts = plain(starts)
+        fast = partial(Guard, autocast=self.autocast, compile=self.compile)
+        guard = fast(model, count, mode=mode, samples=self.eot_samples, seed=seed)
+        device = guard.device
+        eps = plain(eps) if isinstance(eps, Tensor) else eps
+        threat = budgeted(self.threat, eps, count, type(self).__name__, self.minimum_norm)
+        images = at_least_single(images).to(device)
+        return Batch(
+            guard=guard,
+            threat=placed(threat, images),
+            criterion=self.criterion if targets is None else Targeted(),
+            images=images,
+            goals=(labels if targets is None else plain(targets)).to(device, torch.int64),
+            keys=Keys(seed, plain(ids).to(device)),
+            index=torch.arange(count, device=device),
+            starts=None if starts is None else starts.to(device, images.dtype),
+            mask=None if mask is None else full_mask(plain(mask), images),
+        )

@@ -1,0 +1,119 @@
+"""The losses that attacks ascend, as functions of the logits: cross-entropy, margin, and the
+scale-free DLR with its targeted form.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from saddlepoint.attacks.core.batch import Batch
+from saddlepoint.attacks.core.criteria import Loss, Misclassified, Targeted
+
+Ratio = Literal["dlr", "dlr-targeted"]
+RATIOS: tuple[Ratio, ...] = ("dlr", "dlr-targeted")
+
+# Against a division by zero where the three largest logits are equal.
+_TINY = 1e-12
+
+
+def dlr(
+    logits: Float[Tensor, "n k"], margin: Float[Tensor, " n"], third: int = 3, mean: int = 1
+) -> Float[Tensor, " n"]:
+    """Return −margin/(Z_π1 − Z_π3), where π sorts the logits from the largest.
+
+    The ratio does not change when the logits are scaled or shifted, so that a model cannot hide its
+    gradient behind large logits.
+
+    Args:
+        margin: the criterion's, a difference of two logits.
+        third: the rank in place of 3.
+        mean: how many logits from that rank on are averaged; 2 in the targeted form.
+
+    Reference: Croce and Hein 2020, arXiv:2003.01690.
+
+    >>> logits = torch.tensor([[5.0, 3.0, 1.0, 0.0]])
+    >>> dlr(logits, torch.tensor([2.0])), dlr(10 * logits, torch.tensor([20.0]))
+    (tensor([-0.5000]), tensor([-0.5000]))
+    """
+    top = logits.topk(third + mean - 1, dim=1).values
+    return -margin / (top[:, 0] - top[:, third - 1 :].mean(1) + _TINY)
+
+
+def objective(
+    batch: Batch, loss: Loss | Ratio, targets: Int64[Tensor, " m"] | None = None
+) -> Callable[[Tensor], Tensor]:
+    """Return the function of the logits (m, k) that an attack on `batch` ascends.
+
+    Under `Targeted` "dlr" and "dlr-targeted" are both the targeted DLR towards the batch's goals.
+    Where too few classes are alive both are the margin.
+
+    Args:
+        batch: the samples; their criterion says what is fooled.
+        loss: a name of `LOSSES` or `RATIOS`.
+        targets: (m,) the other class that "dlr-targeted" raises; None is the criterion's own.
+    """
+    if loss not in RATIOS:
+        return batch.loss(loss)
+    third, mean = _ranks(batch, loss)
+
+    def value(logits: Tensor) -> Tensor:
+        margin = batch.margin(logits)
+        if targets is not None:
+            pair = torch.stack([batch.goals, targets], dim=1)
+            own, other = logits.gather(1, pair).unbind(1)
+            margin = own - other
+        needed = third + mean - 1
+        if logits.shape[1] < needed:
+            return -margin
+        # The dead are below the living: those that the ratio reads are alive if enough are.
+        enough = batch.live(logits).sum(1) >= needed
+        some = torch.where(enough[:, None], logits, 0.0)
+        return torch.where(enough, dlr(some, margin, third, mean), -margin)
+
+    return value
+
+
+def _ranks(batch: Batch, loss: str) -> tuple[int, int]:
+    """Return the first rank that the denominator takes away, and how many."""
+    criterion = batch.criterion
+    if isinstance(criterion, Targeted):
+        return 3, 2
+    if isinstance(criterion, Misclassified):
+        return 3, 2 if loss == "dlr-targeted" else 1
+    # The margin may reach down to rank k + 1: with Z_π3 the ratio would be −1 whatever the image.
+    return getattr(criterion, "k", 1) + 2, 1
+
+
+def others(batch: Batch, logits: Float[Tensor, "m k"], count: int) -> Iterator[Int64[Tensor, " m"]]:
+    """Yield the live classes of largest logit other than the label, the largest first.
+
+    At most `count` of them; −1 for a sample that has no such class any more.
+    """
+    rest = torch.where(batch.live(logits), logits, -torch.inf)
+    rest = rest.scatter(1, batch.goals[:, None], -torch.inf)
+    top = rest.topk(min(count, logits.shape[1] - 1), dim=1)
+    yield from torch.where(top.values > -torch.inf, top.indices, -1).unbind(1)
+
+
+def warn_of_few_classes(batch: Batch, loss: Loss | Ratio, logits: Float[Tensor, "m k"]) -> None:
+    """Warn where the DLR is not defined and the margin takes its place."""
+    if loss not in RATIOS:
+        return
+    third, mean = _ranks(batch, loss)
+    needed, live = third + mean - 1, batch.live(logits).sum(1)
+    few = live < needed
+    if bool(few.any()):
+        kind = "targeted DLR" if mean == 2 else "DLR"
+        warnings.warn(
+            f"the {kind} needs {needed} classes and the model has {int(live[few].max())}"
+            f"{'' if bool(few.all()) else f' alive for {int(few.sum())} of {len(few)} images'}:"
+            ' the loss is the margin; choose loss="margin"',
+            UserWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,157 @@
+"""The stages of an attack: restarts, targets, members, of which one that is done is not done again.
+
+A stage changes two things and no others: what the keeper holds of the samples in its batch, and what
+the guard counts and draws. Both are remembered when it ends. An attack that is called again, with
+the same images and what was remembered, runs through its loops as before; in place of a stage that
+is done, what it changed is put back. Its result is the same to the bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from saddlepoint.attacks.core.batch import Batch
+from saddlepoint.attacks.core.tracker import Best, Keeper, Last, Nearest
+from saddlepoint.model.tally import go_on_from, tally_of
+
+Columns = dict[str, Tensor]
+
+
+class Shelf(Protocol):
+    """Where stages are kept, by name.
+
+    >>> from saddlepoint.evaluation.journal import Journal
+    >>> shelf: Shelf = Journal(None)
+    >>> shelf.found
+    {}
+    """
+
+    found: dict[str, list[Columns]]
+    """What was kept by an earlier process."""
+
+    def add(self, name: str, columns: Columns) -> None:
+        """Keep an entry."""
+        ...
+
+    def drop(self, prefix: str) -> None:
+        """Entries whose names begin so are no longer needed."""
+        ...
+
+
+class Stages:
+    """The stages of one call, each known by its place in the nested loops.
+
+    Args:
+        shelf: where they are kept.
+        name: of the call; nothing else on the shelf has it.
+
+    >>> from saddlepoint.attacks import PGD
+    >>> from saddlepoint.evaluation.journal import Journal
+    >>> from saddlepoint.threat import Linf
+    >>> net, images, labels = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]]), torch.tensor([0])
+    >>> attack, shelf = PGD(Linf(0.1), restarts=2), Journal(None)
+    >>> int(attack(net, images, labels, stages=Stages(shelf, "pgd")).backwards)
+    40
+    """
+
+    def __init__(self, shelf: Shelf, name: str) -> None:
+        self._shelf, self._name = shelf, name
+        self._place = [0]
+        self.seconds = 0.0
+        """What those that were put back had taken."""
+
+    def run(self, batch: Batch, best: Keeper, work: Callable[[], None]) -> None:
+        """Do `work`, which tells `best` of samples of `batch`; or put back what it did before."""
+
+        def done() -> Columns:
+            work()
+            return _taken(batch, best)
+
+        with self._next() as name:
+            before = self._shelf.found.get(name)
+            if not isinstance(best, Best | Last | Nearest):  # who knows what it keeps
+                work()
+            elif before and torch.equal(before[-1]["index"], batch.index.cpu()):
+                self.seconds += float(before[-1]["seconds"])
+                _put_back(before[-1], batch, best)
+            else:
+                self._keep(name, done)
+
+    def remember(self, work: Callable[[], Columns]) -> Columns:
+        """Return what `work` returns, or what it returned before."""
+        with self._next() as name:
+            before = self._shelf.found.get(name)
+            if not before:
+                return self._keep(name, work)
+            self.seconds += float(before[-1]["seconds"])
+            return {key: value for key, value in before[-1].items() if key != "seconds"}
+
+    def _keep(self, name: str, work: Callable[[], Columns]) -> Columns:
+        began, put_back = time.perf_counter(), self.seconds
+        columns = work()
+        spent = time.perf_counter() - began + self.seconds - put_back
+        self._shelf.drop(f"{name}.")  # the stages of this one, which is whole now
+        self._shelf.add(name, {**columns, "seconds": torch.tensor(spent, dtype=torch.float64)})
+        return columns
+
+    @contextlib.contextmanager
+    def _next(self) -> Iterator[str]:
+        name = f"{self._name}: {'.'.join(map(str, self._place))}"
+        self._place.append(0)
+        try:
+            yield name
+        finally:
+            self._place.pop()
+            self._place[-1] += 1
+
+
+def stage(batch: Batch, best: Keeper, work: Callable[[], None]) -> None:
+    """Do a stage of an attack, unless the call remembers that it is done; see the module.
+
+    Args:
+        batch, best: as in `perturb`; what `work` tells the keeper is of these samples alone.
+        work: the stage.
+
+    >>> from saddlepoint.attacks import Misclassified
+    >>> from saddlepoint.streams import Keys
+    >>> from saddlepoint.model import Guard
+    >>> from saddlepoint.threat import Linf
+    >>> x, rows = torch.full((1, 3), 0.5), torch.arange(1)
+    >>> batch = Batch(Guard(torch.nn.Flatten(), 1), Linf(0.1), Misclassified(), x, rows, Keys(0, rows), rows)
+    >>> best = Last(x)
+    >>> stage(batch, best, lambda: best.last(batch, x + 0.1))
+    >>> best.images
+    tensor([[0.6000, 0.6000, 0.6000]])
+    """
+    if isinstance(best, Best):
+        best.begin()
+    if batch.stages is None:
+        work()
+    else:
+        batch.stages.run(batch, best, work)
+
+
+def _taken(batch: Batch, best: Keeper) -> Columns:
+    held = {f"kept {name}": value[batch.index].cpu() for name, value in _held(best)}
+    tally = {f"guard {name}": value.cpu() for name, value in tally_of(batch.guard).items()}
+    return {"index": batch.index.cpu(), **held, **tally}
+
+
+def _put_back(before: Columns, batch: Batch, best: Keeper) -> None:
+    for name, value in _held(best):
+        value[batch.index] = before[f"kept {name}"].to(value)
+    tally = (entry.partition(" ") for entry in before)
+    go_on_from(
+        batch.guard, {name: before[f"guard {name}"] for kind, _, name in tally if kind == "guard"}
+    )
+
+
+def _held(best: Keeper) -> list[tuple[str, Tensor]]:
+    """Return what a keeper keeps: all of it has a row for each sample of the call."""
+    return [(name, value) for name, value in vars(best).items() if isinstance(value, Tensor)]

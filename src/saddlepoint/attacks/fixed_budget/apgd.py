@@ -1,0 +1,163 @@
+"""APGD: projected gradient ascent that finds its own step lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from saddlepoint.attacks.core.batch import Batch
+from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.criteria import LOSSES, Loss, Misclassified
+from saddlepoint.attacks.core.losses import RATIOS, Ratio, objective, others, warn_of_few_classes
+from saddlepoint.attacks.core.stages import stage
+from saddlepoint.attacks.core.steps import start_of
+from saddlepoint.attacks.core.tracker import Keeper, Last
+from saddlepoint.attacks.fixed_budget.apgd_steps import Climb, Momentum, Sparse, checkpoints
+from saddlepoint.errors import InputError, unknown
+from saddlepoint.threat import NormBall, Rescaled
+
+
+@dataclass(frozen=True, kw_only=True)
+class APGD(Attack):
+    """Auto-PGD: ascent with momentum, whose step halves, and which returns to its highest point,
+    wherever too few steps rose.
+
+    In L1 the step is shared by as many coordinates as the best perturbation's support suggests.
+
+    Args:
+        threat: Linf, L2, L1, or Box (as Linf).
+        steps: iterations per restart and target; a pass each way, and one forward at the end.
+        restarts: independent random starts; images fooled by one are not attacked by the next.
+        loss: "cross-entropy"; "margin"; "dlr", the scale-free difference of logits ratio, of
+            at least three classes; or "dlr-targeted", which raises in turn the `targets` other
+            classes of largest clean logit, of at least four. With too few classes the loss is the
+            margin, and a warning says so. In a targeted attack both are the targeted DLR towards
+            the target; a criterion other than `Misclassified` has no classes to be taken in turn.
+        targets: "dlr-targeted": the number of classes, at most all others; each costs `steps`.
+        rho: the share of steps between two checkpoints that must rise for the step to stay.
+        shrinking: spend the first 30 % of the steps in the ball of 3·eps and the next in that of
+            2·eps. None is in L1 alone, where it is part of the published attack.
+
+    Reference: Croce and Hein 2020, arXiv:2003.01690; in L1 Croce and Hein 2021, arXiv:2103.01208.
+
+    >>> from saddlepoint.threat import Linf
+    >>> net, images, labels = torch.nn.Flatten(), torch.tensor([[0.5, 0.4]]), torch.tensor([0])
+    >>> APGD(Linf(0.051), steps=10, loss="margin")(net, images, labels).success
+    tensor([True])
+    """
+
+    steps: int = 100
+    restarts: int = 1
+    loss: Loss | Ratio = "cross-entropy"
+    targets: int = 9
+    rho: float = 0.75
+    shrinking: bool | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least_one("steps", "restarts", "targets")
+        if self.loss not in (*LOSSES, *RATIOS):
+            raise unknown("loss", self.loss, (*LOSSES, *RATIOS))
+        if not 0 < self.rho <= 1:
+            raise InputError(f"rho is {self.rho}; give a share of the steps, above 0 and at most 1")
+        if self.shrinking and not isinstance(self.threat, NormBall | Rescaled):
+            raise InputError(f"a {self.threat} has no radius to shrink; leave shrinking out")
+        if self.keep == "last" and (self.restarts > 1 or self.loss == "dlr-targeted"):
+            raise InputError('keep="last" returns the last run alone; leave it out, or run one')
+
+    def perturb(self, batch: Batch, best: Keeper) -> None:
+        """Climb from every start, towards every target, with the samples not fooled before."""
+        runs = list(self._targets(batch))
+        for restart in range(self.restarts):
+            for turn, targets in enumerate(runs):
+                rows = best.unfinished(batch)
+                if not len(rows):
+                    return
+                at = None if targets is None else targets[torch.isin(batch.index, rows.index)]
+                if at is not None:
+                    rows, at = rows.at(at >= 0), at[at >= 0]
+                    if not len(rows):
+                        continue
+                number, corner = restart * len(runs) + turn, restart % 2 == 1
+                stage(rows, best, partial(self._run, rows, best, at, number, corner))
+
+    def _run(
+        self, batch: Batch, best: Keeper, targets: Tensor | None, number: int, corner: bool
+    ) -> None:
+        stages = [(3, 3 * self.steps // 10), (2, 3 * self.steps // 10)] if self._shrinks else []
+        stages = [(scale, steps) for scale, steps in stages if steps]
+        left = self.steps - sum(steps for _, steps in stages)
+        x = start_of(_wider(batch, stages[0][0] if stages else 1), "uniform", number, corner)
+        fresh = batch.starts is None or number > 0
+        for scale, steps in stages:
+            wide = _wider(batch, scale)
+            # Nothing out here counts: a keeper that keeps nothing.
+            _, climb = self._climb(wide, Last(batch.images), targets, wide.project(x), steps, fresh)
+            x, fresh = climb.top, False
+        batch, climb = self._climb(batch, best, targets, batch.project(x), left, fresh)
+        best.last(batch, climb.x)
+
+    def _climb(
+        self,
+        batch: Batch,
+        best: Keeper,
+        targets: Int64[Tensor, " m"] | None,
+        x: Float[Tensor, "m ..."],
+        steps: int,
+        fresh: bool,
+    ) -> tuple[Batch, Climb]:
+        """Take `steps` steps from `x`; return what is left of the batch, and where it is."""
+        climb = Climb.begin(x, batch.goals if targets is None else targets)
+        rule: Momentum | Sparse
+        if self._sparse:
+            rule, every = Sparse.begin(batch, x, fresh), max(1, steps // 25)
+            ends = dict.fromkeys(range(every, steps, every), every)
+        else:
+            rule, ends = Momentum.begin(batch, x), checkpoints(steps)
+        for step in range(steps):
+            loss = objective(batch, self.loss, None if targets is None else climb.targets)
+            logits, gradient = batch.gradient(climb.x, loss)
+            best.record(batch, climb.x, logits)
+            if step == 0:
+                warn_of_few_classes(batch, self.loss, logits)
+            climb = climb.at(loss(logits), gradient)
+            batch, state = best.compact(batch, *climb, *rule)
+            climb, rule = Climb(*state[: len(climb)]), type(rule)(*state[len(climb) :])
+            if not len(batch):
+                break
+            rule, climb = rule.adapt(batch, climb, ends.get(step, 0), self.rho)
+            rule, x = rule.move(batch, climb, step == 0)
+            climb = climb._replace(x=x)
+        return batch, climb
+
+    def _targets(self, batch: Batch) -> Iterator[Int64[Tensor, " m"] | None]:
+        """Yield the targets of each run: None is the criterion's own."""
+        if self.loss != "dlr-targeted" or not isinstance(batch.criterion, Misclassified):
+            yield None
+            return
+        logits = batch.logits(batch.clean)
+        if logits.shape[1] < 4:
+            yield None
+            return
+        yield from others(batch, logits, self.targets)
+
+    @property
+    def _sparse(self) -> bool:
+        return getattr(self.threat, "norm_name", "") == "L1"
+
+    @property
+    def _shrinks(self) -> bool:
+        return self._sparse if self.shrinking is None else self.shrinking
+
+
+def _wider(batch: Batch, scale: int) -> Batch:
+    """Return the batch with `scale` times the budget."""
+    threat = batch.threat
+    if scale == 1 or not isinstance(threat, NormBall | Rescaled):
+        return batch
+    return replace(batch, threat=threat.with_eps(scale * threat.eps))

@@ -1,0 +1,43 @@
+"""Uniform noise: the control that every real attack must beat, and the shortest whole attack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from saddlepoint.attacks.core.batch import Batch
+from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.steps import ascendable
+from saddlepoint.attacks.core.tracker import Keeper
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniformNoise(Attack):
+    """Random search: points drawn uniformly from the ball, the first that fools is kept.
+
+    Args:
+        draws: points per image; a forward pass each, no backward.
+
+    >>> from saddlepoint.threat import Linf
+    >>> UniformNoise(Linf(0.1)).draws
+    100
+    """
+
+    draws: int = 100
+    norms = ("Linf", "L2", "L1", "L0", "Box")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least_one("draws")
+
+    def perturb(self, batch: Batch, best: Keeper) -> None:
+        """Draw, look, and keep."""
+        for draw in range(self.draws):
+            drawn = ascendable(batch).random_start(batch.images, batch.keys, restart=draw)
+            x = batch.project(drawn)
+            if draw == self.draws - 1:
+                best.last(batch, x)
+                return
+            best.record(batch, x, batch.logits(x))
+            batch, _ = best.compact(batch)
+            if not len(batch):
+                return

@@ -1,0 +1,188 @@
+"""The decision boundaries near an iterate, replaced by the hyperplanes that touch them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from saddlepoint.attacks.core.batch import Batch
+from saddlepoint.attacks.core.criteria import Misclassified
+from saddlepoint.attacks.core.rounding import BEYOND
+from saddlepoint.attacks.geometry.half_spaces import excess, project_halfspace
+from saddlepoint.threat.norms import norm
+
+
+@dataclass(frozen=True, eq=False)
+class Boundaries:
+    """The linearised boundaries of k classes at `x`: margin + ⟨normal, z − x⟩ = 0.
+
+    Attributes:
+        x: (m, …) where the model was linearised.
+        logits: (m, K) there.
+        classes: (m, k) whose boundaries these are; None for a criterion with one margin alone.
+        margins: (m, k), negative where that class has won.
+        normals: (m, k, …) the gradients of the margins.
+        rounding: (m,) how far below 0 a margin must be to hold in another batch.
+
+    >>> x, normals = torch.zeros(1, 2), torch.tensor([[[3.0, 4.0], [0.0, 1.0]]])
+    >>> margins = torch.tensor([[10.0, 1.0]])
+    >>> near = Boundaries(x, torch.zeros(1, 3), None, margins, normals, torch.zeros(1))
+    >>> near.distances(2.0)
+    tensor([[2., 1.]])
+    """
+
+    x: Float[Tensor, "m ..."]
+    logits: Float[Tensor, "m K"]
+    classes: Int64[Tensor, "m k"] | None
+    margins: Float[Tensor, "m k"]
+    normals: Float[Tensor, "m k ..."]
+    rounding: Float[Tensor, " m"]
+
+    def at(self, rows: Tensor) -> Boundaries:
+        """Return the boundaries of the selected samples."""
+        classes = None if self.classes is None else self.classes[rows]
+        parts = (self.margins[rows], self.normals[rows], self.rounding[rows])
+        return Boundaries(self.x[rows], self.logits[rows], classes, *parts)
+
+    @property
+    def beyond(self) -> Float[Tensor, " m"]:
+        """How far a margin must be below 0 so that rounding cannot undo the success."""
+        return BEYOND * self.rounding
+
+    @property
+    def dead(self) -> Bool[Tensor, " m"]:
+        """Say where every normal is zero, so that nothing leads anywhere."""
+        return (self.normals == 0).flatten(1).all(1)
+
+    def distances(
+        self, p: float, margins: Float[Tensor, "m k"] | None = None
+    ) -> Float[Tensor, "m k"]:
+        """Return |margin| over the dual norm of the normal, infinite where that is zero.
+
+        It is the p-distance to each boundary without regard for the range. `margins` are those at
+        another point, by default at `x`.
+        """
+        size = self.lengths(p)
+        far = (self.margins if margins is None else margins).abs() / size
+        return torch.where(size > 0, far, math.inf).nan_to_num(nan=math.inf, posinf=math.inf)
+
+    def pick(
+        self, which: Int64[Tensor, " m"]
+    ) -> tuple[Float[Tensor, " m"], Float[Tensor, "m ..."]]:
+        """Return the margin and the normal of boundary `which` of each sample."""
+        rows = torch.arange(len(which), device=which.device)
+        return self.margins[rows, which], self.normals[rows, which]
+
+    def project(
+        self,
+        point: Float[Tensor, "m ..."],
+        low: Float[Tensor, "m ..."],
+        high: Float[Tensor, "m ..."],
+        p: float,
+        overshoot: float = 0.0,
+    ) -> Float[Tensor, "m ..."]:
+        """Return the point in the range nearest to `point` at which some class has won, linearly.
+
+        A boundary further from `point` than one in reach even without regard for the range is left
+        out. Where the range reaches none, the result is what comes nearest to one.
+
+        Args:
+            point: (m, …) what to project.
+            low, high: (m, …) the range.
+            p: the norm, 1, 2 or inf.
+            overshoot: go on beyond the boundary by this part of the margin at `point`.
+        """
+        moved = (point - self.x).flatten(1)
+        margins = self.margins + torch.einsum("mkd,md->mk", self.normals.flatten(2), moved)
+        goal = margins + overshoot * margins.clamp_min(0) + self.beyond[:, None]
+        least = self.distances(p, goal.clamp_min(0))
+        least, order = least.sort(dim=1, stable=True)
+        nearest, length = point.clone(), torch.full_like(least[:, 0], math.inf)
+        missing = torch.full_like(length, math.inf, dtype=torch.float64)
+        for rank in range(order.shape[1]):
+            open_ = (missing > 0) | (least[:, rank] < length)
+            rows = open_.nonzero().squeeze(1)
+            if not len(rows):
+                break
+            which = order[rows, rank]
+            w, start = self.normals[rows, which], point[rows]
+            offset = (w.double() * start.double()).flatten(1).sum(1) - goal[rows, which].double()
+            z = project_halfspace(start, w, offset, low[rows], high[rows], p)
+            left, far = excess(z, w, offset), norm(z - start, p)
+            better = (left < missing[rows]) | ((left == missing[rows]) & (far < length[rows]))
+            won = rows[better]
+            nearest[won], length[won], missing[won] = z[better], far[better], left[better]
+        return nearest
+
+    def lengths(self, p: float) -> Float[Tensor, "m k"]:
+        """Return the dual norm of every normal: by how much a margin falls per unit of p-norm."""
+        dual = {1: math.inf, 2: 2.0, math.inf: 1.0}[p]
+        # One after the other: the norm of all would take as much memory again as the normals.
+        each = [norm(self.normals[:, j], dual) for j in range(self.normals.shape[1])]
+        return torch.stack(each, dim=1)
+
+
+def rivals(batch: Batch, logits: Float[Tensor, "m K"], count: int) -> Int64[Tensor, "m k"] | None:
+    """Return the `count` highest live classes other than the label, or all if there are fewer.
+
+    A sample with fewer live classes than the others of its call has the same ones again. None for
+    any other criterion than `Misclassified`: its margin is the only boundary.
+    """
+    if not isinstance(batch.criterion, Misclassified):
+        return None
+    live = batch.live(logits).scatter(1, batch.goals[:, None], False)
+    others = logits.scatter(1, batch.goals[:, None], -math.inf).nan_to_num(nan=-math.inf)
+    # Sorted, so that a tie goes to the lower class in every batch.
+    order = others.argsort(dim=1, descending=True, stable=True)
+    order = order[order != batch.goals[:, None]].reshape(len(order), -1)
+    most = order.shape[1] if batch.reference is None else max(batch.reference.most - 1, 1)
+    ranks = torch.arange(min(count, most), device=order.device)
+    return order.gather(1, ranks % live.sum(1, keepdim=True).clamp_min(1))
+
+
+def linearise(
+    batch: Batch,
+    x: Float[Tensor, "m ..."],
+    count: int,
+    classes: Int64[Tensor, "m k"] | Callable[[Tensor], Tensor] | None = None,
+    rounding: Float[Tensor, " m"] | None = None,
+) -> Boundaries:
+    """Return the linearised boundaries at `x`: a forward pass and a backward pass for each.
+
+    Args:
+        batch: the samples.
+        x: (m, …) parameters.
+        count: how many classes, the highest first.
+        classes: (m, k) these classes instead, or a function that chooses them by the logits (m, K).
+        rounding: (m,) that of the logits elsewhere, at least: that of a model with one logit
+            vanishes on its boundary, which steps in proportion to it would never cross.
+    """
+    chosen: list[Tensor | None] = [None]
+
+    def cotangents(logits: Tensor) -> Tensor:
+        if callable(classes):
+            chosen[0] = classes(logits)
+        else:
+            chosen[0] = rivals(batch, logits, count) if classes is None else classes
+        if chosen[0] is None:
+            with torch.enable_grad():
+                free = logits.detach().requires_grad_()
+                margin = batch.margin(free)
+                return torch.autograd.grad(margin.sum(), free)[0][:, None]
+        width = logits.shape[1]
+        own = torch.nn.functional.one_hot(batch.goals, width)[:, None]
+        return (own - torch.nn.functional.one_hot(chosen[0], width)).to(logits.dtype)
+
+    logits, normals = batch.jacobian(x, cotangents)
+    if chosen[0] is None:
+        margins = batch.margin(logits)[:, None]
+    else:
+        margins = logits.gather(1, batch.goals[:, None]) - logits.gather(1, chosen[0])
+    least = batch.rounding(logits).nan_to_num().to(x.dtype)
+    least = least if rounding is None else torch.maximum(least, rounding)
+    return Boundaries(x, logits, chosen[0], margins.to(x.dtype), normals, least)

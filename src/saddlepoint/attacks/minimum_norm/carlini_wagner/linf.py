@@ -1,0 +1,132 @@
+"""Carlini and Wagner's Linf attack: min c·f(x + δ) + Σ(|δ_i| − τ)⁺, for a falling τ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from saddlepoint.attacks.core.batch import Batch
+from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.final_search import approach
+from saddlepoint.attacks.core.steps import start_of
+from saddlepoint.attacks.core.tracker import Keeper
+from saddlepoint.attacks.minimum_norm.carlini_wagner.l2 import BoxName, Objective
+from saddlepoint.attacks.minimum_norm.carlini_wagner.loop import Descent, first_gradient, raising
+from saddlepoint.attacks.minimum_norm.carlini_wagner.options import check_descent, demand
+from saddlepoint.errors import InputError
+from saddlepoint.threat.norms import expand
+
+_RAISE = 4.0
+_LARGEST = 1e30
+
+
+def excess(change: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+    """Return Σ(|δ_i| − τ)⁺ and its gradient.
+
+    >>> excess(torch.tensor([[0.5, -0.1]]), torch.tensor([0.2]))
+    (tensor([0.3000]), tensor([[1., 0.]]))
+    """
+    over = (change.abs() - expand(tau, change)).relu()
+    return over.flatten(1).sum(1), torch.where(over > 0, change.sign(), 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarliniWagnerLinf(Attack):
+    """Carlini and Wagner's Linf attack: a success within τ lowers τ to 0.9 times what it used.
+
+    Each τ goes on from the last success, each c from where the last ended. Where one fails for every
+    c, the step from the last success is halved, `refinements` times; with 0 the search ends there,
+    as published.
+
+    Args:
+        threat: Linf.
+        objective, confidence: as for `CarliniWagnerL2`.
+        box: as there. "tanh" is the paper's: features on a bound then leave it slowly, and on MNIST
+            it takes twice the passes; where few features are on a bound it may come nearer.
+        steps: Adam's iterations per c and τ at most.
+        learning_rate: Adam's.
+        searches: values of c at most for each τ, each four times the last.
+        initial_c: the first c; None is the inverse of the largest |∂f/∂x_i| at the image, up to
+            which the penalty holds every feature that goes beyond τ.
+        factor: what τ falls by.
+        rounds: values of τ at most.
+        refinements: see above.
+        patience, tolerance, decays: as for `CarliniWagnerL2`.
+        bisections: final steps towards the clean image.
+
+    Reference: Carlini and Wagner 2017, arXiv:1608.04644.
+
+    >>> from saddlepoint.threat import Linf
+    >>> net, images = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]])
+    >>> result = CarliniWagnerLinf(Linf())(net, images, torch.tensor([0]))
+    >>> [round(float(d), 2) for d in result.distance]
+    [0.3]
+    """
+
+    objective: Objective = "f6"
+    box: BoxName = "projected"
+    confidence: float = 0.0
+    steps: int = 1000
+    learning_rate: float = 0.01
+    searches: int = 5
+    initial_c: float | None = None
+    factor: float = 0.9
+    rounds: int = 100
+    refinements: int = 3
+    patience: int = 30
+    tolerance: float = 1e-3
+    decays: int = 1
+    bisections: int = 10
+
+    minimum_norm = True
+    norms = ("Linf",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least_one("steps", "searches", "rounds", "patience")
+        check_descent(self.descent, self.confidence, self.initial_c, self.bisections)
+        if not 0 < self.factor < 1 or self.refinements < 0:
+            raise InputError(
+                f"factor is {self.factor} and refinements {self.refinements}; give 0 < factor < 1"
+                " and 0 refinements or more"
+            )
+
+    @property
+    def descent(self) -> Descent:
+        """The options of the inner loop."""
+        return Descent.of(self)
+
+    def perturb(self, batch: Batch, best: Keeper) -> None:
+        """Lower τ, sample by sample, until it fails."""
+        batch = whole = demand(batch, best, self.confidence)
+        x = start_of(batch, "clean", 0)
+        c = self._first_c(batch, x)
+        tau = torch.ones_like(c)
+        used = torch.full_like(c, torch.inf)  # the distance of the last success
+        step = torch.full_like(c, 1 - self.factor)
+        refined = torch.zeros_like(batch.index)
+        for _ in range(self.rounds):
+            found, x, c = raising(
+                batch, best, x, c, self.descent, excess, tau,
+                enough=0.0, factor=_RAISE, searches=self.searches,
+            )  # fmt: skip
+            reached = batch.length(x).minimum(tau)
+            used = torch.where(found, reached, used)
+            step = torch.where(found, step, step / 2)
+            refined = refined + (~found).long()
+            tau = used * (1 - step)
+            go = used.isfinite() & (refined <= self.refinements) & (tau > 0)
+            if not bool(go.any()):
+                break
+            batch = batch.at(go)
+            x, c, tau, used, step, refined = (t[go] for t in (x, c, tau, used, step, refined))
+        approach(whole, best, self.bisections)
+
+    def _first_c(self, batch: Batch, x: Tensor) -> Tensor:
+        _, gradient = first_gradient(batch, x, self.descent)
+        if self.initial_c is not None:
+            return torch.full_like(gradient.flatten(1)[:, 0], self.initial_c)
+        most = gradient.abs().flatten(1).amax(1)
+        return torch.where(most > 0, 1 / most, 1.0).clamp_max(_LARGEST)

@@ -1,0 +1,241 @@
+"""FMN: a gradient step, then a projection on a ball whose radius closes in on the boundary."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from saddlepoint.attacks.core.batch import Batch
+from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.criteria import Loss
+from saddlepoint.attacks.core.final_search import bisect
+from saddlepoint.attacks.core.inputs import check_passes
+from saddlepoint.attacks.core.steps import cosine, start_of
+from saddlepoint.attacks.core.tracker import Keeper
+from saddlepoint.attacks.fixed_budget.pgd import check_loop
+from saddlepoint.attacks.minimum_norm.ddn import Spare, check_adaptation, size, usable
+from saddlepoint.errors import InputError
+from saddlepoint.threat import L0, NormBall
+from saddlepoint.threat.norms import expand
+
+
+@dataclass(frozen=True, kw_only=True)
+class FMN(Attack):
+    """Fast minimum norm: δ ← Π(δ + α·g/‖g‖₂) on the ball of radius ε, then clipped to the range.
+
+    g is the gradient of the margin max_{j≠y} Z_j − Z_y. Until a sample is fooled ε is its distance
+    to the linearised boundary; from then on it shrinks by γ after a success (to the nearest found
+    at most) and grows by γ after a failure. In L0 ε counts features, from 1, and moves by one at
+    least.
+
+    Args:
+        threat: L0, L1, L2 or Linf, without a budget. L0(per="pixel") keeps or drops all channels
+            of a pixel together.
+        steps: iterations, a pass each way.
+        step_size: α of the first step, a Euclidean length; it falls to a hundredth along half a
+            cosine. None is 1, and 10 in Linf.
+        gamma: γ of the first step, above 0 and below 1.
+        final_gamma: γ of the last step, reached along the same cosine.
+        loss: "margin" (max_{j≠y} Z_j − Z_y), as published, or "cross-entropy", which often ends in
+            another class.
+        unfooled: how ε goes on before the first success: "linear" to the distance of the linearised
+            boundary, as published; "grow" by γ at least besides, without which pixels at the bounds
+            of the range, which the linearisation takes no notice of, may hold a sample for good.
+        bisections: forward passes that end the attack, on the way to the clean image; the paper
+            has none.
+
+    Given `starts` are where the search begins, those that fool from the boundary on their way.
+
+    Reference: Pintor, Roli, Brendel and Biggio 2021, arXiv:2102.12827.
+
+    >>> from saddlepoint.threat import L0, Linf
+    >>> net, x, y = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]]), torch.tensor([0])
+    >>> f"{float(FMN(Linf(), steps=30)(net, x, y).distance):.3f}", FMN(L0())(net, x, y).distance
+    ('0.300', tensor([1.], dtype=torch.float64))
+    """
+
+    steps: int = 100
+    step_size: float | None = None
+    gamma: float = 0.05
+    final_gamma: float = 0.001
+    loss: Loss = "margin"
+    unfooled: Literal["grow", "linear"] = "grow"
+    bisections: int = 10
+
+    minimum_norm = True
+    norms = ("L0", "L1", "L2", "Linf")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least_one("steps")
+        check_loop(self.step_size, None, "clean", self.loss)
+        check_adaptation(self.gamma, self.final_gamma)
+        check_passes(bisections=self.bisections)
+        if self.unfooled not in ("grow", "linear"):
+            raise InputError(f'unfooled is "{self.unfooled}"; it is "grow" or "linear"')
+
+    def perturb(self, batch: Batch, best: Keeper) -> None:
+        """Step along the gradient, and project on the ball that closes in."""
+        p, clean, (low, high) = batch.ball.p, batch.clean, batch.bounds
+        farthest = batch.ball.length(torch.maximum(high - clean, clean - low))
+        largest = self.step_size or (10.0 if p == math.inf else 1.0)
+        x, spare = self._start(batch, best), Spare(batch)
+        delta = x - clean
+        length = batch.ball.length(delta)
+        radius = length.clamp_min(1.0) if p == 0 else torch.full_like(length, math.inf)
+        found = torch.zeros_like(length, dtype=torch.bool)
+        for step in range(self.steps):
+            fall = cosine(step, self.steps)
+            gamma = self.final_gamma + (self.gamma - self.final_gamma) * fall
+            logits, gradient = batch.gradient(x, batch.loss(self.loss))
+            margin = batch.margin(logits).to(length.dtype)
+            fooled = margin < 0
+            found = found | fooled
+            best.record(batch, x, logits)
+            norm = size(gradient)
+            nearest = best.length[batch.index].to(length.dtype)
+            if p == 0:
+                radius = counted(radius, nearest, fooled, gamma)
+            else:
+                slope = norm if p == 2 else _dual(gradient, p)
+                ahead = length + _distance(margin.abs(), slope, farthest)
+                if self.loss != "margin":  # its slope says nothing of the margin's distance
+                    ahead = length + (_OTHER_L1 if p == 1 else 1.0) * (ahead - length)
+                    ahead = torch.where(nearest.isfinite(), nearest, ahead)
+                if self.unfooled == "grow" and step > 0:
+                    ahead = torch.maximum(ahead, (1 + gamma) * radius)
+                less = torch.minimum((1 - gamma) * radius, nearest)
+                more = torch.where(found, (1 + gamma) * radius, ahead)
+                radius = torch.where(fooled, less, more)
+            radius = torch.minimum(radius, farthest)
+            gradient, norm = usable(gradient, norm, spare, step)
+            alpha = largest * (0.01 + 0.99 * fall)
+            delta.addcmul_(gradient, expand(alpha / norm, x))
+            x = projected(delta, radius, batch.ball).add_(clean).clamp_(low, high)
+            delta = torch.sub(x, clean, out=delta)
+            length = batch.ball.length(delta)
+        best.last(batch, x)
+        bisect(batch, best, self.bisections)
+
+    def _start(self, batch: Batch, best: Keeper) -> Tensor:
+        """Return the clean images, or the given starts, where they fool at the boundary."""
+        start = start_of(batch, "clean", 0)
+        if batch.starts is None:
+            return start
+        bisect(batch, best, self.bisections)
+        found = best.length[batch.index].isfinite()
+        nearest = batch.threat.parametrise(best.images[batch.index])
+        return torch.where(expand(found, nearest), nearest, start)
+
+
+# So many times the linearised distance another loss than the margin looks in L1, where few pixels
+# carry a change and the bounds of the range cut it short.
+_OTHER_L1 = 2.0
+
+
+def _distance(margin: Tensor, slope: Tensor, farthest: Tensor) -> Tensor:
+    """Return the distance to the linearised boundary; the farthest there is without a slope."""
+    distance = margin / slope
+    # On the boundary itself a ball of radius 0 would hold the sample for good.
+    return torch.where(distance > 0, distance, 1e-3 * farthest)
+
+
+def _dual(gradient: Tensor, p: float) -> Tensor:
+    flat = gradient.flatten(1).abs()
+    return flat.amax(1) if p == 1 else flat.sum(1)
+
+
+def counted(
+    radius: Float[Tensor, " m"],
+    nearest: Float[Tensor, " m"],
+    fooled: Bool[Tensor, " m"],
+    gamma: float,
+) -> Float[Tensor, " m"]:
+    """Return the next number of features: by γ, and by one at least.
+
+    >>> counted(torch.tensor([40.0, 40.0]), torch.tensor([37.0, 50.0]), torch.tensor([True, False]), 0.05)
+    tensor([37., 42.])
+    """
+    less = torch.minimum(radius - 1, ((1 - gamma) * radius).floor()).minimum(nearest)
+    more = torch.maximum(radius + 1, ((1 + gamma) * radius).floor())
+    return torch.where(fooled, less, more).clamp_min(1.0)
+
+
+def projected(
+    delta: Float[Tensor, "m ..."], radius: Float[Tensor, " m"], ball: NormBall
+) -> Float[Tensor, "m ..."]:
+    """Return the nearest change of norm `radius` at most, without regard for the range.
+
+    >>> from saddlepoint.threat import L1
+    >>> projected(torch.tensor([[0.9, -0.5]]), torch.tensor([1.0]), L1())
+    tensor([[ 0.7000, -0.3000]])
+    """
+    limit = expand(radius, delta)
+    if ball.p == 2:
+        length = size(delta).clamp_min(torch.finfo(delta.dtype).tiny)
+        return delta * expand((radius / length).clamp_max(1.0), delta)
+    if ball.p == math.inf:
+        return delta.clamp(-limit, limit)
+    if ball.p == 1:
+        return onto_l1_ball(delta, radius)
+    channels = (
+        delta.shape[1] if isinstance(ball, L0) and ball.per == "pixel" and delta.ndim > 2 else 1
+    )
+    return largest_changes(delta, radius, channels)
+
+
+def onto_l1_ball(
+    delta: Float[Tensor, "m ..."], radius: Float[Tensor, " m"]
+) -> Float[Tensor, "m ..."]:
+    """Return the projection on the L1 ball, sign(δ)·max(|δ| − λ, 0).
+
+    Σ max(|δ| − λ, 0) is convex in λ and falls piecewise linearly, so Newton's steps from 0 rise to
+    the λ where it is the radius, in a few passes where a sort would cost more than the model.
+
+    >>> onto_l1_ball(torch.tensor([[3.0, 1.0, 0.5]]), torch.tensor([2.5]))
+    tensor([[2.2500, 0.2500, 0.0000]])
+    """
+    magnitude = delta.abs().flatten(1)
+    excess = magnitude.sum(1) - radius
+    threshold = torch.zeros_like(excess)
+    slack = 8 * torch.finfo(delta.dtype).eps * radius
+    above = torch.full_like(excess, float(magnitude.shape[1]))
+    for _ in range(_NEWTON_STEPS):
+        outside = excess > slack
+        if not delta.is_cuda and not bool(outside.any()):
+            break
+        threshold = torch.where(outside, threshold + excess / above.clamp_min(1.0), threshold)
+        left = (magnitude - threshold[:, None]).clamp_min_(0)
+        excess = left.sum(1) - radius
+        above = (left > 0).sum(1).to(excess.dtype)
+    limit = expand(threshold, delta)
+    return delta - delta.clamp(-limit, limit)
+
+
+# Ten are usual; the steps are finitely many, and one more changes nothing.
+_NEWTON_STEPS = 40
+
+
+def largest_changes(
+    delta: Float[Tensor, "m ..."], radius: Float[Tensor, " m"], channels: int
+) -> Float[Tensor, "m ..."]:
+    """Return the changes with the `radius` largest of each sample alone; of pixels over `channels`.
+
+    >>> largest_changes(torch.tensor([[3.0, -1.0, 2.0]]), torch.tensor([2.0]), 1)
+    tensor([[3., 0., 2.]])
+    """
+    square = delta.flatten(1).abs()
+    if channels > 1:
+        square = square.square_().reshape(len(delta), channels, -1).sum(1)
+    most = square.shape[1]
+    count = radius.long().clamp(1, most)
+    # On CUDA a look at the counts would make the step wait.
+    top = square.topk(most if delta.is_cuda else int(count.max()), dim=1).values
+    least = top.gather(1, count[:, None] - 1)
+    keep = (square >= least).repeat(1, channels).reshape(delta.shape)
+    return torch.where(keep, delta, 0.0)

@@ -1,0 +1,1 @@
+"""Attacks made of other attacks: restarts, searches over budgets, transfer, portfolios, foreign ones."""

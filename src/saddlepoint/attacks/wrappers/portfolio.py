@@ -1,0 +1,158 @@
+"""A portfolio: several minimum-norm attacks on each image, of which the nearest result counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from saddlepoint.attacks.core.batch import Batch
+from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.final_search import bisect
+from saddlepoint.attacks.core.inputs import check_passes
+from saddlepoint.attacks.core.tracker import Keeper
+from saddlepoint.attacks.minimum_norm.alma import ALMA
+from saddlepoint.attacks.minimum_norm.ddn import DDN
+from saddlepoint.attacks.minimum_norm.fab import FAB
+from saddlepoint.attacks.minimum_norm.fmn import FMN
+from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
+from saddlepoint.attacks.wrappers.race import CLASSES, Race
+from saddlepoint.attacks.wrappers.wrapper import check_members, nearest_by
+from saddlepoint.errors import InputError
+from saddlepoint.threat import NormBall, Rescaled, ThreatModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portfolio(Attack):
+    """Several minimum-norm attacks after each other; see `portfolio`, which chooses them.
+
+    Each begins afresh, so that none leads the others into its own local optimum.
+
+    Args:
+        members: minimum-norm attacks of one norm.
+        bisections: forward passes that pull the nearest towards the clean image.
+
+    >>> from saddlepoint.attacks import DDN, FMN
+    >>> from saddlepoint.threat import L2
+    >>> Portfolio(L2(), members=(DDN(L2()), FMN(L2()))).minimum_norm
+    True
+    """
+
+    members: tuple[Attack, ...] = field(kw_only=True)
+    bisections: int = 10
+
+    minimum_norm = True
+    norms = ("Linf", "L2", "L1", "L0")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_members(self, self.members)
+        check_passes(bisections=self.bisections)
+
+    def perturb(self, batch: Batch, best: Keeper) -> None:
+        """Run the members, and record what each found."""
+        for member in self.members:
+            own = nearest_by(member, batch, best)
+            best.last(batch, batch.threat.parametrise(own.images[batch.index]))
+        bisect(batch, best, self.bisections)
+
+
+# The clean check, the linearisation and the ranking, the last bisections and the judge.
+_BESIDES = 50
+# Shorter runs say little of where a class is: with few passes there are fewer runs instead.
+_SHORTEST = 40
+# What a run spends after its last step, and before its first where it is a restart.
+_BISECTIONS, _AROUND = 4, 10
+
+
+@dataclass(frozen=True)
+class _Budget:
+    """What builds attacks, each from its share of the passes."""
+
+    threat: ThreatModel
+    passes: int
+
+    def run(
+        self,
+        kind: Callable[..., Attack],
+        share: float,
+        runs: int = 1,
+        *,
+        each: int = 2,
+        around: int = _AROUND,
+        **options: Any,
+    ) -> tuple[Attack, int]:
+        """Return the attack, and how often these passes allow it; a step costs `each` of them."""
+        passes = share * self.passes
+        runs = max(1, min(runs, int(passes / _SHORTEST)))
+        steps = max(1, int((passes / runs - around) / each))
+        return kind(self.threat, steps=steps, bisections=_BISECTIONS, **options), runs
+
+
+def _linf(budget: _Budget) -> tuple[Attack, ...]:
+    rounds = budget.run(FMN, 0.23, CLASSES), budget.run(FMN, 0.29, 3), budget.run(FMN, 0.18)
+    return (
+        Race(budget.threat, rounds=rounds),
+        budget.run(FMN, 0.15)[0],
+        budget.run(FMN, 0.15, loss="cross-entropy")[0],
+    )
+
+
+def _l2(budget: _Budget) -> tuple[Attack, ...]:
+    rounds = (
+        budget.run(DDN, 0.22, CLASSES, loss="margin"),
+        budget.run(DDN, 0.25, 3, loss="margin"),
+        budget.run(ALMA, 0.21, smoothing=0.9),
+    )
+    return Race(budget.threat, rounds=rounds), budget.run(ALMA, 0.32, smoothing=0.9)[0]
+
+
+def _l1(budget: _Budget) -> tuple[Attack, ...]:
+    rounds = (
+        budget.run(FMN, 0.21, CLASSES),
+        budget.run(FAB, 0.37, 3, each=3, around=22),
+        budget.run(FMN, 0.16),
+    )
+    return Race(budget.threat, rounds=rounds), budget.run(FMN, 0.26, loss="cross-entropy")[0]
+
+
+def _l0(budget: _Budget) -> tuple[Attack, ...]:
+    rounds = (
+        budget.run(FMN, 0.22, CLASSES),
+        budget.run(SigmaZero, 0.29, 2, around=34, prunings=20),
+    )
+    free, _ = budget.run(SigmaZero, 0.49, around=54, prunings=40)
+    return Race(budget.threat, rounds=rounds), free
+
+
+_MEMBERS: Mapping[str, Callable[[_Budget], tuple[Attack, ...]]] = MappingProxyType(
+    {"Linf": _linf, "L2": _l2, "L1": _l1, "L0": _l0}
+)
+
+
+def portfolio(threat: ThreatModel, *, passes: int = 2000, eot_samples: int = 1) -> Portfolio:
+    """Return the portfolio of a norm, within a number of passes.
+
+    Attacks end in local optima, most of them in that of another class than the nearest: short runs
+    find out which classes are near, longer ones go there, and the rest aims at none. The shares of
+    the passes are fixed per norm; see the page on the portfolio for what they were chosen on.
+
+    Args:
+        threat: Linf, L2, L1 or L0, without a budget.
+        passes: forward and backward passes per image, the judge's and the clean check included; at
+            least 200.
+        eot_samples: passes averaged at every step, which are beside these; so are the draws of a
+            model that is random at inference in which a new nearest must fool.
+
+    >>> from saddlepoint.threat import L2
+    >>> race, free = portfolio(L2()).members
+    >>> [(type(attack).__name__, runs) for attack, runs in race.rounds], type(free).__name__
+    ([('DDN', 9), ('DDN', 3), ('ALMA', 1)], 'ALMA')
+    """
+    if not isinstance(threat, NormBall | Rescaled):
+        raise InputError(f"a portfolio needs Linf, L2, L1 or L0, not {threat}")
+    if passes < 200:
+        raise InputError(f"passes is {passes}; a portfolio needs at least 200")
+    members = _MEMBERS[threat.norm_name](_Budget(threat, passes - _BESIDES))
+    return Portfolio(threat, members=members, bisections=5, eot_samples=eot_samples)

@@ -1,0 +1,85 @@
+"""A race over the other classes: which of them is nearest is found by trying."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from saddlepoint.attacks.core.batch import Batch
+from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.criteria import Targeted
+from saddlepoint.attacks.core.tracker import Keeper
+from saddlepoint.attacks.geometry.boundaries import linearise
+from saddlepoint.attacks.wrappers.restarted import restarted
+from saddlepoint.attacks.wrappers.wrapper import check_members, nearest_by
+from saddlepoint.errors import InputError
+
+CLASSES = 9
+"""How many other classes are aimed at, those of highest logits: all of ten."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Race(Attack):
+    """Successive halving over the other classes: short runs towards each, longer ones towards those
+    that proved near.
+
+    Before the first round the classes are ranked by the distance of their linearised boundary, then
+    by the nearest that the rounds before found. With fewer classes than a round has runs, the
+    runs left over start from random points; see `restarted`.
+
+    Args:
+        rounds: minimum-norm attacks, and towards how many of the nearest classes each is run.
+
+    Reference: Jamieson and Talwalkar 2016, arXiv:1502.07943, of the halving.
+
+    >>> from saddlepoint.attacks import DDN
+    >>> from saddlepoint.threat import L2
+    >>> short, long = DDN(L2(), steps=5), DDN(L2(), steps=50)
+    >>> net, images = torch.nn.Flatten(), torch.tensor([[0.9, 0.3, 0.7]])
+    >>> found = Race(L2(), rounds=((short, 2), (long, 1)))(net, images, torch.tensor([0]))
+    >>> f"{float(found.distance):.3f}"  # 0.2/√2
+    '0.141'
+    """
+
+    rounds: tuple[tuple[Attack, int], ...] = field(kw_only=True)
+
+    minimum_norm = True
+    norms = ("Linf", "L2", "L1", "L0")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_members(self, tuple(attack for attack, _ in self.rounds))
+        for attack, runs in self.rounds:
+            if runs < 1:
+                raise InputError(f"{type(attack).__name__} is run towards {runs} classes; give 1")
+
+    def perturb(self, batch: Batch, best: Keeper) -> None:
+        """Run every round towards the classes that are nearest so far."""
+        near = linearise(batch, batch.clean, CLASSES)
+        classes, distance = near.classes, near.distances(max(batch.ball.p, 1.0))
+        del near  # which holds a gradient for every class
+        found = torch.full_like(distance, torch.inf)
+        count = distance.shape[1]
+        for attack, runs in self.rounds:
+            ranking = distance.argsort(dim=1, stable=True)
+            for rank in range(min(runs, count)):
+                restarts = runs // count + (rank < runs % count)
+                which = ranking[:, rank : rank + 1]
+                aimed = _towards(batch, classes, which)
+                own = nearest_by(restarted(attack, restarts), aimed, best)
+                best.last(batch, batch.threat.parametrise(own.images[batch.index]))
+                length = own.length[batch.index, None].to(found.dtype)
+                found = found.scatter_reduce(1, which, length, "amin")
+            distance = found
+
+
+def _towards(
+    batch: Batch, classes: Int64[Tensor, "m k"] | None, which: Int64[Tensor, "m 1"]
+) -> Batch:
+    """Return the batch with a class as its target, unless the criterion has one boundary alone."""
+    if classes is None:
+        return batch
+    return replace(batch, criterion=Targeted(), goals=classes.gather(1, which)[:, 0])

@@ -1,0 +1,112 @@
+"""Configurations as plain JSON: what identifies a run, and how two of them differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any, TypeVar
+
+
+def configuration(value: Any) -> Any:
+    """Return a configuration (nested dataclasses, mappings, sequences, numbers) as JSON values.
+
+    A dataclass becomes a mapping with its type's name and all its fields, defaults included. A
+    function is named by its module and name; another callable (a penalty, a transform) by its type
+    and those of its public attributes that are plain values. Whatever has an `__identity__` of its
+    own goes by that, wherever it has moved since and whatever it is called now: addresses of
+    results hold these names.
+
+    >>> from saddlepoint.threat import Linf
+    >>> configuration(Linf(0.5))
+    {'type': 'Linf', 'eps': 0.5, 'lower': 0.0, 'upper': 1.0}
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        values = {f.name: configuration(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"type": vars(type(value)).get("__identity__", type(value).__name__), **values}
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): configuration(each) for key, each in value.items()}
+    if isinstance(value, Sequence):
+        return [configuration(each) for each in value]
+    if isinstance(value, Set):  # whose order differs from process to process
+        return sorted((configuration(each) for each in value), key=str)
+    if hasattr(value, "tolist"):
+        return configuration(value.tolist())
+    if isinstance(value, Callable):  # type: ignore[arg-type]
+        return _callable(value)
+    return str(value)
+
+
+def _callable(value: Any) -> Any:
+    if isinstance(value, functools.partial):
+        return {
+            "type": configuration(value.func),
+            "args": configuration(value.args),
+            **configuration(value.keywords),
+        }
+    if hasattr(value, "__qualname__"):
+        return _named(value)
+    settings = {
+        name: configuration(each)
+        for name, each in vars(value).items()
+        if name != "training"  # a module's flag, which is no setting
+        and not name.startswith("_")
+        and isinstance(each, bool | int | float | str | tuple | None)
+    }
+    return {"type": _named(type(value)), **settings}
+
+
+_Component = TypeVar("_Component", bound=Callable[..., Any])
+
+
+def identified(name: str) -> Callable[[_Component], _Component]:
+    """Return a decorator that gives a class or a function its public identity.
+
+    >>> @identified("first")
+    ... def second(): ...
+    >>> configuration(second)
+    'first'
+    """
+
+    def mark(component: _Component) -> _Component:
+        component.__identity__ = name  # type: ignore[attr-defined]
+        return component
+
+    return mark
+
+
+def _named(component: Any) -> str:
+    own = vars(component).get("__identity__")  # not an inherited one
+    return own or f"{component.__module__}.{component.__qualname__}"
+
+
+def differences(before: Any, now: Any, path: str = "") -> list[str]:
+    """Return one line per value that two descriptions disagree on.
+
+    >>> differences({"epochs": 10, "seed": 0}, {"epochs": 12, "seed": 0})
+    ['epochs was 10, is now 12']
+    """
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = [*before, *(key for key in now if key not in before)]
+        found = []
+        for key in keys:
+            inner = f"{path}.{key}" if path else str(key)
+            found += differences(before.get(key, "absent"), now.get(key, "absent"), inner)
+        return found
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = enumerate(zip(before, now, strict=True))
+        return [line for i, (b, n) in pairs for line in differences(b, n, f"{path}[{i}]")]
+    if before == now:
+        return []
+    return [f"{path} was {_short(before)}, is now {_short(now)}"]
+
+
+def _short(value: Any) -> str:
+    text = str(value.get("type", value) if isinstance(value, Mapping) else value)
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= 60 else f"{text[:57]}..."

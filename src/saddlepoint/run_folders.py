@@ -1,0 +1,142 @@
+"""Output folders: each holds one run, says which, and never mixes it with another's results."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from saddlepoint import __version__
+from saddlepoint.configuration import configuration, differences
+from saddlepoint.errors import InputError, OutputError
+from saddlepoint.files import is_temporary, reason, sweep, write_json
+from saddlepoint.locks import locked
+from saddlepoint.reading import read_json, shown
+
+RUN_FILE, LOCK_FILE = "run.json", ".lock"
+Found = Literal["new", "begun", "finished"]
+"""Of the run that a folder is claimed for: as it is found there."""
+
+
+@contextlib.contextmanager
+def claimed(
+    out: Path | None,
+    kind: str,
+    config: Any,
+    files: Sequence[str] = (),
+    finished: Callable[[], bool] = lambda: False,
+) -> Iterator[Found]:
+    """Hold `out`, the folder of the run that `kind` and `config` identify, while the block runs;
+    yield how far the run is.
+
+    A run that failed before it wrote anything has no claim. A folder in use is locked; one whose
+    run is `finished` is not, since it is only read. What a killed process left half-written in it
+    is removed.
+
+    Args:
+        out: the folder; None is a run that keeps nothing.
+        kind, config: which run it is.
+        files: what the run writes besides `run.json`.
+        finished: says whether the run in the folder is.
+
+    Raises `InputError` where the folder is another process's at present, holds another run (the
+    differences are named) or, in no run's name, one of `files`, which this run would overwrite;
+    `OutputError` where it cannot be made or written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     out, states = Path(folder), []
+    ...     for _ in range(2):
+    ...         with claimed(out, "train", {"seed": 0}) as state:
+    ...             _ = write_json(out / "result.json", {})
+    ...             states.append(state)
+    >>> states
+    ['new', 'begun']
+    """
+    if out is None:
+        yield "new"
+        return
+    identity = {"kind": kind, "config": configuration(config)}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {shown(out)}: {reason(error)}; choose another --out"
+        ) from error
+    if finished() and _known(out, identity, files):
+        yield "finished"
+        return
+    with locked(out / LOCK_FILE) as mine:
+        if not mine:
+            raise InputError(
+                f"another process is writing to {out}; wait for it, or choose another --out"
+            )
+        for folder in (out, *(out / name for name in files)):
+            sweep(folder)
+        known = _known(out, identity, files)  # it may have become another's in between
+        if known and finished():
+            yield "finished"
+            return
+        if not known:
+            write_json(out / RUN_FILE, {**identity, "environment": environment()})
+        yield "begun" if known else "new"
+
+
+def _known(out: Path, identity: dict[str, Any], files: Sequence[str]) -> bool:
+    """Say whether the folder holds something of this run; raise where it is another's."""
+    if not (out / RUN_FILE).exists():
+        mine = next((name for name in files if (out / name).exists()), None)
+        if mine is not None:
+            raise InputError(
+                f"{shown(out)} holds {mine} of no known run, which would be lost; choose another --out"
+            )
+    if not any(_is_result(path, out) for path in _below(out)):
+        return False
+    before = read_json(out / RUN_FILE)
+    if not isinstance(before, dict) or not isinstance(before.get("config"), dict):
+        raise InputError(f"{shown(out / RUN_FILE)} is not a run's; choose another --out")
+    if before.get("kind") != identity["kind"]:
+        raise InputError(
+            f"{shown(out)} holds another run (of {shown(before.get('kind'))}, not"
+            f" {identity['kind']}); choose another --out"
+        )
+    different = differences(before["config"], identity["config"])
+    if different:
+        more = f" and {len(different) - 3} more" if len(different) > 3 else ""
+        raise InputError(
+            f"{shown(out)} holds another run: {'; '.join(different[:3])}{more}; choose another --out"
+        )
+    return True
+
+
+def _below(out: Path) -> Iterator[Path]:
+    # Whatever else lies in a folder that holds no run yet is no result of one.
+    return out.rglob("*") if (out / RUN_FILE).exists() else iter(())
+
+
+def _is_result(path: Path, out: Path) -> bool:
+    if path in (out / RUN_FILE, out / LOCK_FILE):
+        return False
+    unfinished = (path, *path.parents)[: len(path.relative_to(out).parts)]
+    return path.is_file() and not any(is_temporary(each) for each in unfinished)
+
+
+def environment() -> dict[str, Any]:
+    """Return the versions and the machine that a result was computed with.
+
+    >>> sorted(environment())
+    ['cuda', 'machine', 'python', 'saddlepoint', 'threads', 'torch']
+    """
+    import torch
+
+    return {
+        "saddlepoint": __version__,
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
