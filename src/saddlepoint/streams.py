@@ -13,6 +13,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import torch
 from jaxtyping import Float, Int64
@@ -66,6 +67,25 @@ def generator(seed: int, *parts: int | str, device: torch.device | str = "cpu") 
     return torch.Generator(device=device).manual_seed(derive(seed, *parts))
 
 
+class Stream(IntEnum):
+    """What the random numbers of a (seed, id) are for; each use has numbers of its own.
+
+    >>> Keys(0, torch.tensor([5])).split(Stream.JUDGE).stream
+    1
+    """
+
+    ATTACK = 0
+    """An attack's starts, directions and noise; all that has no name below."""
+    JUDGE = 1
+    """The judge's noise: an attack must not succeed by knowing the draw."""
+    TARGETS = 3
+    """The random target of each image."""
+    RESTARTS = 16
+    """Added to the number of a restart, from 1."""
+    PER_TARGET = 2
+    """Between one target of FAB's and the next, counted from the stream that it runs in."""
+
+
 @dataclass(frozen=True)
 class Keys:
     """The random stream of each sample of a batch.
@@ -84,7 +104,7 @@ class Keys:
 
     seed: int
     ids: Int64[Tensor, " n"]
-    stream: int = 0
+    stream: int = Stream.ATTACK
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

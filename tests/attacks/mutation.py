@@ -112,7 +112,7 @@ PGD = Subject(
         ],
         "projection missing": [Edit("steps", _STEP, "return x + expand(length, x) * step")],
         "best not kept": [_KEPT],
-        "last iterate not judged": [Edit("pgd", "        best.last(active, x)\n", "\n")],
+        "last iterate not judged": [Edit("pgd", "        best.evaluate(active, x)\n", "\n")],
         "the images are an alias of what is kept": [_ALIAS],
         "a restart overwrites a success": [
             Edit(
@@ -153,7 +153,7 @@ APGD = Subject(
             Edit("apgd_steps", _GLIDE, "z = x + 0.75 * (z - x) + 0.25 * (x - self.before)"),
         ],
         "best not kept": [_KEPT],
-        "last iterate not judged": [Edit("apgd", "        best.last(batch, climb.x)\n", "\n")],
+        "last iterate not judged": [Edit("apgd", "        best.evaluate(batch, climb.x)\n", "\n")],
         "the best loss is an alias": [
             Edit(
                 "apgd_steps",
@@ -247,7 +247,7 @@ CW = Subject(
             Edit(
                 "cw_l2",
                 "        for restart in range(1, self.restarts):\n",
-                "        for restart in range(1, self.restarts):\n            best.length[:] = torch.inf\n",
+                "        for restart in range(1, self.restarts):\n            best.distance[:] = torch.inf\n",
             )
         ],
         "targets ignored": [

@@ -124,19 +124,19 @@ def test_the_iterates_are_the_papers(ball, steps):
     net, x, y = conv_case(3, torch.float64, wrong=0)
     last = []
 
-    class Keeper:
+    class Tracker:
         length, images = torch.full((3,), math.inf), x
 
         def record(self, batch, z, logits):
             pass
 
-        def last(self, batch, z):
+        def evaluate(self, batch, z):
             last.append(z)
 
     attack = ALMA(ball(), steps=steps, smoothing=0.9)
     batch = attack._batch(net, x, y, None, 0, None)
     with batch.guard:
-        attack.perturb(batch, Keeper())
+        attack.perturb(batch, Tracker())
     for i in range(3):
         expected = reference(net, x[i : i + 1], int(y[i]), steps, int(ball.p), 0.9)
         assert torch.allclose(last[0][i : i + 1], expected, rtol=0, atol=1e-4)
@@ -182,7 +182,7 @@ def test_masks_and_rescaled_spaces(ball):
     assert torch.equal(result.adversarials[:, ~mask], x[:, ~mask])
     scaled = ALMA(Rescaled.pixels(ball(), (0.5,) * 3, (0.25,) * 3), steps=40)(net, x, y)
     assert bool(scaled.success.all())
-    moved = ball().length((scaled.adversarials - x) / 0.25)
+    moved = ball().norm((scaled.adversarials - x) / 0.25)
     assert torch.allclose(moved.double(), scaled.distance, rtol=1e-4)
 
 

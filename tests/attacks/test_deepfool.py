@@ -10,7 +10,8 @@ from networks import Affine, conv_case, mlp
 from torch import nn
 
 from saddlepoint.attacks import Batch, BinaryLogit, Misclassified, OutsideTopK
-from saddlepoint.attacks.geometry.boundaries import Boundaries, linearise, rivals
+from saddlepoint.attacks.core.linearise import linearise, rivals
+from saddlepoint.attacks.geometry.boundaries import Boundaries
 from saddlepoint.attacks.geometry.half_spaces import project_halfspace
 from saddlepoint.attacks.minimum_norm.deepfool import DeepFool, Known
 from saddlepoint.errors import InputError

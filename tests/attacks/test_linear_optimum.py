@@ -124,7 +124,7 @@ class Identity(Attack):
     """Does nothing; every test of strength must notice."""
 
     def perturb(self, batch, best):
-        best.last(batch, batch.threat.parametrise(batch.images))
+        best.evaluate(batch, batch.threat.parametrise(batch.images))
 
 
 @pytest.mark.parametrize(("norm", "d", "eps", "near"), CASES)

@@ -84,9 +84,9 @@ def test_no_step_reads_a_value(name, copies_raise, monkeypatch):
     attack = LOOPS[name]
     batch = pretended(attack)
     with batch.images.fake_mode, torch.no_grad():
-        keeper = Nearest(batch.images) if attack.minimum_norm else Best(batch.images, "never")
-        attack.perturb(batch, keeper)
-    assert keeper.images.device.type == "cuda"
+        tracker = Nearest(batch.images) if attack.minimum_norm else Best(batch.images, "never")
+        attack.perturb(batch, tracker)
+    assert tracker.images.device.type == "cuda"
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,8 @@ class Liar(Attack):
     norms = ("L0", "L1", "L2", "Linf")
 
     def perturb(self, batch, best):
-        best.last(batch, batch.clean.roll(1, 0))
-        best.length[batch.index] = 1e-3
+        best.evaluate(batch, batch.clean.roll(1, 0))
+        best.distance[batch.index] = 1e-3
 
 
 @pytest.mark.parametrize("norm", BALLS)

@@ -107,20 +107,20 @@ def test_the_iterates_are_the_papers(prox):
     class Spy(PDGD if prox is None else PDPGD):
         norms = ("L1", "L2")
 
-    class Keeper:
+    class Tracker:
         length = torch.full((3,), math.inf)
         images = x
 
         def record(self, batch, z, logits):
             seen.append(z)
 
-        def last(self, batch, z):
+        def evaluate(self, batch, z):
             seen.append(z)
 
     attack = Spy(L2() if prox is None else L1(), steps=6)
     batch = attack._batch(net, x, y, None, 0, None)
     with batch.guard:
-        attack.perturb(batch, Keeper())
+        attack.perturb(batch, Tracker())
     for i in range(3):
         expected = reference(net, x[i : i + 1], int(y[i]), 6, prox)
         assert torch.allclose(seen[-1][i : i + 1], expected, rtol=0, atol=1e-7)
@@ -147,7 +147,7 @@ def test_masks_and_rescaled_spaces(attack, ball):
     assert bool(scaled.success.all())
     there = (x - 0.5) / 0.25
     moved = (scaled.adversarials - 0.5) / 0.25 - there
-    assert torch.allclose(ball().length(moved).double(), scaled.distance, rtol=1e-4)
+    assert torch.allclose(ball().norm(moved).double(), scaled.distance, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("attack", "ball"), ATTACKS)

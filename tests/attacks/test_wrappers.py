@@ -56,7 +56,7 @@ class Largest(Attack):
         x = batch.project(
             torch.where(gradient > 0, 1.0, torch.where(gradient < 0, 0.0, batch.clean))
         )
-        best.last(batch, x)
+        best.evaluate(batch, x)
 
 
 def test_in_l0_the_budget_is_a_whole_number():
@@ -74,7 +74,7 @@ def test_success_that_is_not_monotone_in_the_budget_is_found_on_the_grid():
 
     class Far(Attack):
         def perturb(self, batch, best):
-            best.last(batch, batch.project(batch.clean + 1))
+            best.evaluate(batch, batch.project(batch.clean + 1))
 
     images = torch.full((1, 3), 0.5)
     result = smallest_budget(Far(Linf(0.1)), smallest=0.01, largest=0.5, grid=12)(

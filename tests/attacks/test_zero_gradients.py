@@ -107,7 +107,7 @@ class TwoObjectives(Attack):
             logits, gradient = batch.gradient(x, self.then)
             best.record(batch, x, logits)
             x = batch.project(x + 0.01 * gradient)
-        best.last(batch, x)
+        best.evaluate(batch, x)
 
 
 class Sums(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.contract import Attack, FixedBudget, MinimumNorm
 from saddlepoint.attacks.core.criteria import (
     BinaryLogit,
     Criterion,
@@ -15,11 +15,12 @@ from saddlepoint.attacks.core.criteria import (
     tied,
 )
 from saddlepoint.attacks.core.judge import judge
+from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM
 from saddlepoint.attacks.core.result import AttackResult
 from saddlepoint.attacks.core.stages import Stages
 from saddlepoint.attacks.core.targets import TargetsResult, attack_targets
 from saddlepoint.attacks.core.ties import tie_note
-from saddlepoint.attacks.core.tracker import Best, Keeper, Last, Nearest
+from saddlepoint.attacks.core.tracker import Best, Last, Nearest, Tracker
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
 from saddlepoint.attacks.fixed_budget.nine_defences import report_pgd
@@ -41,15 +42,15 @@ from saddlepoint.attacks.minimum_norm.lbfgs import LBFGS
 from saddlepoint.attacks.minimum_norm.pdpgd import PDGD, PDPGD
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.registry import ATTACKS, AttackInfo, build_attack, option_types
-from saddlepoint.attacks.wrappers.at_budget import AtBudget, at_budget
-from saddlepoint.attacks.wrappers.bpda import BPDA, backward_replaced, bpda
-from saddlepoint.attacks.wrappers.eight_bit import EightBit, eight_bit
+from saddlepoint.attacks.wrappers.at_budget import AtBudget
+from saddlepoint.attacks.wrappers.bpda import BPDA, backward_replaced
+from saddlepoint.attacks.wrappers.eight_bit import EightBit
 from saddlepoint.attacks.wrappers.foreign import Foreign, foreign
 from saddlepoint.attacks.wrappers.portfolio import Portfolio, portfolio
 from saddlepoint.attacks.wrappers.race import Race
-from saddlepoint.attacks.wrappers.restarted import Restarted, restarted
-from saddlepoint.attacks.wrappers.smallest_budget import SmallestBudget, smallest_budget
-from saddlepoint.attacks.wrappers.transfer import Transfer, transfer
+from saddlepoint.attacks.wrappers.restarted import Restarted
+from saddlepoint.attacks.wrappers.smallest_budget import SmallestBudget
+from saddlepoint.attacks.wrappers.transfer import Transfer
 
 __all__ = [
     "ALMA",
@@ -61,10 +62,12 @@ __all__ = [
     "EAD",
     "FAB",
     "FGSM",
+    "FIXED_BUDGET",
     "FMN",
     "JSMA",
     "LBFGS",
     "MIFGSM",
+    "MINIMUM_NORM",
     "PDGD",
     "PDPGD",
     "PGD",
@@ -81,10 +84,11 @@ __all__ = [
     "Criterion",
     "DeepFool",
     "EightBit",
+    "FixedBudget",
     "Foreign",
     "HopSkipJump",
-    "Keeper",
     "Last",
+    "MinimumNorm",
     "Misclassified",
     "Nearest",
     "OutsideTopK",
@@ -97,14 +101,12 @@ __all__ = [
     "Stages",
     "Targeted",
     "TargetsResult",
+    "Tracker",
     "Transfer",
     "UniformNoise",
-    "at_budget",
     "attack_targets",
     "backward_replaced",
-    "bpda",
     "build_attack",
-    "eight_bit",
     "foreign",
     "judge",
     "option_types",
@@ -113,9 +115,6 @@ __all__ = [
     "predict",
     "published_cw_l2",
     "report_pgd",
-    "restarted",
-    "smallest_budget",
     "tie_note",
     "tied",
-    "transfer",
 ]

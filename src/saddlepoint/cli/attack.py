@@ -121,14 +121,14 @@ def attack(
     subject = build_subject(words, images, place)
     images = subject.data
 
-    from saddlepoint.attacks import bpda as with_bpda
     from saddlepoint.attacks import (
+        BPDA,
+        EightBit,
+        Restarted,
+        SmallestBudget,
+        Transfer,
         build_attack,
-        eight_bit,
         parse_criterion,
-        restarted,
-        smallest_budget,
-        transfer,
     )
     from saddlepoint.attacks.core.targets import case_of
     from saddlepoint.evaluation import read_mask, run_attack
@@ -144,20 +144,20 @@ def attack(
     chosen = build_attack(attack, threat, options.pairs(option))
     chosen = replace(chosen, criterion=parse_criterion(criterion))
     if bpda:
-        chosen = with_bpda(chosen, *bpda)
+        chosen = BPDA(chosen, tuple(bpda))
     if surrogate is not None:
         other = replace(words, spec=surrogate_model or model, weights=surrogate, pretrained=False)
-        lender = build_surrogate(other, images, place)
-        chosen = transfer(chosen, surrogate=lender)
-        identity["surrogate"] = weights_fingerprint(lender)
+        lent = build_surrogate(other, images, place)
+        chosen = Transfer(chosen, lent)
+        identity["surrogate"] = weights_fingerprint(lent)
     elif surrogate_model is not None:
         raise InputError("--surrogate-model needs its weights; give --surrogate")
     if restarts > 1:
-        chosen = restarted(chosen, restarts)
+        chosen = Restarted(chosen, restarts)
     if smallest:
-        chosen = smallest_budget(chosen)
+        chosen = SmallestBudget(chosen)
     if lattice:
-        chosen = eight_bit(chosen)
+        chosen = EightBit(chosen)
     with progress("attacking") as tick:
         record = run_attack(
             subject.model,

@@ -13,7 +13,7 @@ def attacks(as_json: Json = False) -> None:
     from saddlepoint.attacks import ATTACKS
 
     rows = [
-        (info.name, ", ".join(info.norms), info.kind, info.passes, info.paper)
+        (info.name, ", ".join(info.norms), info.kind, info.cost, info.paper)
         for info in ATTACKS.values()
     ]
     _print(("attack", "norms", "kind", "passes per image", "paper"), rows, as_json)

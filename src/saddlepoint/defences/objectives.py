@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saddlepoint.answers import model_failed
-from saddlepoint.attacks import Attack
+from saddlepoint.attacks import FIXED_BUDGET, Attack
 from saddlepoint.errors import InputError
 
 
@@ -119,7 +119,7 @@ class AdversarialTraining:
     def __post_init__(self) -> None:
         if self.mode not in ("eval", "train"):
             raise InputError(f'mode is "{self.mode}"; it is "eval" or "train"')
-        if self.attack.minimum_norm:
+        if self.attack.kind is not FIXED_BUDGET:
             raise InputError("adversarial training needs a fixed-budget attack, for instance PGD")
         _check_smoothing(self.label_smoothing)
 

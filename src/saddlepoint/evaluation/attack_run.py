@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from saddlepoint.attacks import Attack, AttackResult, Stages, attack_targets, tie_note
 from saddlepoint.attacks.core.inputs import pixel_range
 from saddlepoint.attacks.core.result import TENSORS
-from saddlepoint.attacks.core.targets import Case
+from saddlepoint.attacks.core.targets import TargetCase
 from saddlepoint.checks import in_range
 from saddlepoint.configuration import configuration
 from saddlepoint.counts import check_count, check_seed
@@ -46,7 +46,7 @@ def run_attack(
     attack: Attack,
     *,
     target: int | None = None,
-    targets: Case | None = None,
+    targets: TargetCase | None = None,
     mask: Bool[Tensor, ...] | None = None,
     out: Path | str | None = None,
     unfinished: Path | None = None,

@@ -29,7 +29,7 @@ from saddlepoint.evaluation.survivors import Survivors, budget_of
 from saddlepoint.model import Guard
 from saddlepoint.progress import Progress
 from saddlepoint.run_folders import claimed
-from saddlepoint.threat import Linf, NormBall, Rescaled, ThreatModel
+from saddlepoint.threat import Linf, Normed, ThreatModel
 from saddlepoint.zoo import weights_fingerprint
 
 
@@ -149,7 +149,7 @@ def evaluate(
 def _threats(threat: ThreatModel, eps: Sequence[float] | None) -> list[ThreatModel]:
     if eps is None:
         return _narrow([threat])
-    if not isinstance(threat, NormBall | Rescaled):
+    if not isinstance(threat, Normed):
         raise InputError(f"a {threat} has no eps; leave eps out")
     if not eps:
         raise InputError("eps is empty; give at least one budget")

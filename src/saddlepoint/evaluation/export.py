@@ -14,12 +14,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from saddlepoint.attacks import (
-    Attack,
     AttackResult,
     Batch,
     Criterion,
-    Keeper,
+    FixedBudget,
     Misclassified,
+    Tracker,
     predict,
 )
 from saddlepoint.errors import InputError
@@ -29,6 +29,9 @@ from saddlepoint.model import Guard, full_precision
 from saddlepoint.streams import Keys
 from saddlepoint.threat import ThreatModel
 from saddlepoint.threat.norms import expand
+
+# A level is recognised through the rounding error of float32, 1.5e-5 levels.
+_LEVEL_ROUNDING = 2e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +60,7 @@ class Export:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay(Attack):
+class Replay(FixedBudget):
     """Offers given images to the judge: no search at all.
 
     Args:
@@ -74,9 +77,9 @@ class Replay(Attack):
     images: Float[Tensor, "n ..."]
     norms = ("Linf", "L2", "L1", "L0", "Box")
 
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Hand the candidates over, unseen."""
-        best.images[batch.index] = self.images.to(best.images)[batch.index]
+        best.hand_over(batch, self.images.to(best.images)[batch.index])
 
 
 def to_eight_bits(
@@ -96,10 +99,9 @@ def to_eight_bits(
     """
     levels = adversarials.double() * 255
     nearest = (levels.round() / 255).to(adversarials.dtype)
-    # A level is recognised through the rounding error of float32, 1.5e-5 levels. An entry that
-    # changed by less than a level must not step over the clean value.
+    # An entry that changed by less than a level must not step over the clean value.
     clean = (images.double() * 255).round()
-    down, up = (levels + 2e-5).floor(), (levels - 2e-5).ceil()
+    down, up = (levels + _LEVEL_ROUNDING).floor(), (levels - _LEVEL_ROUNDING).ceil()
     inward = torch.where(adversarials >= images, down.maximum(clean), up.minimum(clean))
     inside = threat.contains(images, nearest)
     rounded = torch.where(expand(inside, images), nearest, (inward / 255).to(adversarials.dtype))

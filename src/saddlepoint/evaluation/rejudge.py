@@ -17,7 +17,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.evaluation.export import Replay
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.model import Guard
-from saddlepoint.threat import NormBall, Rescaled, ThreatModel
+from saddlepoint.threat import NormBall, Normed, Rescaled, ThreatModel
 
 # Of an unbounded range; an attack's budget is a number.
 _ENDLESS = 1e9
@@ -146,12 +146,11 @@ def rejudge(
 
 def _limited(threat: ThreatModel, images: Tensor) -> ThreatModel:
     """Return the threat model with a budget that nothing exceeds, where it has none."""
-    if not isinstance(threat, NormBall | Rescaled) or isinstance(threat.eps, Tensor):
+    if not isinstance(threat, Normed) or isinstance(threat.eps, Tensor):
         return threat
     if not math.isinf(threat.eps):
         return threat
-    ball = threat.ball if isinstance(threat, Rescaled) else threat
-    return threat.with_eps(min(ball.widest(tuple(images.shape[1:])), _ENDLESS))
+    return threat.with_eps(min(threat.ball.widest(tuple(images.shape[1:])), _ENDLESS))
 
 
 def _parts(threat: ThreatModel) -> tuple[ThreatModel, ThreatModel]:

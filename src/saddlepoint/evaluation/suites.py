@@ -11,9 +11,9 @@ from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.pgd import FGSM
 from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.attacks.minimum_norm.fab import FAB
-from saddlepoint.attacks.wrappers.at_budget import at_budget
+from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.errors import InputError, unknown
-from saddlepoint.threat import NormBall, Rescaled, ThreatModel
+from saddlepoint.threat import Normed, ThreatModel, norm_of
 
 Suite = Mapping[str, Attack]
 """Attacks by name, in the order in which they are run."""
@@ -36,7 +36,7 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
     there is no Square, and in a `Box` no FAB. "standard" is what robustness is compared by
     (Croce and Hein 2020, arXiv:2003.01690).
 
-    >>> from saddlepoint.threat import L1, Linf
+    >>> from saddlepoint.threat import Normed, ThreatModel, norm_of
     >>> list(build_suite("standard", Linf(8 / 255)))
     ['apgd', 'apgd-t', 'fab-t', 'square']
     >>> list(build_suite("standard", L1(12)))
@@ -44,7 +44,7 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
     """
     if name not in SUITES:
         raise unknown("suite", name, SUITES)
-    if getattr(threat, "norm_name", "") == "L0":
+    if norm_of(threat) == "L0":
         raise InputError(
             "no suite attacks L0 yet: random search alone would report too much robustness"
         )
@@ -57,9 +57,9 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
         "apgd": APGD(threat),
         "apgd-t": APGD(threat, loss="dlr-targeted"),
     }
-    if isinstance(threat, NormBall | Rescaled):
-        suite["fab-t"] = at_budget(FAB(threat.with_eps(math.inf), targets=9), threat)
-    if getattr(threat, "norm_name", "") != "L1":
+    if isinstance(threat, Normed):
+        suite["fab-t"] = AtBudget(FAB(threat.with_eps(math.inf), targets=9), threat=threat)
+    if norm_of(threat) != "L1":
         suite["square"] = Square(threat)
     if name == "thorough":
         suite["apgd-5"] = APGD(threat, restarts=5)

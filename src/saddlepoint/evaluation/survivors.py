@@ -21,7 +21,7 @@ from saddlepoint.evaluation.suites import Suite
 from saddlepoint.model import Guard, full_precision
 from saddlepoint.progress import Progress
 from saddlepoint.streams import Keys
-from saddlepoint.threat import ThreatModel
+from saddlepoint.threat import ThreatModel, eps_of
 
 STANDING, WRONG_BEFORE = -1, -2
 """What `fooled_by` holds where it is no attack's number."""
@@ -190,4 +190,4 @@ def budget_of(threat: ThreatModel) -> float:
     >>> budget_of(Linf(0.5))
     0.5
     """
-    return float(getattr(threat, "eps", float("nan")))
+    return float(eps_of(threat, float("nan")))

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saddlepoint.attacks import Attack, Batch, Misclassified
+from saddlepoint.attacks import Attack, Batch, Misclassified, Tracker
 from saddlepoint.checks import check_labels, in_range
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
@@ -38,12 +38,11 @@ class Climb:
     losses: Float[Tensor, "m iterates"]
 
 
-class _Trace:
-    """A keeper that never stops a sample and remembers every loss."""
+class _Trace(Tracker):
+    """A tracker that never stops a sample and remembers every loss."""
 
     def __init__(self, images: Tensor) -> None:
-        self.images = images
-        self.length = torch.full((len(images),), torch.inf)
+        super().__init__(images)
         self.start: Tensor | None = None
         self.losses: list[Tensor] = []
 
@@ -52,13 +51,7 @@ class _Trace:
             self.start = batch.render(x)
         self.losses.append(entropy(logits, batch.goals))
 
-    def compact(self, batch: Batch, *state: Tensor) -> tuple[Batch, tuple[Tensor, ...]]:
-        return batch, state
-
-    def unfinished(self, batch: Batch) -> Batch:
-        return batch
-
-    def last(self, batch: Batch, x: Tensor) -> None:
+    def evaluate(self, batch: Batch, x: Tensor) -> None:
         self.record(batch, x, batch.logits(x))
         self.images = batch.render(x)
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from saddlepoint.attacks import Attack, Batch, Keeper
+from saddlepoint.attacks import Batch, FixedBudget, Tracker
 from saddlepoint.attacks.core.steps import cosine
+from saddlepoint.option_values import Count
 from saddlepoint.threat import Box
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatticePGD(Attack):
+class LatticePGD(FixedBudget):
     """PGD on the whole multiples of 1/levels between the bounds of a Box.
 
     The iterate is real, and what the model sees is the iterate rounded. A step is the sign of the
@@ -32,17 +33,13 @@ class LatticePGD(Attack):
     tensor([[0.4000, 0.5000]])
     """
 
-    steps: int = 30
-    restarts: int = 3
-    levels: int = 255
+    steps: Count = 30
+    restarts: Count = 3
+    levels: Count = 255
 
     norms = ("Box",)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("steps", "restarts", "levels")
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Run every restart on the samples that the ones before have not fooled."""
         for restart in range(self.restarts):
             active = best.unfinished(batch)
@@ -62,7 +59,7 @@ class LatticePGD(Attack):
                 low, high = self._grid(active)
                 share = cosine(step, self.steps)
                 x = (x + share * (high - low) * gradient.sign()).clamp(low, high)
-            best.last(active, x.round() / self.levels)
+            best.evaluate(active, x.round() / self.levels)
 
     def _grid(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the bounds in levels."""

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from saddlepoint.attacks import Batch, Nearest, Targeted, judge
+from saddlepoint.attacks import MINIMUM_NORM, Batch, Nearest, Targeted, judge
 from saddlepoint.attacks.minimum_norm.carlini_wagner.box import BOXES
 from saddlepoint.attacks.minimum_norm.carlini_wagner.loop import Descent, descend, first_gradient
 from saddlepoint.attacks.minimum_norm.carlini_wagner.objectives import OBJECTIVES
@@ -225,5 +225,5 @@ def search_c(
             found, _ = descend(batch, best, images, c, how, first=first)
             low, high = torch.where(found, low, c), torch.where(found, c, high)
             c = torch.where(high.isinf(), 10 * c, (low + high) / 2)
-        result = judge(batch, best.images, clean, minimum_norm=True)
+        result = MINIMUM_NORM.settle(judge(batch, best.images, clean), images, clean)
     return result.distance.cpu(), torch.where(result.success, high, torch.inf).cpu()

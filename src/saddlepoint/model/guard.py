@@ -136,6 +136,10 @@ class Guard:
     ) -> None:
         self._stack.close()
 
+    def treat_as(self, random: bool) -> None:
+        """Take the model for random at inference from now on, or for the same function each time."""
+        self.random = random
+
     def suspicious(self) -> bool:
         """Say whether a pass drew a random number or wrote a buffer, as random models do."""
         self._settle(thorough=True)

@@ -48,6 +48,20 @@ class Ledger:
             each = passes if isinstance(passes, Tensor) else torch.full_like(index, passes)
             counter.index_add_(0, index, each)
 
+    def share(self, index: Tensor, forwards: int, backwards: int) -> None:
+        """Book passes on samples evenly, where nobody knows whose they were; the first ones carry
+        the rest.
+
+        >>> ledger = Ledger(2, torch.device("cpu"))
+        >>> ledger.share(torch.arange(2), 3, 0)
+        >>> ledger.forwards
+        tensor([2, 1])
+        """
+        for counter, passes in ((self.forwards, forwards), (self.backwards, backwards)):
+            each, rest = divmod(passes, len(index))
+            counter[index] += each
+            counter[index[:rest]] += 1
+
     def entries(self) -> dict[str, Tensor]:
         """Return copies of all that was entered, for `enter`.
 

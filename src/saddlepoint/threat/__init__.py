@@ -8,7 +8,14 @@ from saddlepoint.threat.box import Box
 from saddlepoint.threat.budgets import format_eps, parse_eps
 from saddlepoint.threat.named import NORMS, Statistics, norm_ball, threat_from
 from saddlepoint.threat.norms import norm, unit
-from saddlepoint.threat.protocol import Ascendable, Cornered, ThreatModel
+from saddlepoint.threat.protocol import (
+    Ascendable,
+    Cornered,
+    Normed,
+    ThreatModel,
+    eps_of,
+    norm_of,
+)
 from saddlepoint.threat.spaces import Rescaled
 
 __all__ = [
@@ -21,12 +28,15 @@ __all__ = [
     "Cornered",
     "Linf",
     "NormBall",
+    "Normed",
     "Rescaled",
     "Statistics",
     "ThreatModel",
+    "eps_of",
     "format_eps",
     "norm",
     "norm_ball",
+    "norm_of",
     "parse_eps",
     "threat_from",
     "unit",

@@ -81,6 +81,11 @@ class NormBall(ABC):
         )
 
     @property
+    def ball(self) -> Self:
+        """The ball itself; see `Normed`."""
+        return self
+
+    @property
     def space(self) -> str:
         """The units of the budget."""
         return "pixels"
@@ -225,14 +230,18 @@ class NormBall(ABC):
         """Return ‖candidate − image‖ₚ per sample in float64; NaN where the candidate has one."""
         return norm(candidates.double() - images.double(), self.p)
 
-    def length(self, change: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
+    def norm(self, change: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
         """Return ‖change‖ₚ per sample in the precision of the change.
 
         >>> from saddlepoint.threat import L2
-        >>> L2().length(torch.tensor([[3.0, 4.0]]))
+        >>> L2().norm(torch.tensor([[3.0, 4.0]]))
         tensor([5.])
         """
         return norm(change, self.p)
+
+    def group(self, images: Float[Tensor, "n ..."]) -> int:
+        """Return how many entries the norm counts as one: the channels of an L0 per pixel, else 1."""
+        return 1
 
     def range(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return the valid range as tensors that broadcast with (n, c, …) images."""

@@ -225,20 +225,21 @@ class L0(NormBall):
         one.
         """
         delta = (candidates.double() - images.double()).flatten(1)
-        group = self._group(images)
+        group = self.group(images)
         changed = (delta != 0).reshape(len(delta), group, -1).any(1).sum(1).double()
         return torch.where(delta.isnan().any(1), math.nan, changed)
 
-    def length(self, change: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
+    def norm(self, change: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
         """Return the number of features or pixels that change."""
-        changed = (change != 0).flatten(1).reshape(len(change), self._group(change), -1)
+        changed = (change != 0).flatten(1).reshape(len(change), self.group(change), -1)
         return changed.any(1).sum(1).to(change.dtype)
 
-    def _group(self, images: Tensor) -> int:
+    def group(self, images: Float[Tensor, "n ..."]) -> int:
+        """Return how many entries count as one."""
         return images.shape[1] if self.per == "pixel" and images.ndim > 2 else 1
 
     def _project(self, delta: Tensor, low: Tensor, high: Tensor, images: Tensor) -> Tensor:
-        return project_l0(delta, low, high, self.radius(images), self._group(images))
+        return project_l0(delta, low, high, self.radius(images), self.group(images))
 
     def _steepest(self, gradient: Tensor, k: int) -> Tensor:
         flat = gradient.flatten(1)
@@ -252,7 +253,7 @@ class L0(NormBall):
         low, high = self.range(x)
         value = low + (high - low) * keys.uniform(x.shape[1:], restart=restart).to(x.dtype)
         places = keys.uniform(x.flatten(1).shape[1:], restart=restart, draw=1)
-        group = self._group(x)
+        group = self.group(x)
         places = places[:, : x[0].numel() // group]
         chosen = largest_k(places, eps.flatten()).repeat(1, group).reshape(x.shape)
         return torch.where(chosen, value - x, 0.0)

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from saddlepoint.streams import Keys
+from saddlepoint.threat.ball import NormBall
 
 
 @runtime_checkable
@@ -132,3 +133,53 @@ class Ascendable(ThreatModel, Protocol):
         Algorithm 1, not projected.
         """
         ...
+
+
+@runtime_checkable
+class Normed(Ascendable, Protocol):
+    """A threat model whose budget is the radius of a norm ball, in the space of its parameters.
+
+    >>> from saddlepoint.threat import Box, Linf
+    >>> isinstance(Linf(8 / 255), Normed), isinstance(Box(0.0, 1.0), Normed)
+    (True, False)
+    """
+
+    @property
+    def norm_name(self) -> str:
+        """The norm: "Linf", "L2", "L1" or "L0"."""
+        ...
+
+    @property
+    def eps(self) -> float | Tensor:
+        """The budget, one number or (n,) one per sample; infinite where there is none."""
+        ...
+
+    @property
+    def ball(self) -> NormBall:
+        """The norm ball around the clean parameters."""
+        ...
+
+    def with_eps(self, eps: float | Tensor) -> Self:
+        """Return the same threat model with another budget."""
+        ...
+
+
+def norm_of(threat: ThreatModel) -> str:
+    """Return the name of the norm, or of the kind of threat model where it has none.
+
+    >>> from saddlepoint.threat import Box, Linf
+    >>> norm_of(Linf(8 / 255)), norm_of(Box(0.0, 1.0))
+    ('Linf', 'Box')
+    """
+    return str(getattr(threat, "norm_name", type(threat).__name__))
+
+
+def eps_of(threat: ThreatModel, otherwise: float) -> float | Tensor:
+    """Return the budget, or `otherwise` where the threat model has no such number.
+
+    >>> from saddlepoint.threat import Box, Linf
+    >>> eps_of(Linf(0.5), 1.0), eps_of(Box(0.0, 1.0), 1.0)
+    (0.5, 1.0)
+    """
+    eps: float | Tensor = getattr(threat, "eps", otherwise)
+    return eps

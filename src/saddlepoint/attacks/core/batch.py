@@ -21,7 +21,7 @@ from saddlepoint.attacks.core.rounding import Reference, live_classes, rounding
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
 from saddlepoint.streams import Keys
-from saddlepoint.threat import Cornered, NormBall, Rescaled, ThreatModel
+from saddlepoint.threat import Cornered, NormBall, Normed, ThreatModel
 
 if TYPE_CHECKING:
     from saddlepoint.attacks.core.stages import Stages
@@ -121,14 +121,17 @@ class Batch:
         """The parameters of the clean images, which distances are measured from."""
         return self.threat.parametrise(self.images)
 
+    @cached_property
+    def normed(self) -> Normed:
+        """The threat model, which must have a norm; raises `InputError` where it has none."""
+        if isinstance(self.threat, Normed):
+            return self.threat
+        raise InputError(f"a {self.threat} has no norm; use Linf, L2, L1 or L0")
+
     @property
     def ball(self) -> NormBall:
-        """The norm ball in the space of the parameters; raises `InputError` where there is none."""
-        if isinstance(self.threat, NormBall):
-            return self.threat
-        if isinstance(self.threat, Rescaled):
-            return self.threat.ball
-        raise InputError(f"a {self.threat} has no norm; use Linf, L2, L1 or L0")
+        """The norm ball in the space of the parameters; raises as `normed`."""
+        return self.normed.ball
 
     @property
     def bounds(self) -> tuple[Float[Tensor, "m ..."], Float[Tensor, "m ..."]]:
@@ -141,17 +144,15 @@ class Batch:
             low, high = torch.where(self.mask, low, x), torch.where(self.mask, high, x)
         return low, high
 
-    def length(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, " m"]:
+    def distance(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, " m"]:
         """Return the norm of `x` minus the clean parameters, in the precision of the loop."""
-        return self.ball.length(x - self.clean)
+        return self.ball.norm(x - self.clean)
 
     def shrunk(
         self, x: Float[Tensor, "m ..."], radius: Float[Tensor, " m"]
     ) -> Float[Tensor, "m ..."]:
         """Return the nearest parameters to `x` whose distance is `radius` at most."""
-        free = self.threat
-        assert isinstance(free, NormBall | Rescaled), "a Box has no radius"
-        return free.with_eps(radius).project(self.images, self.masked(x))
+        return self.normed.with_eps(radius).project(self.images, self.masked(x))
 
     def margin(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
         """Return the criterion's margin, negative where fooled."""

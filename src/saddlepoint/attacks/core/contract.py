@@ -4,7 +4,6 @@ word.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,19 +17,20 @@ from saddlepoint.answers import check_logits
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.criteria import BinaryLogit, Criterion, Misclassified, Targeted
 from saddlepoint.attacks.core.faults import find_randomness, warn_of_faults
-from saddlepoint.attacks.core.inputs import budgeted, full_mask, pixel_range, placed, plain
+from saddlepoint.attacks.core.inputs import full_mask, pixel_range, placed, plain
+from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM, Kind
 from saddlepoint.attacks.core.result import AttackResult
 from saddlepoint.attacks.core.rounding import Reference
 from saddlepoint.attacks.core.run import run
 from saddlepoint.attacks.core.stages import Stages
 from saddlepoint.attacks.core.ties import warn_of_ties
-from saddlepoint.attacks.core.tracker import Best, Keeper, Last, Nearest
+from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.checks import check_classes, check_labels, in_range, without_rounding
-from saddlepoint.counts import check_count
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
+from saddlepoint.option_values import Count, check_fields
 from saddlepoint.streams import Keys
-from saddlepoint.threat import ThreatModel
+from saddlepoint.threat import ThreatModel, eps_of, norm_of
 from saddlepoint.threat.norms import at_least_single
 
 
@@ -51,8 +51,8 @@ class Attack(ABC):
         autocast: "bf16" runs the loop in bfloat16; what the judge does not confirm is attacked again.
         compile: run the loop's passes through torch.compile.
 
-    Subclasses are frozen dataclasses with keyword-only fields and define `perturb`. See
-    `UniformNoise` for a whole one.
+    Subclasses of `FixedBudget` or `MinimumNorm` are frozen dataclasses with keyword-only fields and
+    define `perturb`. See `UniformNoise` for a whole one.
 
     >>> from saddlepoint.attacks import PGD
     >>> from saddlepoint.threat import Linf
@@ -67,14 +67,18 @@ class Attack(ABC):
     criterion: Criterion = field(default=Misclassified(), kw_only=True)
     stop: Literal["success", "never"] = field(default="success", kw_only=True)
     keep: Literal["best", "last"] = field(default="best", kw_only=True)
-    eot_samples: int = field(default=1, kw_only=True)
+    eot_samples: Count = field(default=1, kw_only=True)
     autocast: Literal["bf16"] | None = field(default=None, kw_only=True)
     compile: bool = field(default=False, kw_only=True)
 
-    minimum_norm: ClassVar[bool] = False
-    """A minimum-norm attack takes only the norm and reports its distance; its keeper is `Nearest`."""
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "Box")
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "L0", "Box")
     """The norms that the paper, or its usual extension, covers."""
+    paper: ClassVar[str] = ""
+    """Authors, year and arXiv number of the paper."""
+    cost: ClassVar[str] = ""
+    """The passes of the defaults, in words."""
+    gradient_free: ClassVar[bool] = False
+    """Whether it asks for no gradient."""
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -82,28 +86,19 @@ class Attack(ABC):
             raise InputError(
                 f"{name} needs a threat model, for instance Linf(8/255); it got {self.threat!r}"
             )
-        norm = getattr(self.threat, "norm_name", type(self.threat).__name__)
+        norm = norm_of(self.threat)
         if norm in ("Linf", "L2", "L1", "L0", "Box") and norm not in self.norms:
             raise InputError(f"{name} has no {norm} form; it takes {', '.join(self.norms)}")
-        if self.stop not in ("success", "never"):
-            raise InputError(f'{name}: stop is "{self.stop}"; it is "success" or "never"')
-        if self.keep not in ("best", "last"):
-            raise InputError(f'{name}: keep is "{self.keep}"; it is "best" or "last"')
-        if self.autocast not in (None, "bf16"):
-            raise InputError(f'{name}: autocast is "{self.autocast}"; it is "bf16" or None')
-        self._at_least_one("eot_samples")
-        budget = getattr(self.threat, "eps", None)
-        if self.minimum_norm and not (isinstance(budget, float) and math.isinf(budget)):
-            raise InputError(
-                f"{name} finds the smallest distance itself: give {norm}() without a budget"
-            )
+        check_fields(self, name)
+        self.kind.check_threat(self.threat, name)
 
-    def _at_least_one(self, *names: str) -> None:
-        for name in names:
-            check_count(f"{type(self).__name__}: {name}", getattr(self, name))
+    @property
+    @abstractmethod
+    def kind(self) -> Kind:
+        """What the attack looks for; see `FixedBudget` and `MinimumNorm`."""
 
     @abstractmethod
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Run the paper's loop on `batch`, and `record` every iterate in `best`.
 
         Called only with samples that are not fooled yet; `best` starts with the clean images.
@@ -153,7 +148,7 @@ class Attack(ABC):
                 )
                 check_classes(labels, max(clean.shape[1], 2))
                 declared = guard.random
-                guard.random = find_randomness(guard, batch.images) if random is None else random
+                guard.treat_as(find_randomness(guard, batch.images) if random is None else random)
             guard.ledger.expect(clean)
             reference = Reference.of(clean)
             batch = replace(batch, reference=reference, stages=stages)
@@ -162,13 +157,6 @@ class Attack(ABC):
         warn_of_faults(guard, result, reference.live, undeclared=found)
         warn_of_ties(result.tied)
         return result
-
-    def keeper(self, images: Float[Tensor, "n ..."], random: bool) -> Keeper:
-        """Return what keeps the iterates of a call; one lucky draw finishes no `random` model."""
-        if self.minimum_norm:
-            return Nearest(images, random)
-        stop = "never" if random else self.stop
-        return Last(images) if self.keep == "last" else Best(images, stop)
 
     def candidates(
         self,
@@ -189,11 +177,11 @@ class Attack(ABC):
         """
         with torch.inference_mode(False), torch.no_grad():
             batch = self._batch(model, images, labels, targets, seed, ids, mode=mode, training=True)
-            keeper: Keeper = Nearest(batch.images) if self.minimum_norm else Last(batch.images)
+            best = self.kind.training_tracker(batch.images)
         with batch.guard:
-            if getattr(batch.threat, "eps", 1.0) != 0:
-                self.perturb(batch, keeper)
-        return keeper.images
+            if eps_of(batch.threat, 1.0) != 0:
+                self.perturb(batch, best)
+        return best.images
 
     def _batch(
         self,
@@ -237,7 +225,7 @@ class Attack(ABC):
         guard = fast(model, count, mode=mode, samples=self.eot_samples, seed=seed)
         device = guard.device
         eps = plain(eps) if isinstance(eps, Tensor) else eps
-        threat = budgeted(self.threat, eps, count, type(self).__name__, self.minimum_norm)
+        threat = self.kind.budgeted(self.threat, eps, count, type(self).__name__)
         images = at_least_single(images).to(device)
         return Batch(
             guard=guard,
@@ -250,3 +238,37 @@ class Attack(ABC):
             starts=None if starts is None else starts.to(device, images.dtype),
             mask=None if mask is None else full_mask(plain(mask), images),
         )
+
+
+class FixedBudget(Attack):
+    """An attack that looks for the image of smallest margin within the budget of the threat model.
+
+    >>> from saddlepoint.attacks import FGSM
+    >>> issubclass(FGSM, FixedBudget)
+    True
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "Box")
+
+    @property
+    def kind(self) -> Kind:
+        """What the attack looks for."""
+        return FIXED_BUDGET
+
+
+class MinimumNorm(Attack):
+    """An attack that looks for the nearest image that fools, and reports its distance.
+
+    Its threat model is a norm without a budget.
+
+    >>> from saddlepoint.attacks import DDN
+    >>> issubclass(DDN, MinimumNorm)
+    True
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "L0")
+
+    @property
+    def kind(self) -> Kind:
+        """What the attack looks for."""
+        return MINIMUM_NORM

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.rounding import BEYOND
-from saddlepoint.attacks.core.tracker import Keeper, Nearest
-from saddlepoint.attacks.geometry.boundaries import linearise
+from saddlepoint.attacks.core.linearise import linearise
+from saddlepoint.attacks.core.tracker import Nearest, Tracker
+from saddlepoint.attacks.geometry.boundaries import BEYOND
 
 
-def bisect(batch: Batch, best: Keeper, steps: int) -> None:
+def final_search(batch: Batch, best: Tracker, steps: int) -> None:
     """Record nearer fooling points on the way from the kept image to the clean one.
 
     The way is the norm's own: the kept image projected on balls of falling radius, which for L2 is
@@ -25,7 +25,7 @@ def bisect(batch: Batch, best: Keeper, steps: int) -> None:
     >>> bool(fine.distance < rough.distance), f"{float(fine.distance):.3f}"
     (True, '0.424')
     """
-    found = batch.at(best.length[batch.index].isfinite())
+    found = batch.at(best.distance[batch.index].isfinite())
     if not len(found) or not steps:
         return
     # In full precision: a fast loop's own rounding would keep every result off the boundary.
@@ -36,8 +36,8 @@ def bisect(batch: Batch, best: Keeper, steps: int) -> None:
             _nearer(found, best, steps)
 
 
-def approach(batch: Batch, best: Keeper, steps: int, classes: int = 1) -> None:
-    """Project the clean images on the boundaries linearised at what was found, and `bisect`.
+def final_projection(batch: Batch, best: Tracker, steps: int, classes: int = 1) -> None:
+    """Project the clean images on the boundaries linearised at what was found, and `final_search`.
 
     For an affine model the projection is the optimum. It costs a forward pass, a backward pass for
     each of the `classes` highest other classes, and the judgement of the result. In L0, and at 0
@@ -50,18 +50,18 @@ def approach(batch: Batch, best: Keeper, steps: int, classes: int = 1) -> None:
     >>> f"{float(result.distance):.4f}"  # 0.6/√2
     '0.4243'
     """
-    found = batch.at(best.length[batch.index].isfinite())
+    found = batch.at(best.distance[batch.index].isfinite())
     if steps and len(found) and found.ball.p > 0:
         x = found.threat.parametrise(best.images[found.index])
         near = linearise(found, x, classes)
-        best.last(found, near.project(found.clean, *found.bounds, found.ball.p, _OVERSHOOT))
-    bisect(batch, best, steps)
+        best.evaluate(found, near.project(found.clean, *found.bounds, found.ball.p, _OVERSHOOT))
+    final_search(batch, best, steps)
 
 
-def _fewer(found: Batch, best: Keeper, steps: int) -> None:
+def _fewer(found: Batch, best: Tracker, steps: int) -> None:
     """Halve the bracket of the number of features."""
     x = found.threat.parametrise(best.images[found.index])
-    high = best.length[found.index]
+    high = best.distance[found.index]
     low = torch.zeros_like(high)
     for _ in range(steps):
         rows = (high - low > 1).nonzero().squeeze(1)  # the others know their number
@@ -72,7 +72,7 @@ def _fewer(found: Batch, best: Keeper, steps: int) -> None:
         z = found.shrunk(x, radius)
         best.record(found, z, found.logits(z))
         # What was kept as a success, not merely a negative margin, moves the upper end.
-        length = best.length[found.index]
+        length = best.distance[found.index]
         low, high = torch.where(length < high, low, radius), length
 
 
@@ -82,7 +82,7 @@ _FIRST_WIDTH = 1 / 64
 _NARROW = 1e-5
 
 
-def _nearer(found: Batch, best: Keeper, steps: int) -> None:
+def _nearer(found: Batch, best: Tracker, steps: int) -> None:
     """Close in on the radius at which the margin vanishes, by false position and, every third time,
     a halving.
 
@@ -90,13 +90,11 @@ def _nearer(found: Batch, best: Keeper, steps: int) -> None:
     each time, until one no longer fools; from there on the margin is known on both sides.
     """
     x = found.threat.parametrise(best.images[found.index])
-    high = best.length[found.index]
+    high = best.distance[found.index]
     low, inner = torch.zeros_like(high), torch.full_like(high, torch.nan)
-    outer = (
-        best.margin[found.index].to(high.dtype)
-        if isinstance(best, Nearest)
-        else torch.full_like(high, -1)
-    )
+    outer = torch.full_like(high, -1)
+    if isinstance(best, Nearest):
+        outer = best.margin[found.index].to(high.dtype)
     beyond = torch.zeros_like(high)
     width = _FIRST_WIDTH
     for step in range(steps):
@@ -110,7 +108,7 @@ def _nearer(found: Batch, best: Keeper, steps: int) -> None:
         margin = found.margin(logits).to(high.dtype)
         beyond = BEYOND * found.rounding(logits).to(high.dtype)
         # What was kept as a success, not merely a negative margin, moves the upper end.
-        length = best.length[found.index]
+        length = best.distance[found.index]
         moved = length < high
         low, inner = torch.where(moved, low, radius), torch.where(moved, inner, margin)
         high, outer = length, torch.where(moved, margin, outer)
@@ -123,7 +121,9 @@ def _nearer(found: Batch, best: Keeper, steps: int) -> None:
             low, inner, high, outer, beyond = (t[rows] for t in (low, inner, high, outer, beyond))
 
 
-def widen(batch: Batch, best: Keeper, tries: int = 12, draws: int = 8, factor: float = 1.1) -> None:
+def push_outwards(
+    batch: Batch, best: Nearest, tries: int = 12, draws: int = 8, factor: float = 1.1
+) -> None:
     """Move what was kept outwards until it fools a random model in every one of `draws` passes.
 
     A model that is random at inference is fooled by luck now and then, and the nearest of many
@@ -140,7 +140,7 @@ def widen(batch: Batch, best: Keeper, tries: int = 12, draws: int = 8, factor: f
     >>> float(DDN(L2(), steps=40)(Noise(), x, y).success_rate) >= 0.75
     True
     """
-    todo = batch.at(best.length[batch.index].isfinite())
+    todo = batch.at(best.distance[batch.index].isfinite())
     for attempt in range(tries + 1):
         if not len(todo):
             return
@@ -153,5 +153,4 @@ def widen(batch: Batch, best: Keeper, tries: int = 12, draws: int = 8, factor: f
             return
         low, high = todo.bounds
         wider = (todo.clean + factor * (x - todo.clean)).clamp(low, high)
-        best.images[todo.index] = todo.render(wider).to(best.images.dtype)
-        best.length[todo.index] = todo.length(wider).to(best.length.dtype)
+        best.move(todo, wider)

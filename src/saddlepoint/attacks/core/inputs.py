@@ -10,7 +10,7 @@ from torch import Tensor
 from saddlepoint.checks import Bound
 from saddlepoint.counts import check_count
 from saddlepoint.errors import InputError
-from saddlepoint.threat import Box, Linf, NormBall, Rescaled, ThreatModel
+from saddlepoint.threat import Box, Linf, NormBall, Normed, Rescaled, ThreatModel, eps_of, norm_of
 
 
 def plain(x: Tensor) -> Tensor:
@@ -50,32 +50,30 @@ def placed(threat: ThreatModel, images: Tensor) -> ThreatModel:
     """
     if isinstance(threat, Box):
         return threat.fitted(images)
-    if isinstance(threat, NormBall | Rescaled) and isinstance(threat.eps, Tensor):
+    if isinstance(threat, Normed) and isinstance(threat.eps, Tensor):
         return threat.with_eps(threat.eps.to(images.device))
     return threat
 
 
-def budgeted(
-    threat: ThreatModel, eps: float | Tensor | None, count: int, name: str, minimum_norm: bool
+def with_budget(
+    threat: ThreatModel, eps: float | Tensor | None, count: int, name: str
 ) -> ThreatModel:
     """Return the threat model of a call of the attack `name`: with `eps` in place of its own budget.
 
     Raises `InputError` for a budget that is missing, or that makes no sense for `count` images.
 
     >>> from saddlepoint.threat import Linf
-    >>> str(budgeted(Linf(), 8 / 255, 1, "PGD", minimum_norm=False))
+    >>> str(with_budget(Linf(), 8 / 255, 1, "PGD"))
     'Linf 8/255'
     """
     if eps is not None:
-        if minimum_norm:
-            raise InputError(f"{name} finds the smallest distance: leave eps out")
-        if not isinstance(threat, NormBall | Rescaled):
+        if not isinstance(threat, Normed):
             raise InputError(f"a {threat} has no eps to replace; build another one")
         threat = threat.with_eps(eps)
-    budget = getattr(threat, "eps", 1.0)
-    if isinstance(budget, Tensor) and isinstance(threat, NormBall | Rescaled):
-        check_budgets(budget, count, threat.norm_name == "L0")
-    elif not minimum_norm and math.isinf(budget):
+    budget = eps_of(threat, 1.0)
+    if isinstance(budget, Tensor):
+        check_budgets(budget, count, norm_of(threat) == "L0")
+    elif math.isinf(budget):
         raise InputError(f"{name} needs a budget: {threat} has none, give {threat}(eps)")
     if isinstance(threat, Linf):
         threat.check_width()
@@ -130,7 +128,7 @@ def may_move(threat: ThreatModel, images: Tensor) -> Tensor:
     >>> may_move(Linf(torch.tensor([0.0, 0.1])), torch.zeros(2, 3))
     tensor([False,  True])
     """
-    if isinstance(threat, NormBall | Rescaled):
+    if isinstance(threat, Normed):
         return threat.radius(images) > 0
     return torch.ones(len(images), dtype=torch.bool, device=images.device)
 

@@ -14,18 +14,14 @@ from torch import Tensor
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.criteria import predict, tied
 from saddlepoint.attacks.core.result import AttackResult
+from saddlepoint.streams import Stream
 from saddlepoint.threat.norms import expand
-
-# The judge's noise is independent of the attack's: an attack must not succeed by knowing the draw.
-_JUDGE_STREAM = 1
 
 
 def judge(
     batch: Batch,
     candidates: Float[Tensor, "n ..."],
     clean: Float[Tensor, "n k"],
-    *,
-    minimum_norm: bool = False,
 ) -> AttackResult:
     """Return the judged result of offering `candidates` for the images of the whole `batch`.
 
@@ -34,7 +30,6 @@ def judge(
         candidates: (n, …) what the attack offers; anything at all.
         clean: (n, k) the logits of the clean images; where they are fooled already, the image is
             left alone.
-        minimum_norm: a failure's distance is infinity and its image the clean one.
 
     >>> from saddlepoint.attacks import UniformNoise
     >>> from saddlepoint.threat import Linf
@@ -54,7 +49,7 @@ def judge(
     guard = batch.guard
     guard.ledger.expect(clean)
     with guard.exact():
-        logits = guard.logits(final, batch.index, batch.keys.split(_JUDGE_STREAM))
+        logits = guard.logits(final, batch.index, batch.keys.split(Stream.JUDGE))
     if guard.ledger.lost is not None:  # of those the model says nothing: they keep the clean image
         final = torch.where(expand(guard.ledger.lost, images), images, final)
     # What was not moved is the clean image, whose prediction is known; another draw of a random model
@@ -62,21 +57,14 @@ def judge(
     moved = (final != images).flatten(1).any(1)
     logits = torch.where(moved[:, None], logits, clean.to(logits.dtype))
     success = initially_wrong | (valid & (batch.margin(logits) < 0))
-    predictions, ties = predict(logits), tied(logits)
-    distance = batch.threat.distance(images, final)
-    if minimum_norm:
-        final = torch.where(expand(success, images), final, images)
-        distance = torch.where(success, distance, torch.inf)
-        predictions = torch.where(success, predictions, predict(clean))
-        ties = torch.where(success, ties, tied(clean))
     return AttackResult(
         adversarials=final,
         success=success,
-        distance=distance,
-        predictions=predictions,
+        distance=batch.threat.distance(images, final),
+        predictions=predict(logits),
         initially_wrong=initially_wrong,
         rejected=~valid & ~initially_wrong,
-        tied=ties,
+        tied=tied(logits),
         forwards=guard.forwards.clone(),
         backwards=guard.backwards.clone(),
         space=batch.threat.space,

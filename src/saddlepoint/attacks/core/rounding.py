@@ -19,8 +19,6 @@ _FACTORS = {
     torch.float16: 2e-3,
     torch.bfloat16: 1e-2,
 }
-BEYOND = 2
-"""Where a step aims: this many times as far below 0 as a sure success must be."""
 # Of the larger of the two logits that decide, in units in the last place.
 _ULPS = 4
 _TINY = 1e-30

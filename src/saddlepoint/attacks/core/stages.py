@@ -1,6 +1,6 @@
 """The stages of an attack: restarts, targets, members, of which one that is done is not done again.
 
-A stage changes two things and no others: what the keeper holds of the samples in its batch, and what
+A stage changes two things and no others: what the tracker holds of the samples in its batch, and what
 the guard counts and draws. Both are remembered when it ends. An attack that is called again, with
 the same images and what was remembered, runs through its loops as before; in place of a stage that
 is done, what it changed is put back. Its result is the same to the bit.
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.tracker import Best, Keeper, Last, Nearest
+from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.model.tally import go_on_from, tally_of
 
 Columns = dict[str, Tensor]
@@ -66,7 +66,7 @@ class Stages:
         self.seconds = 0.0
         """What those that were put back had taken."""
 
-    def run(self, batch: Batch, best: Keeper, work: Callable[[], None]) -> None:
+    def run(self, batch: Batch, best: Tracker, work: Callable[[], None]) -> None:
         """Do `work`, which tells `best` of samples of `batch`; or put back what it did before."""
 
         def done() -> Columns:
@@ -75,7 +75,7 @@ class Stages:
 
         with self._next() as name:
             before = self._shelf.found.get(name)
-            if not isinstance(best, Best | Last | Nearest):  # who knows what it keeps
+            if not best.kept:  # who knows what it keeps
                 work()
             elif before and torch.equal(before[-1]["index"], batch.index.cpu()):
                 self.seconds += float(before[-1]["seconds"])
@@ -111,11 +111,11 @@ class Stages:
             self._place[-1] += 1
 
 
-def stage(batch: Batch, best: Keeper, work: Callable[[], None]) -> None:
+def stage(batch: Batch, best: Tracker, work: Callable[[], None]) -> None:
     """Do a stage of an attack, unless the call remembers that it is done; see the module.
 
     Args:
-        batch, best: as in `perturb`; what `work` tells the keeper is of these samples alone.
+        batch, best: as in `perturb`; what `work` tells the tracker is of these samples alone.
         work: the stage.
 
     >>> from saddlepoint.attacks import Misclassified
@@ -125,33 +125,29 @@ def stage(batch: Batch, best: Keeper, work: Callable[[], None]) -> None:
     >>> x, rows = torch.full((1, 3), 0.5), torch.arange(1)
     >>> batch = Batch(Guard(torch.nn.Flatten(), 1), Linf(0.1), Misclassified(), x, rows, Keys(0, rows), rows)
     >>> best = Last(x)
-    >>> stage(batch, best, lambda: best.last(batch, x + 0.1))
+    >>> stage(batch, best, lambda: best.evaluate(batch, x + 0.1))
     >>> best.images
     tensor([[0.6000, 0.6000, 0.6000]])
     """
-    if isinstance(best, Best):
-        best.begin()
+    best.begin()
     if batch.stages is None:
         work()
     else:
         batch.stages.run(batch, best, work)
 
 
-def _taken(batch: Batch, best: Keeper) -> Columns:
-    held = {f"kept {name}": value[batch.index].cpu() for name, value in _held(best)}
+def _taken(batch: Batch, best: Tracker) -> Columns:
+    held = {f"kept {name}": value.cpu() for name, value in best.state(batch.index).items()}
     tally = {f"guard {name}": value.cpu() for name, value in tally_of(batch.guard).items()}
     return {"index": batch.index.cpu(), **held, **tally}
 
 
-def _put_back(before: Columns, batch: Batch, best: Keeper) -> None:
-    for name, value in _held(best):
-        value[batch.index] = before[f"kept {name}"].to(value)
-    tally = (entry.partition(" ") for entry in before)
-    go_on_from(
-        batch.guard, {name: before[f"guard {name}"] for kind, _, name in tally if kind == "guard"}
-    )
+def _put_back(before: Columns, batch: Batch, best: Tracker) -> None:
+    best.restore(batch.index, _of("kept", before))
+    go_on_from(batch.guard, _of("guard", before))
 
 
-def _held(best: Keeper) -> list[tuple[str, Tensor]]:
-    """Return what a keeper keeps: all of it has a row for each sample of the call."""
-    return [(name, value) for name, value in vars(best).items() if isinstance(value, Tensor)]
+def _of(kind: str, columns: Columns) -> Columns:
+    """Return the columns of a kind, by what follows it in their names."""
+    split = ((name.partition(" "), value) for name, value in columns.items())
+    return {name: value for (first, _, name), value in split if first == kind}

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.errors import InputError
-from saddlepoint.threat import Ascendable
+from saddlepoint.threat import Ascendable, norm_of
 from saddlepoint.threat.norms import expand
 
 Start = Literal["uniform", "gaussian", "clean"]
-STARTS: tuple[Start, ...] = ("uniform", "gaussian", "clean")
 _OUTWARD = 1e4
 
 
@@ -38,7 +37,7 @@ def start_of(
     )
     if start == "gaussian":  # the report's is not projected; every other one is
         return batch.masked(drawn)
-    if corner and getattr(threat, "norm_name", "") == "Linf":
+    if corner and norm_of(threat) == "Linf":
         drawn = clean + _OUTWARD * (drawn - clean)
     return batch.project(drawn)
 

@@ -16,13 +16,11 @@ from saddlepoint.attacks.core.stages import Stages
 from saddlepoint.checks import check_labels, in_range
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.model import Guard
-from saddlepoint.streams import Keys
+from saddlepoint.streams import Keys, Stream
 from saddlepoint.threat.norms import expand
 
-Case = Literal["average", "best", "worst"]
-CASES: tuple[Case, ...] = get_args(Case)
-# Streams 0 and 1 are the attack's and the judge's.
-_STREAM = 3
+TargetCase = Literal["average", "best", "worst"]
+CASES: tuple[TargetCase, ...] = get_args(TargetCase)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +43,7 @@ def attack_targets(
     model: nn.Module,
     images: Float[Tensor, "n ..."],
     labels: Int64[Tensor, " n"],
-    case: Case = "average",
+    case: TargetCase = "average",
     *,
     seed: int = 0,
     ids: Int64[Tensor, " n"] | None = None,
@@ -104,7 +102,7 @@ def attack_targets(
         return AttackResult(**there, space=attack.threat.space)
 
     if case == "average":
-        draw = Keys(seed, ids.cpu(), _STREAM).uniform((1,))[:, 0].double().to(labels.device)
+        draw = Keys(seed, ids.cpu(), Stream.TARGETS).uniform((1,))[:, 0].double().to(labels.device)
         targets = (labels + 1 + (draw * (classes - 1)).long()) % classes
         return TargetsResult(attacked(targets), targets)
     kept: TargetsResult | None = None
@@ -116,7 +114,7 @@ def attack_targets(
     return kept
 
 
-def case_of(word: str | None) -> Case | None:
+def case_of(word: str | None) -> TargetCase | None:
     """Return the case of a word, None for None; raises `InputError` for another word.
 
     >>> case_of("best")
@@ -130,7 +128,7 @@ def case_of(word: str | None) -> Case | None:
     raise unknown("case", word, CASES)
 
 
-def _preferred(a: TargetsResult, b: TargetsResult, case: Case) -> TargetsResult:
+def _preferred(a: TargetsResult, b: TargetsResult, case: TargetCase) -> TargetsResult:
     """Return, row by row, the easier or the harder of the two, with the passes of both."""
     far = [torch.where(r.result.success, r.result.distance, torch.inf) for r in (a, b)]
     take = far[1] < far[0] if case == "best" else far[1] > far[0]

@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.criteria import LOSSES, Loss, Misclassified
-from saddlepoint.attacks.core.losses import RATIOS, Ratio, objective, others, warn_of_few_classes
+from saddlepoint.attacks.core.contract import FixedBudget
+from saddlepoint.attacks.core.criteria import Loss, Misclassified
+from saddlepoint.attacks.core.losses import Ratio, objective, others, warn_of_few_classes
 from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.steps import start_of
-from saddlepoint.attacks.core.tracker import Keeper, Last
+from saddlepoint.attacks.core.tracker import Last, Tracker
 from saddlepoint.attacks.fixed_budget.apgd_steps import Climb, Momentum, Sparse, checkpoints
-from saddlepoint.errors import InputError, unknown
-from saddlepoint.threat import NormBall, Rescaled
+from saddlepoint.errors import InputError
+from saddlepoint.option_values import Count, Share
+from saddlepoint.threat import Normed, norm_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class APGD(Attack):
+class APGD(FixedBudget):
     """Auto-PGD: ascent with momentum, whose step halves, and which returns to its highest point,
     wherever too few steps rose.
 
@@ -43,34 +45,30 @@ class APGD(Attack):
         shrinking: spend the first 30 % of the steps in the ball of 3·eps and the next in that of
             2·eps. None is in L1 alone, where it is part of the published attack.
 
-    Reference: Croce and Hein 2020, arXiv:2003.01690; in L1 Croce and Hein 2021, arXiv:2103.01208.
-
     >>> from saddlepoint.threat import Linf
     >>> net, images, labels = torch.nn.Flatten(), torch.tensor([[0.5, 0.4]]), torch.tensor([0])
     >>> APGD(Linf(0.051), steps=10, loss="margin")(net, images, labels).success
     tensor([True])
     """
 
-    steps: int = 100
-    restarts: int = 1
-    loss: Loss | Ratio = "cross-entropy"
-    targets: int = 9
-    rho: float = 0.75
+    steps: Count = 100
+    restarts: Count = 1
+    loss: Literal[Loss, Ratio] = "cross-entropy"
+    targets: Count = 9
+    rho: Share = 0.75
     shrinking: bool | None = None
+
+    paper = "Croce and Hein 2020, arXiv:2003.01690; L1 2021, arXiv:2103.01208"
+    cost = "steps × restarts (100 × 1) each way"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._at_least_one("steps", "restarts", "targets")
-        if self.loss not in (*LOSSES, *RATIOS):
-            raise unknown("loss", self.loss, (*LOSSES, *RATIOS))
-        if not 0 < self.rho <= 1:
-            raise InputError(f"rho is {self.rho}; give a share of the steps, above 0 and at most 1")
-        if self.shrinking and not isinstance(self.threat, NormBall | Rescaled):
+        if self.shrinking and not isinstance(self.threat, Normed):
             raise InputError(f"a {self.threat} has no radius to shrink; leave shrinking out")
         if self.keep == "last" and (self.restarts > 1 or self.loss == "dlr-targeted"):
             raise InputError('keep="last" returns the last run alone; leave it out, or run one')
 
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Climb from every start, towards every target, with the samples not fooled before."""
         runs = list(self._targets(batch))
         for restart in range(self.restarts):
@@ -87,7 +85,7 @@ class APGD(Attack):
                 stage(rows, best, partial(self._run, rows, best, at, number, corner))
 
     def _run(
-        self, batch: Batch, best: Keeper, targets: Tensor | None, number: int, corner: bool
+        self, batch: Batch, best: Tracker, targets: Tensor | None, number: int, corner: bool
     ) -> None:
         stages = [(3, 3 * self.steps // 10), (2, 3 * self.steps // 10)] if self._shrinks else []
         stages = [(scale, steps) for scale, steps in stages if steps]
@@ -96,16 +94,16 @@ class APGD(Attack):
         fresh = batch.starts is None or number > 0
         for scale, steps in stages:
             wide = _wider(batch, scale)
-            # Nothing out here counts: a keeper that keeps nothing.
+            # Nothing out here counts: a tracker that keeps nothing.
             _, climb = self._climb(wide, Last(batch.images), targets, wide.project(x), steps, fresh)
             x, fresh = climb.top, False
         batch, climb = self._climb(batch, best, targets, batch.project(x), left, fresh)
-        best.last(batch, climb.x)
+        best.evaluate(batch, climb.x)
 
     def _climb(
         self,
         batch: Batch,
-        best: Keeper,
+        best: Tracker,
         targets: Int64[Tensor, " m"] | None,
         x: Float[Tensor, "m ..."],
         steps: int,
@@ -148,7 +146,7 @@ class APGD(Attack):
 
     @property
     def _sparse(self) -> bool:
-        return getattr(self.threat, "norm_name", "") == "L1"
+        return norm_of(self.threat) == "L1"
 
     @property
     def _shrinks(self) -> bool:
@@ -158,6 +156,6 @@ class APGD(Attack):
 def _wider(batch: Batch, scale: int) -> Batch:
     """Return the batch with `scale` times the budget."""
     threat = batch.threat
-    if scale == 1 or not isinstance(threat, NormBall | Rescaled):
+    if scale == 1 or not isinstance(threat, Normed):
         return batch
     return replace(batch, threat=threat.with_eps(scale * threat.eps))

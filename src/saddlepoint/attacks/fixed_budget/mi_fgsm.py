@@ -8,17 +8,16 @@ from dataclasses import dataclass
 import torch
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.contract import FixedBudget
 from saddlepoint.attacks.core.criteria import Loss
 from saddlepoint.attacks.core.steps import ascend, start_of, step_length
-from saddlepoint.attacks.core.tracker import Keeper
-from saddlepoint.attacks.fixed_budget.pgd import check_loop
-from saddlepoint.errors import InputError
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.option_values import Count, NonNegative, Positive
 from saddlepoint.threat.norms import unit
 
 
 @dataclass(frozen=True, kw_only=True)
-class MIFGSM(Attack):
+class MIFGSM(FixedBudget):
     """The momentum iterative method: g ← μ·g + ∇L/‖∇L‖₁, x ← Π(x + α·d(g)).
 
     A zero gradient adds nothing to g, so that no sample becomes NaN.
@@ -29,26 +28,20 @@ class MIFGSM(Attack):
         decay: μ ≥ 0, the weight of the past.
         loss: "cross-entropy" or "margin".
 
-    Reference: Dong, Liao, Pang, Su, Zhu, Hu and Li 2018, arXiv:1710.06081.
-
     >>> from saddlepoint.threat import Linf
     >>> MIFGSM(Linf(16 / 255)).decay
     1.0
     """
 
-    steps: int = 10
-    step_size: float | None = None
-    decay: float = 1.0
+    steps: Count = 10
+    step_size: Positive | None = None
+    decay: NonNegative = 1.0
     loss: Loss = "cross-entropy"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("steps")
-        check_loop(self.step_size, 1.0, "clean", self.loss)
-        if not 0 <= self.decay < math.inf:
-            raise InputError(f"decay is {self.decay}; give a number of at least 0")
+    paper = "Dong et al. 2018, arXiv:1710.06081"
+    cost = "steps (10) each way"
 
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Step along the momentum."""
         k = max(1, math.prod(batch.images.shape[1:]) // 100)
         x = start_of(batch, "clean", restart=0)
@@ -61,4 +54,4 @@ class MIFGSM(Attack):
                 return
             g = self.decay * g + unit(gradient, 1)
             x = ascend(batch, x, g, step_length(batch, self.step_size, 1 / self.steps), k)
-        best.last(batch, x)
+        best.evaluate(batch, x)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.contract import FixedBudget
 from saddlepoint.attacks.core.steps import ascendable
-from saddlepoint.attacks.core.tracker import Keeper
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.option_values import Count
 
 
 @dataclass(frozen=True, kw_only=True)
-class UniformNoise(Attack):
+class UniformNoise(FixedBudget):
     """Random search: points drawn uniformly from the ball, the first that fools is kept.
 
     Args:
@@ -22,20 +23,19 @@ class UniformNoise(Attack):
     100
     """
 
-    draws: int = 100
+    draws: Count = 100
     norms = ("Linf", "L2", "L1", "L0", "Box")
+    paper = "the control: random search"
+    cost = "draws (100) forward"
+    gradient_free = True
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("draws")
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Draw, look, and keep."""
         for draw in range(self.draws):
             drawn = ascendable(batch).random_start(batch.images, batch.keys, restart=draw)
             x = batch.project(drawn)
             if draw == self.draws - 1:
-                best.last(batch, x)
+                best.evaluate(batch, x)
                 return
             best.record(batch, x, batch.logits(x))
             batch, _ = best.compact(batch)

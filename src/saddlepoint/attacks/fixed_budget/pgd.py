@@ -10,16 +10,18 @@ from functools import partial
 from typing import Literal
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.criteria import LOSSES, Loss
+from saddlepoint.attacks.core.contract import FixedBudget
+from saddlepoint.attacks.core.criteria import Loss
 from saddlepoint.attacks.core.stages import stage
-from saddlepoint.attacks.core.steps import STARTS, Start, ascend, cosine, start_of, step_length
-from saddlepoint.attacks.core.tracker import Keeper
+from saddlepoint.attacks.core.steps import Start, ascend, cosine, start_of, step_length
+from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.errors import InputError
+from saddlepoint.option_values import Count, Positive
+from saddlepoint.threat import norm_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class PGD(Attack):
+class PGD(FixedBudget):
     """Projected gradient descent: x ← Π(x + α·d), d the steepest step of the loss in the norm.
 
     Args:
@@ -40,30 +42,25 @@ class PGD(Attack):
             constant in Linf and wherever a step is given, and cosine in L2 and L1: there a
             constant step of 2.5·eps/steps in all ends short of the optimum even of a linear model.
 
-    Reference: Madry, Makelov, Schmidt, Tsipras and Vladu 2018, arXiv:1706.06083.
-
     >>> from saddlepoint.threat import L2
     >>> PGD(L2(0.5), steps=100).falling, PGD(L2(0.5), steps=100, step_size=0.0125).falling
     (True, False)
     """
 
-    steps: int = 20
-    step_size: float | None = None
-    relative_step: float | None = None
-    restarts: int = 1
+    steps: Count = 20
+    step_size: Positive | None = None
+    relative_step: Positive | None = None
+    restarts: Count = 1
     start: Start = "uniform"
     loss: Loss = "cross-entropy"
-    coordinates: int | None = None
+    coordinates: Count | None = None
     schedule: Literal["constant", "cosine"] | None = None
+
+    paper = "Madry et al. 2018, arXiv:1706.06083"
+    cost = "steps × restarts (20 × 1) each way"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._at_least_one("steps", "restarts")
-        if self.coordinates is not None:
-            self._at_least_one("coordinates")
-        check_loop(self.step_size, self.relative_step, self.start, self.loss)
-        if self.schedule not in (None, "constant", "cosine"):
-            raise InputError(f'schedule is "{self.schedule}"; it is "constant" or "cosine"')
         if self.keep == "last" and self.restarts > 1:
             raise InputError('keep="last" returns the last restart alone; leave restarts at 1')
 
@@ -73,9 +70,9 @@ class PGD(Attack):
         if self.schedule is not None:
             return self.schedule == "cosine"
         free = self.step_size is None and self.relative_step is None
-        return free and getattr(self.threat, "norm_name", "") in ("L2", "L1")
+        return free and norm_of(self.threat) in ("L2", "L1")
 
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Run every restart on the samples that the ones before have not fooled."""
         for restart in range(self.restarts):
             active = best.unfinished(batch)
@@ -83,7 +80,7 @@ class PGD(Attack):
                 return
             stage(active, best, partial(self._run, active, best, restart))
 
-    def _run(self, active: Batch, best: Keeper, restart: int) -> None:
+    def _run(self, active: Batch, best: Tracker, restart: int) -> None:
         hundredth = math.prod(active.images.shape[1:]) // 100
         x = start_of(active, self.start, restart, corner=restart % 2 == 1)
         inside = self.start != "gaussian" or (active.starts is not None and restart == 0)
@@ -99,7 +96,7 @@ class PGD(Attack):
             alpha = fall * step_length(active, self.step_size, self._relative())
             k = self.coordinates or max(1, round(fall * hundredth))
             x = ascend(active, x, gradient, alpha, k)
-        best.last(active, x)
+        best.evaluate(active, x)
 
     def _relative(self) -> float:
         if self.relative_step is not None:
@@ -108,7 +105,7 @@ class PGD(Attack):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BIM(Attack):
+class BIM(FixedBudget):
     """The basic iterative method (I-FGSM): PGD from the clean image with α = eps/steps.
 
     Args:
@@ -116,23 +113,19 @@ class BIM(Attack):
         step_size: α in the units of the budget; None is eps/steps.
         loss: "cross-entropy" or "margin".
 
-    Reference: Kurakin, Goodfellow and Bengio 2017, arXiv:1607.02533.
-
     >>> from saddlepoint.threat import Linf
     >>> BIM(Linf(8 / 255)).steps
     10
     """
 
-    steps: int = 10
-    step_size: float | None = None
+    steps: Count = 10
+    step_size: Positive | None = None
     loss: Loss = "cross-entropy"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("steps")
-        check_loop(self.step_size, 1.0, "clean", self.loss)
+    paper = "Kurakin et al. 2017, arXiv:1607.02533"
+    cost = "steps (10) each way"
 
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Run PGD without a random start."""
         PGD(
             self.threat,
@@ -146,7 +139,7 @@ class BIM(Attack):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FGSM(Attack):
+class FGSM(FixedBudget):
     """The fast gradient sign method: one steepest step of length eps from the clean image.
 
     In Linf x + eps·sign ∇L; in L2 x + eps·∇L/‖∇L‖₂; in L1 the whole budget on the largest
@@ -155,8 +148,6 @@ class FGSM(Attack):
     Args:
         loss: "cross-entropy" or "margin".
 
-    Reference: Goodfellow, Shlens and Szegedy 2015, arXiv:1412.6572.
-
     >>> from saddlepoint.threat import Linf
     >>> FGSM(Linf(8 / 255)).loss
     'cross-entropy'
@@ -164,29 +155,11 @@ class FGSM(Attack):
 
     loss: Loss = "cross-entropy"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_loop(None, 1.0, "clean", self.loss)
+    paper = "Goodfellow et al. 2015, arXiv:1412.6572"
+    cost = "1 forward, 1 backward"
 
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Take the one step."""
         x = start_of(batch, "clean", restart=0)
         _, gradient = batch.gradient(x, batch.loss(self.loss))
-        best.last(batch, ascend(batch, x, gradient, step_length(batch, None, 1.0), k=1))
-
-
-def check_loop(step_size: float | None, relative: float | None, start: str, loss: str) -> None:
-    """Raise `InputError` for a step that is not positive, or an unknown start or loss.
-
-    >>> check_loop(-1.0, 1.0, "clean", "margin")
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: step_size is -1.0; give a positive number
-    """
-    for name, value in (("step_size", step_size), ("relative_step", relative)):
-        if value is not None and not 0 < value < math.inf:
-            raise InputError(f"{name} is {value}; give a positive number")
-    if start not in STARTS:
-        raise InputError(f'start is "{start}"; it is one of {", ".join(STARTS)}')
-    if loss not in LOSSES:
-        raise InputError(f'loss is "{loss}"; it is one of {", ".join(LOSSES)}')
+        best.evaluate(batch, ascend(batch, x, gradient, step_length(batch, None, 1.0), k=1))

@@ -10,10 +10,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.criteria import LOSSES, Loss, Targeted
-from saddlepoint.attacks.core.tracker import Keeper
-from saddlepoint.errors import InputError
+from saddlepoint.attacks.core.contract import FixedBudget
+from saddlepoint.attacks.core.criteria import Loss, Targeted
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.option_values import Count, Share
+from saddlepoint.threat import norm_of
 from saddlepoint.threat.norms import expand, within
 
 # Of 10,000 queries: after each of these the share of the image that a window covers is halved.
@@ -28,7 +29,7 @@ _TINY = 1e-300
 
 
 @dataclass(frozen=True, kw_only=True)
-class Square(Attack):
+class Square(FixedBudget):
     """Random search: a window gets another perturbation of full strength, kept if the loss rises.
 
     In Linf (and Box) a window takes the upper or the lower bound in each channel; in L2 it takes the
@@ -42,8 +43,6 @@ class Square(Attack):
         loss: "margin" or "cross-entropy"; None is the paper's: the margin, and for targeted
             attacks the cross-entropy.
 
-    Reference: Andriushchenko, Croce, Flammarion and Hein 2020, arXiv:1912.00049.
-
     >>> from saddlepoint.threat import Linf
     >>> class Rounds(torch.nn.Module):
     ...     def forward(self, x):
@@ -53,22 +52,17 @@ class Square(Attack):
     tensor([True])
     """
 
-    queries: int = 5000
-    p: float = 0.8
+    queries: Count = 5000
+    p: Share = 0.8
     loss: Loss | None = None
     norms = ("Linf", "L2", "Box")
+    paper = "Andriushchenko et al. 2020, arXiv:1912.00049"
+    cost = "queries (5000) forward"
+    gradient_free = True
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("queries")
-        if not 0 < self.p <= 1:
-            raise InputError(f"p is {self.p}; it is a share of the image: give 0 < p <= 1")
-        if self.loss not in (None, *LOSSES):
-            raise InputError(f'loss is "{self.loss}"; it is one of {", ".join(LOSSES)}, or None')
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Propose, ask the model, and keep what raises the loss."""
-        euclidean = getattr(self.threat, "norm_name", "") == "L2"
+        euclidean = norm_of(self.threat) == "L2"
         start, propose = (_tiles, _move) if euclidean else (_stripes, _flip)
         name = self.loss or ("cross-entropy" if isinstance(batch.criterion, Targeted) else "margin")
         channels, height, width = _as_image(batch.images).shape[1:]
@@ -99,7 +93,7 @@ class Square(Attack):
             )
             if not len(batch):
                 return
-        best.last(batch, x)
+        best.evaluate(batch, x)
 
 
 @dataclass(frozen=True)

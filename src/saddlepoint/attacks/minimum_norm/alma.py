@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -10,14 +9,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.contract import MinimumNorm
 from saddlepoint.attacks.core.criteria import Targeted
-from saddlepoint.attacks.core.final_search import bisect
-from saddlepoint.attacks.core.inputs import check_passes
-from saddlepoint.attacks.core.rounding import BEYOND
+from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.steps import start_of
-from saddlepoint.attacks.core.tracker import Keeper
-from saddlepoint.errors import InputError
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.attacks.geometry.boundaries import BEYOND
+from saddlepoint.option_values import BelowOne, Count, Natural, Positive
 from saddlepoint.threat.norms import expand, unit
 
 _FIRST_LENGTH = {1.0: 0.5, 2.0: 0.1}
@@ -51,7 +49,7 @@ class _Multipliers:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ALMA(Attack):
+class ALMA(MinimumNorm):
     """The augmented Lagrangian method: min D + P(y, ρ, μ) with y = margin / (Z_π1 − Z_π3).
 
     P = μy + μρy² + ρ²y³/6 where y ≥ 0, else μy/(1 − ρy). μ follows ∂P/∂y; ρ grows while a sample
@@ -70,8 +68,6 @@ class ALMA(Attack):
         bisections: forward passes at the end that pull the result towards the image; 0 is as
             published.
 
-    Reference: Rony, Granger, Pedersoli and Ben Ayed 2021, arXiv:2011.11857.
-
     >>> from saddlepoint.threat import L2
     >>> net, x = torch.nn.Flatten(), torch.tensor([[0.9, 0.2]])
     >>> result = ALMA(L2(), steps=100)(net, x, torch.tensor([0]))
@@ -79,24 +75,16 @@ class ALMA(Attack):
     '0.495'
     """
 
-    steps: int = 1000
-    first_length: float | None = None
-    smoothing: float | None = None
-    bisections: int = 10
+    steps: Count = 1000
+    first_length: Positive | None = None
+    smoothing: BelowOne | None = None
+    bisections: Natural = 10
 
-    minimum_norm = True
     norms = ("L1", "L2")
+    paper = "Rony et al. 2021, arXiv:2011.11857"
+    cost = "steps (1000) each way"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("steps")
-        if self.first_length is not None and not 0 < self.first_length < math.inf:
-            raise InputError(f"first_length is {self.first_length}; give a positive number")
-        if self.smoothing is not None and not 0 <= self.smoothing < 1:
-            raise InputError(f"smoothing is {self.smoothing}; give a number from 0 to below 1")
-        check_passes(bisections=self.bisections)
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Descend on the Lagrangian, move the multipliers."""
         clean, (low, high) = batch.clean, batch.bounds
         x = start_of(batch, "clean", 0)
@@ -127,8 +115,8 @@ class ALMA(Attack):
             since = (step - first).clamp_min(0) / (self.steps - first).clamp_min(1)
             velocity = past * velocity + direction
             x = (x - expand(rate * _DECAY**since, x) * velocity).clamp(low, high)
-        best.last(batch, x)
-        bisect(batch, best, self.bisections)
+        best.evaluate(batch, x)
+        final_search(batch, best, self.bisections)
 
     def _past(self) -> float:
         if self.smoothing is not None:
@@ -146,21 +134,23 @@ class ALMA(Attack):
         """
         clean, (low, high) = batch.clean, batch.bounds
         edge = torch.where(direction > 0, low, torch.where(direction < 0, high, clean))
-        most = batch.length(edge.clamp(-_FURTHEST, _FURTHEST))
+        most = batch.distance(edge.clamp(-_FURTHEST, _FURTHEST))
         length = (_NEARLY * most).clamp_max(self.first_length or _FIRST_LENGTH[batch.ball.p])
         steepest = direction.flatten(1).abs().amax(1)
         # In the steepest entry alone no rate below this goes further than the length.
         near = torch.zeros_like(steepest)
         far = torch.where(length > 0, length / steepest, 0.0)
         for _ in range(_HALVINGS):
-            short = batch.length((clean - expand(far, clean) * direction).clamp(low, high)) < length
+            short = (
+                batch.distance((clean - expand(far, clean) * direction).clamp(low, high)) < length
+            )
             if not clean.is_cuda and not bool(short.any()):
                 break
             far = torch.where(short, 2 * far, far)
         for _ in range(20):
             rate = (near + far) / 2
             z = (clean - expand(rate, clean) * direction).clamp(low, high)
-            long = batch.length(z) > length
+            long = batch.distance(z) > length
             near, far = torch.where(long, near, rate), torch.where(long, rate, far)
         return (near + far) / 2
 
@@ -174,7 +164,7 @@ class _Constraint:
 
     def __call__(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
         margin = self.batch.margin(logits)
-        # Short of the boundary by as much as the keeper asks for: below 0 is a sure success.
+        # Short of the boundary by as much as the tracker asks for: below 0 is a sure success.
         margin = margin + BEYOND * self.batch.rounding(logits)
         if self.size is None:
             self.size = margin.detach().abs().clamp_min(1e-30)

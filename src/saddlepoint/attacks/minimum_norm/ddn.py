@@ -8,23 +8,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.contract import MinimumNorm
 from saddlepoint.attacks.core.criteria import Loss
-from saddlepoint.attacks.core.final_search import bisect
-from saddlepoint.attacks.core.inputs import check_passes
+from saddlepoint.attacks.core.directions import Spare, euclidean, usable
+from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.steps import cosine, start_of
-from saddlepoint.attacks.core.tracker import Keeper
-from saddlepoint.attacks.fixed_budget.pgd import check_loop
-from saddlepoint.errors import InputError
-from saddlepoint.threat.norms import expand, unit
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.option_values import BelowOne, Count, Fraction, Natural, Positive
+from saddlepoint.threat.norms import expand
 
 
 @dataclass(frozen=True, kw_only=True)
-class DDN(Attack):
+class DDN(MinimumNorm):
     """Decoupled direction and norm: δ ← r·(δ + α·g/‖g‖)/‖δ + α·g/‖g‖‖, clipped to the range.
 
     The radius r is multiplied by 1 − γ where the last iterate fooled, and by 1 + γ elsewhere. The
@@ -46,8 +44,6 @@ class DDN(Attack):
             another class.
         bisections: forward passes that end the attack, on the segment to the clean image.
 
-    Reference: Rony, Hafemann, Oliveira, Ben Ayed, Sabourin and Granger 2019, arXiv:1811.09600.
-
     >>> from saddlepoint.threat import L2
     >>> net, x = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]])
     >>> result = DDN(L2(), steps=50)(net, x, torch.tensor([0]))
@@ -55,26 +51,19 @@ class DDN(Attack):
     '0.424'
     """
 
-    steps: int = 100
-    step_size: float = 1.0
-    gamma: float = 0.05
-    final_gamma: float = 0.001
-    radius: float | None = None
-    loss: Literal["both", "margin", "cross-entropy"] = "both"
-    bisections: int = 10
+    steps: Count = 100
+    step_size: Positive = 1.0
+    gamma: Fraction = 0.05
+    final_gamma: BelowOne = 0.001
+    radius: Positive | None = None
+    loss: Literal["both", Loss] = "both"
+    bisections: Natural = 10
 
-    minimum_norm = True
     norms = ("L2",)
+    paper = "Rony et al. 2019, arXiv:1811.09600"
+    cost = "steps (100) each way, 12 forward"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("steps")
-        loss = "margin" if self.loss == "both" else self.loss
-        check_loop(self.step_size, self.radius, "clean", loss)
-        check_adaptation(self.gamma, self.final_gamma)
-        check_passes(bisections=self.bisections)
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Turn the change towards the gradient, and rescale it to the radius."""
         if self.loss != "both":
             x = self._run(batch, best, self.loss, 0, self.steps)
@@ -82,15 +71,15 @@ class DDN(Attack):
             half = self.steps // 2
             x = self._run(batch, best, "margin", 0, self.steps - half)
             if half:
-                best.last(batch, x)
+                best.evaluate(batch, x)
                 x = self._run(batch, best, "cross-entropy", self.steps - half, half)
-        best.last(batch, x)
-        bisect(batch, best, self.bisections)
+        best.evaluate(batch, x)
+        final_search(batch, best, self.bisections)
 
-    def _run(self, batch: Batch, best: Keeper, loss: Loss, begun: int, steps: int) -> Tensor:
+    def _run(self, batch: Batch, best: Tracker, loss: Loss, begun: int, steps: int) -> Tensor:
         """Return the last iterate of `steps` steps from the start, which is not recorded."""
         clean, (low, high) = batch.clean, batch.bounds
-        farthest = size(torch.maximum(high - clean, clean - low))
+        farthest = euclidean(torch.maximum(high - clean, clean - low))
         x, spare = start_of(batch, "clean", 0), Spare(batch)
         delta = x - clean
         radius = torch.zeros_like(farthest)
@@ -101,17 +90,17 @@ class DDN(Attack):
             margin = batch.margin(logits)
             fooled = margin < 0
             best.record(batch, x, logits)
-            norm = size(gradient)
+            norm = euclidean(gradient)
             if step == 0:
                 radius = self._first(margin.abs().to(norm.dtype) / norm, farthest, loss)
-                nearest = best.length[batch.index].to(radius.dtype)
+                nearest = best.distance[batch.index].to(radius.dtype)
                 radius = torch.where(nearest.isfinite(), nearest, radius)
             gradient, norm = usable(gradient, norm, spare, begun + step)
             radius = torch.where(fooled, (1 - gamma) * radius, (1 + gamma) * radius)
             radius = torch.minimum(radius, farthest)
             alpha = self.step_size * (0.01 + 0.99 * fall)
             delta.addcmul_(gradient, expand(alpha / norm, x))
-            scale = radius / size(delta).clamp_min(torch.finfo(x.dtype).tiny)
+            scale = radius / euclidean(delta).clamp_min(torch.finfo(x.dtype).tiny)
             x = torch.addcmul(clean, delta, expand(scale, x)).clamp_(low, high)
             delta = torch.sub(x, clean, out=delta)
         return x
@@ -124,86 +113,3 @@ class DDN(Attack):
             return one
         # Without a slope there is no linearised distance; a tie on the boundary would stay at 0.
         return torch.where((distance > 0) & (distance < farthest), distance, one)
-
-
-def size(x: Float[Tensor, "m ..."]) -> Float[Tensor, " m"]:
-    """Return the Euclidean length of each sample, in one pass over it.
-
-    >>> size(torch.tensor([[3.0, 4.0]]))
-    tensor([5.])
-    """
-    length: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
-    return length
-
-
-# Squares of gradients between these neither under- nor overflow in float32.
-_LEAST, _MOST = 1e-15, 1e15
-
-
-class Spare:
-    """Random directions for samples whose gradient is zero, another one at each step.
-
-    On CUDA, where nobody looks whether one is needed, a single draw serves every step, moved on by
-    a feature each time: drawing anew would cost as much as a pass.
-
-    >>> from saddlepoint.attacks import Misclassified
-    >>> from saddlepoint.streams import Keys
-    >>> from saddlepoint.model import Guard
-    >>> from saddlepoint.threat import L2
-    >>> images, rows = torch.zeros(1, 2), torch.arange(1)
-    >>> guard = Guard(torch.nn.Flatten(), count=1)
-    >>> spare = Spare(Batch(guard, L2(), Misclassified(), images, rows, Keys(0, rows), rows))
-    >>> size(spare.at(0)), bool((spare.at(0) != spare.at(1)).all())
-    (tensor([1.]), True)
-    """
-
-    def __init__(self, batch: Batch) -> None:
-        self._batch = batch
-        self._drawn = self._draw(0) if batch.images.is_cuda else None
-
-    def at(self, step: int) -> Float[Tensor, "m ..."]:
-        """Return the directions of a step, of length 1; features that may not change are 0."""
-        if self._drawn is None:
-            drawn = self._draw(step)
-        else:
-            drawn = self._drawn.flatten(1).roll(step, dims=1).reshape(self._drawn.shape)
-        mask = self._batch.mask
-        return unit(drawn if mask is None else drawn * mask, 2)
-
-    def _draw(self, step: int) -> Tensor:
-        images = self._batch.images
-        return self._batch.keys.normal(images.shape[1:], step=step).to(images.dtype)
-
-
-def usable(
-    gradient: Float[Tensor, "m ..."], norm: Float[Tensor, " m"], spare: Spare | None, step: int
-) -> tuple[Float[Tensor, "m ..."], Float[Tensor, " m"]]:
-    """Return a gradient and its length that divide safely; a random direction where it is zero.
-
-    >>> g = torch.tensor([[3.0, 4.0]])
-    >>> usable(g, size(g), None, 0)  # nothing to draw
-    (tensor([[3., 4.]]), tensor([5.]))
-    """
-    rough = ~((norm > _LEAST) & (norm < _MOST))
-    blind = gradient.is_cuda  # a look at the values would make the step wait
-    if not blind and not bool(rough.any()):
-        return gradient, norm
-    scaled = unit(gradient, 2)
-    flat = ~(scaled != 0).flatten(1).any(1)
-    if spare is not None and (blind or bool(flat.any())):
-        scaled = torch.where(expand(flat, scaled), spare.at(step).to(scaled.dtype), scaled)
-    return torch.where(expand(rough, gradient), scaled, gradient), torch.where(rough, 1.0, norm)
-
-
-def check_adaptation(gamma: float, final_gamma: float) -> None:
-    """Raise `InputError` for a first γ outside (0, 1) or a last one outside [0, 1).
-
-    >>> check_adaptation(1.5, 0.001)
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: gamma is 1.5; give a number between 0 and 1
-    """
-    if not 0 < gamma < 1:
-        raise InputError(f"gamma is {gamma}; give a number between 0 and 1")
-    if not 0 <= final_gamma < 1:
-        raise InputError(f"final_gamma is {final_gamma}; give a number from 0 to below 1")

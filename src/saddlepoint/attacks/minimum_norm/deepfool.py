@@ -12,18 +12,18 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.final_search import bisect
-from saddlepoint.attacks.core.inputs import check_passes
+from saddlepoint.attacks.core.contract import MinimumNorm
+from saddlepoint.attacks.core.final_search import final_search
+from saddlepoint.attacks.core.linearise import linearise
 from saddlepoint.attacks.core.steps import start_of
-from saddlepoint.attacks.core.tracker import Keeper
-from saddlepoint.attacks.geometry.boundaries import Boundaries, linearise
-from saddlepoint.errors import InputError
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.attacks.geometry.boundaries import Boundaries
+from saddlepoint.option_values import Count, Natural, Positive
 from saddlepoint.threat.norms import expand, unit
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeepFool(Attack):
+class DeepFool(MinimumNorm):
     """DeepFool: x ← clip(x₀ + (1 + overshoot)·Σ r), r the least step to a linearised boundary.
 
     A sample leaves when it crosses. Where the range cuts off so much of every step that `steps` of
@@ -43,8 +43,6 @@ class DeepFool(Attack):
         bisections: halvings of the way back at the end, after the clean image has been projected
             on boundary ∩ range as linearised at the found point. 0 is the published attack.
 
-    Reference: Moosavi-Dezfooli, Fawzi and Frossard 2016, arXiv:1511.04599.
-
     >>> from saddlepoint.threat import L2
     >>> net, image = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]])
     >>> result = DeepFool(L2(), bisections=0)(net, image, torch.tensor([0]))
@@ -52,27 +50,21 @@ class DeepFool(Attack):
     ('0.4328', '0.4327')
     """
 
-    steps: int = 50
-    overshoot: float = 0.02
-    classes: int = 10
-    nearest: int = 3
-    bisections: int = 10
+    steps: Count = 50
+    overshoot: Positive = 0.02
+    classes: Count = 10
+    nearest: Count = 3
+    bisections: Natural = 10
 
-    minimum_norm = True
     norms = ("L2", "Linf")
+    paper = "Moosavi-Dezfooli et al. 2016, arXiv:1511.04599"
+    cost = "a few steps, each 1 forward and min(k, classes) − 1 (9) backward"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("steps", "classes", "nearest")
-        check_passes(bisections=self.bisections)
-        if not 0 < self.overshoot < math.inf:
-            raise InputError(f"overshoot is {self.overshoot}; give a positive number, as 0.02")
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Step until every sample has crossed, then pull back what was found."""
         p = batch.ball.p
         # A start that fools is crossed already, and a candidate as it is.
-        fooled = expand(best.length[batch.index].isfinite(), batch.images)
+        fooled = expand(best.distance[batch.index].isfinite(), batch.images)
         x = torch.where(fooled, batch.clean, start_of(batch, "clean", 0))
         active, rounding = batch, None
         known: Known | None = None
@@ -113,14 +105,14 @@ class DeepFool(Attack):
                 rounding, known = rounding[left], None if known is None else known.at(left)
             x = moved
         if self.bisections:
-            best.last(batch.at(crossed), refined[crossed])
-            bisect(batch, best, self.bisections)
+            best.evaluate(batch.at(crossed), refined[crossed])
+            final_search(batch, best, self.bisections)
 
     @staticmethod
-    def _crossed(batch: Batch, best: Keeper, x: Tensor, near: Boundaries) -> Tensor:
+    def _crossed(batch: Batch, best: Tracker, x: Tensor, near: Boundaries) -> Tensor:
         """Say who is across and is known to be: a crossing within rounding is not kept."""
-        kept = best.length[batch.index]
-        return (batch.margin(near.logits) < 0) & (kept <= batch.length(x) * (1 + 1e-6))
+        kept = best.distance[batch.index]
+        return (batch.margin(near.logits) < 0) & (kept <= batch.distance(x) * (1 + 1e-6))
 
 
 class Known(NamedTuple):

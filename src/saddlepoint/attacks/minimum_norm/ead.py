@@ -11,14 +11,13 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.final_search import approach
-from saddlepoint.attacks.core.inputs import check_passes
+from saddlepoint.attacks.core.confidence import demand
+from saddlepoint.attacks.core.contract import MinimumNorm
+from saddlepoint.attacks.core.final_search import final_projection
 from saddlepoint.attacks.core.steps import start_of
-from saddlepoint.attacks.core.tracker import Keeper
+from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.geometry.proximal import shrunk_into_box
-from saddlepoint.attacks.minimum_norm.carlini_wagner.options import demand
-from saddlepoint.errors import InputError
+from saddlepoint.option_values import Count, Natural, NonNegative, Positive
 from saddlepoint.threat.norms import expand, norm
 
 _STALLED = 2
@@ -27,7 +26,7 @@ _GREATEST = 1e30
 
 
 @dataclass(frozen=True, kw_only=True)
-class EAD(Attack):
+class EAD(MinimumNorm):
     """The elastic-net attack: min c·max(margin + κ, 0) + β‖δ‖₁ + ‖δ‖₂² over the box, by FISTA.
 
     c grows tenfold until it succeeds and is then bisected, for every sample by itself. A weight
@@ -55,8 +54,6 @@ class EAD(Attack):
             than this share.
         bisections: forward passes at the end that pull the result towards the image.
 
-    Reference: Chen, Sharma, Zhang, Yi and Hsieh 2018, arXiv:1709.04114.
-
     >>> from saddlepoint.threat import L1
     >>> net, x = torch.nn.Flatten(), torch.tensor([[0.9, 0.2]])
     >>> result = EAD(L1())(net, x, torch.tensor([0]))
@@ -64,37 +61,22 @@ class EAD(Attack):
     '0.700'
     """
 
-    steps: int = 80
-    searches: int = 9
-    initial_const: float | None = None
-    beta: float = 1e-2
-    step_size: float = 0.01
-    confidence: float = 0.0
+    steps: Count = 80
+    searches: Count = 9
+    initial_const: Positive | None = None
+    beta: Positive = 1e-2
+    step_size: Positive = 0.01
+    confidence: NonNegative = 0.0
     rule: Literal["l1", "en"] = "l1"
-    patience: int | None = None
-    tolerance: float = 0.01
-    bisections: int = 10
+    patience: Count | None = None
+    tolerance: NonNegative = 0.01
+    bisections: Natural = 10
 
-    minimum_norm = True
     norms = ("L1",)
+    paper = "Chen et al. 2018, arXiv:1709.04114"
+    cost = "some 350 each way"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one(
-            "steps", "searches", *(["patience"] if self.patience is not None else [])
-        )
-        for name in ("initial_const", "beta", "step_size"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError(f"{name} is {value}; give a positive number")
-        for name in ("confidence", "tolerance"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; give at least 0")
-        if self.rule not in ("l1", "en"):
-            raise InputError(f'rule is "{self.rule}"; it is "l1" or "en"')
-        check_passes(bisections=self.bisections)
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Search over c, FISTA inside; the first gradient serves every search."""
         batch = demand(batch, best, self.confidence)
         logits, gradient = batch.gradient(batch.clean, batch.margin)
@@ -120,7 +102,7 @@ class EAD(Attack):
             lower[rows] = torch.where(found, lower[rows], c[rows])
             c = torch.where(upper.isinf(), 10 * lower, (lower + upper) / 2)
         record.hand_over(best)
-        approach(batch, best, self.bisections)
+        final_projection(batch, best, self.bisections)
 
     def _first_const(self, batch: Batch, gradient: Float[Tensor, "m ..."]) -> Float[Tensor, " m"]:
         """Return the first c: thrice the least that moves an entry, or the first of the tenfold series
@@ -179,7 +161,7 @@ class _Record:
     """The best success of each sample by the attack's own rule: with `beta` the elastic net's, else
     ‖δ‖₁.
 
-    It goes to the keeper at the end: the keeper itself would prefer any success of less ‖δ‖₁.
+    It goes to the tracker at the end: the tracker itself would prefer any success of less ‖δ‖₁.
     """
 
     def __init__(self, batch: Batch, logits: Float[Tensor, "n k"], beta: float | None) -> None:
@@ -205,8 +187,8 @@ class _Record:
         self.x[among] = x[here]
         return fooled
 
-    def hand_over(self, best: Keeper) -> None:
-        """Give the keeper what was found."""
+    def hand_over(self, best: Tracker) -> None:
+        """Give the tracker what was found."""
         found = self.score.isfinite()
         best.record(self.batch.at(found), self.x[found], self.logits[found])
 

@@ -5,24 +5,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.final_search import approach
-from saddlepoint.attacks.core.inputs import check_passes
-from saddlepoint.attacks.core.rounding import BEYOND
+from saddlepoint.attacks.core.contract import MinimumNorm
+from saddlepoint.attacks.core.final_search import final_projection
+from saddlepoint.attacks.core.linearise import linearise, rivals
 from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.steps import start_of
-from saddlepoint.attacks.core.tracker import Keeper
-from saddlepoint.attacks.geometry.boundaries import linearise, rivals
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.attacks.geometry.boundaries import BEYOND
 from saddlepoint.attacks.geometry.half_spaces import project_halfspace
-from saddlepoint.errors import InputError
-from saddlepoint.threat import NormBall, Rescaled
+from saddlepoint.option_values import Count, Interval, Natural, Positive, Share
+from saddlepoint.streams import Stream
 from saddlepoint.threat.norms import expand, norm
 
 # The authors' radii for restarts of samples that nothing has fooled yet.
@@ -31,7 +30,7 @@ _ALL = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class FAB(Attack):
+class FAB(MinimumNorm):
     """Fast adaptive boundary: the iterate and the clean image are both projected on boundary ∩
     range, and the next iterate lies between the two.
 
@@ -59,8 +58,6 @@ class FAB(Attack):
         bisections: halvings of the way back after that, once the clean image has been projected on
             boundary ∩ range as linearised at the found point. 0 is the published attack.
 
-    Reference: Croce and Hein 2020, arXiv:1907.02044.
-
     >>> from saddlepoint.threat import L1
     >>> net, image = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]])
     >>> result = FAB(L1(), steps=5)(net, image, torch.tensor([0]))
@@ -68,37 +65,22 @@ class FAB(Attack):
     '0.600'
     """
 
-    steps: int = 100
-    targets: int | None = None
-    classes: int | Literal["all"] = 10
-    restarts: int = 1
-    eps: float | None = None
-    alpha_max: float = 0.1
-    eta: float = 1.05
-    beta: float = 0.9
-    search: int = 3
-    bisections: int = 10
+    steps: Count = 100
+    targets: Count | None = None
+    classes: Count | Literal["all"] = 10
+    restarts: Count = 1
+    eps: Positive | None = None
+    alpha_max: Share = 0.1
+    eta: Annotated[float, Interval("[1, inf)")] = 1.05
+    beta: Share = 0.9
+    search: Natural = 3
+    bisections: Natural = 10
 
-    minimum_norm = True
     norms = ("Linf", "L2", "L1")
+    paper = "Croce and Hein 2020, arXiv:1907.02044"
+    cost = "2 forward and min(k, classes − 1) (10) backward per step (100); targeted 2 and 1 per target"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("steps", "restarts")
-        if self.targets is not None:
-            self._at_least_one("targets")
-        if self.classes != "all":
-            self._at_least_one("classes")
-        check_passes(search=self.search, bisections=self.bisections)
-        if self.eps is not None and not 0 < self.eps < math.inf:
-            raise InputError(f"eps is {self.eps}; give a positive number, or None")
-        for name in ("alpha_max", "beta"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give a number in (0, 1]")
-        if not 1 <= self.eta < math.inf:
-            raise InputError(f"eta is {self.eta}; give a number of at least 1")
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Descend once for each target and restart, then pull back what was found."""
         turns: list[Tensor | None] = [None]
         if self.targets is not None:
@@ -111,36 +93,37 @@ class FAB(Attack):
                 run = partial(self._run, batch, best, classes, restart, turn)
                 stage(batch, best, run)
         search(batch, best, self.search)
-        approach(batch, best, self.bisections, self.targets or self._looked_at)
+        final_projection(batch, best, self.bisections, self.targets or self._looked_at)
 
     @property
     def _looked_at(self) -> int:
         return _ALL if self.classes == "all" else self.classes
 
     def _run(
-        self, batch: Batch, best: Keeper, classes: Tensor | None, restart: int, turn: int
+        self, batch: Batch, best: Tracker, classes: Tensor | None, restart: int, turn: int
     ) -> None:
         x = self._start(batch, best, restart, draw=turn)
         self._descend(batch, best, x, classes)
 
-    def _start(self, batch: Batch, best: Keeper, restart: int, draw: int) -> Float[Tensor, "m ..."]:
+    def _start(
+        self, batch: Batch, best: Tracker, restart: int, draw: int
+    ) -> Float[Tensor, "m ..."]:
         if restart == 0:
             return start_of(batch, "clean", 0)
-        length = best.length[batch.index]
+        length = best.distance[batch.index]
         unknown = _RADIUS[batch.ball.p] if self.eps is None else self.eps
         radius = torch.where(length.isfinite(), length, unknown)
         if self.eps is not None:
             radius = radius.clamp_max(self.eps)
-        assert isinstance(batch.threat, NormBall | Rescaled), "checked by norms"
-        ball = batch.threat.with_eps(radius / 2)
+        ball = batch.normed.with_eps(radius / 2)
         # Every target has its own draws.
-        keys = batch.keys.split(batch.keys.stream + 2 * draw)
+        keys = batch.keys.split(batch.keys.stream + Stream.PER_TARGET * draw)
         return batch.masked(ball.random_start(batch.images, keys, restart=restart))
 
     def _descend(
         self,
         batch: Batch,
-        best: Keeper,
+        best: Tracker,
         x: Float[Tensor, "m ..."],
         classes: Int64[Tensor, "m 1"] | None,
     ) -> None:
@@ -174,13 +157,13 @@ def balance(
     return (near / torch.where(total > 0, total, 1.0)).clamp_max(most)
 
 
-def search(batch: Batch, best: Keeper, steps: int) -> None:
+def search(batch: Batch, best: Tracker, steps: int) -> None:
     """Record nearer fooling points on the segment from the kept image to the clean one.
 
     Each step looks where the margin would vanish if it were linear between the nearest points known
     on both sides.
     """
-    found = batch.at(best.length[batch.index].isfinite())
+    found = batch.at(best.distance[batch.index].isfinite())
     if not len(found) or not steps:
         return
     clean, x = found.clean, found.threat.parametrise(best.images[found.index])

@@ -11,21 +11,19 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.contract import MinimumNorm
 from saddlepoint.attacks.core.criteria import Loss
-from saddlepoint.attacks.core.final_search import bisect
-from saddlepoint.attacks.core.inputs import check_passes
+from saddlepoint.attacks.core.directions import Spare, euclidean, usable
+from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.steps import cosine, start_of
-from saddlepoint.attacks.core.tracker import Keeper
-from saddlepoint.attacks.fixed_budget.pgd import check_loop
-from saddlepoint.attacks.minimum_norm.ddn import Spare, check_adaptation, size, usable
-from saddlepoint.errors import InputError
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.option_values import BelowOne, Count, Fraction, Natural, Positive
 from saddlepoint.threat import L0, NormBall
 from saddlepoint.threat.norms import expand
 
 
 @dataclass(frozen=True, kw_only=True)
-class FMN(Attack):
+class FMN(MinimumNorm):
     """Fast minimum norm: δ ← Π(δ + α·g/‖g‖₂) on the ball of radius ε, then clipped to the range.
 
     g is the gradient of the margin max_{j≠y} Z_j − Z_y. Until a sample is fooled ε is its distance
@@ -51,42 +49,31 @@ class FMN(Attack):
 
     Given `starts` are where the search begins, those that fool from the boundary on their way.
 
-    Reference: Pintor, Roli, Brendel and Biggio 2021, arXiv:2102.12827.
-
     >>> from saddlepoint.threat import L0, Linf
     >>> net, x, y = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]]), torch.tensor([0])
     >>> f"{float(FMN(Linf(), steps=30)(net, x, y).distance):.3f}", FMN(L0())(net, x, y).distance
     ('0.300', tensor([1.], dtype=torch.float64))
     """
 
-    steps: int = 100
-    step_size: float | None = None
-    gamma: float = 0.05
-    final_gamma: float = 0.001
+    steps: Count = 100
+    step_size: Positive | None = None
+    gamma: Fraction = 0.05
+    final_gamma: BelowOne = 0.001
     loss: Loss = "margin"
     unfooled: Literal["grow", "linear"] = "grow"
-    bisections: int = 10
+    bisections: Natural = 10
 
-    minimum_norm = True
-    norms = ("L0", "L1", "L2", "Linf")
+    paper = "Pintor et al. 2021, arXiv:2102.12827"
+    cost = "steps (100) each way, 11 forward"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("steps")
-        check_loop(self.step_size, None, "clean", self.loss)
-        check_adaptation(self.gamma, self.final_gamma)
-        check_passes(bisections=self.bisections)
-        if self.unfooled not in ("grow", "linear"):
-            raise InputError(f'unfooled is "{self.unfooled}"; it is "grow" or "linear"')
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Step along the gradient, and project on the ball that closes in."""
         p, clean, (low, high) = batch.ball.p, batch.clean, batch.bounds
-        farthest = batch.ball.length(torch.maximum(high - clean, clean - low))
+        farthest = batch.ball.norm(torch.maximum(high - clean, clean - low))
         largest = self.step_size or (10.0 if p == math.inf else 1.0)
         x, spare = self._start(batch, best), Spare(batch)
         delta = x - clean
-        length = batch.ball.length(delta)
+        length = batch.ball.norm(delta)
         radius = length.clamp_min(1.0) if p == 0 else torch.full_like(length, math.inf)
         found = torch.zeros_like(length, dtype=torch.bool)
         for step in range(self.steps):
@@ -97,8 +84,8 @@ class FMN(Attack):
             fooled = margin < 0
             found = found | fooled
             best.record(batch, x, logits)
-            norm = size(gradient)
-            nearest = best.length[batch.index].to(length.dtype)
+            norm = euclidean(gradient)
+            nearest = best.distance[batch.index].to(length.dtype)
             if p == 0:
                 radius = counted(radius, nearest, fooled, gamma)
             else:
@@ -118,17 +105,17 @@ class FMN(Attack):
             delta.addcmul_(gradient, expand(alpha / norm, x))
             x = projected(delta, radius, batch.ball).add_(clean).clamp_(low, high)
             delta = torch.sub(x, clean, out=delta)
-            length = batch.ball.length(delta)
-        best.last(batch, x)
-        bisect(batch, best, self.bisections)
+            length = batch.ball.norm(delta)
+        best.evaluate(batch, x)
+        final_search(batch, best, self.bisections)
 
-    def _start(self, batch: Batch, best: Keeper) -> Tensor:
+    def _start(self, batch: Batch, best: Tracker) -> Tensor:
         """Return the clean images, or the given starts, where they fool at the boundary."""
         start = start_of(batch, "clean", 0)
         if batch.starts is None:
             return start
-        bisect(batch, best, self.bisections)
-        found = best.length[batch.index].isfinite()
+        final_search(batch, best, self.bisections)
+        found = best.distance[batch.index].isfinite()
         nearest = batch.threat.parametrise(best.images[batch.index])
         return torch.where(expand(found, nearest), nearest, start)
 
@@ -177,7 +164,7 @@ def projected(
     """
     limit = expand(radius, delta)
     if ball.p == 2:
-        length = size(delta).clamp_min(torch.finfo(delta.dtype).tiny)
+        length = euclidean(delta).clamp_min(torch.finfo(delta.dtype).tiny)
         return delta * expand((radius / length).clamp_max(1.0), delta)
     if ball.p == math.inf:
         return delta.clamp(-limit, limit)

@@ -10,9 +10,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.tracker import Keeper
+from saddlepoint.attacks.core.contract import MinimumNorm
+from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.errors import InputError
+from saddlepoint.option_values import Count, Positive
 from saddlepoint.threat.norms import expand, unit
 
 # Probes of one sample drawn together, and numbers drawn together: both bound the memory.
@@ -23,7 +24,7 @@ _FINE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class HopSkipJump(Attack):
+class HopSkipJump(MinimumNorm):
     """Bisect to the boundary, estimate its normal from probes around, jump along it, and again.
 
     Step t takes B_t = initial_probes·√t points around the boundary point and averages their
@@ -44,8 +45,6 @@ class HopSkipJump(Attack):
             share away.
         draws: random images tried as starts.
 
-    Reference: Chen, Jordan and Wainwright 2020, arXiv:1904.02144.
-
     >>> from saddlepoint.threat import L2
     >>> class OneHot(torch.nn.Module):
     ...     def forward(self, x):
@@ -56,27 +55,26 @@ class HopSkipJump(Attack):
     True
     """
 
-    steps: int = 40
-    initial_probes: int = 100
-    max_probes: int = 10_000
-    gamma: float = 1.0
-    draws: int = 100
+    steps: Count = 40
+    initial_probes: Count = 100
+    max_probes: Count = 10_000
+    gamma: Positive = 1.0
+    draws: Count = 100
 
-    minimum_norm = True
     norms = ("L2", "Linf")
+    paper = "Chen et al. 2020, arXiv:1904.02144"
+    cost = "about 18,000 forward (40 steps)"
+    gradient_free = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._at_least_one("steps", "initial_probes", "max_probes", "draws")
         if self.initial_probes > self.max_probes:
             raise InputError(
                 f"initial_probes is {self.initial_probes}, max_probes {self.max_probes};"
                 " give no more at first than at most"
             )
-        if not 0 < self.gamma < math.inf:
-            raise InputError(f"gamma is {self.gamma}; give a positive number")
 
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Walk along the boundary from a random start."""
         batch, x = self._start(batch, best)
         if not len(batch):
@@ -84,7 +82,7 @@ class HopSkipJump(Attack):
         theta = min(self._theta(batch), _FINE)
         x = _to_boundary(batch, best, x, theta)
         for step in range(1, self.steps + 1):
-            length = batch.length(x)
+            length = batch.distance(x)
             probes = min(round(self.initial_probes * math.sqrt(step)), self.max_probes)
             direction = self._direction(batch, x, self._reach(batch, length, step), step, probes)
             jumped, moved = _jump(batch, best, x, direction, length / math.sqrt(step))
@@ -93,23 +91,23 @@ class HopSkipJump(Attack):
                 back = _to_boundary(batch.at(rows), best, jumped[rows], theta)
                 x = x.index_copy(0, rows, back)
 
-    def _start(self, batch: Batch, best: Keeper) -> tuple[Batch, Tensor]:
+    def _start(self, batch: Batch, best: Tracker) -> tuple[Batch, Tensor]:
         """Return the samples that have a fooling start, and the starts."""
         low, high = batch.bounds
-        waiting = best.length[batch.index].isinf()
+        waiting = best.distance[batch.index].isinf()
         if bool(waiting.any()) and not bool((high - low).isfinite().all()):
             raise InputError(
                 f"{batch.threat} has no valid range to draw random starts from; give `starts` that fool"
             )
         for draw in range(self.draws):
-            rows = best.length[batch.index].isinf().nonzero().squeeze(1)
+            rows = best.distance[batch.index].isinf().nonzero().squeeze(1)
             if not len(rows):
                 break
             some = batch.at(rows)
             noise = some.keys.uniform(low.shape[1:], step=0, restart=draw).to(low.dtype)
             x = low[rows] + (high - low)[rows] * noise
             best.record(some, x, some.logits(x))
-        batch = batch.at(best.length[batch.index].isfinite())
+        batch = batch.at(best.distance[batch.index].isfinite())
         return batch, batch.threat.parametrise(best.images[batch.index])
 
     def _theta(self, batch: Batch) -> float:
@@ -175,9 +173,9 @@ def _fooled(batch: Batch, rows: Tensor, x: Tensor) -> Bool[Tensor, " r"]:
     return many.margin(many.logits(x)) < 0
 
 
-def _to_boundary(batch: Batch, best: Keeper, x: Tensor, theta: float) -> Float[Tensor, "m ..."]:
+def _to_boundary(batch: Batch, best: Tracker, x: Tensor, theta: float) -> Float[Tensor, "m ..."]:
     """Return fooling points towards the clean images, at most a share `theta` off the boundary."""
-    clean, length = batch.clean, batch.length(x)
+    clean, length = batch.clean, batch.distance(x)
     low, high = torch.zeros_like(length), torch.ones_like(length)
     for _ in range(math.ceil(-math.log2(theta))):
         share = (low + high) / 2
@@ -199,7 +197,7 @@ def _nearer(batch: Batch, clean: Tensor, x: Tensor, share: Tensor, length: Tenso
 
 
 def _jump(
-    batch: Batch, best: Keeper, x: Tensor, direction: Tensor, size: Tensor
+    batch: Batch, best: Tracker, x: Tensor, direction: Tensor, size: Tensor
 ) -> tuple[Float[Tensor, "m ..."], Bool[Tensor, " m"]]:
     """Return the first fooling point on the way halved again and again, and whose there is."""
     low, high = batch.bounds

@@ -12,17 +12,17 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.contract import MinimumNorm
 from saddlepoint.attacks.core.criteria import BinaryLogit, Targeted
-from saddlepoint.attacks.core.final_search import bisect
-from saddlepoint.attacks.core.inputs import check_passes
-from saddlepoint.attacks.core.tracker import Keeper
+from saddlepoint.attacks.core.final_search import final_search
+from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.geometry.pairs import best_pairs
 from saddlepoint.errors import InputError
+from saddlepoint.option_values import Natural, Share
 
 
 @dataclass(frozen=True, kw_only=True)
-class JSMA(Attack):
+class JSMA(MinimumNorm):
     """The Jacobian-based saliency map attack: the pair (p, q) of largest −α·β moves by θ.
 
     α_pq is the derivative of the target's output along both features, β_pq that of all other
@@ -43,8 +43,6 @@ class JSMA(Attack):
         bisections: changes that were not needed are dropped at the end, the smallest first; 0 is as
             published.
 
-    Reference: Papernot, McDaniel, Jha, Fredrikson, Celik and Swami 2016, arXiv:1511.07528.
-
     >>> from saddlepoint.threat import L0
     >>> net = torch.nn.Linear(3, 2, bias=False)
     >>> _ = net.weight.data.copy_(torch.tensor([[1.0, -1.0, 0.0], [0.0, 2.0, 0.0]]))
@@ -56,26 +54,20 @@ class JSMA(Attack):
     """
 
     theta: float = 1.0
-    max_changed: float = 0.145
+    max_changed: Share = 0.145
     on: Literal["logits", "probabilities"] = "logits"
-    bisections: int = 10
+    bisections: Natural = 10
 
-    minimum_norm = True
     norms = ("L0",)
+    paper = "Papernot et al. 2016, arXiv:1511.07528"
+    cost = "1 forward and 2 backward (probabilities: 1) per pair"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < abs(self.theta) <= 1:
             raise InputError(f"theta is {self.theta}; give −1 to 1 and not 0, for instance 1.0")
-        if not 0 < self.max_changed <= 1:
-            raise InputError(
-                f"max_changed is {self.max_changed}; it is a share: 0 < max_changed <= 1"
-            )
-        if self.on not in ("logits", "probabilities"):
-            raise InputError(f'on is "{self.on}"; it is "logits" or "probabilities"')
-        check_passes(bisections=self.bisections)
 
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Change two features at a time until the target is reached."""
         whole, low, high = batch, *batch.bounds
         if not bool((high - low).isfinite().all()):
@@ -90,16 +82,16 @@ class JSMA(Attack):
             free = (x < high if self.theta > 0 else x > low).flatten(1)
             a, b = self._saliency(rows.flatten(2))
             pairs, found = best_pairs(a, b, free)
-            going = found & best.length[batch.index].isinf()
+            going = found & best.distance[batch.index].isinf()
             batch, state = _only(going, batch, x, low, high, targets, pairs)
             x, low, high, targets, pairs = state
             x = self._moved(x, low, high, pairs)
             # No room for another pair: this was the last change, and needs no Jacobian.
             changed = (x != batch.clean).flatten(1).sum(1)
             full = changed + 2 > allowed
-            best.last(batch.at(full), x[full])
+            best.evaluate(batch.at(full), x[full])
             batch, (x, low, high, targets) = _only(~full, batch, x, low, high, targets)
-        bisect(whole, best, self.bisections)
+        final_search(whole, best, self.bisections)
 
     def _moved(self, x: Tensor, low: Tensor, high: Tensor, pairs: Tensor) -> Tensor:
         least, most, flat = low.flatten(1), high.flatten(1), x.flatten(1)

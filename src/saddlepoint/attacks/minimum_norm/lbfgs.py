@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -13,12 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.final_search import approach
+from saddlepoint.attacks.core.contract import MinimumNorm
+from saddlepoint.attacks.core.final_search import final_projection
 from saddlepoint.attacks.core.rounding import Reference
 from saddlepoint.attacks.core.steps import start_of
-from saddlepoint.attacks.core.tracker import Keeper
-from saddlepoint.errors import InputError, unknown
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.option_values import BelowOne, Count, Natural, Positive
 from saddlepoint.threat.norms import expand, norm, unit
 
 _ARMIJO, _HALVINGS = 1e-4, 20
@@ -28,11 +27,10 @@ _SPREAD = 20.0
 
 Gain = Callable[[Batch, Tensor], Tensor]
 """From samples and their logits to what each of them ascends."""
-LOSSES = ("cross-entropy", "softmax-cross-entropy")
 
 
 @dataclass(frozen=True, kw_only=True)
-class LBFGS(Attack):
+class LBFGS(MinimumNorm):
     """Szegedy et al.'s attack: L-BFGS on c·‖δ‖² minus the log-probability of the target.
 
     c is ten times larger after a success and ten times smaller after a failure, until it is between
@@ -53,8 +51,6 @@ class LBFGS(Attack):
         tolerance: a descent ends once a step lowers its loss by less than this share.
         bisections: final steps towards the clean image.
 
-    Reference: Szegedy, Zaremba, Sutskever et al. 2014, arXiv:1312.6199.
-
     >>> from saddlepoint.threat import L2
     >>> net, images = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]])
     >>> result = LBFGS(L2())(net, images, torch.tensor([0]))
@@ -63,30 +59,18 @@ class LBFGS(Attack):
     """
 
     loss: Literal["cross-entropy", "softmax-cross-entropy"] = "cross-entropy"
-    steps: int = 50
-    searches: int = 10
-    initial_c: float | None = None
-    history: int = 10
-    tolerance: float = 1e-5
-    bisections: int = 10
+    steps: Count = 50
+    searches: Count = 10
+    initial_c: Positive | None = None
+    history: Count = 10
+    tolerance: BelowOne = 1e-5
+    bisections: Natural = 10
 
-    minimum_norm = True
     norms = ("L2",)
+    paper = "Szegedy et al. 2014, arXiv:1312.6199"
+    cost = "some 100 to 300 each way"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("steps", "searches", "history")
-        if self.loss not in LOSSES:
-            raise unknown("loss", self.loss, LOSSES)
-        if self.initial_c is not None and not 0 < self.initial_c < math.inf:
-            raise InputError(f"initial_c is {self.initial_c}; give a positive number")
-        if not 0 <= self.tolerance < 1 or self.bisections < 0:
-            raise InputError(
-                f"tolerance is {self.tolerance} and bisections {self.bisections}; give a share from"
-                " 0 to 1 and 0 or more"
-            )
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Search for the largest weight on the distance that still succeeds."""
         start = start_of(batch, "clean", 0)
         logits, gradient = batch.gradient(batch.clean, batch.loss("margin"))
@@ -105,7 +89,7 @@ class LBFGS(Attack):
             middle = (low * high).sqrt()
             c = torch.where(high.isinf(), 10 * low, torch.where(low == 0, high / 10, middle))
             c = c.clamp(_SMALLEST, _LARGEST)
-        approach(batch, best, self.bisections)
+        final_projection(batch, best, self.bisections)
 
     def _factor(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
         """Return what the logits are multiplied by."""
@@ -114,10 +98,10 @@ class LBFGS(Attack):
         spread = Reference.of(logits).spread
         return torch.where(spread > 0, _SPREAD / spread, 1.0).clamp(_SMALLEST, _LARGEST)
 
-    def _gain(self, batch: Batch, best: Keeper, factor: Tensor) -> Gain:
+    def _gain(self, batch: Batch, best: Tracker, factor: Tensor) -> Gain:
         if self.loss == "softmax-cross-entropy":
             return lambda some, logits: some.criterion.cross_entropy(logits, some.goals)
-        each = torch.ones_like(best.length, dtype=factor.dtype)
+        each = torch.ones_like(best.distance, dtype=factor.dtype)
         each[batch.index] = factor
 
         def gain(some: Batch, logits: Tensor) -> Tensor:
@@ -126,7 +110,7 @@ class LBFGS(Attack):
 
         return gain
 
-    def _descend(self, batch: Batch, best: Keeper, x: Tensor, c: Tensor, gain: Gain) -> Tensor:
+    def _descend(self, batch: Batch, best: Tracker, x: Tensor, c: Tensor, gain: Gain) -> Tensor:
         """Minimise at these c from `x`; return who succeeded on the way."""
         success = torch.zeros_like(c, dtype=torch.bool)
         rows = torch.arange(len(batch), device=c.device)
@@ -206,7 +190,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _evaluate(
-    batch: Batch, best: Keeper, x: Tensor, c: Tensor, gain: Gain
+    batch: Batch, best: Tracker, x: Tensor, c: Tensor, gain: Gain
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the loss, its gradient, and who is fooled at `x`."""
     logits, rise = batch.gradient(x, lambda z: gain(batch, z))

@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from saddlepoint.attacks.core.adam import EPSILON, Adam
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.final_search import approach
-from saddlepoint.attacks.core.inputs import check_passes
+from saddlepoint.attacks.core.contract import MinimumNorm
+from saddlepoint.attacks.core.final_search import final_projection
 from saddlepoint.attacks.core.steps import start_of
-from saddlepoint.attacks.core.tracker import Keeper
+from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.geometry.proximal import clip_largest, shrink, soft_threshold, two_thirds
-from saddlepoint.errors import InputError
+from saddlepoint.option_values import Count, Interval, Natural, Positive
 from saddlepoint.threat.norms import expand, unit
 
+PAPER = "Matyasko and Chau 2021, arXiv:2106.01538"
+Ratio = Annotated[float, Interval("[1e-6, 1e6]", "give a number from 1e-6 to 1e6")]
 _LOG_LEAST = math.log(1e-6)
 """The weights' ratio stays within 1e-6 … 1e6."""
 
@@ -48,28 +51,15 @@ def _weights(level: Tensor) -> Tensor:
     return torch.stack([torch.zeros_like(level), level], dim=1).softmax(1)
 
 
-@dataclass
-class _Adam:
-    """The running moments of the gradient, which give each step and its metric."""
-
-    mean: Float[Tensor, "m ..."]
-    square: Float[Tensor, "m ..."]
-    count: int = 0
-
-    def step(
-        self, gradient: Float[Tensor, "m ..."]
-    ) -> tuple[Float[Tensor, "m ..."], Float[Tensor, "m ..."]]:
-        """Return Adam's step of length 1, and the denominator in it."""
-        self.count += 1
-        self.mean.lerp_(gradient, 0.1)
-        self.square.mul_(0.999).addcmul_(gradient, gradient, value=1e-3)
-        scale = 1 / math.sqrt(1 - 0.999**self.count)
-        metric = (self.square.sqrt() * scale).add_(1e-8)
-        return self.mean / metric / (1 - 0.9**self.count), metric
+def _step(adam: Adam, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Return Adam's step of length 1, and the denominator in it: the metric."""
+    adam.update(gradient)
+    metric = (adam.square.sqrt() * (1 / math.sqrt(adam.square_part))).add_(EPSILON)
+    return adam.mean / metric / adam.mean_part, metric
 
 
 @dataclass(frozen=True, kw_only=True)
-class PDGD(Attack):
+class PDGD(MinimumNorm):
     """Primal-dual gradient descent: Adam on λ₀·‖δ‖₂ + λ₁·softplus(margin), λ ascending meanwhile.
 
     (λ₀, λ₁) = softmax(0, ℓ); ℓ rises while the class holds and falls while it does not, so that the
@@ -83,8 +73,6 @@ class PDGD(Attack):
         bisections: forward passes at the end that pull the result towards the image; 0 is as
             published.
 
-    Reference: Matyasko and Chau 2021, arXiv:2106.01538.
-
     >>> from saddlepoint.threat import L2
     >>> net, x = torch.nn.Flatten(), torch.tensor([[0.9, 0.2]])
     >>> result = PDGD(L2(), steps=100)(net, x, torch.tensor([0]))
@@ -92,40 +80,36 @@ class PDGD(Attack):
     '0.495'
     """
 
-    steps: int = 1000
-    step_size: float = 0.1
-    ratio: float = 0.01
-    dual_step: float = 0.1
-    bisections: int = 10
+    steps: Count = 1000
+    step_size: Positive = 0.1
+    ratio: Ratio = 0.01
+    dual_step: Positive = 0.1
+    bisections: Natural = 10
 
-    minimum_norm = True
     norms = ("L2",)
+    paper = PAPER
+    cost = "steps (1000) each way"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("steps")
-        _check(self.step_size, self.ratio, self.dual_step, self.bisections)
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Descend on the image, ascend on the weights."""
         clean, (low, high) = batch.clean, batch.bounds
         x = start_of(batch, "clean", 0)
         dual = _Dual.start(batch, self.ratio)
-        adam = _Adam(torch.zeros_like(x), torch.zeros_like(x))
+        adam = Adam(x)
         for step in range(self.steps):
             logits, gradient = batch.gradient(x, _softplus(batch))
             best.record(batch, x, logits)
             near, far = dual.mean.unbind(1)
             gradient = expand(near, x) * unit(x - clean, 2) + expand(far, x) * gradient
-            direction, _ = adam.step(gradient)
+            direction, _ = _step(adam, gradient)
             x = (x - _rate(self, step) * direction).clamp(low, high)
             dual.ascend(batch.margin(logits), _dual_rate(self, step))
-        best.last(batch, x)
-        approach(batch, best, self.bisections)
+        best.evaluate(batch, x)
+        final_projection(batch, best, self.bisections)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PDPGD(Attack):
+class PDPGD(MinimumNorm):
     """Primal-dual proximal gradient descent: Adam on softplus(margin), then the norm's proximal map
     in Adam's metric, weighted by λ₀/λ₁.
 
@@ -140,8 +124,6 @@ class PDPGD(Attack):
         bisections: forward passes at the end that pull the result towards the image; 0 is as
             published.
 
-    Reference: Matyasko and Chau 2021, arXiv:2106.01538.
-
     >>> from saddlepoint.threat import L1
     >>> net, x = torch.nn.Flatten(), torch.tensor([[0.9, 0.2]])
     >>> result = PDPGD(L1(), steps=300)(net, x, torch.tensor([0]))
@@ -149,38 +131,33 @@ class PDPGD(Attack):
     '0.70'
     """
 
-    steps: int = 1000
-    step_size: float = 0.1
-    ratio: float = 0.01
-    dual_step: float = 0.1
-    bisections: int = 10
+    steps: Count = 1000
+    step_size: Positive = 0.1
+    ratio: Ratio = 0.01
+    dual_step: Positive = 0.1
+    bisections: Natural = 10
 
-    minimum_norm = True
-    norms = ("L0", "L1", "L2", "Linf")
+    paper = PAPER
+    cost = "steps (1000) each way"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("steps")
-        _check(self.step_size, self.ratio, self.dual_step, self.bisections)
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Descend on the image, shrink its change, ascend on the weights."""
         clean, (low, high) = batch.clean, batch.bounds
         x, proximal = start_of(batch, "clean", 0), _PROXIMAL[batch.ball.p]
         dual = _Dual.start(batch, self.ratio)
-        adam = _Adam(torch.zeros_like(x), torch.zeros_like(x))
+        adam = Adam(x)
         for step in range(self.steps):
             logits, gradient = batch.gradient(x, _softplus(batch))
             best.record(batch, x, logits)
-            direction, metric = adam.step(gradient)
+            direction, metric = _step(adam, gradient)
             rate = _rate(self, step)
             x = (x - rate * direction).clamp(low, high)
             near, far = dual.mean.unbind(1)
             change = proximal(x - clean, rate * near / far, metric)
             x = (clean + change).clamp(low, high)
             dual.ascend(batch.margin(logits), _dual_rate(self, step))
-        best.last(batch, x)
-        approach(batch, best, self.bisections)
+        best.evaluate(batch, x)
+        final_projection(batch, best, self.bisections)
 
 
 _PROXIMAL = {
@@ -216,13 +193,3 @@ def _rate(attack: PDGD | PDPGD, step: int) -> float:
 def _dual_rate(attack: PDGD | PDPGD, step: int) -> float:
     """Return the rate of the weights, which falls linearly to 10 %."""
     return attack.dual_step * (1 - 0.9 * step / max(attack.steps - 1, 1))
-
-
-def _check(step_size: float, ratio: float, dual_step: float, bisections: int) -> None:
-    """Raise `InputError` for what no attack can run with."""
-    for name, value in (("step_size", step_size), ("dual_step", dual_step)):
-        if not 0 < value < math.inf:
-            raise InputError(f"{name} is {value}; give a positive number")
-    if not 1e-6 <= ratio <= 1e6:
-        raise InputError(f"ratio is {ratio}; give a number from 1e-6 to 1e6")
-    check_passes(bisections=bisections)

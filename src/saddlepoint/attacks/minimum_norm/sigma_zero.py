@@ -10,21 +10,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from saddlepoint.attacks.core.adam import EPSILON, Adam
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.final_search import bisect
-from saddlepoint.attacks.core.inputs import check_passes
+from saddlepoint.attacks.core.contract import MinimumNorm
+from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.steps import cosine, start_of
-from saddlepoint.attacks.core.tracker import Keeper
-from saddlepoint.errors import InputError
-from saddlepoint.threat import L0
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.option_values import Count, Natural, NonNegative, Positive
 from saddlepoint.threat.norms import expand
-
-_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
 
 @dataclass(frozen=True, kw_only=True)
-class SigmaZero(Attack):
+class SigmaZero(MinimumNorm):
     """Minimise max(m, 0) + mean δ²/(δ² + σ), and put back every |δ| below a threshold τ.
 
     The gradient is divided by its largest entry and followed by Adam. τ rises after a success and
@@ -44,73 +41,59 @@ class SigmaZero(Attack):
         prunings: forward passes that end the attack, in each of which one change more is put
             back, those that the linearised margin needs least first; 0 as published.
 
-    Reference: Cinà, Villani, Pintor, Schönherr, Biggio and Pelillo 2025, arXiv:2402.01879.
-
     >>> net, x = torch.nn.Flatten(), torch.tensor([[0.9, 0.3, 0.2]])
     >>> SigmaZero(L0(), steps=20)(net, x, torch.tensor([0])).distance
     tensor([1.], dtype=torch.float64)
     """
 
-    steps: int = 1000
-    step_size: float = 1.0
-    sigma: float = 1e-3
-    threshold: float = 0.3
-    threshold_step: float = 0.01
-    bisections: int = 10
-    prunings: int = 50
+    steps: Count = 1000
+    step_size: Positive = 1.0
+    sigma: Positive = 1e-3
+    threshold: NonNegative = 0.3
+    threshold_step: NonNegative = 0.01
+    bisections: Natural = 10
+    prunings: Natural = 50
 
-    minimum_norm = True
     norms = ("L0",)
+    paper = "Cinà et al. 2025, arXiv:2402.01879"
+    cost = "steps (1000) each way, up to 63 forward"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("steps")
-        for name in ("step_size", "sigma"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; give a positive number")
-        check_passes(bisections=self.bisections, prunings=self.prunings)
-        if not (0 <= self.threshold < math.inf and 0 <= self.threshold_step < math.inf):
-            raise InputError(
-                f"threshold is {self.threshold} and threshold_step {self.threshold_step};"
-                " give numbers of at least 0"
-            )
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Step with Adam, clip, and put back what is below the threshold."""
         clean, (low, high) = batch.clean, batch.bounds
         x = start_of(batch, "clean", 0)
         delta = x - clean
-        mean, square = torch.zeros_like(clean), torch.zeros_like(clean)
+        adam = Adam(clean)
         length = torch.zeros_like(clean.flatten(1)[:, 0])
         tau, eta = torch.full_like(length, self.threshold), self.step_size
         for step in range(self.steps):
             logits, gradient = batch.gradient(x, _hinge(batch))
             fooled = batch.margin(logits) < 0
             best.record(batch, x, logits)
-            rows = (best.length[batch.index] > 1).nonzero().squeeze(1)
+            rows = (best.distance[batch.index] > 1).nonzero().squeeze(1)
             if len(rows) < len(batch):  # nothing is nearer than one change
                 batch, fooled = batch.at(rows), fooled[rows]
-                clean, low, high, delta, gradient, mean, square, tau = (
-                    v[rows] for v in (clean, low, high, delta, gradient, mean, square, tau)
+                clean, low, high, delta, gradient, tau = (
+                    v[rows] for v in (clean, low, high, delta, gradient, tau)
                 )
+                adam.drop_to(rows)
                 if not len(batch):
                     return
-            gradient = gradient + self._slope(delta, pixels(batch, delta))
+            gradient = gradient + self._slope(delta, batch.ball.group(delta))
             largest = torch.linalg.vector_norm(gradient.flatten(1), ord=math.inf, dim=1)
             gradient /= expand(largest.clamp_min(1e-30), x)
-            mean.lerp_(gradient, 1 - _BETA1)
-            square.mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
-            length_of_step = eta / (1 - _BETA1 ** (step + 1))
-            scale = square.sqrt().div_((1 - _BETA2 ** (step + 1)) ** 0.5).add_(_EPSILON)
-            x = (delta.addcdiv_(mean, scale, value=-length_of_step)).add_(clean).clamp_(low, high)
+            adam.update(gradient)
+            scale = adam.square.sqrt().div_(adam.square_part**0.5).add_(EPSILON)
+            x = delta.addcdiv_(adam.mean, scale, value=-eta / adam.mean_part)
+            x = x.add_(clean).clamp_(low, high)
             eta = self.step_size * (0.1 + 0.9 * cosine(step, self.steps))
             move = self.threshold_step * eta
             tau = torch.where(fooled, tau + move, tau - move).clamp_(0, 1)
-            delta = put_back(x - clean, tau, pixels(batch, clean))
+            delta = put_back(x - clean, tau, batch.ball.group(clean))
             x = clean + delta
-            length = batch.ball.length(delta)
-        best.last(batch, x)
-        bisect(batch, best, self.bisections)
+            length = batch.ball.norm(delta)
+        best.evaluate(batch, x)
+        final_search(batch, best, self.bisections)
         prune(batch, best, self.prunings)
 
     def _slope(self, delta: Tensor, channels: int) -> Tensor:
@@ -125,12 +108,6 @@ class SigmaZero(Attack):
 
 def _hinge(batch: Batch) -> Callable[[Tensor], Tensor]:
     return lambda logits: batch.margin(logits).clamp_min(0)
-
-
-def pixels(batch: Batch, x: Tensor) -> int:
-    """Return how many entries are one change: the channels where L0 counts pixels, else 1."""
-    ball = batch.ball
-    return x.shape[1] if isinstance(ball, L0) and ball.per == "pixel" and x.ndim > 2 else 1
 
 
 def put_back(
@@ -148,36 +125,36 @@ def put_back(
     return torch.where(large, delta, 0.0)
 
 
-def prune(batch: Batch, best: Keeper, tries: int) -> None:
+def prune(batch: Batch, best: Tracker, tries: int) -> None:
     """Put back one change after the other of the kept image, where it still fools without it.
 
     The order is that of each change's part in the linearised margin, least first. First the changes
     are carried to the bounds of the range where that lowers the margin: L0 asks nothing for it.
     """
-    found = batch.at(best.length[batch.index].isfinite() & (best.length[batch.index] > 1))
+    found = batch.at(best.distance[batch.index].isfinite() & (best.distance[batch.index] > 1))
     if not len(found) or not tries:
         return
     x, order = _at_bounds(found, best)
-    count = found.ball.length(x - found.clean).long()
+    count = found.ball.norm(x - found.clean).long()
     for turn in range(tries):
         left = (turn < count).nonzero().squeeze(1)
         if not len(left):
             return
         if len(left) < len(found):
             found, x, order, count = found.at(left), x[left], order[left], count[left]
-        channels, clean = pixels(found, x), found.clean
+        channels, clean = found.ball.group(x), found.clean
         dropped = torch.zeros_like(order, dtype=torch.bool).scatter_(
             1, order[:, turn : turn + 1], True
         )
         z = torch.where(dropped.repeat(1, channels).reshape(x.shape), clean, x)
         logits = found.logits(z)
-        before = best.length[found.index]
+        before = best.distance[found.index]
         best.record(found, z, logits)
-        nearer = best.length[found.index] < before
+        nearer = best.distance[found.index] < before
         x = torch.where(expand(nearer, x), z, x)
 
 
-def _at_bounds(batch: Batch, best: Keeper) -> tuple[Tensor, Tensor]:
+def _at_bounds(batch: Batch, best: Tracker) -> tuple[Tensor, Tensor]:
     """Return the kept images with their changes at the bounds where that fools by a larger margin,
     and the changes in the order of their part in the margin (the unchanged features last).
     """
@@ -189,7 +166,7 @@ def _at_bounds(batch: Batch, best: Keeper) -> tuple[Tensor, Tensor]:
     better = batch.margin(batch.logits(moved)) < batch.margin(logits)
     x = torch.where(expand(better, x), moved, x)
     delta = x - clean
-    channels = pixels(batch, x)
+    channels = batch.ball.group(x)
     part = (gradient * delta).reshape(len(x), channels, -1).sum(1)
     changed = (delta != 0).reshape(len(x), channels, -1).any(1)
     return x, torch.where(changed, part, torch.inf).argsort(dim=1, stable=True)

@@ -11,47 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.tracker import Keeper
-from saddlepoint.attacks.wrappers.wrapper import contract_of
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.attacks.wrappers.wrapper import Wrapper
 from saddlepoint.errors import InputError, unknown
 
 
 @dataclass(frozen=True, kw_only=True)
-class BPDA(Attack):
-    """An attack whose gradients pass by some modules of the model; see `bpda`, which builds it.
-
-    >>> from saddlepoint.attacks import PGD
-    >>> from saddlepoint.threat import Linf
-    >>> bpda(PGD(Linf(0.1)), "rounding").modules
-    ('rounding',)
-    """
-
-    attack: Attack = field(kw_only=True)
-    modules: tuple[str, ...] = ()
-    surrogate: Callable[[Tensor], Tensor] | None = None
-    norms = ("Linf", "L2", "L1", "L0", "Box")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.modules:
-            raise InputError("name at least one module whose backward is to be replaced")
-
-    @property
-    def minimum_norm(self) -> bool:  # type: ignore[override]
-        """Whether the attack inside is one."""
-        return self.attack.minimum_norm
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
-        """Run the attack with the replaced backward."""
-        with backward_replaced(batch.guard.model, self.modules, self.surrogate):
-            self.attack.perturb(batch, best)
-
-
-def bpda(
-    attack: Attack, *modules: str, surrogate: Callable[[Tensor], Tensor] | None = None
-) -> BPDA:
-    """Return the attack with the backward of the named modules replaced.
+class BPDA(Wrapper):
+    """An attack whose gradients pass by some modules of the model.
 
     The forward pass stays what it is; the gradient is that of `surrogate`, by default the identity
     (straight through), which needs the module to keep the shape.
@@ -61,8 +28,6 @@ def bpda(
         modules: names within the model, as `model.named_modules()` gives them.
         surrogate: a differentiable stand-in for the module, from its input to its output.
 
-    Reference: Athalye, Carlini and Wagner 2018, arXiv:1802.00420.
-
     >>> from saddlepoint.attacks import PGD
     >>> from saddlepoint.threat import Linf
     >>> class Rounded(nn.Module):
@@ -70,17 +35,33 @@ def bpda(
     ...         return (x * 8).round() / 8
     >>> net = nn.Sequential(Rounded(), nn.Flatten())
     >>> images, labels = torch.tensor([[0.52, 0.35]]), torch.tensor([0])
-    >>> bool(bpda(PGD(Linf(0.2)), "0")(net, images, labels).success)
+    >>> bool(BPDA(PGD(Linf(0.2)), ("0",))(net, images, labels).success)
     True
     """
-    return BPDA(**contract_of(attack), attack=attack, modules=modules, surrogate=surrogate)
+
+    modules: tuple[str, ...] = field(kw_only=False)
+    surrogate: Callable[[Tensor], Tensor] | None = None
+
+    paper = "Athalye, Carlini and Wagner 2018, arXiv:1802.00420"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.modules, str):
+            object.__setattr__(self, "modules", (self.modules,))
+        super().__post_init__()
+        if not self.modules:
+            raise InputError("name at least one module whose backward is to be replaced")
+
+    def perturb(self, batch: Batch, best: Tracker) -> None:
+        """Run the attack with the replaced backward."""
+        with backward_replaced(batch.guard.model, self.modules, self.surrogate):
+            self.attack.perturb(batch, best)
 
 
 @contextlib.contextmanager
 def backward_replaced(
     model: nn.Module, modules: tuple[str, ...], surrogate: Callable[[Tensor], Tensor] | None = None
 ) -> Iterator[None]:
-    """Replace the backward of the named modules inside the context; see `bpda`.
+    """Replace the backward of the named modules inside the context; see `BPDA`.
 
     Raises `InputError` for a name that the model has not, or a surrogate of another shape.
 

@@ -2,78 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.tracker import Keeper, Nearest
-from saddlepoint.attacks.wrappers.wrapper import contract_of
+from saddlepoint.attacks.core.kinds import MINIMUM_NORM
+from saddlepoint.attacks.core.tracker import Nearest, Tracker
+from saddlepoint.attacks.wrappers.wrapper import Wrapper
 from saddlepoint.errors import InputError
+from saddlepoint.option_values import Count
 from saddlepoint.threat import NormBall
 from saddlepoint.threat.norms import largest_k
 
 
 @dataclass(frozen=True, kw_only=True)
-class EightBit(Attack):
-    """A minimum-norm attack whose results are whole multiples of 1/levels; see `eight_bit`.
-
-    >>> from saddlepoint.attacks.minimum_norm.ddn import DDN
-    >>> from saddlepoint.threat import L2
-    >>> eight_bit(DDN(L2())).levels
-    255
-    """
-
-    attack: Attack = field(kw_only=True)
-    levels: int = 255
-    searches: int = 20
-
-    minimum_norm = True
-    norms = ("Linf", "L2", "L1", "L0")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("levels", "searches")
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
-        """Attack, round, and move pixels to a neighbouring level until the image fools again."""
-        nearest = Nearest(best.images)
-        if batch.starts is not None:  # recorded already, but perhaps off the lattice
-            nearest.last(batch, batch.project(batch.starts))
-            if isinstance(best, Nearest):
-                best.images[batch.index] = batch.images
-                best.length[batch.index] = best.margin[batch.index] = torch.inf
-        self.attack.perturb(batch, nearest)
-        batch = batch.at(nearest.length[batch.index].isfinite())
-        if len(batch):
-            lattice_search(batch, best, nearest.images[batch.index], self.levels, self.searches)
-
-
-def eight_bit(attack: Attack, *, levels: int = 255, searches: int = 20) -> EightBit:
-    """Return the attack with its results on the lattice of 8-bit images.
+class EightBit(Wrapper):
+    """A minimum-norm attack whose results are images of 8 bits: whole multiples of 1/levels.
 
     Args:
         attack: a minimum-norm attack in pixels; clean images should be on the lattice.
         levels: the lattice is the multiples of 1/levels.
         searches: passes each way per sample after rounding, at most.
 
-    Reference: Carlini and Wagner 2017, arXiv:1608.04644.
-
-    >>> from saddlepoint.attacks.minimum_norm.ddn import DDN
+    >>> from saddlepoint.attacks import DDN
     >>> from saddlepoint.threat import L2
     >>> net, images = torch.nn.Flatten(), torch.tensor([[0.9, 0.2]])
-    >>> (eight_bit(DDN(L2()), levels=10)(net, images, torch.tensor([0])).adversarials * 10).round()
+    >>> (EightBit(DDN(L2()), levels=10)(net, images, torch.tensor([0])).adversarials * 10).round()
     tensor([[5., 6.]])
     """
-    contract = contract_of(attack)
-    if not attack.minimum_norm or not isinstance(attack.threat, NormBall):
-        raise InputError("the lattice search takes a minimum-norm attack in pixels")
-    return EightBit(**contract, attack=attack, levels=levels, searches=searches)
+
+    levels: Count = 255
+    searches: Count = 20
+
+    norms = ("Linf", "L2", "L1", "L0")
+    paper = "Carlini and Wagner 2017, arXiv:1608.04644"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kind is not MINIMUM_NORM or not isinstance(self.threat, NormBall):
+            raise InputError("the lattice search takes a minimum-norm attack in pixels")
+
+    def perturb(self, batch: Batch, best: Tracker) -> None:
+        """Attack, round, and move pixels to a neighbouring level until the image fools again."""
+        nearest = Nearest(best.images)
+        if batch.starts is not None:  # recorded already, but perhaps off the lattice
+            nearest.evaluate(batch, batch.project(batch.starts))
+            if isinstance(best, Nearest):
+                best.forget(batch)
+        self.attack.perturb(batch, nearest)
+        batch = batch.at(nearest.distance[batch.index].isfinite())
+        if len(batch):
+            lattice_search(batch, best, nearest.images[batch.index], self.levels, self.searches)
 
 
-def lattice_search(batch: Batch, best: Keeper, x: Tensor, levels: int, searches: int) -> None:
+def lattice_search(batch: Batch, best: Tracker, x: Tensor, levels: int, searches: int) -> None:
     """Record lattice points near `x` that fool: the rounded image, or neighbours of it.
 
     Each search moves the pixels that, by the gradient there, lower the margin the most by one level,
@@ -106,7 +90,7 @@ def lattice_search(batch: Batch, best: Keeper, x: Tensor, levels: int, searches:
         z = pixels(grid)
         logits, gradient = batch.gradient(z, batch.margin)
         best.record(batch, z, logits)
-        go = best.length[batch.index].isinf()
+        go = best.distance[batch.index].isinf()
         if not bool(go.any()):
             return
         batch, gradient, grid, fewest = batch.at(go), gradient[go], grid[go], fewest[go]
@@ -120,4 +104,4 @@ def lattice_search(batch: Batch, best: Keeper, x: Tensor, levels: int, searches:
         fewest = torch.maximum(needed, 2 * fewest).clamp_max(gain.shape[1])
         chosen = (largest_k(gain, fewest) & (gain > 0)).reshape(grid.shape)
         grid = grid + torch.where(chosen, towards, 0.0)
-    best.last(batch, pixels(grid))
+    best.evaluate(batch, pixels(grid))

@@ -12,63 +12,83 @@ from torch import Tensor, nn
 
 from saddlepoint.answers import model_failed
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.contract import FixedBudget, MinimumNorm
 from saddlepoint.attacks.core.criteria import Targeted
 from saddlepoint.attacks.core.inputs import range_of_candidates
-from saddlepoint.attacks.core.tracker import Keeper
+from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.wrappers.foreign_runs import Call, run_of
 from saddlepoint.checks import settled
+from saddlepoint.configuration import identified
 from saddlepoint.errors import InputError
-from saddlepoint.threat import ThreatModel
+from saddlepoint.threat import ThreatModel, eps_of
 
 
+@identified("Foreign")
 @dataclass(frozen=True, kw_only=True)
-class Foreign(Attack):
-    """Another library's attack, judged here; see `foreign`, which builds it.
+class Foreign(FixedBudget):
+    """Another library's attack with a budget, judged here; see `foreign`, which builds it.
 
     >>> from saddlepoint.threat import Linf
-    >>> foreign(lambda model, images, labels: images, Linf(0.1)).minimum_norm
-    False
+    >>> foreign(lambda model, images, labels: images, Linf(0.1)).kind.name
+    'fixed budget'
     """
 
     run: Callable[[Call], Tensor] = field(kw_only=True)
-    nearest: bool = False
+    nearest: bool = field(default=False, init=False)
+
     norms = ("Linf", "L2", "L1", "L0", "Box")
 
-    @property
-    def minimum_norm(self) -> bool:  # type: ignore[override]
-        """Whether the threat model has no budget, so that the distance is the result."""
-        return self.nearest
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Hand over the images once, and take what comes back."""
-        if batch.mask is not None:
-            raise InputError("a foreign attack does not know of a mask; leave it out")
-        model = Counted(batch)
-        targeted = isinstance(batch.criterion, Targeted)
-        call = Call(model, batch.images.clone(), batch.goals.clone(), targeted, batch.threat)
-        try:
-            with torch.enable_grad():
-                images = self.run(call)
-        except Exception as error:  # it is other people's code: anything may come
-            raise model_failed("failed on", batch.images, error, "the foreign attack") from error
-        model.settle()
-        if not isinstance(images, Tensor) or images.shape != batch.images.shape:
-            seen = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-            raise InputError(
-                f"the foreign attack returned {seen} for images {tuple(batch.images.shape)};"
-                " it must return the adversarial images"
-            )
-        images = settled(
-            images.detach().to(batch.images.device, batch.images.dtype),
-            *range_of_candidates(batch.threat),
-            what="pixels that the foreign attack returned",
+        _hand_over(self.run, batch, best)
+
+
+@identified("Foreign")
+@dataclass(frozen=True, kw_only=True)
+class NearestForeign(MinimumNorm):
+    """Another library's minimum-norm attack, judged here; see `foreign`, which builds it.
+
+    >>> from saddlepoint.threat import Linf
+    >>> foreign(lambda model, images, labels: images, Linf()).kind.name
+    'minimum norm'
+    """
+
+    run: Callable[[Call], Tensor] = field(kw_only=True)
+    nearest: bool = field(default=True, init=False)
+
+    def perturb(self, batch: Batch, best: Tracker) -> None:
+        """Hand over the images once, and take what comes back."""
+        _hand_over(self.run, batch, best)
+
+
+def _hand_over(run: Callable[[Call], Tensor], batch: Batch, best: Tracker) -> None:
+    if batch.mask is not None:
+        raise InputError("a foreign attack does not know of a mask; leave it out")
+    model = Counted(batch)
+    targeted = isinstance(batch.criterion, Targeted)
+    call = Call(model, batch.images.clone(), batch.goals.clone(), targeted, batch.threat)
+    try:
+        with torch.enable_grad():
+            images = run(call)
+    except Exception as error:  # it is other people's code: anything may come
+        raise model_failed("failed on", batch.images, error, "the foreign attack") from error
+    model.settle()
+    if not isinstance(images, Tensor) or images.shape != batch.images.shape:
+        seen = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise InputError(
+            f"the foreign attack returned {seen} for images {tuple(batch.images.shape)};"
+            " it must return the adversarial images"
         )
-        # But for rounding as they are, unprojected: whether they are valid is the judge's to say.
-        best.last(batch, batch.threat.parametrise(images))
+    images = settled(
+        images.detach().to(batch.images.device, batch.images.dtype),
+        *range_of_candidates(batch.threat),
+        what="pixels that the foreign attack returned",
+    )
+    # But for rounding as they are, unprojected: whether they are valid is the judge's to say.
+    best.evaluate(batch, batch.threat.parametrise(images))
 
 
-def foreign(attack: Any, threat: ThreatModel, **options: Any) -> Foreign:
+def foreign(attack: Any, threat: ThreatModel, **options: Any) -> Foreign | NearestForeign:
     """Return another library's attack as one of ours: guarded, counted, and judged.
 
     Args:
@@ -94,9 +114,11 @@ def foreign(attack: Any, threat: ThreatModel, **options: Any) -> Foreign:
     """
     if inspect.isclass(attack):
         raise InputError(f"{attack.__name__} is a class; give an attack that was constructed")
-    budget = getattr(threat, "eps", 0.0)
+    budget = eps_of(threat, 0.0)
     nearest = isinstance(budget, float) and budget == float("inf")
-    return Foreign(threat, run=run_of(attack, options), nearest=nearest, stop="never")
+    return (NearestForeign if nearest else Foreign)(
+        threat, run=run_of(attack, options), stop="never"
+    )
 
 
 class Counted(nn.Module):
@@ -133,9 +155,4 @@ class Counted(nn.Module):
     def settle(self) -> None:
         """Book the passes on the samples of the batch, evenly; the first ones carry the rest."""
         batch = self._batch[0]
-        for counter, rows in zip(
-            (batch.guard.forwards, batch.guard.backwards), self._rows, strict=True
-        ):
-            share, rest = divmod(rows, len(batch))
-            counter[batch.index] += share
-            counter[batch.index[:rest]] += 1
+        batch.guard.ledger.share(batch.index, *self._rows)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.errors import InputError
-from saddlepoint.threat import ThreatModel
+from saddlepoint.threat import ThreatModel, eps_of
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _foolbox(attack: Any, call: Call) -> Tensor:
     model = foolbox.PyTorchModel(call.model.eval(), bounds=(0, 1), device=call.images.device)
     criteria = foolbox.criteria
     criterion = criteria.TargetedMisclassification if call.targeted else criteria.Misclassification
-    eps = getattr(call.threat, "eps", math.inf)
+    eps = eps_of(call.threat, math.inf)
     if isinstance(eps, Tensor) or call.threat.space != "pixels":
         raise InputError(
             "a foolbox attack takes one budget in pixels; give one number, not in normalised space"

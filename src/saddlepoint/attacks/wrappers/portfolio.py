@@ -8,23 +8,24 @@ from types import MappingProxyType
 from typing import Any
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.final_search import bisect
-from saddlepoint.attacks.core.inputs import check_passes
-from saddlepoint.attacks.core.tracker import Keeper
+from saddlepoint.attacks.core.contract import Attack, MinimumNorm
+from saddlepoint.attacks.core.final_search import final_search
+from saddlepoint.attacks.core.kinds import MINIMUM_NORM
+from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.minimum_norm.alma import ALMA
 from saddlepoint.attacks.minimum_norm.ddn import DDN
 from saddlepoint.attacks.minimum_norm.fab import FAB
 from saddlepoint.attacks.minimum_norm.fmn import FMN
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.wrappers.race import CLASSES, Race
-from saddlepoint.attacks.wrappers.wrapper import check_members, nearest_by
+from saddlepoint.attacks.wrappers.wrapper import check_members
 from saddlepoint.errors import InputError
-from saddlepoint.threat import NormBall, Rescaled, ThreatModel
+from saddlepoint.option_values import Natural
+from saddlepoint.threat import Normed, ThreatModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class Portfolio(Attack):
+class Portfolio(MinimumNorm):
     """Several minimum-norm attacks after each other; see `portfolio`, which chooses them.
 
     Each begins afresh, so that none leads the others into its own local optimum.
@@ -35,27 +36,26 @@ class Portfolio(Attack):
 
     >>> from saddlepoint.attacks import DDN, FMN
     >>> from saddlepoint.threat import L2
-    >>> Portfolio(L2(), members=(DDN(L2()), FMN(L2()))).minimum_norm
-    True
+    >>> Portfolio(L2(), members=(DDN(L2()), FMN(L2()))).kind.name
+    'minimum norm'
     """
 
     members: tuple[Attack, ...] = field(kw_only=True)
-    bisections: int = 10
+    bisections: Natural = 10
 
-    minimum_norm = True
-    norms = ("Linf", "L2", "L1", "L0")
+    paper = "several of the others, the nearest counts"
+    cost = "passes (2000)"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_members(self, self.members)
-        check_passes(bisections=self.bisections)
 
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Run the members, and record what each found."""
         for member in self.members:
-            own = nearest_by(member, batch, best)
-            best.last(batch, batch.threat.parametrise(own.images[batch.index]))
-        bisect(batch, best, self.bisections)
+            own = MINIMUM_NORM.found(member, batch, best)
+            best.evaluate(batch, batch.threat.parametrise(own.images[batch.index]))
+        final_search(batch, best, self.bisections)
 
 
 # The clean check, the linearisation and the ranking, the last bisections and the judge.
@@ -150,7 +150,7 @@ def portfolio(threat: ThreatModel, *, passes: int = 2000, eot_samples: int = 1) 
     >>> [(type(attack).__name__, runs) for attack, runs in race.rounds], type(free).__name__
     ([('DDN', 9), ('DDN', 3), ('ALMA', 1)], 'ALMA')
     """
-    if not isinstance(threat, NormBall | Rescaled):
+    if not isinstance(threat, Normed):
         raise InputError(f"a portfolio needs Linf, L2, L1 or L0, not {threat}")
     if passes < 200:
         raise InputError(f"passes is {passes}; a portfolio needs at least 200")

@@ -9,31 +9,30 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.contract import Attack, MinimumNorm
 from saddlepoint.attacks.core.criteria import Targeted
-from saddlepoint.attacks.core.tracker import Keeper
-from saddlepoint.attacks.geometry.boundaries import linearise
-from saddlepoint.attacks.wrappers.restarted import restarted
-from saddlepoint.attacks.wrappers.wrapper import check_members, nearest_by
-from saddlepoint.errors import InputError
+from saddlepoint.attacks.core.kinds import MINIMUM_NORM
+from saddlepoint.attacks.core.linearise import linearise
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.attacks.wrappers.restarted import Restarted
+from saddlepoint.attacks.wrappers.wrapper import check_members
+from saddlepoint.counts import check_count
 
 CLASSES = 9
 """How many other classes are aimed at, those of highest logits: all of ten."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Race(Attack):
+class Race(MinimumNorm):
     """Successive halving over the other classes: short runs towards each, longer ones towards those
     that proved near.
 
     Before the first round the classes are ranked by the distance of their linearised boundary, then
     by the nearest that the rounds before found. With fewer classes than a round has runs, the
-    runs left over start from random points; see `restarted`.
+    runs left over start from random points; see `Restarted`.
 
     Args:
         rounds: minimum-norm attacks, and towards how many of the nearest classes each is run.
-
-    Reference: Jamieson and Talwalkar 2016, arXiv:1502.07943, of the halving.
 
     >>> from saddlepoint.attacks import DDN
     >>> from saddlepoint.threat import L2
@@ -46,17 +45,15 @@ class Race(Attack):
 
     rounds: tuple[tuple[Attack, int], ...] = field(kw_only=True)
 
-    minimum_norm = True
-    norms = ("Linf", "L2", "L1", "L0")
+    paper = "Jamieson and Talwalkar 2016, arXiv:1502.07943, of the halving"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_members(self, tuple(attack for attack, _ in self.rounds))
         for attack, runs in self.rounds:
-            if runs < 1:
-                raise InputError(f"{type(attack).__name__} is run towards {runs} classes; give 1")
+            check_count(f"{type(attack).__name__}: classes that it is run towards", runs)
 
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Run every round towards the classes that are nearest so far."""
         near = linearise(batch, batch.clean, CLASSES)
         classes, distance = near.classes, near.distances(max(batch.ball.p, 1.0))
@@ -69,9 +66,9 @@ class Race(Attack):
                 restarts = runs // count + (rank < runs % count)
                 which = ranking[:, rank : rank + 1]
                 aimed = _towards(batch, classes, which)
-                own = nearest_by(restarted(attack, restarts), aimed, best)
-                best.last(batch, batch.threat.parametrise(own.images[batch.index]))
-                length = own.length[batch.index, None].to(found.dtype)
+                own = MINIMUM_NORM.found(Restarted(attack, restarts), aimed, best)
+                best.evaluate(batch, batch.threat.parametrise(own.images[batch.index]))
+                length = own.distance[batch.index, None].to(found.dtype)
                 found = found.scatter_reduce(1, which, length, "amin")
             distance = found
 

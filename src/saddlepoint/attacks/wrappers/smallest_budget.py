@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -11,91 +11,19 @@ from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.final_search import bisect
-from saddlepoint.attacks.core.inputs import check_passes
+from saddlepoint.attacks.core.final_search import final_search
+from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM, Kind
 from saddlepoint.attacks.core.stages import stage
-from saddlepoint.attacks.core.tracker import Best, Keeper
-from saddlepoint.attacks.wrappers.wrapper import contract_of
+from saddlepoint.attacks.core.tracker import Best, Tracker
+from saddlepoint.attacks.wrappers.wrapper import INNER, Wrapper
 from saddlepoint.errors import InputError
-from saddlepoint.threat import NormBall, Rescaled
+from saddlepoint.option_values import Count, Natural
+from saddlepoint.threat import Normed, norm_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallestBudget(Attack):
-    """A fixed-budget attack run at growing budgets; see `smallest_budget`, which builds it.
-
-    >>> from saddlepoint.attacks import PGD
-    >>> from saddlepoint.threat import Linf
-    >>> smallest_budget(PGD(Linf(8 / 255))).minimum_norm
-    True
-    """
-
-    attack: Attack = field(kw_only=True)
-    smallest: float = 1e-3
-    largest: float = 1.0
-    grid: int = 8
-    searches: int = 6
-    bisections: int = 10
-
-    minimum_norm = True
-    norms = ("Linf", "L2", "L1", "L0")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("grid")
-        if not 0 < self.smallest < self.largest < math.inf:
-            raise InputError(
-                f"the budgets go from {self.smallest} to {self.largest}; give 0 < smallest < largest"
-            )
-        check_passes(searches=self.searches, bisections=self.bisections)
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
-        """Raise the budget until the first success, then halve the bracket around it."""
-        low = torch.zeros(len(batch), device=batch.images.device, dtype=batch.clean.dtype)
-        high = torch.full_like(low, math.inf)
-        for step in range(self.grid):
-            share = step / max(self.grid - 1, 1)
-            eps = torch.full_like(low, self.smallest * (self.largest / self.smallest) ** share)
-            todo = high.isinf().nonzero().squeeze(1)
-            low, high = self._try(batch, best, todo, eps, low, high)
-        for _ in range(self.searches):
-            todo = (high.isfinite() & (high - low > self._finest())).nonzero().squeeze(1)
-            low, high = self._try(batch, best, todo, (low + high) / 2, low, high)
-        bisect(batch, best, self.bisections)
-
-    def _try(
-        self, batch: Batch, best: Keeper, todo: Tensor, eps: Tensor, low: Tensor, high: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Attack the samples `todo` at their `eps`, and return the brackets that follow."""
-        if not len(todo):
-            return low, high
-        eps = eps.floor().clamp_min(1) if batch.ball.p == 0 else eps
-        some, threat = batch.at(todo), batch.threat
-        assert isinstance(threat, NormBall | Rescaled)
-        inner = Best(best.images, "never" if batch.guard.random else "success")
-        tried = replace(some, threat=threat.with_eps(eps[todo]))
-        stage(tried, inner, partial(self.attack.perturb, tried, inner))
-        best.last(some, threat.parametrise(inner.images[some.index]))
-        # A point may be nearer than the budget it was found at.
-        length = best.length[some.index]
-        fooled = length < high[todo]
-        low = low.index_copy(0, todo, torch.where(fooled, low[todo], eps[todo]))
-        return low, high.index_copy(0, todo, torch.where(fooled, length, high[todo]))
-
-    def _finest(self) -> float:
-        return 1.0 if self.threat.norm_name == "L0" else 0.0  # type: ignore[attr-defined]
-
-
-def smallest_budget(
-    attack: Attack,
-    *,
-    smallest: float | None = None,
-    largest: float | None = None,
-    grid: int = 8,
-    searches: int = 6,
-    bisections: int = 10,
-) -> SmallestBudget:
-    """Return the minimum-norm attack that searches for the smallest budget at which `attack` fools.
+class SmallestBudget(Wrapper):
+    """The minimum-norm attack that searches for the smallest budget at which another one fools.
 
     Success need not be monotone in the budget, so a geometric grid is climbed first, and the first
     bracket is then halved; a sample leaves the grid at its first success.
@@ -108,26 +36,78 @@ def smallest_budget(
         searches: halvings of the bracket, an attack each.
         bisections: final steps towards the clean image, a forward pass each.
 
-    >>> import torch
     >>> from saddlepoint.attacks import PGD
     >>> from saddlepoint.threat import Linf
     >>> net, images = torch.nn.Flatten(), torch.tensor([[0.7, 0.5], [0.6, 0.5]])
-    >>> result = smallest_budget(PGD(Linf(0.05), steps=5))(net, images, torch.tensor([0, 0]))
-    >>> [round(float(d), 2) for d in result.distance]
+    >>> attack = SmallestBudget(PGD(Linf(0.05), steps=5))
+    >>> [round(float(d), 2) for d in attack(net, images, torch.tensor([0, 0])).distance]
     [0.1, 0.05]
     """
-    contract = contract_of(attack)
-    threat = attack.threat
-    if attack.minimum_norm or not isinstance(threat, NormBall | Rescaled):
-        raise InputError(f"{type(attack).__name__} has no budget to search for; use it as it is")
-    eps = float(torch.as_tensor(threat.eps).max())
-    least = 1.0 if threat.norm_name == "L0" else eps / 16
-    return SmallestBudget(
-        **contract | {"threat": threat.with_eps(math.inf), "keep": "best"},
-        attack=attack,
-        smallest=least if smallest is None else smallest,
-        largest=max(eps * 16, least * 2) if largest is None else largest,
-        grid=grid,
-        searches=searches,
-        bisections=bisections,
-    )
+
+    smallest: float = INNER
+    largest: float = INNER
+    grid: Count = 8
+    searches: Natural = 6
+    bisections: Natural = 10
+
+    norms = ("Linf", "L2", "L1", "L0")
+
+    def __post_init__(self) -> None:
+        threat = getattr(self.attack, "threat", None)
+        if isinstance(self.attack, Attack):
+            if self.attack.kind is not FIXED_BUDGET or not isinstance(threat, Normed):
+                name = type(self.attack).__name__
+                raise InputError(f"{name} has no budget to search for; use it as it is")
+            eps = float(torch.as_tensor(threat.eps).max())
+            least = 1.0 if threat.norm_name == "L0" else eps / 16
+            self._take_over(
+                threat=threat.with_eps(math.inf),
+                keep="best",
+                smallest=least,
+                largest=max(eps * 16, least * 2),
+            )
+        super().__post_init__()
+        if not 0 < self.smallest < self.largest < math.inf:
+            raise InputError(
+                f"the budgets go from {self.smallest} to {self.largest}; give 0 < smallest < largest"
+            )
+
+    @property
+    def kind(self) -> Kind:
+        """A distance."""
+        return MINIMUM_NORM
+
+    def perturb(self, batch: Batch, best: Tracker) -> None:
+        """Raise the budget until the first success, then halve the bracket around it."""
+        low = torch.zeros(len(batch), device=batch.images.device, dtype=batch.clean.dtype)
+        high = torch.full_like(low, math.inf)
+        for step in range(self.grid):
+            share = step / max(self.grid - 1, 1)
+            eps = torch.full_like(low, self.smallest * (self.largest / self.smallest) ** share)
+            todo = high.isinf().nonzero().squeeze(1)
+            low, high = self._try(batch, best, todo, eps, low, high)
+        for _ in range(self.searches):
+            todo = (high.isfinite() & (high - low > self._finest())).nonzero().squeeze(1)
+            low, high = self._try(batch, best, todo, (low + high) / 2, low, high)
+        final_search(batch, best, self.bisections)
+
+    def _try(
+        self, batch: Batch, best: Tracker, todo: Tensor, eps: Tensor, low: Tensor, high: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Attack the samples `todo` at their `eps`, and return the brackets that follow."""
+        if not len(todo):
+            return low, high
+        eps = eps.floor().clamp_min(1) if batch.ball.p == 0 else eps
+        some, threat = batch.at(todo), batch.normed
+        inner = Best(best.images, "never" if batch.guard.random else "success")
+        tried = replace(some, threat=threat.with_eps(eps[todo]))
+        stage(tried, inner, partial(self.attack.perturb, tried, inner))
+        best.evaluate(some, threat.parametrise(inner.images[some.index]))
+        # A point may be nearer than the budget it was found at.
+        length = best.distance[some.index]
+        fooled = length < high[todo]
+        low = low.index_copy(0, todo, torch.where(fooled, low[todo], eps[todo]))
+        return low, high.index_copy(0, todo, torch.where(fooled, length, high[todo]))
+
+    def _finest(self) -> float:
+        return 1.0 if norm_of(self.threat) == "L0" else 0.0

@@ -1,54 +1,65 @@
-"""What an attack that runs another one takes over from it."""
+"""What every attack made of another one shares."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal
 
-from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.final_search import widen
-from saddlepoint.attacks.core.stages import stage
-from saddlepoint.attacks.core.tracker import Keeper, Nearest
+from saddlepoint.attacks.core.criteria import Criterion
+from saddlepoint.attacks.core.kinds import MINIMUM_NORM, Kind
 from saddlepoint.errors import InputError
-from saddlepoint.model import full_precision
+from saddlepoint.option_values import Count
+from saddlepoint.threat import ThreatModel
+
+INNER: Any = ...
+"""Stands for the value that follows from the attack inside."""
+_CONTRACT = tuple(each.name for each in fields(Attack))
 
 
-def contract_of(attack: Attack) -> dict[str, Any]:
-    """Return the fields of the contract itself: threat, criterion, stop, keep, precision …
-
-    Raises `InputError` for what is no attack.
-
-    >>> from saddlepoint.attacks import PGD
-    >>> from saddlepoint.threat import Linf
-    >>> contract_of(PGD(Linf(0.1), steps=7, eot_samples=3))["eot_samples"]
-    3
-    """
-    if not isinstance(attack, Attack):
-        raise InputError(f"{attack!r} is no attack; for one of another library see `foreign`")
-    return {field.name: getattr(attack, field.name) for field in fields(Attack)}
-
-
-def nearest_by(attack: Attack, batch: Batch, best: Keeper) -> Nearest:
-    """Run a minimum-norm attack inside another one; return what it found, for the whole call.
-
-    As in a call of its own, float32 is not shortened, and a success against a random model has to
-    hold in several draws.
+@dataclass(frozen=True, kw_only=True)
+class Wrapper(Attack):
+    """An attack made of another one, of which it has the kind, the threat model, the criterion and
+    all else that is not given.
 
     Args:
-        attack: the inner attack.
-        batch: the samples, whose threat model has no budget.
-        best: the outer keeper, for the shape of the call.
+        attack: the attack inside.
+
+    >>> from saddlepoint.attacks import DDN, PGD, Restarted
+    >>> from saddlepoint.threat import L2, Linf
+    >>> Restarted(PGD(Linf(0.1), eot_samples=3), 5).eot_samples, Restarted(DDN(L2()), 5).kind.name
+    (3, 'minimum norm')
     """
-    random = batch.guard.random
-    found = Nearest(best.images, random)
-    if batch.starts is not None:
-        found.last(batch, batch.project(batch.threat.parametrise(batch.starts)))
-    with full_precision(batch.guard.device, not attack.autocast):
-        stage(batch, found, lambda: attack.perturb(batch, found))
-    if random:
-        widen(batch, found)
-    return found
+
+    attack: Attack = field(kw_only=False)
+    threat: ThreatModel = field(default=INNER, kw_only=True)
+    criterion: Criterion = INNER
+    stop: Literal["success", "never"] = INNER
+    keep: Literal["best", "last"] = INNER
+    eot_samples: Count = INNER
+    autocast: Literal["bf16"] | None = INNER
+    compile: bool = INNER
+
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "L0", "Box")
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.attack, Attack):
+            raise InputError(
+                f"{self.attack!r} is no attack; for one of another library see `foreign`"
+            )
+        self._take_over(**{name: getattr(self.attack, name) for name in _CONTRACT})
+        super().__post_init__()
+
+    def _take_over(self, **values: Any) -> None:
+        """Give the fields these values where nobody gave them any."""
+        for name, value in values.items():
+            if getattr(self, name) is INNER:
+                object.__setattr__(self, name, value)
+
+    @property
+    def kind(self) -> Kind:
+        """What the attack inside looks for."""
+        return self.attack.kind
 
 
 def check_members(attack: Attack, members: tuple[Attack, ...]) -> None:
@@ -65,8 +76,9 @@ def check_members(attack: Attack, members: tuple[Attack, ...]) -> None:
         name = type(attack).__name__
         raise InputError(f"{name} needs a member; give at least one minimum-norm attack")
     for member in members:
-        contract_of(member)
-        if not member.minimum_norm or member.threat != attack.threat:
+        if not isinstance(member, Attack):
+            raise InputError(f"{member!r} is no attack; for one of another library see `foreign`")
+        if member.kind is not MINIMUM_NORM or member.threat != attack.threat:
             raise InputError(
                 f"{type(member).__name__} under {member.threat} is no minimum-norm attack under"
                 f" {attack.threat}"

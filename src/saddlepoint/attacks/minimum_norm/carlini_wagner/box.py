@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -183,6 +183,7 @@ class Projected:
         return w.clamp(frame.low, frame.high)
 
 
+BoxName = Literal["tanh", "clipped", "projected"]
 BOXES: Mapping[str, Treatment] = MappingProxyType(
     {"tanh": Tanh(), "clipped": Clipped(), "projected": Projected()}
 )

@@ -8,22 +8,35 @@ import torch
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.final_search import bisect
+from saddlepoint.attacks.core.confidence import demand
+from saddlepoint.attacks.core.contract import MinimumNorm
+from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.steps import start_of
-from saddlepoint.attacks.core.tracker import Keeper
-from saddlepoint.attacks.minimum_norm.carlini_wagner.l2 import BoxName, Objective, estimate
-from saddlepoint.attacks.minimum_norm.carlini_wagner.loop import Descent, first_gradient, raising
-from saddlepoint.attacks.minimum_norm.carlini_wagner.options import check_descent, demand
-from saddlepoint.errors import InputError
-from saddlepoint.threat import L0
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.attacks.minimum_norm.carlini_wagner.box import BoxName
+from saddlepoint.attacks.minimum_norm.carlini_wagner.loop import (
+    PAPER,
+    Descent,
+    estimate,
+    first_gradient,
+    raising,
+)
+from saddlepoint.attacks.minimum_norm.carlini_wagner.objectives import ObjectiveName
+from saddlepoint.option_values import (
+    BelowOne,
+    Count,
+    Fraction,
+    Natural,
+    NonNegative,
+    Positive,
+)
 from saddlepoint.threat.norms import largest_k
 
 _RAISE = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class CarliniWagnerL0(Attack):
+class CarliniWagnerL0(MinimumNorm):
     """Carlini and Wagner's L0 attack.
 
     After a success on a set of pixels, those with the smallest |Σ_c δ|·Σ_c|g| leave it, g being the
@@ -44,48 +57,35 @@ class CarliniWagnerL0(Attack):
         patience, tolerance, decays: as for `CarliniWagnerL2`.
         bisections: final steps that undo the smallest changes.
 
-    Reference: Carlini and Wagner 2017, arXiv:1608.04644.
-
     >>> net, images = torch.nn.Flatten(), torch.tensor([[0.9, 0.3, 0.1]])
     >>> CarliniWagnerL0(L0())(net, images, torch.tensor([0])).distance
     tensor([1.], dtype=torch.float64)
     """
 
-    objective: Objective = "f6"
+    objective: ObjectiveName = "f6"
     box: BoxName = "projected"
-    confidence: float = 0.0
-    steps: int = 1000
-    learning_rate: float = 0.01
-    searches: int = 4
-    initial_c: float | None = None
-    share: float = 0.3
-    rounds: int = 100
-    patience: int = 30
-    tolerance: float = 1e-3
-    decays: int = 0
-    bisections: int = 10
+    confidence: NonNegative = 0.0
+    steps: Count = 1000
+    learning_rate: Positive = 0.01
+    searches: Count = 4
+    initial_c: Positive | None = None
+    share: Fraction = 0.3
+    rounds: Count = 100
+    patience: Count = 30
+    tolerance: BelowOne = 1e-3
+    decays: Natural = 0
+    bisections: Natural = 10
 
-    minimum_norm = True
     norms = ("L0",)
+    paper = PAPER
+    cost = "an L2 attack for each pixel set, some 2000 each way"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("steps", "searches", "rounds", "patience")
-        check_descent(self.descent, self.confidence, self.initial_c, self.bisections)
-        if not 0 < self.share < 1:
-            raise InputError(f"share is {self.share}; give a share between 0 and 1")
-
-    @property
-    def descent(self) -> Descent:
-        """The options of the inner loop."""
-        return Descent.of(self)
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Shrink the set of each sample until nothing can leave it."""
         batch = whole = demand(batch, best, self.confidence)
-        group = self._group(batch)
+        group = batch.ball.group(batch.images)
         start = start_of(batch, "clean", 0)
-        c, _ = estimate(batch, first_gradient(batch, start, self.descent), self.objective)
+        c, _ = estimate(batch, first_gradient(batch, start, Descent.of(self)), self.objective)
         if self.initial_c is not None:
             c = torch.full_like(c, self.initial_c)
         free = torch.ones_like(start, dtype=torch.bool) if batch.mask is None else batch.mask
@@ -112,16 +112,11 @@ class CarliniWagnerL0(Attack):
             c, kept, good, score, leave, won = (t[go] for t in (c, kept, good, score, leave, won))
             ranked = torch.where(kept, -score, -torch.inf)
             allowed = kept & ~largest_k(ranked, leave.minimum(kept.sum(1) - 1))
-        bisect(whole, best, self.bisections)
-
-    def _group(self, batch: Batch) -> int:
-        ball = batch.ball
-        per_pixel = isinstance(ball, L0) and ball.per == "pixel" and batch.images.ndim > 2
-        return batch.images.shape[1] if per_pixel else 1
+        final_search(whole, best, self.bisections)
 
     def _features(self, batch: Batch, pixels: Tensor) -> Tensor:
         """Return the features (m, …) of the pixels (m, p)."""
-        return pixels.repeat(1, self._group(batch)).reshape(batch.images.shape)
+        return pixels.repeat(1, batch.ball.group(batch.images)).reshape(batch.images.shape)
 
     def _undone(self, batch: Batch, x: Tensor, allowed: Tensor) -> Tensor:
         return torch.where(self._features(batch, allowed), x, batch.clean)
@@ -129,19 +124,19 @@ class CarliniWagnerL0(Attack):
     def _score(self, batch: Batch, x: Tensor) -> Tensor:
         """Return |Σ_c δ|·Σ_c|g| of each pixel (m, p)."""
         _, gradient = batch.gradient(x, batch.margin)
-        group = self._group(batch)
+        group = batch.ball.group(batch.images)
         change, slope = (
             t.flatten(1).reshape(len(x), group, -1) for t in (x - batch.clean, gradient)
         )
         return change.sum(1).abs() * slope.abs().sum(1)
 
     def _on(
-        self, batch: Batch, best: Keeper, start: Tensor, c: Tensor, allowed: Tensor
+        self, batch: Batch, best: Tracker, start: Tensor, c: Tensor, allowed: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Raise c until there is a success on the allowed pixels; return as `raising` does."""
         mask = self._features(batch, allowed)
         some = replace(batch, mask=mask if batch.mask is None else mask & batch.mask)
         return raising(
-            some, best, start, c, self.descent,
+            some, best, start, c, Descent.of(self),
             enough=torch.inf, factor=_RAISE, searches=self.searches,
         )  # fmt: skip

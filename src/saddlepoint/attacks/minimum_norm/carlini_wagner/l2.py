@@ -4,41 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.final_search import bisect
+from saddlepoint.attacks.core.confidence import demand
+from saddlepoint.attacks.core.contract import MinimumNorm
+from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.steps import start_of
-from saddlepoint.attacks.core.tracker import Keeper
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.attacks.minimum_norm.carlini_wagner.box import BoxName
 from saddlepoint.attacks.minimum_norm.carlini_wagner.loop import (
+    HUGE,
+    PAPER,
     Descent,
     First,
     descend,
+    estimate,
     first_gradient,
 )
-from saddlepoint.attacks.minimum_norm.carlini_wagner.objectives import OBJECTIVES
-from saddlepoint.attacks.minimum_norm.carlini_wagner.options import check_descent, demand
-from saddlepoint.errors import InputError
-from saddlepoint.threat import NormBall, Rescaled, ThreatModel
-from saddlepoint.threat.norms import expand, norm
+from saddlepoint.attacks.minimum_norm.carlini_wagner.objectives import ObjectiveName
+from saddlepoint.option_values import BelowOne, Count, Natural, NonNegative, Positive
+from saddlepoint.threat import ThreatModel
+from saddlepoint.threat.norms import expand
 
-Objective = Literal["f1", "f2", "f3", "f4", "f5", "f5b", "f6", "f7"]
-BoxName = Literal["tanh", "clipped", "projected"]
-
-# The least c that holds a boundary point in place, if f were linear, times this much.
-_ABOVE = 3.0
-_SMALLEST, _LARGEST = 1e-30, 1e30
 # Of the given rate, what is left of it at least.
 _LEAST_RATE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
-class CarliniWagnerL2(Attack):
+class CarliniWagnerL2(MinimumNorm):
     """Carlini and Wagner's L2 attack; by default a faster search than the published one.
 
     The published search starts every c from the clean image and c from 1e-3. Here c begins near
@@ -70,8 +68,6 @@ class CarliniWagnerL2(Attack):
             than the best success.
         bisections: final steps towards the clean image.
 
-    Reference: Carlini and Wagner 2017, arXiv:1608.04644.
-
     >>> from saddlepoint.threat import L2
     >>> net, images = torch.nn.Flatten(), torch.tensor([[0.9, 0.2], [1.0, 0.1]])
     >>> result = CarliniWagnerL2(L2())(net, images, torch.tensor([0, 0]))
@@ -79,65 +75,53 @@ class CarliniWagnerL2(Attack):
     [0.495, 0.636]
     """
 
-    objective: Objective = "f6"
+    objective: ObjectiveName = "f6"
     box: BoxName = "projected"
-    confidence: float = 0.0
-    steps: int = 1000
-    learning_rate: float = 0.01
-    searches: int = 9
-    initial_c: float | None = None
-    patience: int = 15
-    tolerance: float = 1e-3
-    decays: int = 3
+    confidence: NonNegative = 0.0
+    steps: Count = 1000
+    learning_rate: Positive = 0.01
+    searches: Count = 9
+    initial_c: Positive | None = None
+    patience: Count = 15
+    tolerance: BelowOne = 1e-3
+    decays: Natural = 3
     warm: bool = True
-    gain: float | None = 1e-3
-    restarts: int = 1
-    bisections: int = 10
+    gain: BelowOne | None = 1e-3
+    restarts: Count = 1
+    bisections: Natural = 10
 
-    minimum_norm = True
     norms = ("L2",)
+    paper = PAPER
+    cost = "up to searches × steps (9 × 1000) each way, some 260 as a rule"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("steps", "searches", "patience", "restarts")
-        check_descent(self.descent, self.confidence, self.initial_c, self.bisections)
-        if self.gain is not None and not 0 <= self.gain < 1:
-            raise InputError(f"gain is {self.gain}; give a share from 0 to 1, or None")
-
-    @property
-    def descent(self) -> Descent:
-        """The options of the inner loop."""
-        return Descent.of(self)
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Search over c from every start, and pull what was found towards the image."""
         batch = demand(batch, best, self.confidence)
         start = start_of(batch, "clean", 0)
-        slope = first_gradient(batch, batch.clean, self.descent)
+        slope = first_gradient(batch, batch.clean, Descent.of(self))
         c, reach = estimate(batch, slope, self.objective)
         first = slope if batch.starts is None else None
-        how = self.descent
+        how = Descent.of(self)
         if self.initial_c is not None:
             c = torch.full_like(c, self.initial_c)
         else:  # Adam's first step, of equal size in every feature, goes no further than the boundary
-            most = torch.full_like(best.length, self.learning_rate, dtype=c.dtype)
+            most = torch.full_like(best.distance, self.learning_rate, dtype=c.dtype)
             moving = (slope[1] != 0).flatten(1).sum(1).clamp_min(1)
             near = reach / moving.sqrt()
             most[batch.index] = near.clamp(_LEAST_RATE * self.learning_rate, self.learning_rate)
             how = replace(how, rates=most)
         stage(batch, best, partial(self._search, batch, best, start, c, how, first))
         for restart in range(1, self.restarts):
-            radius = torch.minimum(best.length[batch.index], reach)
-            free = batch.threat
-            assert isinstance(free, NormBall | Rescaled), "norms has no Box"
-            drawn = free.with_eps(radius).random_start(batch.images, batch.keys, restart=restart)
+            radius = torch.minimum(best.distance[batch.index], reach)
+            ball = batch.normed.with_eps(radius)
+            drawn = ball.random_start(batch.images, batch.keys, restart=restart)
             stage(batch, best, partial(self._search, batch, best, batch.masked(drawn), c, how))
-        bisect(batch, best, self.bisections)
+        final_search(batch, best, self.bisections)
 
     def _search(
         self,
         batch: Batch,
-        best: Keeper,
+        best: Tracker,
         start: Tensor,
         c: Tensor,
         how: Descent,
@@ -146,11 +130,11 @@ class CarliniWagnerL2(Attack):
         """Halve each sample's bracket of c; `first` is of `start`."""
         begin, low, high = start, torch.zeros_like(c), torch.full_like(c, torch.inf)
         for search in range(self.searches):
-            before = best.length[batch.index]
+            before = best.distance[batch.index]
             found, last = descend(batch, best, start, c, how, first=first)
-            after = best.length[batch.index]
+            after = best.distance[batch.index]
             low, high = torch.where(found, low, c), torch.where(found, c, high)
-            c = torch.where(high.isinf(), (10 * c).clamp_max(_LARGEST), (low + high) / 2)
+            c = torch.where(high.isinf(), (10 * c).clamp_max(HUGE), (low + high) / 2)
             go = torch.ones_like(found)
             if self.gain is not None:
                 go = ~(found & after.isfinite() & (after >= before * (1 - self.gain)))
@@ -164,30 +148,6 @@ class CarliniWagnerL2(Attack):
                 batch.at(go), on[go], begin[go], c[go], low[go], high[go]
             )  # fmt: skip
             first = None if first is None else (first[0][go], first[1][go])
-
-
-def estimate(batch: Batch, first: First, objective: str) -> tuple[Tensor, Tensor]:
-    """Return the c to begin with, and the distance to the boundary, as if f were linear.
-
-    A gradient of zero says nothing; c is then the paper's 1e-3 and the distance 1.
-
-    >>> from saddlepoint.attacks import Misclassified
-    >>> from saddlepoint.streams import Keys
-    >>> from saddlepoint.model import Guard
-    >>> from saddlepoint.threat import L2
-    >>> x, rows = torch.tensor([[0.8, 0.2]]), torch.arange(1)
-    >>> batch = Batch(Guard(torch.nn.Flatten(), 1), L2(), Misclassified(), x, rows, Keys(0, rows), rows)
-    >>> estimate(batch, (x, torch.tensor([[1.0, -1.0]])), "f6")
-    (tensor([1.8000]), tensor([0.4243]))
-    """
-    logits, gradient = first
-    size = norm(gradient, 2)
-    f = OBJECTIVES[objective](batch.criterion, logits, batch.goals).to(size.dtype)
-    usable = (size > 0) & (f > 0)
-    size = torch.where(usable, size, 1.0)
-    reach = (f / size).clamp_max(_LARGEST)
-    c = (_ABOVE * 2 * reach / size).clamp(_SMALLEST, _LARGEST)
-    return torch.where(usable, c, 1e-3), torch.where(usable, reach, 1.0)
 
 
 def published_cw_l2(threat: ThreatModel, *, steps: int = 10_000, **options: Any) -> CarliniWagnerL2:

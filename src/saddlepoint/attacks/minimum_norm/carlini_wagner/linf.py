@@ -8,14 +8,27 @@ import torch
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import Attack
-from saddlepoint.attacks.core.final_search import approach
+from saddlepoint.attacks.core.confidence import demand
+from saddlepoint.attacks.core.contract import MinimumNorm
+from saddlepoint.attacks.core.final_search import final_projection
 from saddlepoint.attacks.core.steps import start_of
-from saddlepoint.attacks.core.tracker import Keeper
-from saddlepoint.attacks.minimum_norm.carlini_wagner.l2 import BoxName, Objective
-from saddlepoint.attacks.minimum_norm.carlini_wagner.loop import Descent, first_gradient, raising
-from saddlepoint.attacks.minimum_norm.carlini_wagner.options import check_descent, demand
-from saddlepoint.errors import InputError
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.attacks.minimum_norm.carlini_wagner.box import BoxName
+from saddlepoint.attacks.minimum_norm.carlini_wagner.loop import (
+    PAPER,
+    Descent,
+    first_gradient,
+    raising,
+)
+from saddlepoint.attacks.minimum_norm.carlini_wagner.objectives import ObjectiveName
+from saddlepoint.option_values import (
+    BelowOne,
+    Count,
+    Fraction,
+    Natural,
+    NonNegative,
+    Positive,
+)
 from saddlepoint.threat.norms import expand
 
 _RAISE = 4.0
@@ -33,7 +46,7 @@ def excess(change: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CarliniWagnerLinf(Attack):
+class CarliniWagnerLinf(MinimumNorm):
     """Carlini and Wagner's Linf attack: a success within τ lowers τ to 0.9 times what it used.
 
     Each τ goes on from the last success, each c from where the last ended. Where one fails for every
@@ -56,8 +69,6 @@ class CarliniWagnerLinf(Attack):
         patience, tolerance, decays: as for `CarliniWagnerL2`.
         bisections: final steps towards the clean image.
 
-    Reference: Carlini and Wagner 2017, arXiv:1608.04644.
-
     >>> from saddlepoint.threat import Linf
     >>> net, images = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]])
     >>> result = CarliniWagnerLinf(Linf())(net, images, torch.tensor([0]))
@@ -65,40 +76,26 @@ class CarliniWagnerLinf(Attack):
     [0.3]
     """
 
-    objective: Objective = "f6"
+    objective: ObjectiveName = "f6"
     box: BoxName = "projected"
-    confidence: float = 0.0
-    steps: int = 1000
-    learning_rate: float = 0.01
-    searches: int = 5
-    initial_c: float | None = None
-    factor: float = 0.9
-    rounds: int = 100
-    refinements: int = 3
-    patience: int = 30
-    tolerance: float = 1e-3
-    decays: int = 1
-    bisections: int = 10
+    confidence: NonNegative = 0.0
+    steps: Count = 1000
+    learning_rate: Positive = 0.01
+    searches: Count = 5
+    initial_c: Positive | None = None
+    factor: Fraction = 0.9
+    rounds: Count = 100
+    refinements: Natural = 3
+    patience: Count = 30
+    tolerance: BelowOne = 1e-3
+    decays: Natural = 1
+    bisections: Natural = 10
 
-    minimum_norm = True
     norms = ("Linf",)
+    paper = PAPER
+    cost = "a descent for each threshold, some 2000 each way"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("steps", "searches", "rounds", "patience")
-        check_descent(self.descent, self.confidence, self.initial_c, self.bisections)
-        if not 0 < self.factor < 1 or self.refinements < 0:
-            raise InputError(
-                f"factor is {self.factor} and refinements {self.refinements}; give 0 < factor < 1"
-                " and 0 refinements or more"
-            )
-
-    @property
-    def descent(self) -> Descent:
-        """The options of the inner loop."""
-        return Descent.of(self)
-
-    def perturb(self, batch: Batch, best: Keeper) -> None:
+    def perturb(self, batch: Batch, best: Tracker) -> None:
         """Lower τ, sample by sample, until it fails."""
         batch = whole = demand(batch, best, self.confidence)
         x = start_of(batch, "clean", 0)
@@ -109,10 +106,10 @@ class CarliniWagnerLinf(Attack):
         refined = torch.zeros_like(batch.index)
         for _ in range(self.rounds):
             found, x, c = raising(
-                batch, best, x, c, self.descent, excess, tau,
+                batch, best, x, c, Descent.of(self), excess, tau,
                 enough=0.0, factor=_RAISE, searches=self.searches,
             )  # fmt: skip
-            reached = batch.length(x).minimum(tau)
+            reached = batch.distance(x).minimum(tau)
             used = torch.where(found, reached, used)
             step = torch.where(found, step, step / 2)
             refined = refined + (~found).long()
@@ -122,10 +119,10 @@ class CarliniWagnerLinf(Attack):
                 break
             batch = batch.at(go)
             x, c, tau, used, step, refined = (t[go] for t in (x, c, tau, used, step, refined))
-        approach(whole, best, self.bisections)
+        final_projection(whole, best, self.bisections)
 
     def _first_c(self, batch: Batch, x: Tensor) -> Tensor:
-        _, gradient = first_gradient(batch, x, self.descent)
+        _, gradient = first_gradient(batch, x, Descent.of(self))
         if self.initial_c is not None:
             return torch.full_like(gradient.flatten(1)[:, 0], self.initial_c)
         most = gradient.abs().flatten(1).amax(1)

@@ -12,21 +12,25 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from saddlepoint.attacks.core.adam import EPSILON, Adam
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.tracker import Keeper
+from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.minimum_norm.carlini_wagner.box import BOXES, Frame
 from saddlepoint.attacks.minimum_norm.carlini_wagner.objectives import OBJECTIVES
-from saddlepoint.threat.norms import expand
+from saddlepoint.threat.norms import expand, norm
 
 Penalty = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """From the change (m, …) and one number per sample (m,) to the penalty (m,) and its gradient."""
 First = tuple[Tensor, Tensor]
 """Logits and gradient of f at a start that is used again."""
 
-_MOMENTUM, _SQUARES, _TINY = 0.9, 0.999, 1e-8  # Adam's
+PAPER = "Carlini and Wagner 2017, arXiv:1608.04644"
+
+# The least c that holds a boundary point in place, if f were linear, times this much.
+_ABOVE = 3.0
+_SMALLEST, HUGE = 1e-30, 1e30
 _FALL = 0.25
 _LARGEST = 1e18  # its square is finite in float32
-_GREATEST = 1e30  # of c
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def first_gradient(batch: Batch, start: Tensor, how: Descent) -> First:
 
 def descend(
     batch: Batch,
-    best: Keeper,
+    best: Tracker,
     start: Float[Tensor, "m ..."],
     c: Float[Tensor, " m"],
     how: Descent,
@@ -115,7 +119,7 @@ def descend(
     size = torch.zeros_like(c) if size is None else size
     clean, frame = batch.clean, Frame.of(*batch.bounds)
     w = box.begin(start, frame)
-    mean, square = torch.zeros_like(w), torch.zeros_like(w)
+    adam = Adam(w)
     least, lowest = torch.full_like(c, torch.inf), torch.full_like(c, torch.inf)
     rate = torch.full_like(c, how.learning_rate) if how.rates is None else how.rates[batch.index]
     stale, fallen, found = torch.zeros_like(rows), torch.zeros_like(rows), success.clone()
@@ -123,7 +127,7 @@ def descend(
         x = box.image(w, frame)
         logits, gradient = first if step == 0 and first else _gradient(batch, x, how)
         best.record(batch, x, logits)
-        # As sure as the keeper wants it: the two must agree on what a success is.
+        # As sure as the tracker wants it: the two must agree on what a success is.
         fooled = batch.surely_fooled(logits)
         f = OBJECTIVES[how.objective](batch.criterion, logits, batch.goals).to(c.dtype)
         value, slope = penalty(box.measured(w, x) - clean, size)
@@ -144,24 +148,24 @@ def descend(
             if not bool(go.any()):
                 break
             batch, rows, frame = batch.at(go), rows[go], frame.at(go)
-            kept = (x, w, clean, mean, square, gradient, slope)
-            x, w, clean, mean, square, gradient, slope = (t[go] for t in kept)
+            adam.drop_to(go)
+            kept = (x, w, clean, gradient, slope)
+            x, w, clean, gradient, slope = (t[go] for t in kept)
             per_sample = (c, size, least, lowest, rate)
             c, size, least, lowest, rate = (t[go] for t in per_sample)
             stale, fallen, found = stale[go], fallen[go], found[go]
         gradient = box.chain(expand(c, x) * gradient, slope, x, w, frame)
         gradient = gradient.clamp_(-_LARGEST, _LARGEST)
-        mean.lerp_(gradient, 1 - _MOMENTUM)
-        square.mul_(_SQUARES).addcmul_(gradient, gradient, value=1 - _SQUARES)
-        root = square.div(1 - _SQUARES ** (step + 1)).sqrt_().add_(_TINY)
-        move = (mean / root).mul_(expand(rate / (1 - _MOMENTUM ** (step + 1)), x))
+        adam.update(gradient)
+        root = adam.square.div(adam.square_part).sqrt_().add_(EPSILON)
+        move = (adam.mean / root).mul_(expand(rate / adam.mean_part, x))
         w = box.settle(w - move, frame)
     return success, last
 
 
 def raising(
     batch: Batch,
-    best: Keeper,
+    best: Tracker,
     start: Float[Tensor, "m ..."],
     c: Float[Tensor, " m"],
     how: Descent,
@@ -192,8 +196,32 @@ def raising(
         rows = rows[~here]
         if not len(rows):
             break
-        raised[rows] = (factor * raised[rows]).clamp_max(_GREATEST)
+        raised[rows] = (factor * raised[rows]).clamp_max(HUGE)
     return found, x, torch.where(found, raised, c)
+
+
+def estimate(batch: Batch, first: First, objective: str) -> tuple[Tensor, Tensor]:
+    """Return the c to begin with, and the distance to the boundary, as if f were linear.
+
+    A gradient of zero says nothing; c is then the paper's 1e-3 and the distance 1.
+
+    >>> from saddlepoint.attacks import Misclassified
+    >>> from saddlepoint.streams import Keys
+    >>> from saddlepoint.model import Guard
+    >>> from saddlepoint.threat import L2
+    >>> x, rows = torch.tensor([[0.8, 0.2]]), torch.arange(1)
+    >>> batch = Batch(Guard(torch.nn.Flatten(), 1), L2(), Misclassified(), x, rows, Keys(0, rows), rows)
+    >>> estimate(batch, (x, torch.tensor([[1.0, -1.0]])), "f6")
+    (tensor([1.8000]), tensor([0.4243]))
+    """
+    logits, gradient = first
+    size = norm(gradient, 2)
+    f = OBJECTIVES[objective](batch.criterion, logits, batch.goals).to(size.dtype)
+    usable = (size > 0) & (f > 0)
+    size = torch.where(usable, size, 1.0)
+    reach = (f / size).clamp_max(HUGE)
+    c = (_ABOVE * 2 * reach / size).clamp(_SMALLEST, HUGE)
+    return torch.where(usable, c, 1e-3), torch.where(usable, reach, 1.0)
 
 
 def _gradient(batch: Batch, x: Tensor, how: Descent) -> First:

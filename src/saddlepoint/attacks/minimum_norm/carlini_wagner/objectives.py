@@ -8,64 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from saddlepoint.attacks.core.confidence import Confident
 from saddlepoint.attacks.core.criteria import BinaryLogit, Criterion, Misclassified, Targeted
 from saddlepoint.errors import InputError
 
+ObjectiveName = Literal["f1", "f2", "f3", "f4", "f5", "f5b", "f6", "f7"]
 Values = Callable[[Criterion, Tensor, Tensor], Tensor]
 """From a criterion, logits (m, k) and goals (m,) to the objective of each sample (m,)."""
-
-
-@dataclass(frozen=True)
-class Confident:
-    """A criterion that asks for a margin below −`confidence`, C&W's κ, instead of below 0.
-
-    Through it everything that asks the criterion, the objectives and the keeper of the nearest
-    success alike, honours κ.
-
-    >>> Confident(Misclassified(), 2.0).margin(torch.tensor([[1.0, 2.5]]), torch.tensor([0]))
-    tensor([0.5000])
-    """
-
-    criterion: Criterion
-    confidence: float
-
-    def margin(
-        self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
-    ) -> Float[Tensor, " n"]:
-        """Return the criterion's margin plus the confidence."""
-        return self.criterion.margin(logits, labels) + self.confidence
-
-    def log_odds(
-        self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
-    ) -> Float[Tensor, " n"]:
-        """Return the criterion's own log-odds at the shifted logits."""
-        return self.criterion.log_odds(self.shifted(logits, labels), labels)
-
-    def cross_entropy(
-        self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
-    ) -> Float[Tensor, " n"]:
-        """Return the criterion's own loss at the shifted logits."""
-        return self.criterion.cross_entropy(self.shifted(logits, labels), labels)
-
-    def shifted(
-        self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
-    ) -> Float[Tensor, "n k"]:
-        """Return the logits with the goal's moved by κ against the attack: its own margin there is
-        this one.
-        """
-        if isinstance(self.criterion, BinaryLogit):
-            return logits + (self.confidence * (2 * labels - 1))[:, None]
-        sign = -1.0 if isinstance(self.criterion, Targeted) else 1.0
-        step = torch.full_like(logits[:, :1], sign * self.confidence)
-        return logits.scatter_add(1, labels[:, None], step)
 
 
 def f1(criterion: Criterion, logits: Tensor, goals: Tensor) -> Tensor:
