@@ -12,7 +12,7 @@ import torch
 from oracles import NORMS, Cases, cases
 from torch import Tensor
 
-from saddlepoint.attacks import Attack, AttackResult, restarted
+from saddlepoint.attacks import Attack, AttackResult, Restarted
 from saddlepoint.threat import L0, L1, L2, Linf
 
 BALLS = {"L0": L0, "L1": L1, "L2": L2, "Linf": Linf}
@@ -88,7 +88,7 @@ def found(name: str, norm: str, kind: str, networks: int, targeted: bool = False
     entry = MINIMUM[name]
     attack = entry.build(norm, **(entry.quick if networks == 1 else {}))
     if kind == "relu" and not targeted:
-        attack = restarted(attack, entry.restarts if networks > 1 else max(1, entry.restarts // 4))
+        attack = Restarted(attack, entry.restarts if networks > 1 else max(1, entry.restarts // 4))
     return torch.cat([run(attack, case, targeted).distance for case in cases(kind, networks)])
 
 

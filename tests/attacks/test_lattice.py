@@ -9,7 +9,7 @@ from networks import conv_case
 from saddlepoint.attacks import PGD
 from saddlepoint.attacks.core.targets import attack_targets
 from saddlepoint.attacks.minimum_norm.ddn import DDN
-from saddlepoint.attacks.wrappers.eight_bit import eight_bit
+from saddlepoint.attacks.wrappers.eight_bit import EightBit
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L2, Linf
 
@@ -22,7 +22,7 @@ def test_results_are_on_the_lattice_and_fool(levels):
     raw = DDN(L2())(net, x, y).adversarials
     rounded = (raw * levels).round() / levels
     assert bool((net(rounded).argmax(1) == y).any()), "rounding alone must not be enough"
-    result = eight_bit(DDN(L2()), levels=levels)(net, x, y)
+    result = EightBit(DDN(L2()), levels=levels)(net, x, y)
     steps = result.adversarials * levels
     assert torch.allclose(steps, steps.round(), atol=1e-9)
     assert bool(result.success.all())
@@ -30,7 +30,7 @@ def test_results_are_on_the_lattice_and_fool(levels):
 
 def test_fixed_budgets_are_refused():
     with pytest.raises(InputError, match="minimum-norm"):
-        eight_bit(PGD(Linf(0.1)))
+        EightBit(PGD(Linf(0.1)))
 
 
 def test_the_cases_are_those_of_all_targets_run_one_by_one():

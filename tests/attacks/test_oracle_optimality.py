@@ -21,7 +21,7 @@ from oracle_attacks import (
     worst,
 )
 
-from saddlepoint.attacks import Attack, UniformNoise, smallest_budget
+from saddlepoint.attacks import Attack, SmallestBudget, UniformNoise
 
 FEW = pytest.param(1, id="10")
 ALL = pytest.param(5, id="50", marks=pytest.mark.slow)
@@ -140,7 +140,7 @@ class Identity(Attack):
 def test_weak_attacks_fail_these_tests(weak, norm, kind):
     success = fooled(weak(BALLS[norm](1.0)), norm, 1.05, kind, 1)
     assert float(success.double().mean()) < 0.5
-    search = smallest_budget(weak(BALLS[norm](0.2)))
+    search = SmallestBudget(weak(BALLS[norm](0.2)))
     distance = torch.cat([run(search, case).distance for case in cases(kind, 1)])
     ratio = excess(distance, optimum(norm, kind, 1), norm)
     near, far = shares(ratio, norm)

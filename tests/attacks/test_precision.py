@@ -7,7 +7,7 @@ import torch
 from networks import conv_case
 from torch import nn
 
-from saddlepoint.attacks import DDN, PGD, at_budget
+from saddlepoint.attacks import DDN, PGD, AtBudget
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L2, Linf
 
@@ -55,7 +55,7 @@ def test_what_holds_in_bfloat16_only_is_not_lost(attack):
     [
         (PGD(Linf(0.02), steps=3), "medium"),
         (DDN(L2(), steps=3), "highest"),
-        (at_budget(DDN(L2(), steps=3), L2(0.1)), "highest"),
+        (AtBudget(DDN(L2(), steps=3), L2(0.1)), "highest"),
         (DDN(L2(), steps=3, autocast="bf16"), "medium"),
     ],
     ids=["pgd", "ddn", "ddn-at-a-budget", "ddn-bf16"],

@@ -7,7 +7,7 @@ import torch
 from networks import Affine, Noise, conv_case
 from torch import nn
 
-from saddlepoint.attacks import BIM, DDN, FAB, PGD, BinaryLogit, UniformNoise, smallest_budget
+from saddlepoint.attacks import BIM, DDN, FAB, PGD, BinaryLogit, SmallestBudget, UniformNoise
 from saddlepoint.model import Guard, is_random
 from saddlepoint.streams import Keys
 from saddlepoint.threat import L2, Linf
@@ -106,7 +106,7 @@ def test_averaging_a_model_that_is_not_random_changes_nothing():
         DDN(L2(), steps=40),
         DDN(L2(), steps=40, eot_samples=8),
         FAB(L2(), steps=10, eot_samples=8),
-        smallest_budget(PGD(L2(0.2), steps=8, eot_samples=8), searches=3),
+        SmallestBudget(PGD(L2(0.2), steps=8, eot_samples=8), searches=3),
     ],
 )
 def test_the_nearest_of_many_draws_is_not_a_lucky_one(attack):

@@ -16,15 +16,15 @@ from saddlepoint.attacks import (
     FAB,
     MIFGSM,
     PGD,
+    AtBudget,
     CarliniWagnerL2,
+    EightBit,
+    Restarted,
+    SmallestBudget,
     Stages,
-    at_budget,
+    Transfer,
     attack_targets,
-    eight_bit,
     portfolio,
-    restarted,
-    smallest_budget,
-    transfer,
 )
 from saddlepoint.attacks.core.result import TENSORS
 from saddlepoint.defences import random_self_ensemble
@@ -60,15 +60,15 @@ ATTACKS = {
     "apgd": APGD(Linf(EPS), steps=5, restarts=3),
     "apgd-t": APGD(Linf(EPS), steps=5, loss="dlr-targeted", targets=3, restarts=2),
     "apgd, l1": APGD(L1(1.0), steps=30, restarts=2),
-    "fab-t": at_budget(FAB(Linf(), steps=3, targets=3, restarts=2), Linf(EPS)),
-    "restarted": restarted(MIFGSM(Linf(EPS), steps=3), 3),
-    "restarted, nested": restarted(APGD(Linf(EPS), steps=5, restarts=2), 2),
+    "fab-t": AtBudget(FAB(Linf(), steps=3, targets=3, restarts=2), Linf(EPS)),
+    "restarted": Restarted(MIFGSM(Linf(EPS), steps=3), 3),
+    "restarted, nested": Restarted(APGD(Linf(EPS), steps=5, restarts=2), 2),
     "cw": CarliniWagnerL2(L2(), steps=4, searches=2, restarts=3),
-    "nearest": restarted(DDN(L2(), steps=5), 4),
+    "nearest": Restarted(DDN(L2(), steps=5), 4),
     "portfolio": portfolio(L2(), passes=200),
-    "budgets": smallest_budget(PGD(Linf(EPS), steps=2), grid=3, searches=2),
-    "lattice": eight_bit(restarted(DDN(L2(), steps=5), 2)),
-    "transfer": transfer(APGD(Linf(0.2), steps=5, restarts=2), surrogate=trained()),
+    "budgets": SmallestBudget(PGD(Linf(EPS), steps=2), grid=3, searches=2),
+    "lattice": EightBit(Restarted(DDN(L2(), steps=5), 2)),
+    "transfer": Transfer(APGD(Linf(0.2), steps=5, restarts=2), surrogate=trained()),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from saddlepoint.attacks import ALMA, DDN, FAB, FMN, Race, restarted
+from saddlepoint.attacks import ALMA, DDN, FAB, FMN, Race, Restarted
 from saddlepoint.attacks.core.criteria import BinaryLogit
 from saddlepoint.threat import L1, L2, Linf
 
@@ -33,7 +33,7 @@ ATTACKS = {
     "fmn": lambda **more: FMN(Linf(), steps=60, **more),
     "fab": lambda **more: FAB(L1(), steps=20, **more),
     "alma": lambda **more: ALMA(L2(), steps=60, **more),
-    "restarted": lambda **more: restarted(DDN(L2(), steps=40, **more), 3),
+    "restarted": lambda **more: Restarted(DDN(L2(), steps=40, **more), 3),
     "race": lambda **more: Race(L2(), rounds=((DDN(L2(), steps=40), 2),), **more),
 }
 
@@ -61,7 +61,7 @@ def test_a_range_without_bounds_is_one():
         net.bias.copy_(torch.tensor([0.0, 3.0]))
     x, y = torch.full((1, 4), 9.0), torch.tensor([0])
     free = L2(lower=float("-inf"), upper=float("inf"))
-    for attack in (FMN(free, steps=60), restarted(DDN(free, steps=60), 4)):
+    for attack in (FMN(free, steps=60), Restarted(DDN(free, steps=60), 4)):
         assert float(attack(net, x, y).distance) == pytest.approx(6.0, rel=1e-3)
 
 
@@ -75,6 +75,6 @@ def test_restarts_of_one_boundary_differ_from_the_first_run():
             return torch.stack([x[:, 0] - 0.2, 0.1 * x[:, 1] + 0 * x[:, 0]], 1)
 
     x, y = torch.tensor([[0.9, 0.5]]), torch.tensor([0])
-    restarted(FMN(Linf(), steps=4, bisections=0), 4)(Watched(), x, y)
+    Restarted(FMN(Linf(), steps=4, bisections=0), 4)(Watched(), x, y)
     distinct = {tuple(each.flatten().tolist()) for each in seen}
     assert len(distinct) >= 4 * 4

@@ -16,10 +16,10 @@ from saddlepoint.attacks import (
     FMN,
     MIFGSM,
     PGD,
+    AtBudget,
+    Restarted,
     Square,
-    at_budget,
     foreign,
-    restarted,
 )
 from saddlepoint.evaluation import rejudge
 from saddlepoint.threat import L1, L2, Box, Linf, Rescaled
@@ -106,7 +106,7 @@ def test_first_order_attacks(name, norm, eps):
 @pytest.mark.parametrize("eps", [1e-7, 1e-6, 1e-4])
 def test_random_search_and_corners(eps):
     x, y, net, honest = case("linf", eps, share=0.3)
-    for attack in (Square(Linf(eps), queries=60), restarted(PGD(Linf(eps), steps=4), 3)):
+    for attack in (Square(Linf(eps), queries=60), Restarted(PGD(Linf(eps), steps=4), 3)):
         result = attack(net, x, y)
         won = result.success & ~result.initially_wrong
         assert float(measured(x, result, "linf")[won].max()) <= eps
@@ -126,7 +126,7 @@ def test_square_in_l2_loses_no_candidate_to_rounding(eps):
 def test_a_minimum_norm_attack_with_a_budget():
     for norm, attack, eps in (("l2", DDN(L2()), 1e-5), ("linf", FMN(Linf()), 1e-5)):
         x, y, net, honest = case(norm, eps)
-        result = at_budget(attack, BALLS[norm](eps))(net, x, y)
+        result = AtBudget(attack, BALLS[norm](eps))(net, x, y)
         won = result.success & ~result.initially_wrong
         assert float(measured(x, result, norm)[won].max()) <= eps
         assert int(won.sum()) >= 0.9 * int((honest & ~result.initially_wrong).sum())

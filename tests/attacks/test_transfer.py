@@ -8,7 +8,7 @@ from networks import conv_case, conv_net
 
 from saddlepoint.attacks import BIM, DDN, MIFGSM, PGD, AttackResult
 from saddlepoint.attacks.minimum_norm.hopskipjump import HopSkipJump
-from saddlepoint.attacks.wrappers.transfer import transfer
+from saddlepoint.attacks.wrappers.transfer import Transfer
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L2, Linf
 
@@ -39,7 +39,7 @@ def pair(count=32, dtype=torch.float64):
 
 def test_the_surrogate_is_attacked_to_the_end_and_the_model_judges():
     net, surrogate, images, labels = pair()
-    result = transfer(MIFGSM(Linf(0.02)), surrogate=surrogate)(net, images, labels)
+    result = Transfer(MIFGSM(Linf(0.02)), surrogate=surrogate)(net, images, labels)
     there = MIFGSM(Linf(0.02), stop="never")(surrogate, images, labels)
     assert torch.equal(result.adversarials, there.adversarials)
     assert torch.equal(result.success, net(there.adversarials).argmax(1) != labels)
@@ -53,7 +53,7 @@ def test_the_model_is_asked_three_times_and_the_surrogate_comes_out_as_it_went_i
     net, surrogate, images, labels = pair()
     surrogate.train()
     before = {name: value.clone() for name, value in surrogate.state_dict().items()}
-    result = transfer(PGD(Linf(0.02), steps=5, restarts=2), surrogate=surrogate)(
+    result = Transfer(PGD(Linf(0.02), steps=5, restarts=2), surrogate=surrogate)(
         net, images, labels
     )
     assert result.forwards.tolist() == [3] * len(labels)  # clean, offered, judged
@@ -67,7 +67,7 @@ def test_the_model_is_asked_three_times_and_the_surrogate_comes_out_as_it_went_i
 def test_the_last_iterate_is_offered_where_the_attack_keeps_it():
     net, surrogate, images, labels = pair()
     attack = PGD(Linf(0.02), steps=4, keep="last", stop="never", loss="softmax-cross-entropy")
-    offered = transfer(attack, surrogate=surrogate)(net, images, labels)
+    offered = Transfer(attack, surrogate=surrogate)(net, images, labels)
     last = attack.candidates(surrogate, images, labels)
     assert torch.equal(offered.adversarials, last)
 
@@ -77,7 +77,7 @@ def test_targets_masks_and_seeds_reach_the_surrogate():
     targets = (labels + 1) % 5
     mask = torch.zeros(3, 8, 8, dtype=torch.bool)
     mask[:, :4] = True
-    attack = transfer(PGD(Linf(0.15), steps=10), surrogate=surrogate)
+    attack = Transfer(PGD(Linf(0.15), steps=10), surrogate=surrogate)
     result = attack(net, images, labels, targets, mask=mask, seed=1)
     assert result.success_rate > 0.3
     assert torch.equal(result.predictions[result.success], targets[result.success])
@@ -88,7 +88,7 @@ def test_targets_masks_and_seeds_reach_the_surrogate():
 
 def test_company_does_not_matter():
     net, surrogate, images, labels = pair()
-    attack = transfer(PGD(L2(0.3), steps=6), surrogate=surrogate)
+    attack = Transfer(PGD(L2(0.3), steps=6), surrogate=surrogate)
     whole = attack(net, images, labels, seed=3)
     rows = torch.arange(len(labels))
     parts = [attack(net, images[p], labels[p], ids=p, seed=3) for p in rows.split(5)]
@@ -101,8 +101,8 @@ def test_a_minimum_norm_attack_counts_where_its_nearest_point_fools_the_model():
     net, surrogate, images, labels = pair(8)
     attack = HopSkipJump(L2(), steps=2)
     there = attack(surrogate, images, labels)
-    result = transfer(attack, surrogate=surrogate)(net, images, labels)
-    assert transfer(attack, surrogate=surrogate).minimum_norm
+    result = Transfer(attack, surrogate=surrogate)(net, images, labels)
+    assert Transfer(attack, surrogate=surrogate).minimum_norm
     fools = net(there.adversarials).argmax(1) != labels
     assert torch.equal(result.success, fools)
     assert torch.equal(result.distance[fools], there.distance[fools])
@@ -112,15 +112,15 @@ def test_a_minimum_norm_attack_counts_where_its_nearest_point_fools_the_model():
 def test_what_cannot_be_is_refused():
     net, surrogate, images, labels = pair(8)
     with pytest.raises(InputError, match="is no attack"):
-        transfer(net, surrogate=surrogate)
+        Transfer(net, surrogate=surrogate)
     with pytest.raises(InputError, match=r"torch\.nn\.Module"):
-        transfer(BIM(Linf(0.1)), surrogate=len)(net, images, labels)
+        Transfer(BIM(Linf(0.1)), surrogate=len)(net, images, labels)
     few = torch.nn.Sequential(surrogate, torch.nn.Linear(5, 2, dtype=torch.float64))
     with pytest.raises(InputError, match="the surrogate: labels or targets span"):
-        transfer(BIM(Linf(0.1)), surrogate=few)(net, images, labels)
+        Transfer(BIM(Linf(0.1)), surrogate=few)(net, images, labels)
     elsewhere = conv_net().to("meta")
     with pytest.raises(InputError, match="the surrogate is on meta"):
-        transfer(BIM(Linf(0.1)), surrogate=elsewhere)(net, images, labels)
+        Transfer(BIM(Linf(0.1)), surrogate=elsewhere)(net, images, labels)
 
 
 def test_the_logits_of_the_model_do_not_measure_those_of_the_surrogate():
@@ -131,7 +131,7 @@ def test_the_logits_of_the_model_do_not_measure_those_of_the_surrogate():
         def forward(self, x):
             return 1e6 * surrogate(x)
 
-    attack = transfer(DDN(L2(), steps=40), surrogate=surrogate)
+    attack = Transfer(DDN(L2(), steps=40), surrogate=surrogate)
     quiet, loud = attack(surrogate, images, labels), attack(Loud(), images, labels)
     assert bool(quiet.success.all())
     assert torch.allclose(loud.distance, quiet.distance, rtol=1e-6)

@@ -11,7 +11,7 @@ import torch
 from networks import Noise, conv_case
 from torch import nn
 
-from saddlepoint.attacks import DDN, PGD, at_budget
+from saddlepoint.attacks import DDN, PGD, AtBudget
 from saddlepoint.data import TensorData
 from saddlepoint.evaluation import evaluate, run_attack
 from saddlepoint.threat import L2, Linf
@@ -136,7 +136,7 @@ def test_an_evaluation_asks_once_and_notes_it():
         record = evaluate(model, data, Linf(0.02), suite={"pgd": attack}, batch_size=8)
         spent = record.attempts["forwards"].to_pylist()
         assert model.seen == 1 + 2 * 4 + 2 * 48 + sum(spent), "looks, clean passes, the attack"
-        again = run_attack(model, data, at_budget(DDN(L2(), steps=5), L2(0.5)), eot_samples=2)
+        again = run_attack(model, data, AtBudget(DDN(L2(), steps=5), L2(0.5)), eot_samples=2)
     assert any(UNDECLARED in note for note in record.notes)
     assert any(UNDECLARED in note for note in again.notes)
 

@@ -22,12 +22,12 @@ from saddlepoint.attacks import (
     CarliniWagnerL2,
     DeepFool,
     HopSkipJump,
+    Restarted,
     SigmaZero,
+    SmallestBudget,
     Square,
     UniformNoise,
     portfolio,
-    restarted,
-    smallest_budget,
 )  # fmt: skip
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import rejudge
@@ -70,9 +70,9 @@ WHOLE = {
     "alma": ALMA(L2(), steps=20),
     "sigma-zero": SigmaZero(L0(), steps=15),
     "hopskipjump": HopSkipJump(L2(), steps=2, initial_probes=10),
-    "restarted": restarted(DDN(L2(), steps=5), 3),
+    "restarted": Restarted(DDN(L2(), steps=5), 3),
     "portfolio": portfolio(L2(), passes=200),
-    "smallest": smallest_budget(PGD(Linf(0.05), steps=3), grid=3, searches=2),
+    "smallest": SmallestBudget(PGD(Linf(0.05), steps=3), grid=3, searches=2),
 }
 
 

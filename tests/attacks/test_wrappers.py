@@ -12,15 +12,15 @@ from torch import nn
 
 from saddlepoint.attacks import (
     BIM,
+    BPDA,
     PGD,
+    AtBudget,
     Attack,
+    Restarted,
+    SmallestBudget,
     UniformNoise,
-    at_budget,
     backward_replaced,
-    bpda,
     build_attack,
-    restarted,
-    smallest_budget,
 )  # fmt: skip
 from saddlepoint.attacks.core.criteria import BinaryLogit
 from saddlepoint.attacks.minimum_norm.ddn import DDN
@@ -37,7 +37,7 @@ LABELS = torch.zeros(2, dtype=torch.int64)
     ("norm", "ball"), [("linf", Linf), ("l2", L2), pytest.param("l1", L1, marks=pytest.mark.slow)]
 )
 def test_the_smallest_budget_is_the_exact_distance(norm, ball):
-    attack = smallest_budget(PGD(ball(0.2), steps=60), smallest=1e-2, largest=4.0, searches=8)
+    attack = SmallestBudget(PGD(ball(0.2), steps=60), smallest=1e-2, largest=4.0, searches=8)
     result = attack(Affine(W), X, LABELS)
     assert bool(result.success.all())
     ratio = result.distance / least_distance(W, X, 0.0, norm)
@@ -61,7 +61,7 @@ class Largest(Attack):
 
 def test_in_l0_the_budget_is_a_whole_number():
     # The margins are 1.55 and 2.65; the first feature is worth 1.5 of the one and 2.7 of the other.
-    result = smallest_budget(Largest(L0(1)), largest=4)(Affine(W), X, LABELS)
+    result = SmallestBudget(Largest(L0(1)), largest=4)(Affine(W), X, LABELS)
     assert result.distance.tolist() == [2.0, 1.0]
 
 
@@ -77,7 +77,7 @@ def test_success_that_is_not_monotone_in_the_budget_is_found_on_the_grid():
             best.evaluate(batch, batch.project(batch.clean + 1))
 
     images = torch.full((1, 3), 0.5)
-    result = smallest_budget(Far(Linf(0.1)), smallest=0.01, largest=0.5, grid=12)(
+    result = SmallestBudget(Far(Linf(0.1)), smallest=0.01, largest=0.5, grid=12)(
         Window(), images, LABELS[:1]
     )
     assert 0.05 < float(result.distance) < 0.055
@@ -87,7 +87,7 @@ def test_at_a_budget_the_answer_is_on_the_right_side_of_the_distance():
     exact = least_distance(W, X, 0.0, "l2")
     for i in (0, 1):
         for share, expected in ((0.99, False), (1.01, True)):
-            attack = at_budget(DDN(L2(), steps=200), L2(share * float(exact[i])))
+            attack = AtBudget(DDN(L2(), steps=200), L2(share * float(exact[i])))
             result = attack(Affine(W), X[i : i + 1], LABELS[:1])
             assert bool(result.success) == expected
             assert float(result.distance) <= share * float(exact[i]) * (1 + 1e-5)
@@ -105,17 +105,17 @@ def test_a_minimum_norm_attack_by_name_takes_a_budget():
 @pytest.mark.parametrize(
     ("build", "word"),
     [
-        (lambda: at_budget(DDN(L2()), Linf(0.1)), "measures L2"),
-        (lambda: at_budget(PGD(L2(1.0)), L2(0.1)), "budget of its own"),
-        (lambda: smallest_budget(DDN(L2())), "no budget to search"),
-        (lambda: smallest_budget(PGD(Box(0.0, 1.0))), "no budget to search"),
-        (lambda: smallest_budget(PGD(Linf(0.1)), smallest=1.0, largest=0.1), "smallest < largest"),
-        (lambda: smallest_budget(PGD(Linf(0.1)), grid=0), "at least 1"),
-        (lambda: smallest_budget(PGD(Linf(0.1)), searches=-1), "at least 0"),
-        (lambda: restarted(PGD(Linf(0.1)), 0), "at least 1"),
-        (lambda: restarted(PGD(Linf(0.1), keep="last"), 2), 'keep="best"'),
-        (lambda: restarted(torch.nn.Flatten(), 2), "is no attack"),
-        (lambda: bpda(PGD(Linf(0.1))), "at least one module"),
+        (lambda: AtBudget(DDN(L2()), Linf(0.1)), "measures L2"),
+        (lambda: AtBudget(PGD(L2(1.0)), L2(0.1)), "budget of its own"),
+        (lambda: SmallestBudget(DDN(L2())), "no budget to search"),
+        (lambda: SmallestBudget(PGD(Box(0.0, 1.0))), "no budget to search"),
+        (lambda: SmallestBudget(PGD(Linf(0.1)), smallest=1.0, largest=0.1), "smallest < largest"),
+        (lambda: SmallestBudget(PGD(Linf(0.1)), grid=0), "at least 1"),
+        (lambda: SmallestBudget(PGD(Linf(0.1)), searches=-1), "at least 0"),
+        (lambda: Restarted(PGD(Linf(0.1)), 0), "at least 1"),
+        (lambda: Restarted(PGD(Linf(0.1), keep="last"), 2), 'keep="best"'),
+        (lambda: Restarted(torch.nn.Flatten(), 2), "is no attack"),
+        (lambda: BPDA(PGD(Linf(0.1))), "at least one module"),
         (lambda: DDN(L2(0.5)), "without a budget"),
     ],
 )  # fmt: skip
@@ -128,9 +128,9 @@ def test_one_restart_is_the_attack_itself_and_more_fool_more():
     net, images, labels = conv_case(48)
     attack = UniformNoise(Linf(0.4), draws=1)
     alone = attack(net, images, labels)
-    once = restarted(attack, 1)(net, images, labels)
+    once = Restarted(attack, 1)(net, images, labels)
     assert torch.equal(alone.adversarials, once.adversarials)
-    many = restarted(attack, 12)(net, images, labels)
+    many = Restarted(attack, 12)(net, images, labels)
     assert bool((many.success >= alone.success).all())
     assert many.success.sum() > alone.success.sum()
     assert bool((many.forwards[alone.success] <= once.forwards[alone.success]).all())
@@ -138,7 +138,7 @@ def test_one_restart_is_the_attack_itself_and_more_fool_more():
 
 def test_attacks_that_begin_at_the_image_restart_elsewhere():
     net, images, labels = conv_case(24)
-    result = restarted(BIM(Linf(0.01), steps=1), 3)(net, images, labels)
+    result = Restarted(BIM(Linf(0.01), steps=1), 3)(net, images, labels)
     robust = ~result.success
     assert bool((result.backwards[robust] == 3).all())
     assert int(robust.sum()) > 0
@@ -146,7 +146,7 @@ def test_attacks_that_begin_at_the_image_restart_elsewhere():
 
 def test_restarts_do_not_depend_on_the_batch():
     net, images, labels = conv_case(12, torch.float64)
-    attack = restarted(PGD(Linf(0.02), steps=3), 3)
+    attack = Restarted(PGD(Linf(0.02), steps=3), 3)
     whole = attack(net, images, labels)
     part = attack(net, images[5:9], labels[5:9], ids=torch.arange(5, 9))
     assert torch.allclose(whole.adversarials[5:9], part.adversarials, atol=1e-9)
@@ -156,7 +156,7 @@ def test_restarts_do_not_depend_on_the_batch():
 def test_restarts_of_a_minimum_norm_attack_only_come_nearer(attack):
     net, images, labels = conv_case(12, torch.float64)
     alone = attack(net, images, labels)
-    many = restarted(attack, 5)
+    many = Restarted(attack, 5)
     result = many(net, images, labels)
     assert bool((result.distance <= alone.distance).all())
     assert bool((result.distance < alone.distance).any())
@@ -175,18 +175,18 @@ def test_restarts_reach_a_class_that_the_attack_itself_passes_by():
     x, y = torch.tensor([[0.5, 0.5]]), torch.tensor([0])
     attack = DDN(L2(), steps=40, loss="margin")
     assert float(attack(Bent(), x, y).distance) > 0.39
-    assert float(restarted(attack, 5)(Bent(), x, y).distance) < 0.05
+    assert float(Restarted(attack, 5)(Bent(), x, y).distance) < 0.05
 
 
 def test_restarts_keep_the_mask_and_criteria_with_one_boundary():
     net, images, labels = conv_case(6)
     mask = torch.zeros(images.shape[1:], dtype=torch.bool)
     mask[:, :4] = True
-    result = restarted(DDN(L2(), steps=20), 4)(net, images, labels, mask=mask)
+    result = Restarted(DDN(L2(), steps=20), 4)(net, images, labels, mask=mask)
     assert torch.equal(result.adversarials[:, :, 4:], images[:, :, 4:])
     one = nn.Sequential(nn.Flatten(), nn.Linear(images[0].numel(), 1))
     sides = (one(images)[:, 0] > 0).long()
-    attack = restarted(DDN(L2(), steps=20, criterion=BinaryLogit()), 3)
+    attack = Restarted(DDN(L2(), steps=20, criterion=BinaryLogit()), 3)
     assert bool(attack(one, images, sides).success.all())
 
 
@@ -204,9 +204,9 @@ def test_bpda_sees_through_rounding():
     with pytest.warns(UserWarning, match="gradient was exactly 0"):
         masked = attack(defended, images, labels)
     assert masked.success_rate < 0.5
-    assert bpda(attack, "0")(defended, images, labels).success_rate > 0.9
+    assert BPDA(attack, "0")(defended, images, labels).success_rate > 0.9
     assert not defended[0]._forward_hooks
-    doubled = bpda(attack, "0", surrogate=lambda x: -x)(defended, images, labels)
+    doubled = BPDA(attack, "0", surrogate=lambda x: -x)(defended, images, labels)
     assert doubled.success_rate < 0.5, "the surrogate's gradient points the other way"
 
 

@@ -12,11 +12,11 @@ from saddlepoint.attacks import (
     DDN,
     FGSM,
     PGD,
-    at_budget,
+    AtBudget,
+    Restarted,
+    Transfer,
     build_attack,
     foreign,
-    restarted,
-    transfer,
 )
 from saddlepoint.data import TensorData
 from saddlepoint.errors import InputError
@@ -55,10 +55,10 @@ def test_in_every_norm_and_wrapper(threat):
     net, x, y = conv_case(6, wrong=0)
     attacks = [foreign(lambda model, images, labels: 1 - images, threat)]
     if not isinstance(threat, L0):
-        attacks += [PGD(threat, steps=2), restarted(PGD(threat, steps=2), 2)]
-        attacks += [transfer(PGD(threat, steps=2), surrogate=net)]
+        attacks += [PGD(threat, steps=2), Restarted(PGD(threat, steps=2), 2)]
+        attacks += [Transfer(PGD(threat, steps=2), surrogate=net)]
     if isinstance(threat, L2):
-        attacks.append(at_budget(DDN(L2(), steps=5), threat))
+        attacks.append(AtBudget(DDN(L2(), steps=5), threat))
     for attack in attacks:
         assert_clean(attack(net, x, y), x, torch.zeros(6, dtype=torch.bool))
         if not isinstance(attack, type(attacks[0])):

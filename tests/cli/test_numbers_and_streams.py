@@ -14,7 +14,7 @@ from commandline import cli_fixture, net_fixture, refused_fixture  # noqa: F401
 from small import conv, digits
 from words import attack, evaluate, train
 
-from saddlepoint.attacks import APGD, PGD, restarted
+from saddlepoint.attacks import APGD, PGD, Restarted
 from saddlepoint.cli import run
 from saddlepoint.defences import Recipe, parse_recipe
 from saddlepoint.errors import InputError
@@ -79,7 +79,7 @@ def test_the_one_cpu_has_two_names(cli, net):
     [
         lambda: PGD(Linf(0.1), steps=HUGE),
         lambda: APGD(Linf(0.1), restarts=2**31),
-        lambda: restarted(PGD(Linf(0.1)), HUGE),
+        lambda: Restarted(PGD(Linf(0.1)), HUGE),
         lambda: Recipe(epochs=HUGE),
         lambda: Recipe(batch_size=HUGE),
         lambda: Recipe(epochs=2.5),

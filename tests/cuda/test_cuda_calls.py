@@ -14,11 +14,11 @@ from saddlepoint.attacks import (
     FMN,
     MIFGSM,
     PGD,
+    Restarted,
+    SmallestBudget,
     Square,
     attack_targets,
     base,
-    restarted,
-    smallest_budget,
 )
 from saddlepoint.attacks.core.tracker import Best
 from saddlepoint.threat import L1, L2, Box, Linf, Rescaled
@@ -146,8 +146,8 @@ def test_targets_may_lie_anywhere(where):
 def test_wrappers_run_on_the_models_device():
     mine, theirs, images, labels = on_both(16, wrong=0)
     for attack in (
-        restarted(DDN(L2(), steps=20), 3),
-        smallest_budget(PGD(Linf(0.05), steps=5)),
+        Restarted(DDN(L2(), steps=20), 3),
+        SmallestBudget(PGD(Linf(0.05), steps=5)),
     ):
         result, expected = attack(theirs, images, labels), attack(mine, images, labels)
         assert torch.equal(result.success.cpu(), expected.success)

@@ -11,7 +11,7 @@ from networks import Noise, conv_case
 from small import die, digits, finish, trained
 from torch import nn
 
-from saddlepoint.attacks import APGD, DDN, FAB, PGD, DeepFool, Square, UniformNoise, at_budget
+from saddlepoint.attacks import APGD, DDN, FAB, PGD, AtBudget, DeepFool, Square, UniformNoise
 from saddlepoint.evaluation import AutoAttack, evaluate, journal, rejudge, run_attack, steps
 from saddlepoint.model import RandomLayer
 from saddlepoint.threat import L2, Linf
@@ -55,7 +55,7 @@ def test_killed_and_resumed_the_tables_are_the_same(tmp_path):
 SHORT = {  # the kinds of "standard"
     "apgd": APGD(Linf(0.1), steps=20),
     "apgd-t": APGD(Linf(0.1), steps=10, loss="dlr-targeted", targets=3),
-    "fab-t": at_budget(FAB(Linf(), steps=10, targets=3), Linf(0.1)),
+    "fab-t": AtBudget(FAB(Linf(), steps=10, targets=3), Linf(0.1)),
     "square": Square(Linf(0.1), queries=100),
 }
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from small import conv, die, digits, finish, limit_files, trained
 
-from saddlepoint.attacks import APGD, FAB, PGD, at_budget
+from saddlepoint.attacks import APGD, FAB, PGD, AtBudget
 from saddlepoint.errors import InputError, OutputError
 from saddlepoint.evaluation import Evaluation, evaluate, journal, run_attack, steps
 from saddlepoint.threat import Linf
@@ -104,7 +104,7 @@ def in_stages(out, progress=None):
     suite = {
         "apgd": APGD(threat, steps=3, restarts=2),
         "apgd-t": APGD(threat, steps=3, loss="dlr-targeted", targets=2),
-        "fab-t": at_budget(FAB(Linf(), steps=2, targets=2), threat),
+        "fab-t": AtBudget(FAB(Linf(), steps=2, targets=2), threat),
     }
     return evaluate(
         trained(), digits("test", 2 * PART), threat, eps=[0.02, 0.04], suite=suite, out=out,

@@ -8,7 +8,7 @@ from networks import conv_case, conv_net
 from small import digits, trained
 from torch import nn
 
-from saddlepoint.attacks import DDN, FAB, PGD, Square, UniformNoise, foreign, transfer
+from saddlepoint.attacks import DDN, FAB, PGD, Square, Transfer, UniformNoise, foreign
 from saddlepoint.data import TensorData
 from saddlepoint.defences.quantisation import calibrate, quantise
 from saddlepoint.evaluation import evaluate, rejudge
@@ -45,7 +45,7 @@ ATTACKS = {
     "ddn": DDN(L2(), steps=10),
     "fab": FAB(L2(), steps=3),
     "foreign": foreign(sign_step, Linf(0.06)),
-    "transfer": transfer(PGD(Linf(0.05), steps=3), surrogate=Inplace(conv_net(seed=1))),
+    "transfer": Transfer(PGD(Linf(0.05), steps=3), surrogate=Inplace(conv_net(seed=1))),
 }
 
 

@@ -143,7 +143,7 @@ def build_attack(
     if ATTACKS[name].minimum_norm and isinstance(threat, Normed):
         attack = build(threat.with_eps(math.inf), **given)
         unlimited = isinstance(threat.eps, float) and math.isinf(threat.eps)
-        return attack if unlimited else AtBudget(attack, threat=threat)
+        return attack if unlimited else AtBudget(attack, threat)
     return build(threat, **given)
 
 

@@ -58,7 +58,7 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
         "apgd-t": APGD(threat, loss="dlr-targeted"),
     }
     if isinstance(threat, Normed):
-        suite["fab-t"] = AtBudget(FAB(threat.with_eps(math.inf), targets=9), threat=threat)
+        suite["fab-t"] = AtBudget(FAB(threat.with_eps(math.inf), targets=9), threat)
     if norm_of(threat) != "L1":
         suite["square"] = Square(threat)
     if name == "thorough":

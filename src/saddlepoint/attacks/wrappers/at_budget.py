@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, field, replace
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM, Kind
 from saddlepoint.attacks.core.tracker import Tracker
-from saddlepoint.attacks.wrappers.wrapper import Wrapper
+from saddlepoint.attacks.wrappers.wrapper import INNER, Wrapper
 from saddlepoint.errors import InputError
-from saddlepoint.threat import norm_of
+from saddlepoint.threat import ThreatModel, norm_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class AtBudget(Wrapper):
 
     Args:
         attack: a minimum-norm attack.
-        threat: a ball of the same norm with its budget.
+        budget: a ball of the same norm with its budget, the threat model.
 
     Raises `InputError` where the attack has a budget already or the norms differ.
 
@@ -26,11 +26,14 @@ class AtBudget(Wrapper):
     >>> from saddlepoint.attacks import DDN
     >>> from saddlepoint.threat import L2
     >>> net, images = torch.nn.Flatten(), torch.tensor([[0.8, 0.2], [0.6, 0.5]])
-    >>> AtBudget(DDN(L2()), threat=L2(0.1))(net, images, torch.tensor([0, 0])).success
+    >>> AtBudget(DDN(L2()), L2(0.1))(net, images, torch.tensor([0, 0])).success
     tensor([False,  True])
     """
 
-    def __post_init__(self) -> None:
+    budget: InitVar[ThreatModel] = field(default=INNER, kw_only=False)
+
+    def __post_init__(self, budget: ThreatModel) -> None:
+        self._take_over(threat=budget)
         super().__post_init__()
         if self.attack.kind is not MINIMUM_NORM:
             raise InputError(
