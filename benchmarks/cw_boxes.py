@@ -26,7 +26,6 @@ from saddlepoint.attacks import (
     CarliniWagnerL0,
     CarliniWagnerL2,
     CarliniWagnerLinf,
-    published_cw_l2,
 )
 from saddlepoint.attacks.minimum_norm.carlini_wagner.box import BOXES
 from saddlepoint.data import load_data
@@ -40,7 +39,9 @@ TRAINED, TESTED = 10_000, 12
 Build = Callable[[str, int], Attack]
 NORMS: dict[str, Build] = {
     "L2": lambda box, steps: CarliniWagnerL2(L2(), box=box, steps=steps),
-    "L2, published search": lambda box, steps: published_cw_l2(L2(), box=box, steps=steps),
+    "L2, published search": lambda box, steps: CarliniWagnerL2.published(
+        L2(), box=box, steps=steps
+    ),
     "L0": lambda box, steps: CarliniWagnerL0(L0(per="pixel"), box=box, steps=steps),
     "Linf": lambda box, steps: CarliniWagnerLinf(Linf(), box=box, steps=steps),
 }

@@ -23,7 +23,12 @@ def configuration(value: Any) -> Any:
     {'type': 'Linf', 'eps': 0.5, 'lower': 0.0, 'upper': 1.0}
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        values = {f.name: configuration(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        told = (
+            f
+            for f in dataclasses.fields(value)
+            if not f.metadata.get(_ADDED) or getattr(value, f.name) != f.default
+        )
+        values = {f.name: configuration(getattr(value, f.name)) for f in told}
         return {"type": vars(type(value)).get("__identity__", type(value).__name__), **values}
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
@@ -59,6 +64,23 @@ def _callable(value: Any) -> Any:
         and isinstance(each, bool | int | float | str | tuple | None)
     }
     return {"type": _named(type(value)), **settings}
+
+
+_ADDED = "added"
+
+
+def added(default: Any) -> Any:
+    """Return a dataclass's field that came later than results of it: its configuration tells it only
+    where it differs from `default`, so that those results keep their addresses.
+
+    >>> @dataclasses.dataclass
+    ... class Options:
+    ...     steps: int = 3
+    ...     corners: bool = added(True)
+    >>> configuration(Options()), configuration(Options(corners=False))
+    ({'type': 'Options', 'steps': 3}, {'type': 'Options', 'steps': 3, 'corners': False})
+    """
+    return dataclasses.field(default=default, metadata={_ADDED: True})
 
 
 _Component = TypeVar("_Component", bound=Callable[..., Any])

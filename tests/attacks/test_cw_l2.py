@@ -11,7 +11,7 @@ from networks import Affine, conv_case, mlp
 
 from saddlepoint.attacks import BinaryLogit, Misclassified, OutsideTopK, Targeted
 from saddlepoint.attacks.minimum_norm.carlini_wagner.box import BOXES
-from saddlepoint.attacks.minimum_norm.carlini_wagner.l2 import CarliniWagnerL2, published_cw_l2
+from saddlepoint.attacks.minimum_norm.carlini_wagner.l2 import CarliniWagnerL2
 from saddlepoint.attacks.minimum_norm.carlini_wagner.objectives import OBJECTIVES, Confident
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L2
@@ -156,7 +156,7 @@ def test_vanishing_and_huge_gradients_make_no_nan(scale):
 def test_the_defaults_are_no_worse_than_the_published_search_and_cheaper():
     net, x, y = conv_case(6, wrong=0)
     fast = CarliniWagnerL2(L2())(net, x, y)
-    slow = published_cw_l2(L2(), steps=200)(net, x, y)
+    slow = CarliniWagnerL2.published(L2(), steps=200)(net, x, y)
     assert bool(fast.success.all())
     assert bool(slow.success.all())
     assert float(fast.distance.mean()) <= float(slow.distance.mean()) * 1.005

@@ -29,7 +29,7 @@ from saddlepoint.attacks.fixed_budget.pgd import BIM, FGSM, PGD
 from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.attacks.minimum_norm.alma import ALMA
 from saddlepoint.attacks.minimum_norm.carlini_wagner.l0 import CarliniWagnerL0
-from saddlepoint.attacks.minimum_norm.carlini_wagner.l2 import CarliniWagnerL2, published_cw_l2
+from saddlepoint.attacks.minimum_norm.carlini_wagner.l2 import CarliniWagnerL2
 from saddlepoint.attacks.minimum_norm.carlini_wagner.linf import CarliniWagnerLinf
 from saddlepoint.attacks.minimum_norm.ddn import DDN
 from saddlepoint.attacks.minimum_norm.deepfool import DeepFool
@@ -113,7 +113,6 @@ __all__ = [
     "parse_criterion",
     "portfolio",
     "predict",
-    "published_cw_l2",
     "report_pgd",
     "tie_note",
     "tied",

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from saddlepoint.attacks import published_cw_l2
+from saddlepoint.attacks import CarliniWagnerL2
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.lab.aims import answers, random_classes
 from saddlepoint.lab.experiment import check_counts, check_positive
@@ -118,7 +118,7 @@ def constant_c(
     targets = random_classes(answered, logit_count(model, images), seed)
     distances = []
     for c in settings.c:
-        attack = published_cw_l2(
+        attack = CarliniWagnerL2.published(
             L2(), steps=settings.steps, learning_rate=settings.learning_rate,
             searches=1, initial_c=c,
         )  # fmt: skip

@@ -5,9 +5,11 @@ word.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import ClassVar, Literal
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -79,6 +81,8 @@ class Attack(ABC):
     """The passes of the defaults, in words."""
     gradient_free: ClassVar[bool] = False
     """Whether it asks for no gradient."""
+    paper_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """The options with which it is the paper's own attack; the defaults are ours."""
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -91,6 +95,22 @@ class Attack(ABC):
             raise InputError(f"{name} has no {norm} form; it takes {', '.join(self.norms)}")
         check_fields(self, name)
         self.kind.check_threat(self.threat, name)
+
+    @classmethod
+    def published(cls, threat: ThreatModel, **options: Any) -> Self:
+        """Return the paper's own attack, where our defaults depart from it.
+
+        Args:
+            threat: as for the attack itself.
+            options: any option, in place of the paper's too.
+
+        >>> from saddlepoint.attacks import FMN
+        >>> from saddlepoint.threat import L2
+        >>> attack = FMN.published(L2(), steps=50)
+        >>> attack.unfooled, attack.bisections, attack.steps
+        ('linear', 0, 50)
+        """
+        return cls(threat, **{**cls.paper_options, **options})
 
     @property
     @abstractmethod

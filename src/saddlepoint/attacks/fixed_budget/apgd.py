@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -19,6 +19,7 @@ from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.steps import start_of
 from saddlepoint.attacks.core.tracker import Last, Tracker
 from saddlepoint.attacks.fixed_budget.apgd_steps import Climb, Momentum, Sparse, checkpoints
+from saddlepoint.configuration import added
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, Share
 from saddlepoint.threat import Normed, norm_of
@@ -44,6 +45,7 @@ class APGD(FixedBudget):
         rho: the share of steps between two checkpoints that must rise for the step to stay.
         shrinking: spend the first 30 % of the steps in the ball of 3·eps and the next in that of
             2·eps. None is in L1 alone, where it is part of the published attack.
+        corners: as for `PGD`.
 
     >>> from saddlepoint.threat import Linf
     >>> net, images, labels = torch.nn.Flatten(), torch.tensor([[0.5, 0.4]]), torch.tensor([0])
@@ -57,9 +59,11 @@ class APGD(FixedBudget):
     targets: Count = 9
     rho: Share = 0.75
     shrinking: bool | None = None
+    corners: bool = added(True)
 
     paper = "Croce and Hein 2020, arXiv:2003.01690; L1 2021, arXiv:2103.01208"
     cost = "steps × restarts (100 × 1) each way"
+    paper_options: ClassVar[Mapping[str, Any]] = {"loss": "softmax-cross-entropy", "corners": False}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,7 +85,7 @@ class APGD(FixedBudget):
                     rows, at = rows.at(at >= 0), at[at >= 0]
                     if not len(rows):
                         continue
-                number, corner = restart * len(runs) + turn, restart % 2 == 1
+                number, corner = restart * len(runs) + turn, self.corners and restart % 2 == 1
                 stage(rows, best, partial(self._run, rows, best, at, number, corner))
 
     def _run(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 
@@ -40,6 +42,7 @@ class MIFGSM(FixedBudget):
 
     paper = "Dong et al. 2018, arXiv:1710.06081"
     cost = "steps (10) each way"
+    paper_options: ClassVar[Mapping[str, Any]] = {"loss": "softmax-cross-entropy"}
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Step along the momentum."""

@@ -5,9 +5,10 @@ projected.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import FixedBudget
@@ -15,6 +16,7 @@ from saddlepoint.attacks.core.criteria import Loss
 from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.steps import Start, ascend, cosine, start_of, step_length
 from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.configuration import added
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, Positive
 from saddlepoint.threat import norm_of
@@ -30,8 +32,7 @@ class PGD(FixedBudget):
         step_size: α in the units of the budget; None is `relative_step`·eps/steps.
         relative_step: None is 2.5, Madry et al.'s, for a constant step, and 20 for a falling one,
             which then begins at eps at most.
-        restarts: independent starts; images fooled by one are not attacked by the next. In Linf
-            every second one is a corner of the ball.
+        restarts: independent starts; images fooled by one are not attacked by the next.
         start: "uniform" in the ball, "gaussian" with deviation eps and unprojected (the report's
             Algorithm 1), or "clean".
         loss: "cross-entropy", or "margin" (max_{j≠y} Z_j − Z_y), whose gradient does not vanish for
@@ -41,6 +42,8 @@ class PGD(FixedBudget):
         schedule: "constant", or "cosine", with which α falls to 0 along half a cosine. None is
             constant in Linf and wherever a step is given, and cosine in L2 and L1: there a
             constant step of 2.5·eps/steps in all ends short of the optimum even of a linear model.
+        corners: in Linf every second restart begins at a corner of the ball, out of sight from
+            within.
 
     >>> from saddlepoint.threat import L2
     >>> PGD(L2(0.5), steps=100).falling, PGD(L2(0.5), steps=100, step_size=0.0125).falling
@@ -55,9 +58,13 @@ class PGD(FixedBudget):
     loss: Loss = "cross-entropy"
     coordinates: Count | None = None
     schedule: Literal["constant", "cosine"] | None = None
+    corners: bool = added(True)
 
     paper = "Madry et al. 2018, arXiv:1706.06083"
     cost = "steps × restarts (20 × 1) each way"
+    paper_options: ClassVar[Mapping[str, Any]] = {
+        "schedule": "constant", "loss": "softmax-cross-entropy", "corners": False,
+    }  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,7 +89,7 @@ class PGD(FixedBudget):
 
     def _run(self, active: Batch, best: Tracker, restart: int) -> None:
         hundredth = math.prod(active.images.shape[1:]) // 100
-        x = start_of(active, self.start, restart, corner=restart % 2 == 1)
+        x = start_of(active, self.start, restart, corner=self.corners and restart % 2 == 1)
         inside = self.start != "gaussian" or (active.starts is not None and restart == 0)
         for step in range(self.steps):
             logits, gradient = active.gradient(x, active.loss(self.loss))
@@ -124,6 +131,7 @@ class BIM(FixedBudget):
 
     paper = "Kurakin et al. 2017, arXiv:1607.02533"
     cost = "steps (10) each way"
+    paper_options: ClassVar[Mapping[str, Any]] = {"loss": "softmax-cross-entropy"}
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Run PGD without a random start."""
@@ -157,6 +165,7 @@ class FGSM(FixedBudget):
 
     paper = "Goodfellow et al. 2015, arXiv:1412.6572"
     cost = "1 forward, 1 backward"
+    paper_options: ClassVar[Mapping[str, Any]] = {"loss": "softmax-cross-entropy"}
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Take the one step."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -83,6 +85,7 @@ class ALMA(MinimumNorm):
     norms = ("L1", "L2")
     paper = "Rony et al. 2021, arXiv:2011.11857"
     cost = "steps (1000) each way"
+    paper_options: ClassVar[Mapping[str, Any]] = {"bisections": 0}
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Descend on the Lagrangian, move the multipliers."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -18,6 +19,7 @@ from saddlepoint.attacks.core.linearise import linearise
 from saddlepoint.attacks.core.steps import start_of
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.geometry.boundaries import Boundaries
+from saddlepoint.configuration import added
 from saddlepoint.option_values import Count, Natural, Positive
 from saddlepoint.threat.norms import expand, unit
 
@@ -26,9 +28,7 @@ from saddlepoint.threat.norms import expand, unit
 class DeepFool(MinimumNorm):
     """DeepFool: x ← clip(x₀ + (1 + overshoot)·Σ r), r the least step to a linearised boundary.
 
-    A sample leaves when it crosses. Where the range cuts off so much of every step that `steps` of
-    them do not cross, as many follow that are projected on boundary ∩ range exactly and go beyond
-    by an overshoot that doubles. A targeted call has one boundary, that of the target with the
+    A sample leaves when it crosses. A targeted call has one boundary, that of the target with the
     strongest other class.
 
     Args:
@@ -41,7 +41,10 @@ class DeepFool(MinimumNorm):
             margins and the last known gradients' lengths. As many as `classes` is the published
             attack, which seldom finds anything nearer and costs several times as much.
         bisections: halvings of the way back at the end, after the clean image has been projected
-            on boundary ∩ range as linearised at the found point. 0 is the published attack.
+            on boundary ∩ range as linearised at the found point.
+        projections: steps that follow where the range cut off so much of every step that none
+            crossed: they are projected on boundary ∩ range exactly, and go beyond by an overshoot
+            that doubles. None is as many as `steps`.
 
     >>> from saddlepoint.threat import L2
     >>> net, image = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]])
@@ -55,10 +58,12 @@ class DeepFool(MinimumNorm):
     classes: Count = 10
     nearest: Count = 3
     bisections: Natural = 10
+    projections: Natural | None = added(None)
 
     norms = ("L2", "Linf")
     paper = "Moosavi-Dezfooli et al. 2016, arXiv:1511.04599"
     cost = "a few steps, each 1 forward and min(k, classes) − 1 (9) backward"
+    paper_options: ClassVar[Mapping[str, Any]] = {"nearest": 10, "projections": 0, "bisections": 0}
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Step until every sample has crossed, then pull back what was found."""
@@ -74,7 +79,8 @@ class DeepFool(MinimumNorm):
         )
         rows = torch.arange(len(batch), device=x.device)
         total = (x - batch.clean) / (1 + self.overshoot)
-        for step in range(2 * self.steps + 1):
+        projections = self.steps if self.projections is None else self.projections
+        for step in range(self.steps + projections + 1):
             choose = None if known is None else partial(known.nearest, active.goals, self.nearest)
             near = linearise(active, x, self.classes, choose, rounding)
             best.record(active, x, near.logits)

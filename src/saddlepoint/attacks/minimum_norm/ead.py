@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -34,8 +35,7 @@ class EAD(MinimumNorm):
     judged where its gradient is taken, at the extrapolated point clipped to the box, so that a
     step costs one pass each way and not two forward.
 
-    The published procedure is `initial_const=1e-3, steps=1000, patience=100, tolerance=0,
-    bisections=0`; the default needs a tenth of its passes.
+    The default needs a tenth of the paper's passes; see `published`.
 
     Args:
         steps: iterations for each c; the step falls to 0 over them along a square root.
@@ -75,6 +75,9 @@ class EAD(MinimumNorm):
     norms = ("L1",)
     paper = "Chen et al. 2018, arXiv:1709.04114"
     cost = "some 350 each way"
+    paper_options: ClassVar[Mapping[str, Any]] = {
+        "initial_const": 1e-3, "steps": 1000, "patience": 100, "tolerance": 0.0, "bisections": 0,
+    }  # fmt: skip
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Search over c, FISTA inside; the first gradient serves every search."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -79,6 +80,7 @@ class FAB(MinimumNorm):
     norms = ("Linf", "L2", "L1")
     paper = "Croce and Hein 2020, arXiv:1907.02044"
     cost = "2 forward and min(k, classes − 1) (10) backward per step (100); targeted 2 and 1 per target"
+    paper_options: ClassVar[Mapping[str, Any]] = {"classes": "all", "bisections": 0}
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Descend once for each target and restart, then pull back what was found."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,8 +18,8 @@ from saddlepoint.attacks.core.directions import Spare, euclidean, usable
 from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.steps import cosine, start_of
 from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.attacks.geometry.balls import project_ball
 from saddlepoint.option_values import BelowOne, Count, Fraction, Natural, Positive
-from saddlepoint.threat import L0, NormBall
 from saddlepoint.threat.norms import expand
 
 
@@ -65,6 +66,7 @@ class FMN(MinimumNorm):
 
     paper = "Pintor et al. 2021, arXiv:2102.12827"
     cost = "steps (100) each way, 11 forward"
+    paper_options: ClassVar[Mapping[str, Any]] = {"unfooled": "linear", "bisections": 0}
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Step along the gradient, and project on the ball that closes in."""
@@ -103,7 +105,7 @@ class FMN(MinimumNorm):
             gradient, norm = usable(gradient, norm, spare, step)
             alpha = largest * (0.01 + 0.99 * fall)
             delta.addcmul_(gradient, expand(alpha / norm, x))
-            x = projected(delta, radius, batch.ball).add_(clean).clamp_(low, high)
+            x = project_ball(delta, radius, batch.ball).add_(clean).clamp_(low, high)
             delta = torch.sub(x, clean, out=delta)
             length = batch.ball.norm(delta)
         best.evaluate(batch, x)
@@ -151,78 +153,3 @@ def counted(
     less = torch.minimum(radius - 1, ((1 - gamma) * radius).floor()).minimum(nearest)
     more = torch.maximum(radius + 1, ((1 + gamma) * radius).floor())
     return torch.where(fooled, less, more).clamp_min(1.0)
-
-
-def projected(
-    delta: Float[Tensor, "m ..."], radius: Float[Tensor, " m"], ball: NormBall
-) -> Float[Tensor, "m ..."]:
-    """Return the nearest change of norm `radius` at most, without regard for the range.
-
-    >>> from saddlepoint.threat import L1
-    >>> projected(torch.tensor([[0.9, -0.5]]), torch.tensor([1.0]), L1())
-    tensor([[ 0.7000, -0.3000]])
-    """
-    limit = expand(radius, delta)
-    if ball.p == 2:
-        length = euclidean(delta).clamp_min(torch.finfo(delta.dtype).tiny)
-        return delta * expand((radius / length).clamp_max(1.0), delta)
-    if ball.p == math.inf:
-        return delta.clamp(-limit, limit)
-    if ball.p == 1:
-        return onto_l1_ball(delta, radius)
-    channels = (
-        delta.shape[1] if isinstance(ball, L0) and ball.per == "pixel" and delta.ndim > 2 else 1
-    )
-    return largest_changes(delta, radius, channels)
-
-
-def onto_l1_ball(
-    delta: Float[Tensor, "m ..."], radius: Float[Tensor, " m"]
-) -> Float[Tensor, "m ..."]:
-    """Return the projection on the L1 ball, sign(δ)·max(|δ| − λ, 0).
-
-    Σ max(|δ| − λ, 0) is convex in λ and falls piecewise linearly, so Newton's steps from 0 rise to
-    the λ where it is the radius, in a few passes where a sort would cost more than the model.
-
-    >>> onto_l1_ball(torch.tensor([[3.0, 1.0, 0.5]]), torch.tensor([2.5]))
-    tensor([[2.2500, 0.2500, 0.0000]])
-    """
-    magnitude = delta.abs().flatten(1)
-    excess = magnitude.sum(1) - radius
-    threshold = torch.zeros_like(excess)
-    slack = 8 * torch.finfo(delta.dtype).eps * radius
-    above = torch.full_like(excess, float(magnitude.shape[1]))
-    for _ in range(_NEWTON_STEPS):
-        outside = excess > slack
-        if not delta.is_cuda and not bool(outside.any()):
-            break
-        threshold = torch.where(outside, threshold + excess / above.clamp_min(1.0), threshold)
-        left = (magnitude - threshold[:, None]).clamp_min_(0)
-        excess = left.sum(1) - radius
-        above = (left > 0).sum(1).to(excess.dtype)
-    limit = expand(threshold, delta)
-    return delta - delta.clamp(-limit, limit)
-
-
-# Ten are usual; the steps are finitely many, and one more changes nothing.
-_NEWTON_STEPS = 40
-
-
-def largest_changes(
-    delta: Float[Tensor, "m ..."], radius: Float[Tensor, " m"], channels: int
-) -> Float[Tensor, "m ..."]:
-    """Return the changes with the `radius` largest of each sample alone; of pixels over `channels`.
-
-    >>> largest_changes(torch.tensor([[3.0, -1.0, 2.0]]), torch.tensor([2.0]), 1)
-    tensor([[3., 0., 2.]])
-    """
-    square = delta.flatten(1).abs()
-    if channels > 1:
-        square = square.square_().reshape(len(delta), channels, -1).sum(1)
-    most = square.shape[1]
-    count = radius.long().clamp(1, most)
-    # On CUDA a look at the counts would make the step wait.
-    top = square.topk(most if delta.is_cuda else int(count.max()), dim=1).values
-    least = top.gather(1, count[:, None] - 1)
-    keep = (square >= least).repeat(1, channels).reshape(delta.shape)
-    return torch.where(keep, delta, 0.0)

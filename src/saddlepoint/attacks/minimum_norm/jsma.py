@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -61,6 +61,7 @@ class JSMA(MinimumNorm):
     norms = ("L0",)
     paper = "Papernot et al. 2016, arXiv:1511.07528"
     cost = "1 forward and 2 backward (probabilities: 1) per pair"
+    paper_options: ClassVar[Mapping[str, Any]] = {"bisections": 0}
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -69,6 +69,7 @@ class LBFGS(MinimumNorm):
     norms = ("L2",)
     paper = "Szegedy et al. 2014, arXiv:1312.6199"
     cost = "some 100 to 300 each way"
+    paper_options: ClassVar[Mapping[str, Any]] = {"loss": "softmax-cross-entropy", "bisections": 0}
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Search for the largest weight on the distance that still succeeds."""

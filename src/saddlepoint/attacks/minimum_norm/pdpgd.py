@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -89,6 +89,7 @@ class PDGD(MinimumNorm):
     norms = ("L2",)
     paper = PAPER
     cost = "steps (1000) each way"
+    paper_options: ClassVar[Mapping[str, Any]] = {"bisections": 0}
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Descend on the image, ascend on the weights."""
@@ -139,6 +140,7 @@ class PDPGD(MinimumNorm):
 
     paper = PAPER
     cost = "steps (1000) each way"
+    paper_options: ClassVar[Mapping[str, Any]] = {"bisections": 0}
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Descend on the image, shrink its change, ascend on the weights."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -57,6 +58,7 @@ class SigmaZero(MinimumNorm):
     norms = ("L0",)
     paper = "Cinà et al. 2025, arXiv:2402.01879"
     cost = "steps (1000) each way, up to 63 forward"
+    paper_options: ClassVar[Mapping[str, Any]] = {"bisections": 0, "prunings": 0}
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Step with Adam, clip, and put back what is below the threshold."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -79,6 +81,9 @@ class CarliniWagnerL0(MinimumNorm):
     norms = ("L0",)
     paper = PAPER
     cost = "an L2 attack for each pixel set, some 2000 each way"
+    paper_options: ClassVar[Mapping[str, Any]] = {
+        "box": "tanh", "initial_c": 1e-3, "share": 1e-9, "rounds": 10_000, "bisections": 0,
+    }  # fmt: skip
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Shrink the set of each sample until nothing can leave it."""

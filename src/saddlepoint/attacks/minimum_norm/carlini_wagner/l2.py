@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -43,7 +44,7 @@ class CarliniWagnerL2(MinimumNorm):
     where it will end: at the optimum 2‖δ‖ = c·‖∇f‖, and f and ∇f at the start give both, and a
     first step that goes no further than the boundary. Each next c goes on from the nearest success,
     Adam's rate falls where it makes no progress, and a sample's search ends once a success brings
-    nothing. `published_cw_l2` has the paper's values.
+    nothing. `published` has the paper's values.
 
     Args:
         threat: L2.
@@ -93,6 +94,26 @@ class CarliniWagnerL2(MinimumNorm):
     norms = ("L2",)
     paper = PAPER
     cost = "up to searches × steps (9 × 1000) each way, some 260 as a rule"
+    paper_options: ClassVar[Mapping[str, Any]] = {
+        "box": "tanh", "steps": 10_000, "initial_c": 1e-3, "tolerance": 1e-4, "decays": 0,
+        "warm": False, "gain": None, "bisections": 0,
+    }  # fmt: skip
+
+    @classmethod
+    def published(cls, threat: ThreatModel, **options: Any) -> Self:
+        """Return the paper's own attack: a change of variables, and nine values of c from 1e-3, each
+        from the clean image.
+
+        A descent ends after a tenth of its steps without a fall of the loss by 1e-4 of itself,
+        sample by sample.
+
+        >>> from saddlepoint.threat import L2
+        >>> attack = CarliniWagnerL2.published(L2(), steps=1000)
+        >>> attack.initial_c, attack.patience, attack.warm, attack.decays, attack.gain
+        (0.001, 100, False, 0, None)
+        """
+        steps = options.get("steps", cls.paper_options["steps"])
+        return super().published(threat, **{"patience": max(1, steps // 10), **options})
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Search over c from every start, and pull what was found towards the image."""
@@ -148,27 +169,3 @@ class CarliniWagnerL2(MinimumNorm):
                 batch.at(go), on[go], begin[go], c[go], low[go], high[go]
             )  # fmt: skip
             first = None if first is None else (first[0][go], first[1][go])
-
-
-def published_cw_l2(threat: ThreatModel, *, steps: int = 10_000, **options: Any) -> CarliniWagnerL2:
-    """Return the attack as published: a change of variables, and nine values of c from 1e-3, each
-    from the clean image.
-
-    A descent ends after a tenth of its steps without a fall of the loss by 1e-4 of itself, sample
-    by sample.
-
-    Args:
-        threat: L2.
-        steps: Adam's iterations per c at most.
-        **options: any other option of `CarliniWagnerL2`.
-
-    >>> from saddlepoint.threat import L2
-    >>> attack = published_cw_l2(L2(), steps=1000)
-    >>> attack.initial_c, attack.patience, attack.warm, attack.decays, attack.gain
-    (0.001, 100, False, 0, None)
-    """
-    published: dict[str, Any] = {
-        "box": "tanh", "initial_c": 1e-3, "patience": max(1, steps // 10), "tolerance": 1e-4, "decays": 0,
-        "warm": False, "gain": None, "bisections": 0,
-    }  # fmt: skip
-    return CarliniWagnerL2(threat, steps=steps, **published | options)

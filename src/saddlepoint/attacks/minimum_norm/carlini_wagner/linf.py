@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -94,6 +96,10 @@ class CarliniWagnerLinf(MinimumNorm):
     norms = ("Linf",)
     paper = PAPER
     cost = "a descent for each threshold, some 2000 each way"
+    paper_options: ClassVar[Mapping[str, Any]] = {
+        "box": "tanh", "initial_c": 1e-5, "searches": 11, "refinements": 0, "decays": 0,
+        "bisections": 0,
+    }  # fmt: skip
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Lower τ, sample by sample, until it fails."""
