@@ -70,7 +70,7 @@ def generator(seed: int, *parts: int | str, device: torch.device | str = "cpu") 
 class Stream(IntEnum):
     """What the random numbers of a (seed, id) are for; each use has numbers of its own.
 
-    >>> Keys(0, torch.tensor([5])).split(Stream.JUDGE).stream
+    >>> int(Keys(0, torch.tensor([5])).split(Stream.JUDGE).stream)
     1
     """
 

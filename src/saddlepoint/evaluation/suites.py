@@ -36,7 +36,7 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
     there is no Square, and in a `Box` no FAB. "standard" is what robustness is compared by
     (Croce and Hein 2020, arXiv:2003.01690).
 
-    >>> from saddlepoint.threat import Normed, ThreatModel, norm_of
+    >>> from saddlepoint.threat import L1, Linf
     >>> list(build_suite("standard", Linf(8 / 255)))
     ['apgd', 'apgd-t', 'fab-t', 'square']
     >>> list(build_suite("standard", L1(12)))

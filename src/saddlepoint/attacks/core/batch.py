@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -23,8 +23,17 @@ from saddlepoint.model import Guard
 from saddlepoint.streams import Keys
 from saddlepoint.threat import Cornered, NormBall, Normed, ThreatModel
 
-if TYPE_CHECKING:
-    from saddlepoint.attacks.core.stages import Stages
+
+class Memory(Protocol):
+    """What remembers the stages of a call that are done; see `Stages`.
+
+    >>> from saddlepoint.attacks import Stages
+    >>> from saddlepoint.evaluation.journal import Journal
+    >>> memory: Memory = Stages(Journal(None), "pgd")
+    """
+
+    def run(self, batch: Batch, best: Any, work: Callable[[], None]) -> None:
+        """Do the `work` of a stage, or put back what it did before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +76,7 @@ class Batch:
     starts: Float[Tensor, "m ..."] | None = None
     mask: Bool[Tensor, "m ..."] | None = None
     reference: Reference | None = None
-    stages: Stages | None = None
+    stages: Memory | None = None
 
     def __len__(self) -> int:
         return len(self.images)

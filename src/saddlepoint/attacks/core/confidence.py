@@ -20,6 +20,7 @@ class Confident:
     Through it everything that asks the criterion, the objectives and the tracker of the nearest
     success alike, honours κ.
 
+    >>> from saddlepoint.attacks import Misclassified
     >>> Confident(Misclassified(), 2.0).margin(torch.tensor([[1.0, 2.5]]), torch.tensor([0]))
     tensor([0.5000])
     """

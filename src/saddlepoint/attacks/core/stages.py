@@ -118,7 +118,7 @@ def stage(batch: Batch, best: Tracker, work: Callable[[], None]) -> None:
         batch, best: as in `perturb`; what `work` tells the tracker is of these samples alone.
         work: the stage.
 
-    >>> from saddlepoint.attacks import Misclassified
+    >>> from saddlepoint.attacks import Last, Misclassified
     >>> from saddlepoint.streams import Keys
     >>> from saddlepoint.model import Guard
     >>> from saddlepoint.threat import Linf

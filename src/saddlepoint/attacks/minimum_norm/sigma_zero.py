@@ -42,6 +42,7 @@ class SigmaZero(MinimumNorm):
         prunings: forward passes that end the attack, in each of which one change more is put
             back, those that the linearised margin needs least first; 0 as published.
 
+    >>> from saddlepoint.threat import L0
     >>> net, x = torch.nn.Flatten(), torch.tensor([[0.9, 0.3, 0.2]])
     >>> SigmaZero(L0(), steps=20)(net, x, torch.tensor([0])).distance
     tensor([1.], dtype=torch.float64)

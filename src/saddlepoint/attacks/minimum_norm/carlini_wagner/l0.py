@@ -59,6 +59,7 @@ class CarliniWagnerL0(MinimumNorm):
         patience, tolerance, decays: as for `CarliniWagnerL2`.
         bisections: final steps that undo the smallest changes.
 
+    >>> from saddlepoint.threat import L0
     >>> net, images = torch.nn.Flatten(), torch.tensor([[0.9, 0.3, 0.1]])
     >>> CarliniWagnerL0(L0())(net, images, torch.tensor([0])).distance
     tensor([1.], dtype=torch.float64)
