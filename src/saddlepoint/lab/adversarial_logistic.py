@@ -14,8 +14,8 @@ from saddlepoint.attacks.core.steps import cosine
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
 from saddlepoint.lab.bench import Bench
-from saddlepoint.lab.experiment import check_counts, check_positive
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Count, Natural, Positive, check_fields
 
 _RATE = 0.1  # of Adam, falling along half a cosine
 
@@ -35,16 +35,15 @@ class LogisticSettings:
     (3, 7)
     """
 
-    eps: tuple[float, ...] = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25)
-    weight_decay: tuple[float, ...] = (0.0003, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
-    attack_eps: float = 0.1
-    classes: tuple[int, int] = (3, 7)
-    steps: int = 500
+    eps: tuple[Positive, ...] = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25)
+    weight_decay: tuple[Positive, ...] = (0.0003, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
+    attack_eps: Positive = 0.1
+    classes: tuple[Natural, Natural] = (3, 7)
+    steps: Count = 500
 
     def __post_init__(self) -> None:
-        check_positive(self, "eps", "weight_decay", "attack_eps")
-        check_counts(self, "steps")
-        if self.classes[0] == self.classes[1] or min(self.classes) < 0:
+        check_fields(self)
+        if self.classes[0] == self.classes[1]:
             raise InputError(f"classes are {self.classes}; give two different labels")
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks import PGD
 from saddlepoint.lab.climbs import climb, loss_gradients
-from saddlepoint.lab.experiment import check_counts, check_positive
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Count, Positive, check_fields
 from saddlepoint.threat import Linf
 from saddlepoint.threat.norms import unit
 
@@ -29,12 +29,11 @@ class AlignmentSettings:
     40
     """
 
-    eps: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
-    steps: int = 40
+    eps: tuple[Positive, ...] = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+    steps: Count = 40
 
     def __post_init__(self) -> None:
-        check_positive(self, "eps")
-        check_counts(self, "steps")
+        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)

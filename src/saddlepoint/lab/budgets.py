@@ -10,8 +10,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import PGD
-from saddlepoint.lab.experiment import check_counts, check_positive
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Count, Positive, check_fields
 from saddlepoint.threat import L2, Linf, NormBall
 from saddlepoint.threat.norms import norm
 
@@ -31,13 +31,12 @@ class BudgetSettings:
     0.025
     """
 
-    linf: tuple[float, ...] = (0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
-    l2: tuple[float, ...] = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0)
-    steps: int = 50
+    linf: tuple[Positive, ...] = (0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+    l2: tuple[Positive, ...] = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0)
+    steps: Count = 50
 
     def __post_init__(self) -> None:
-        check_positive(self, "linf", "l2")
-        check_counts(self, "steps")
+        check_fields(self)
         for name in ("linf", "l2"):
             object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from saddlepoint.attacks import published_cw_l2
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.lab.aims import answers, random_classes
-from saddlepoint.lab.experiment import check_counts, check_positive
 from saddlepoint.lab.objectives import logit_count
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Count, Positive, check_fields
 from saddlepoint.threat import L2
 
 
@@ -31,13 +31,12 @@ class ConstantSettings:
     (0.1, 1.0)
     """
 
-    c: tuple[float, ...] = tuple(round(10 ** (k / 4 - 2), 4) for k in range(17))
-    steps: int = 300
-    learning_rate: float = 0.02
+    c: tuple[Positive, ...] = tuple(round(10 ** (k / 4 - 2), 4) for k in range(17))
+    steps: Count = 300
+    learning_rate: Positive = 0.02
 
     def __post_init__(self) -> None:
-        check_positive(self, "c", "learning_rate")
-        check_counts(self, "steps")
+        check_fields(self)
         object.__setattr__(self, "c", tuple(sorted(set(self.c))))
 
 

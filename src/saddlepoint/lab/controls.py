@@ -15,9 +15,9 @@ from saddlepoint.data import ImageData
 from saddlepoint.defences import AdversarialTraining, TrainingObjective
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.climbs import logits_of
-from saddlepoint.lab.experiment import check_counts, check_positive
 from saddlepoint.lab.networks import RBF, EachClass, HiddenAdversarial, OneVersusAll, Perceptron
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Count, Positive, check_fields
 from saddlepoint.streams import Keys, derive
 from saddlepoint.threat import Linf
 
@@ -39,13 +39,12 @@ class ControlSettings:
     8
     """
 
-    eps: float = 0.1
-    members: int = 8
-    hidden_eps: float = 0.1
+    eps: Positive = 0.1
+    members: Count = 8
+    hidden_eps: Positive = 0.1
 
     def __post_init__(self) -> None:
-        check_positive(self, "eps", "hidden_eps")
-        check_counts(self, "members")
+        check_fields(self)
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,11 @@ from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 from jaxtyping import Float, Int64
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from saddlepoint.counts import check_count, check_sizes
-from saddlepoint.errors import InputError, unknown
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.table import Table
-from saddlepoint.threat import parse_eps
+from saddlepoint.option_values import parse_options
 
 
 class Findings(Protocol):
@@ -119,52 +116,4 @@ class Experiment:
 
         Raises `InputError` for an unknown name or a value that is none.
         """
-        given: dict[str, Any] = {}
-        for key, text in words.items():
-            field = key.replace("-", "_")
-            if field not in self.options:
-                raise unknown(f"setting of {self.name}", key, self.options)
-            given[field] = self._value(field, text)
-        return self.settings(**given)
-
-    def _value(self, field: str, text: str) -> Any:
-        kind = self.options[field]
-        several = typing.get_origin(kind) is tuple
-        parts = [part.strip() for part in text.split(",")] if several else [text.strip()]
-        values = [parse_eps(part) if "/" in part else part for part in parts]
-        try:
-            found = TypeAdapter(kind).validate_python(values if several else values[0])
-        except ValidationError as error:
-            wanted = error.errors()[0]["msg"].lower()
-            raise InputError(f"{self.name}: {field} is {repr(text)[:60]}: {wanted}") from None
-        check_sizes(f"{self.name}: {field}", found)
-        return found
-
-
-def check_counts(settings: Any, *names: str) -> None:
-    """Raise `InputError` unless the named settings are at least 1.
-
-    >>> from saddlepoint.lab import LandscapeSettings
-    >>> LandscapeSettings(steps=0)
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: steps is 0; give at least 1
-    """
-    for name in names:
-        check_count(name, getattr(settings, name))
-
-
-def check_positive(settings: Any, *names: str) -> None:
-    """Raise `InputError` unless the named settings, numbers or tuples of them, are positive.
-
-    >>> from saddlepoint.lab import LandscapeSettings
-    >>> LandscapeSettings(eps=-1.0)
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: eps is -1.0; give positive numbers, for instance 0.1
-    """
-    for name in names:
-        value = getattr(settings, name)
-        values = value if isinstance(value, tuple) else (value,)
-        if not values or not all(0 < each < float("inf") for each in values):
-            raise InputError(f"{name} is {value}; give positive numbers, for instance 0.1")
+        return self.settings(**parse_options(self.name, words, self.options, "setting"))

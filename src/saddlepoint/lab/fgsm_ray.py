@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from saddlepoint.errors import InputError
 from saddlepoint.lab.climbs import logits_of, loss_gradients
-from saddlepoint.lab.experiment import check_positive
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Positive, Whole, check_fields
 
 _STRAIGHT = 1e-9  # of the logits' range: in float64 what bends less is rounding
 
@@ -30,13 +30,11 @@ class RaySettings:
     100
     """
 
-    eps: float = 1.0
-    points: int = 100
+    eps: Positive = 1.0
+    points: Annotated[int, Whole(2)] = 100
 
     def __post_init__(self) -> None:
-        check_positive(self, "eps")
-        if self.points < 2:
-            raise InputError(f"points is {self.points}; give at least 2 on each side")
+        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)

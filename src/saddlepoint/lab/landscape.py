@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import PGD
-from saddlepoint.errors import InputError
 from saddlepoint.lab.climbs import losses, many_climbs
-from saddlepoint.lab.experiment import check_counts, check_positive
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Count, Positive, Whole, check_fields
 from saddlepoint.threat import Linf
 from saddlepoint.threat.norms import unit
 
@@ -34,15 +34,12 @@ class LandscapeSettings:
     100
     """
 
-    eps: float = 0.2
-    steps: int = 40
-    restarts: int = 100
+    eps: Positive = 0.2
+    steps: Count = 40
+    restarts: Annotated[int, Whole(2)] = 100
 
     def __post_init__(self) -> None:
-        check_positive(self, "eps")
-        check_counts(self, "steps")
-        if self.restarts < 2:
-            raise InputError(f"restarts is {self.restarts}; give at least 2, which can be compared")
+        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks import FGSM, BinaryLogit
 from saddlepoint.lab.bench import Bench
-from saddlepoint.lab.experiment import check_positive
 from saddlepoint.lab.table import Cell, Table
+from saddlepoint.option_values import Count, Positive, check_fields
 from saddlepoint.streams import Keys
 from saddlepoint.threat import Linf
 
@@ -35,12 +35,12 @@ class LinearSettings:
     0.5
     """
 
-    eps: float = 0.5
-    small: tuple[float, ...] = (0.1, 0.01, 0.001)
-    dimensions: tuple[int, ...] = (1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
+    eps: Positive = 0.5
+    small: tuple[Positive, ...] = (0.1, 0.01, 0.001)
+    dimensions: tuple[Count, ...] = (1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
 
     def __post_init__(self) -> None:
-        check_positive(self, "eps", "small", "dimensions")
+        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)

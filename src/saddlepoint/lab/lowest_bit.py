@@ -5,18 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import Attack
-from saddlepoint.errors import InputError
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.lab.aims import answers
-from saddlepoint.lab.experiment import check_counts
 from saddlepoint.lab.lattice_pgd import LatticePGD
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Count, Whole, check_fields
 from saddlepoint.threat import Box
 
 _LEVELS = 255
@@ -29,7 +29,7 @@ class BitSettings:
     """Settings of `lowest_bit`.
 
     Args:
-        bits: how many of the lowest bits may change.
+        bits: how many of the lowest bits may change; 8 would replace the image.
         steps: of each attack.
         restarts: of each attack.
 
@@ -37,14 +37,12 @@ class BitSettings:
     (1, 2, 3, 4, 5, 6, 7)
     """
 
-    bits: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
-    steps: int = 30
-    restarts: int = 3
+    bits: tuple[Annotated[int, Whole(1, 7)], ...] = (1, 2, 3, 4, 5, 6, 7)
+    steps: Count = 30
+    restarts: Count = 3
 
     def __post_init__(self) -> None:
-        check_counts(self, "steps", "restarts")
-        if not self.bits or not all(1 <= bits <= 7 for bits in self.bits):
-            raise InputError(f"bits is {self.bits}; give numbers from 1 to 7 (8 replace the image)")
+        check_fields(self)
         object.__setattr__(self, "bits", tuple(sorted(set(self.bits))))
 
 

@@ -10,14 +10,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import Batch, Nearest, Targeted, judge
-from saddlepoint.attacks.minimum_norm.carlini_wagner.box import BOXES
+from saddlepoint.attacks.minimum_norm.carlini_wagner.l2 import BoxName, Objective
 from saddlepoint.attacks.minimum_norm.carlini_wagner.loop import Descent, descend, first_gradient
-from saddlepoint.attacks.minimum_norm.carlini_wagner.objectives import OBJECTIVES
-from saddlepoint.errors import InputError, unknown
 from saddlepoint.lab.aims import answers, other_classes
-from saddlepoint.lab.experiment import check_counts, check_positive
 from saddlepoint.lab.table import Table
 from saddlepoint.model import Guard
+from saddlepoint.option_values import Count, Positive, check_fields
 from saddlepoint.streams import Keys
 from saddlepoint.threat import L2
 
@@ -41,25 +39,15 @@ class ObjectiveSettings:
     7
     """
 
-    objectives: tuple[str, ...] = ("f1", "f2", "f3", "f4", "f5", "f5b", "f6", "f7")
-    boxes: tuple[str, ...] = ("tanh", "clipped", "projected")
-    steps: int = 200
-    learning_rate: float = 0.02
-    searches: int = 7
-    first_c: float = 0.01
+    objectives: tuple[Objective, ...] = ("f1", "f2", "f3", "f4", "f5", "f5b", "f6", "f7")
+    boxes: tuple[BoxName, ...] = ("tanh", "clipped", "projected")
+    steps: Count = 200
+    learning_rate: Positive = 0.02
+    searches: Count = 7
+    first_c: Positive = 0.01
 
     def __post_init__(self) -> None:
-        check_counts(self, "steps", "searches")
-        check_positive(self, "learning_rate", "first_c")
-        for what, named, known in (
-            ("objective", self.objectives, OBJECTIVES),
-            ("box", self.boxes, BOXES),
-        ):
-            if not named:
-                raise InputError(f"there is no {what}; give some of {', '.join(known)}")
-            for name in named:
-                if name not in known:
-                    raise unknown(what, name, known)
+        check_fields(self)
 
 
 @dataclass(frozen=True)

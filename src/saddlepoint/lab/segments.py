@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import PGD
-from saddlepoint.errors import InputError
 from saddlepoint.lab.climbs import losses, many_climbs
-from saddlepoint.lab.experiment import check_counts, check_positive
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Count, Positive, Whole, check_fields
 from saddlepoint.threat import Linf
 
 
@@ -31,18 +31,13 @@ class SegmentSettings:
     21
     """
 
-    eps: float = 0.2
-    steps: int = 40
-    maxima: int = 8
-    points: int = 21
+    eps: Positive = 0.2
+    steps: Count = 40
+    maxima: Annotated[int, Whole(2)] = 8
+    points: Annotated[int, Whole(3)] = 21
 
     def __post_init__(self) -> None:
-        check_positive(self, "eps")
-        check_counts(self, "steps")
-        if self.maxima < 2:
-            raise InputError(f"maxima is {self.maxima}; give at least 2, the ends of a segment")
-        if self.points < 3:
-            raise InputError(f"points is {self.points}; give at least 3, the ends and the middle")
+        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)

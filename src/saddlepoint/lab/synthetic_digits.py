@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from saddlepoint.attacks import Attack, CarliniWagnerL0, CarliniWagnerL2, CarliniWagnerLinf
 from saddlepoint.errors import InputError
 from saddlepoint.lab.aims import answers, other_classes
-from saddlepoint.lab.experiment import check_counts
 from saddlepoint.lab.objectives import logit_count
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Count, check_fields
 from saddlepoint.threat import L0, L2, Linf
 
 STARTS: Mapping[str, float] = {"black": 0.0, "white": 1.0}
@@ -31,10 +31,10 @@ class SyntheticSettings:
     200
     """
 
-    steps: int = 200
+    steps: Count = 200
 
     def __post_init__(self) -> None:
-        check_counts(self, "steps")
+        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)

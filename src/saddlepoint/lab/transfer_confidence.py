@@ -12,13 +12,12 @@ from torch import Tensor, nn
 from saddlepoint.attacks import PGD, CarliniWagnerL2
 from saddlepoint.data import ImageData, TensorData
 from saddlepoint.defences import AdversarialTraining
-from saddlepoint.errors import InputError
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.lab.aims import answers, random_classes
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.climbs import logits_of
-from saddlepoint.lab.experiment import check_counts
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Count, NonNegative, check_fields
 from saddlepoint.streams import Keys, derive
 from saddlepoint.threat import L2, Linf
 from saddlepoint.threat.norms import expand, unit
@@ -40,16 +39,12 @@ class TransferSettings:
     0.0
     """
 
-    confidence: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-    steps: int = 200
-    searches: int = 5
+    confidence: tuple[NonNegative, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+    steps: Count = 200
+    searches: Count = 5
 
     def __post_init__(self) -> None:
-        check_counts(self, "steps", "searches")
-        if not self.confidence or not all(0 <= each < float("inf") for each in self.confidence):
-            raise InputError(
-                f"confidence is {self.confidence}; give 0 or more, for instance 0,0.5,1"
-            )
+        check_fields(self)
         object.__setattr__(self, "confidence", tuple(sorted(set(self.confidence))))
 
 
