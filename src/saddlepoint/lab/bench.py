@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks import PGD
 from saddlepoint.counts import check_seed
-from saddlepoint.data import ImageData
+from saddlepoint.data import ImageData, TensorData
 from saddlepoint.defences import AdversarialTraining, Recipe, Standard, TrainingObjective
 from saddlepoint.model import Normalised
 from saddlepoint.option_values import Count, Positive, check_fields
@@ -137,3 +137,17 @@ def small_network(data: ImageData, seed: int) -> nn.Module:
         "zoo:simple-cnn", classes=len(data.classes), shape=data.shape, seed=seed, options=_SMALL
     )
     return Normalised(net, data.mean, data.std)
+
+
+def every_other(data: ImageData, start: int) -> TensorData:
+    """Return every second image from `start` on, with the statistics of the whole.
+
+    >>> from saddlepoint.data import load_data
+    >>> len(every_other(load_data("digits", split="train", limit=5), 1))
+    2
+    """
+    rows = torch.arange(start, len(data), 2)
+    return TensorData.of(
+        data.images(rows), data.labels.cpu()[rows], name=data.name, split=data.split,
+        classes=data.classes, mean=data.mean, std=data.std,
+    )  # fmt: skip

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.table import Table
 from saddlepoint.option_values import parse_options
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Findings(Protocol):
@@ -47,13 +48,12 @@ class PerModel(Generic[Found]):
 
     def tables(self) -> Mapping[str, Table]:
         """Return the tables of all models, one below the other, under a column `model`."""
-        joined: dict[str, Table] = {}
-        for model, found in self.results.items():
-            for name, table in found.tables().items():
-                named = table.under("model", model)
-                before = joined[name].rows if name in joined else ()
-                joined[name] = Table(named.columns, before + named.rows)
-        return joined
+        found = {model: each.tables() for model, each in self.results.items()}
+        names = next(iter(found.values()), {})
+        return {
+            name: Table.joined("model", {model: tables[name] for model, tables in found.items()})
+            for name in names
+        }
 
 
 def per_model(function: OnModel[Found]) -> Callable[[Bench, Any], PerModel[Found]]:
@@ -67,8 +67,7 @@ def per_model(function: OnModel[Found]) -> Callable[[Bench, Any], PerModel[Found
     """
 
     def run(bench: Bench, settings: Any) -> PerModel[Found]:
-        images: Float[Tensor, "n ..."] = bench.images
-        labels: Int64[Tensor, " n"] = bench.labels
+        images, labels = bench.images, bench.labels
         return PerModel(
             {
                 name: function(model, images, labels, settings, bench.seed)
@@ -84,12 +83,12 @@ class Experiment:
     """One controlled experiment.
 
     Attributes:
-        name: on the command line; its figure is drawn by `draw` in `saddlepoint.reports.lab`, in
-            the module of the same name with underscores.
+        name: on the command line.
         what: one line.
         paper: where it was published.
         settings: a frozen dataclass with a default for every field.
         run: from the bench and the settings to the findings.
+        draw: from the findings to the figure.
         images: how many are looked at unless the user says.
 
     >>> from saddlepoint.lab import EXPERIMENTS
@@ -102,14 +101,13 @@ class Experiment:
     paper: str
     settings: type[Any]
     run: Callable[[Bench, Any], Findings]
+    draw: Callable[[Any], Figure]
     images: int = 100
 
     @property
     def options(self) -> Mapping[str, Any]:
         """The names of the settings and their types."""
-        hints = typing.get_type_hints(self.settings)
-        names = [field.name for field in dataclasses.fields(self.settings)]
-        return MappingProxyType({name: hints[name] for name in names})
+        return MappingProxyType(typing.get_type_hints(self.settings))
 
     def parse(self, words: Mapping[str, str]) -> Any:
         """Return the settings with those of `words` changed; several numbers are divided by commas.
