@@ -15,8 +15,14 @@ from torch import nn
 from saddlepoint.defences import TrainingBatch
 from saddlepoint.errors import InputError
 from saddlepoint.lab import BudgetSettings, ControlSettings, accuracy_against_eps, run_controls
-from saddlepoint.lab.controls import Ensemble, class_means
-from saddlepoint.lab.networks import RBF, EachClass, HiddenAdversarial, OneVersusAll, Perceptron
+from saddlepoint.lab.networks import (
+    RBF,
+    EachClass,
+    HiddenAdversarial,
+    OneVersusAll,
+    Perceptron,
+    class_means,
+)
 
 
 def test_the_curves_of_a_linear_model_are_the_closed_form():
@@ -74,7 +80,7 @@ def test_hidden_perturbation_is_the_worst_corner_of_a_linear_readout():
     with torch.no_grad():
         for h, label in zip(net.hidden(x), y, strict=True):
             all_losses = nn.functional.cross_entropy(
-                net.read(h + signs), label.expand(16), reduction="none"
+                net.readout(h + signs), label.expand(16), reduction="none"
             )
             worst.append(all_losses.max())
     assert float(found) == pytest.approx(float(torch.stack(worst).mean()), rel=1e-9)
@@ -100,13 +106,6 @@ def test_an_rbf_is_sure_at_its_centre_and_nowhere_far():
     assert float(logs[1].exp().max()) < 1e-6
 
 
-def test_an_ensemble_averages_probabilities():
-    members = [Affine(torch.tensor([1.0, 2.0])), Affine(torch.tensor([-3.0, 1.0]))]
-    x = torch.rand(3, 2)
-    expected = torch.stack([m(x).softmax(1) for m in members]).mean(0)
-    torch.testing.assert_close(Ensemble(members)(x).exp(), expected)
-
-
 def test_class_means_are_means():
     data = digits("train", 60)
     means = class_means(data)
@@ -126,7 +125,7 @@ def test_the_controls_find_noise_harmless_and_the_gradient_not():
         assert math.isnan(m.confidence) == (m.error == 0)
     shallow = {(m.model[:3], m.attack): m for m in found.of("rbf")}
     assert shallow["RBF", "FGSM"].error > shallow["RBF", "none"].error
-    assert len(found.hidden_size) == 6
+    assert len(found.mean_hidden) == 6
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,12 @@ from saddlepoint.lab import (
     synthetic_digits,
     transfer_confidence,
 )
-from saddlepoint.lab.aims import answers, other_classes, random_classes
-from saddlepoint.lab.climbs import logits_of
+from saddlepoint.lab.bench import every_other
 from saddlepoint.lab.lattice_pgd import LatticePGD
 from saddlepoint.lab.lowest_bit import levels_around, lowest_bits_of
-from saddlepoint.lab.transfer_confidence import AIMS, NOISE, every_other, moved_at_random
+from saddlepoint.lab.outputs import logits_of, predictions
+from saddlepoint.lab.targets import other_classes, random_classes
+from saddlepoint.lab.transfer_confidence import AIMS, NOISE, perturbed_at_random
 from saddlepoint.threat import L2
 
 W = torch.tensor([1.0, -2.0, 0.5])
@@ -75,7 +76,7 @@ def test_best_and_worst_are_over_targets_and_average_over_all():
     settings = ObjectiveSettings(objectives=("f6",), boxes=("clipped",), steps=60, searches=3)
     found = compare_objectives(net, x, ZERO[:1], settings)
     best, average, worst = (
-        found.case("f6", "clipped", case) for case in ("best", "average", "worst")
+        found.statistics("f6", "clipped", case) for case in ("best", "average", "worst")
     )
     assert best.success == 1
     assert best.distance == average.distance
@@ -98,7 +99,7 @@ def test_a_constant_c_succeeds_from_the_closed_form_on():
     torch.testing.assert_close(found.distance[1], shortest, rtol=0.03, atol=0)
     assert (found.distance[2] > shortest).all()
     assert math.isnan(found.mean()[0])
-    assert found.excess()[1] == pytest.approx(1.0, abs=0.03)
+    assert found.relative_to_least()[1] == pytest.approx(1.0, abs=0.03)
     assert found.mean()[1] == pytest.approx(float(shortest.mean()), rel=0.03)
 
 
@@ -207,7 +208,7 @@ def test_without_confidence_the_source_is_fooled_as_by_the_plain_attack():
     torch.testing.assert_close(offered.distance[0], plain.distance)
     assert torch.equal(offered.fooled["same"][0], plain.success)
     assert torch.equal(offered.fooled["same"], offered.fooled["A"])
-    assert offered.sure[1].double().mean() > 0.6
+    assert offered.confident[1].double().mean() > 0.6
     reached = offered.distance[:, found.right]
     assert (reached[1] > reached[0]).all()
     assert found.share(NOISE, "A")[0].value < found.share(AIMS[0], "A")[0].value
@@ -247,15 +248,15 @@ def test_halves_are_disjoint_and_networks_are_trained_on_them():
 def test_a_random_change_has_the_length_asked_for_and_stays_in_range():
     x = digits("test", 8).pixels
     length = torch.linspace(0.1, 1.5, 8)
-    moved = moved_at_random(x, length, seed=3)
+    moved = perturbed_at_random(x, length, seed=3)
     assert moved.min() >= 0
     assert moved.max() <= 1
     torch.testing.assert_close((moved - x).flatten(1).norm(dim=1), length, rtol=1e-3, atol=0)
-    assert torch.equal(moved[:1], moved_at_random(x[:1], length[:1], seed=3))
+    assert torch.equal(moved[:1], perturbed_at_random(x[:1], length[:1], seed=3))
 
 
 def test_targets_are_every_other_class_or_one_of_them():
-    answered, margin = answers(torch.nn.Flatten(), torch.eye(4))
+    answered, margin = predictions(torch.nn.Flatten(), torch.eye(4))
     assert answered.tolist() == [0, 1, 2, 3]
     assert margin.tolist() == [1.0] * 4
     others = other_classes(answered, 4)
@@ -287,5 +288,5 @@ def test_targets_are_every_other_class_or_one_of_them():
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings):
-    with pytest.raises(InputError, match=r"give|known"):
+    with pytest.raises(InputError, match=r"give|it is"):
         settings()

@@ -87,7 +87,7 @@ def test_experiments_are_listed(capsys):
         (("landscape", "--set", "restarts"), "write NAME=VALUE"),
         (("landscape", "--set", "restarts=many"), "restarts is 'many'"),
         (("landscape", "--set", "restarts=1"), "give at least 2"),
-        (("landscape", "--set", "eps=0"), "give positive numbers"),
+        (("landscape", "--set", "eps=0"), "eps is 0.0; give a positive number"),
         (("alignment", "--set", "eps=0.1,x"), "eps is '0.1,x'"),
         (("landscape", "--weights", "net.safetensors"), "--model"),
         (("landscape", "--data", "no-such-data"), "no-such-data"),

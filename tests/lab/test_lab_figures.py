@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
+import ast
+from pathlib import Path
 
 import pytest
 from lab_cases import bench, looks_drawn, overlapping
 
+import saddlepoint.lab
 from saddlepoint.lab import EXPERIMENTS
-from saddlepoint.reports.lab import draw
 
 TINY = {
     "linear-example": {"dimensions": "1,10,100"},
@@ -42,13 +43,20 @@ def test_every_experiment_is_drawn_whole_and_without_overlap(name, benches):
     for table in found.tables().values():
         assert table.rows
         assert all(len(row) == len(table.columns) for row in table.rows)
-    figure = draw(name, found)
+    figure = experiment.draw(found)
     assert looks_drawn(figure)
     assert overlapping(figure) == []
 
 
-def test_every_experiment_has_its_figure_and_is_tried_here():
-    for name in EXPERIMENTS:
-        module = importlib.import_module(f"saddlepoint.reports.lab.{name.replace('-', '_')}")
-        assert callable(module.draw)
-        assert EXPERIMENTS[name].settings() is not None
+def test_every_experiment_is_tried_here():
+    assert set(TINY) == set(EXPERIMENTS)
+    for experiment in EXPERIMENTS.values():
+        assert experiment.settings() is not None
+
+
+def test_matplotlib_is_imported_by_the_first_figure_only():
+    files = Path(saddlepoint.lab.__file__).parent.glob("*.py")
+    for file in files:
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                assert not any(heavy in ast.unparse(node) for heavy in ("matplotlib", ".reports"))

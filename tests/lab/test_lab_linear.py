@@ -20,9 +20,9 @@ from saddlepoint.lab import (
     linear_example,
     run_logistic,
 )
-from saddlepoint.lab.adversarial_logistic import adversarial_loss, errors, fit, two_classes
-from saddlepoint.lab.climbs import logits_of, loss_gradients
-from saddlepoint.lab.linear_example import moved
+from saddlepoint.lab.linear_example import fgsm_step
+from saddlepoint.lab.logistic_regression import adversarial_loss, errors, fit, two_classes
+from saddlepoint.lab.outputs import logits_of, loss_gradients
 
 
 def logistic(z):
@@ -52,7 +52,7 @@ def test_the_step_is_the_best_of_all_corners():
     w = torch.tensor([0.3, -1.0, 2.0, 0.1], dtype=torch.float64)
     x = torch.tensor([1.0, -2.0, 0.0, 7.0], dtype=torch.float64)
     corners = torch.tensor(list(itertools.product((-0.5, 0.5), repeat=4)), dtype=torch.float64)
-    assert float(w @ moved(w, x, 0.5)) == pytest.approx(float(((x + corners) @ w).max()))
+    assert float(w @ fgsm_step(w, x, 0.5)) == pytest.approx(float(((x + corners) @ w).max()))
 
 
 def test_the_ray_of_a_linear_model_is_straight_and_turns_where_it_must():

@@ -20,8 +20,9 @@ from saddlepoint.lab import (
     landscape,
     segments,
 )
-from saddlepoint.lab.climbs import climb, loss_gradients, losses, many_climbs
 from saddlepoint.lab.landscape import pairs
+from saddlepoint.lab.outputs import loss_gradients, losses
+from saddlepoint.lab.trajectories import trace, trace_restarts
 from saddlepoint.threat import Linf
 
 
@@ -80,18 +81,18 @@ def test_the_ends_of_a_segment_are_the_maxima_and_the_points_between_are_on_the_
     net, x, y = subject(2)
     settings = SegmentSettings(eps=0.2, steps=5, maxima=3, points=5)
     found = segments(net, x, y, settings)
-    ends = many_climbs(net, x, y, PGD(Linf(0.2), steps=5), 3, 0).end.reshape(2, 3, 1, 8, 8)
+    ends = trace_restarts(net, x, y, PGD(Linf(0.2), steps=5), 3, 0).end.reshape(2, 3, 1, 8, 8)
     for pair, (a, b) in enumerate([(0, 1), (0, 2), (1, 2)]):
         for point, t in enumerate((0, 0.25, 0.5, 0.75, 1)):
             between = (1 - t) * ends[:, a] + t * ends[:, b]
             torch.testing.assert_close(found.along[:, pair, point], losses(net, between, y))
 
 
-def test_a_restart_is_the_same_whatever_else_is_climbed():
+def test_a_restart_is_the_same_whatever_else_is_traced():
     net, x, y = subject(3)
     attack = PGD(Linf(0.2), steps=4)
-    many = many_climbs(net, x, y, attack, 5, 7)
-    few = many_climbs(net, x[:2], y[:2], attack, 2, 7)
+    many = trace_restarts(net, x, y, attack, 5, 7)
+    few = trace_restarts(net, x[:2], y[:2], attack, 2, 7)
     many_losses = many.losses.reshape(3, 5, -1)[:2, :2]
     torch.testing.assert_close(few.losses.reshape(2, 2, -1), many_losses, rtol=1e-5, atol=1e-6)
     starts = many.start.reshape(3, 5, -1)
@@ -102,7 +103,7 @@ def test_a_restart_is_the_same_whatever_else_is_climbed():
 
 def test_every_iterate_is_in_the_ball_and_the_last_loss_is_that_of_the_last_iterate():
     net, x, y = subject(3)
-    found = climb(net, x, y, PGD(Linf(0.1), steps=6), torch.arange(3), 0)
+    found = trace(net, x, y, PGD(Linf(0.1), steps=6), torch.arange(3), 0)
     assert (found.end - x).abs().max() <= 0.1 + 1e-6
     assert found.end.min() >= 0
     assert found.end.max() <= 1
@@ -161,4 +162,4 @@ def test_settings_that_cannot_be_are_refused(settings):
 def test_more_restarts_than_there_are_identities_are_refused():
     net, x, y = subject(1)
     with pytest.raises(InputError, match="131072 restarts"):
-        many_climbs(net, x, y, PGD(Linf(0.1)), 2**17 + 1, 0)
+        trace_restarts(net, x, y, PGD(Linf(0.1)), 2**17 + 1, 0)

@@ -94,8 +94,7 @@ def lab(
 
     from saddlepoint.data import TensorData, load_data
     from saddlepoint.evaluation import check_outputs
-    from saddlepoint.lab import Bench
-    from saddlepoint.reports.lab import write_experiment
+    from saddlepoint.lab import Bench, write_experiment
     from saddlepoint.threat import parse_eps
 
     several = limit or experiment.images

@@ -9,17 +9,16 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from saddlepoint.configuration import configuration
-from saddlepoint.counts import check_sizes
 from saddlepoint.defences.orthogonal import Orthogonal
 from saddlepoint.defences.quantisation import quantise
 from saddlepoint.defences.recipe import ModelTransform, Penalty
 from saddlepoint.defences.self_ensemble import random_self_ensemble
 from saddlepoint.defences.spectral import SpectralNorm
 from saddlepoint.errors import InputError, unknown
+from saddlepoint.option_values import parse_options
 from saddlepoint.reading import shown
 
 TRANSFORMS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
@@ -71,18 +70,8 @@ def resolved(name: str, options: Mapping[str, Any] | None = None) -> dict[str, A
     target = build.__init__ if inspect.isclass(build) else build
     hints = typing.get_type_hints(target)
     parameters = {k: p for k, p in inspect.signature(build).parameters.items() if k != "model"}
-    values = {key: p.default for key, p in parameters.items()}
-    for key, value in (options or {}).items():
-        field = key.replace("-", "_")
-        if field not in values:
-            raise unknown(f"option of {name}", key, values)
-        try:
-            values[field] = TypeAdapter(hints[field]).validate_python(value)
-        except ValidationError as error:
-            expected = error.errors()[0]["msg"].lower()
-            raise InputError(f"{name}: {field} is {repr(value)[:60]}: {expected}") from None
-        check_sizes(f"{name}: {field}", values[field])
-    return values
+    given = parse_options(name, options or {}, {key: hints[key] for key in parameters})
+    return {key: p.default for key, p in parameters.items()} | given
 
 
 def transforms_of(run: Mapping[str, Any]) -> tuple[ModelTransform, ...]:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from saddlepoint.lab.accuracy_against_eps import (
+    AccuracyAgainstEps,
+    BudgetSettings,
+    SmallestBudgets,
+    accuracy_against_eps,
+)
 from saddlepoint.lab.adversarial_logistic import (
     AdversarialLogistic,
     LogisticPath,
@@ -10,36 +16,36 @@ from saddlepoint.lab.adversarial_logistic import (
 )
 from saddlepoint.lab.alignment import Alignment, AlignmentSettings, alignment
 from saddlepoint.lab.bench import Bench, small_network
-from saddlepoint.lab.budgets import (
-    AccuracyAgainstEps,
-    BudgetSettings,
-    Fooled,
-    accuracy_against_eps,
-)
 from saddlepoint.lab.constant_c import ConstantC, ConstantSettings, constant_c
-from saddlepoint.lab.controls import Controls, ControlSettings, Measured, run_controls
+from saddlepoint.lab.controls import Controls, ControlSettings, Measurement, run_controls
 from saddlepoint.lab.experiment import Experiment, Findings, PerModel, per_model
 from saddlepoint.lab.fgsm_ray import FgsmRay, RaySettings, fgsm_ray
 from saddlepoint.lab.landscape import LandscapeSettings, LossLandscape, landscape
 from saddlepoint.lab.linear_example import LinearExample, LinearSettings, linear_example, run_linear
-from saddlepoint.lab.lowest_bit import Bits, BitSettings, LowestBits, lowest_bit
-from saddlepoint.lab.objectives import Case, Objectives, ObjectiveSettings, compare_objectives
+from saddlepoint.lab.lowest_bit import BitSettings, LowestBits, SmallestBits, lowest_bit
+from saddlepoint.lab.objectives import (
+    CaseStatistics,
+    ObjectiveComparison,
+    ObjectiveSettings,
+    compare_objectives,
+)
 from saddlepoint.lab.registry import EXPERIMENTS
 from saddlepoint.lab.segments import Segments, SegmentSettings, segments
 from saddlepoint.lab.synthetic_digits import (
-    Synthetic,
+    NearestImages,
     SyntheticDigits,
     SyntheticSettings,
     synthetic_digits,
 )
 from saddlepoint.lab.table import Table
 from saddlepoint.lab.transfer_confidence import (
-    Offered,
     TransferConfidence,
+    TransferOutcome,
     TransferSettings,
     run_transfer,
     transfer_confidence,
 )
+from saddlepoint.lab.write import Written, write_experiment
 
 __all__ = [
     "EXPERIMENTS",
@@ -49,9 +55,8 @@ __all__ = [
     "AlignmentSettings",
     "Bench",
     "BitSettings",
-    "Bits",
     "BudgetSettings",
-    "Case",
+    "CaseStatistics",
     "ConstantC",
     "ConstantSettings",
     "ControlSettings",
@@ -59,7 +64,6 @@ __all__ = [
     "Experiment",
     "FgsmRay",
     "Findings",
-    "Fooled",
     "LandscapeSettings",
     "LinearExample",
     "LinearSettings",
@@ -67,20 +71,23 @@ __all__ = [
     "LogisticSettings",
     "LossLandscape",
     "LowestBits",
-    "Measured",
+    "Measurement",
+    "NearestImages",
+    "ObjectiveComparison",
     "ObjectiveSettings",
-    "Objectives",
-    "Offered",
     "PerModel",
     "RaySettings",
     "SegmentSettings",
     "Segments",
-    "Synthetic",
+    "SmallestBits",
+    "SmallestBudgets",
     "SyntheticDigits",
     "SyntheticSettings",
     "Table",
     "TransferConfidence",
+    "TransferOutcome",
     "TransferSettings",
+    "Written",
     "accuracy_against_eps",
     "alignment",
     "compare_objectives",
@@ -98,4 +105,5 @@ __all__ = [
     "small_network",
     "synthetic_digits",
     "transfer_confidence",
+    "write_experiment",
 ]

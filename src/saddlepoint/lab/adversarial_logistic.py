@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
-from saddlepoint.attacks.core.steps import cosine
-from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
 from saddlepoint.lab.bench import Bench
-from saddlepoint.lab.experiment import check_counts, check_positive
+from saddlepoint.lab.logistic_regression import errors, fit, two_classes
+from saddlepoint.lab.panels import keys_of, legend_above, looks, sheet, title_left
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Count, Natural, Positive, check_fields
 
-_RATE = 0.1  # of Adam, falling along half a cosine
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_PICTURES = 4  # of weights in the figure, per kind of training
 
 
 @dataclass(frozen=True)
@@ -35,16 +39,15 @@ class LogisticSettings:
     (3, 7)
     """
 
-    eps: tuple[float, ...] = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25)
-    weight_decay: tuple[float, ...] = (0.0003, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
-    attack_eps: float = 0.1
-    classes: tuple[int, int] = (3, 7)
-    steps: int = 500
+    eps: tuple[Positive, ...] = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25)
+    weight_decay: tuple[Positive, ...] = (0.0003, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
+    attack_eps: Positive = 0.1
+    classes: tuple[Natural, Natural] = (3, 7)
+    steps: Count = 500
 
     def __post_init__(self) -> None:
-        check_positive(self, "eps", "weight_decay", "attack_eps")
-        check_counts(self, "steps")
-        if self.classes[0] == self.classes[1] or min(self.classes) < 0:
+        check_fields(self)
+        if self.classes[0] == self.classes[1]:
             raise InputError(f"classes are {self.classes}; give two different labels")
 
 
@@ -101,23 +104,31 @@ class AdversarialLogistic:
     def tables(self) -> Mapping[str, Table]:
         """Return errors and norms per classifier, and the weights."""
         paths = {"adversarial (eps)": self.adversarial, "L1 decay (λ)": self.decay}
-        columns = ("train error", "test error", f"test error at {self.attack_eps:g}", "‖w‖₁")
-        rows = []
-        weights = []
-        for name, path in paths.items():
-            measured = (path.train_error, path.error, path.adversarial_error, path.norms)
-            values = zip(path.strength.tolist(), *(m.tolist() for m in measured), strict=True)
-            rows += [(name, *value) for value in values]
-            weights += [
-                (name, strength, float(b), *w)
-                for strength, b, w in zip(
-                    path.strength.tolist(), path.bias, path.weights.T.tolist(), strict=True
-                )
-            ]
-        pixels = tuple(f"w{i}" for i in range(self.adversarial.weights.shape[0]))
+        summary = {
+            name: Table.of(
+                {
+                    "strength": path.strength,
+                    "train error": path.train_error,
+                    "test error": path.error,
+                    f"test error at {self.attack_eps:g}": path.adversarial_error,
+                    "‖w‖₁": path.norms,
+                }
+            )
+            for name, path in paths.items()
+        }
+        weights = {
+            name: Table.of(
+                {
+                    "strength": path.strength,
+                    "bias": path.bias,
+                    **{f"w{i}": w for i, w in enumerate(path.weights)},
+                }
+            )
+            for name, path in paths.items()
+        }
         return {
-            "summary": Table(("training", "strength", *columns), tuple(rows)),
-            "weights": Table(("training", "strength", "bias", *pixels), tuple(weights)),
+            "summary": Table.joined("training", summary),
+            "weights": Table.joined("training", weights),
         }
 
 
@@ -161,92 +172,63 @@ def run_logistic(bench: Bench, settings: LogisticSettings) -> AdversarialLogisti
     )
 
 
-def adversarial_loss(
-    x: Float[Tensor, "n d"],
-    signs: Float[Tensor, " n"],
-    weights: Float[Tensor, "d k"],
-    bias: Float[Tensor, " k"],
-    eps: Float[Tensor, " k"],
-) -> Float[Tensor, "n k"]:
-    """Return max over ‖δ‖∞ ≤ eps of ζ(−y(w·(x + δ) + b)), which is ζ(eps‖w‖₁ − y(w·x + b)).
+def draw_adversarial_logistic(found: AdversarialLogistic) -> Figure:
+    """Draw the errors of both paths, above the weights of some of their classifiers as pictures.
 
-    ζ(z) = log(1 + exp z), y = ±1. The valid range of pixels is not counted in.
+    Reference: Goodfellow, Shlens and Szegedy 2015, arXiv:1412.6572, section 5.
 
-    >>> w = torch.tensor([[1.0], [-1.0]])
-    >>> one = torch.ones(1)
-    >>> adversarial_loss(torch.zeros(1, 2), one, w, 0 * one, 0.5 * one)  # ζ(0.5 · 2)
-    tensor([[1.3133]])
+    >>> path = LogisticPath(torch.arange(2.0), torch.ones(4, 2), *[torch.ones(2)] * 4)
+    >>> found = AdversarialLogistic(path, path, (1, 2, 2), ("3", "7"), 0.1)
+    >>> len(draw_adversarial_logistic(found).axes)
+    6
     """
-    margins = signs[:, None] * (x @ weights + bias)
-    return functional.softplus(eps * weights.abs().sum(0) - margins)
+    lines = {
+        "training error": "train_error",
+        "test error": "error",
+        f"test error after the worst change of {found.attack_eps:g}": "adversarial_error",
+    }
+    named = looks(lines)
+    paths = (
+        (found.adversarial, "eps of adversarial training", "eps"),
+        (found.decay, "λ of L1 decay", "λ"),
+    )
+    every = [getattr(path, line) for path, *_ in paths for line in lines.values()]
+    most = max(1.0, 100 * max(float(each.max()) for each in every))
+    pictured = len(found.shape) == 3
+    with sheet(8.0, 5.4 if pictured else 3.4) as figure:
+        halves = figure.add_gridspec(
+            2 if pictured else 1, 2 * _PICTURES, height_ratios=(2.2, 1) if pictured else (1,)
+        )
+        for i, (path, label, symbol) in enumerate(paths):
+            columns = range(i * _PICTURES, (i + 1) * _PICTURES)
+            axes = figure.add_subplot(halves[0, columns.start : columns.stop])
+            for name, line in lines.items():
+                values = 100 * getattr(path, line)
+                axes.plot(path.strength.numpy(), values.numpy(), **named[name].line, markersize=5)
+            if i == 1:  # λ spans several powers of ten, and begins at 0
+                axes.set_xscale("symlog", linthresh=float(path.strength[1]))
+                axes.set_xlim(left=-0.15 * float(path.strength[1]))
+            axes.set_xlabel(label)
+            axes.set_ylim(-0.03 * most, 1.05 * most)
+            if i == 0:
+                axes.set_ylabel("error (%)")
+            for column, k in zip(columns, _chosen(path) if pictured else (), strict=False):
+                picture = path.weights[:, k].reshape(found.shape).mean(0)
+                axes = figure.add_subplot(halves[1, column])
+                _draw_weights(axes, picture)
+                title_left(axes, f"{symbol} {float(path.strength[k]):g}")
+                axes.set_xlabel(f"‖w‖₁ {float(path.norms[k]):.1f}", fontsize=8)
+        legend_above(figure, keys_of(named))
+    return figure
 
 
-def fit(
-    x: Float[Tensor, "n d"],
-    signs: Float[Tensor, " n"],
-    eps: Float[Tensor, " k"],
-    weight_decay: Float[Tensor, " k"],
-    steps: int,
-) -> tuple[Float[Tensor, "d k"], Float[Tensor, " k"]]:
-    """Return weights and biases that minimise the mean adversarial loss plus λ‖w‖₁, per column.
-
-    Adam on all images at once, from zero; the problem is convex.
-
-    >>> x, signs = torch.tensor([[0.0], [1.0]]), torch.tensor([-1.0, 1.0])
-    >>> w, b = fit(x, signs, torch.tensor([0.0]), torch.tensor([0.0]), steps=200)
-    >>> bool(w > 0), bool(b < 0)
-    (True, True)
-    """
-    weights = torch.zeros(x.shape[1], len(eps), device=x.device, requires_grad=True)
-    bias = torch.zeros(len(eps), device=x.device, requires_grad=True)
-    optimiser = torch.optim.Adam([weights, bias], lr=_RATE)
-    with torch.enable_grad():
-        for step in range(steps):
-            optimiser.param_groups[0]["lr"] = _RATE * cosine(step, steps)
-            optimiser.zero_grad(set_to_none=True)
-            loss = adversarial_loss(x, signs, weights, bias, eps).mean(0)
-            total = (loss + weight_decay * weights.abs().sum(0)).sum()
-            total.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-    return weights.detach(), bias.detach()
+def _chosen(path: LogisticPath) -> list[int]:
+    last = len(path.strength) - 1
+    return sorted({round(k * last / (_PICTURES - 1)) for k in range(_PICTURES)})
 
 
-def errors(
-    x: Float[Tensor, "n d"],
-    signs: Float[Tensor, " n"],
-    weights: Float[Tensor, "d k"],
-    bias: Float[Tensor, " k"],
-    eps: float,
-) -> Float[Tensor, " k"]:
-    """Return the share of images that some change of `eps` per pixel takes to the wrong side.
-
-    >>> errors(torch.tensor([[1.0]]), torch.ones(1), torch.ones(1, 1), torch.zeros(1), 2.0)
-    tensor([1.])
-    """
-    margins = signs[:, None] * (x @ weights + bias) - eps * weights.abs().sum(0)
-    return (margins <= 0).float().mean(0)
-
-
-def two_classes(
-    data: ImageData, classes: tuple[int, int]
-) -> tuple[Float[Tensor, "n d"], Float[Tensor, " n"]]:
-    """Return the images of two classes as vectors, and −1 and 1 for the first and the second.
-
-    Raises `InputError` where there are none of either.
-
-    >>> from saddlepoint.data import load_data
-    >>> x, signs = two_classes(load_data("digits", limit=20), (3, 7))
-    >>> x.shape, signs.tolist()
-    (torch.Size([4, 64]), [1.0, -1.0, -1.0, 1.0])
-    """
-    labels: Int64[Tensor, " n"] = data.labels.cpu()
-    for label in classes:
-        if not bool((labels == label).any()):
-            raise InputError(
-                f"there is no image of class {label} among the {len(labels)} of the {data.split}"
-                " split; give other classes, or a larger limit"
-            )
-    rows = ((labels == classes[0]) | (labels == classes[1])).nonzero().squeeze(1)
-    x = data.images(rows).flatten(1)
-    signs = torch.where(labels[rows] == classes[1], 1.0, -1.0)
-    return x, signs.to(x)
+def _draw_weights(axes: Axes, picture: Float[Tensor, "h w"]) -> None:
+    most = float(picture.abs().max()) or 1.0
+    axes.imshow(picture.numpy(), cmap="PuOr", vmin=-most, vmax=most, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)

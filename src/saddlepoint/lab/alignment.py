@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import PGD
-from saddlepoint.lab.climbs import climb, loss_gradients
-from saddlepoint.lab.experiment import check_counts, check_positive
+from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.outputs import loss_gradients
+from saddlepoint.lab.panels import keys_of, legend_above, looks, sheet
 from saddlepoint.lab.table import Table
+from saddlepoint.lab.trajectories import trace
+from saddlepoint.option_values import Count, Positive, check_fields
 from saddlepoint.threat import Linf
 from saddlepoint.threat.norms import unit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_PANELS = (
+    ("inner", "⟨δ, gradient⟩"),
+    ("cosine", "cosine of δ and gradient"),
+    ("attained", "share of the largest product"),
+)
 
 
 @dataclass(frozen=True)
@@ -29,12 +43,11 @@ class AlignmentSettings:
     40
     """
 
-    eps: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
-    steps: int = 40
+    eps: tuple[Positive, ...] = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+    steps: Count = 40
 
     def __post_init__(self) -> None:
-        check_positive(self, "eps")
-        check_counts(self, "steps")
+        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,30 +72,17 @@ class Alignment:
 
     def tables(self) -> Mapping[str, Table]:
         """Return means and shares per budget, and all values."""
-        summary = tuple(
-            (
-                eps,
-                float(inner.mean()),
-                float(cosine.mean()),
-                float(attained.mean()),
-                float((inner < 0).double().mean()),
-            )
-            for eps, inner, cosine, attained in zip(
-                self.eps, self.inner, self.cosine, self.attained, strict=True
-            )
-        )
-        every = tuple(
-            (eps, image, *values)
-            for eps, *parts in zip(
-                self.eps, *(each.tolist() for each in (self.inner, self.cosine, self.attained)),
-                strict=True,
-            )
-            for image, *values in zip(range(self.inner.shape[1]), *parts, strict=True)
-        )  # fmt: skip
-        names = ("inner product", "cosine", "share attained")
+        measured = {
+            "inner product": self.inner,
+            "cosine": self.cosine,
+            "share attained": self.attained,
+        }
+        means = {name: [float(row.mean()) for row in rows] for name, rows in measured.items()}
+        negative = (self.inner < 0).double().mean(1)
+        images = range(self.inner.shape[1])
         return {
-            "summary": Table(("eps", *names, "negative"), summary),
-            "images": Table(("eps", "image", *names), every),
+            "summary": Table.of({"eps": self.eps, **means, "negative": negative}),
+            "images": Table.long({"eps": self.eps, "image": images}, measured),
         }
 
 
@@ -110,7 +110,7 @@ def alignment(
     inner, cosine, attained = [], [], []
     for eps in settings.eps:
         attack = PGD(Linf(eps), steps=settings.steps, loss="softmax-cross-entropy")
-        delta = climb(model, images, labels, attack, ids, seed).end - clean
+        delta = trace(model, images, labels, attack, ids, seed).end - clean
         steepest = (clean + eps * gradients.sign().reshape(clean.shape)).clamp(0, 1) - clean
         product = (delta.flatten(1) * gradients).sum(1)
         most = (steepest.flatten(1) * gradients).sum(1)
@@ -119,3 +119,30 @@ def alignment(
         attained.append(product / torch.where(most > 0, most, 1.0))
     stacked = (torch.stack(each) for each in (inner, cosine, attained))
     return Alignment(settings.eps, *stacked)
+
+
+def draw_alignment(found: PerModel[Alignment]) -> Figure:
+    """Draw medians over the images against eps, with the middle half of the images shaded.
+
+    >>> one = Alignment((0.1, 0.2), *[torch.ones(2, 3)] * 3)
+    >>> len(draw_alignment(PerModel({"standard": one})).axes)
+    3
+    """
+    named = looks(found.results)
+    with sheet(8.4, 2.9) as figure:
+        for axes, (attribute, label) in zip(
+            figure.subplots(1, 3, gridspec_kw={"wspace": 0.06}), _PANELS, strict=True
+        ):
+            for name, each in found.results.items():
+                values = getattr(each, attribute).numpy()
+                low, high = np.quantile(values, (0.25, 0.75), axis=1)
+                axes.fill_between(each.eps, low, high, color=named[name].colour, alpha=0.18, lw=0)
+                axes.plot(each.eps, np.median(values, axis=1), **named[name].line, markersize=4)
+            axes.set_xlabel("eps (Linf, pixels)")
+            axes.set_ylabel(label)
+            axes.set_xlim(left=0)
+            if attribute != "inner":
+                axes.set_ylim(top=1.02)
+            axes.axhline(0, color="black", lw=0.8)
+        legend_above(figure, keys_of(named))
+    return figure

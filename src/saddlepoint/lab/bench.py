@@ -11,11 +11,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import PGD
-from saddlepoint.counts import check_count, check_seed
-from saddlepoint.data import ImageData
+from saddlepoint.counts import check_seed
+from saddlepoint.data import ImageData, TensorData
 from saddlepoint.defences import AdversarialTraining, Recipe, Standard, TrainingObjective
-from saddlepoint.errors import InputError
 from saddlepoint.model import Normalised
+from saddlepoint.option_values import Count, Positive, check_fields
 from saddlepoint.progress import Progress
 from saddlepoint.threat import Linf
 from saddlepoint.training import train
@@ -49,16 +49,14 @@ class Bench:
     read_train: Callable[[], ImageData]
     build: Callable[[int], nn.Module] | None = None
     given: nn.Module | None = None
-    eps: float = 0.2
-    epochs: int = 10
+    eps: Positive = 0.2
+    epochs: Count = 10
     seed: int = 0
     progress: Progress | None = None
 
     def __post_init__(self) -> None:
-        check_count("epochs", self.epochs)
+        check_fields(self)
         check_seed(self.seed)
-        if not 0 < self.eps < float("inf"):
-            raise InputError(f"eps is {self.eps}; give a positive number, for instance 8/255")
 
     @property
     def device(self) -> torch.device:
@@ -139,3 +137,17 @@ def small_network(data: ImageData, seed: int) -> nn.Module:
         "zoo:simple-cnn", classes=len(data.classes), shape=data.shape, seed=seed, options=_SMALL
     )
     return Normalised(net, data.mean, data.std)
+
+
+def every_other(data: ImageData, start: int) -> TensorData:
+    """Return every second image from `start` on, with the statistics of the whole.
+
+    >>> from saddlepoint.data import load_data
+    >>> len(every_other(load_data("digits", split="train", limit=5), 1))
+    2
+    """
+    rows = torch.arange(start, len(data), 2)
+    return TensorData.of(
+        data.images(rows), data.labels.cpu()[rows], name=data.name, split=data.split,
+        classes=data.classes, mean=data.mean, std=data.std,
+    )  # fmt: skip

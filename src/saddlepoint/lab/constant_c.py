@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int64
@@ -11,11 +12,16 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks import CarliniWagnerL2
 from saddlepoint.evaluation.statistics import Proportion
-from saddlepoint.lab.aims import answers, random_classes
-from saddlepoint.lab.experiment import check_counts, check_positive
-from saddlepoint.lab.objectives import logit_count
+from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.outputs import class_count, predictions
+from saddlepoint.lab.panels import keys_of, legend_above, looks, plot_shares, sheet
 from saddlepoint.lab.table import Table
+from saddlepoint.lab.targets import random_classes
+from saddlepoint.option_values import Count, Positive, check_fields
 from saddlepoint.threat import L2
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -31,13 +37,12 @@ class ConstantSettings:
     (0.1, 1.0)
     """
 
-    c: tuple[float, ...] = tuple(round(10 ** (k / 4 - 2), 4) for k in range(17))
-    steps: int = 300
-    learning_rate: float = 0.02
+    c: tuple[Positive, ...] = tuple(round(10 ** (k / 4 - 2), 4) for k in range(17))
+    steps: Count = 300
+    learning_rate: Positive = 0.02
 
     def __post_init__(self) -> None:
-        check_positive(self, "c", "learning_rate")
-        check_counts(self, "steps")
+        check_fields(self)
         object.__setattr__(self, "c", tuple(sorted(set(self.c))))
 
 
@@ -51,7 +56,7 @@ class ConstantC:
 
     >>> inf = float("inf")
     >>> found = ConstantC((0.1, 1.0), torch.tensor([[inf, inf], [1.0, 2.0]]))
-    >>> found.success()[1].value, found.mean(), found.excess()
+    >>> found.success()[1].value, found.mean(), found.relative_to_least()
     (1.0, [nan, 1.5], [nan, 1.0])
     """
 
@@ -69,7 +74,7 @@ class ConstantC:
         """
         return [float(row[row.isfinite()].mean()) for row in self.distance]
 
-    def excess(self) -> list[float]:
+    def relative_to_least(self) -> list[float]:
         """Return the mean, over the successes of each c, of the distance as a multiple of the
         smallest that any c found for the image: the same images above and below the line.
         """
@@ -82,17 +87,19 @@ class ConstantC:
 
     def tables(self) -> Mapping[str, Table]:
         """Return a row per c, and all distances."""
-        values = zip(self.c, self.success(), self.mean(), self.excess(), strict=True)
-        summary = tuple((c, p.value, p.low, p.high, mean, x) for c, p, mean, x in values)
-        images = tuple(
-            (c, image, distance)
-            for c, row in zip(self.c, self.distance.tolist(), strict=True)
-            for image, distance in enumerate(row)
-        )
-        columns = ("c", "success", "low", "high", "distance", "times the least")
+        shares = self.success()
+        summary = {
+            "c": self.c,
+            "success": [p.value for p in shares],
+            "low": [p.low for p in shares],
+            "high": [p.high for p in shares],
+            "distance": self.mean(),
+            "times the least": self.relative_to_least(),
+        }
+        images = range(self.distance.shape[1])
         return {
-            "summary": Table(columns, summary),
-            "images": Table(("c", "image", "distance"), images),
+            "summary": Table.of(summary),
+            "images": Table.long({"c": self.c, "image": images}, {"distance": self.distance}),
         }
 
 
@@ -114,8 +121,8 @@ def constant_c(
     >>> [p.value for p in found.success()]
     [0.0, 1.0]
     """
-    answered, _ = answers(model, images)
-    targets = random_classes(answered, logit_count(model, images), seed)
+    answered, _ = predictions(model, images)
+    targets = random_classes(answered, class_count(model, images), seed)
     distances = []
     for c in settings.c:
         attack = CarliniWagnerL2.published(
@@ -124,3 +131,33 @@ def constant_c(
         )  # fmt: skip
         distances.append(attack(model, images, answered, targets, seed=seed).distance.cpu())
     return ConstantC(settings.c, torch.stack(distances))
+
+
+def draw_constant_c(found: PerModel[ConstantC]) -> Figure:
+    """Draw against c: success with its interval, mean distance, and the same as a multiple of each
+    image's smallest.
+
+    Reference: Carlini and Wagner 2017, arXiv:1608.04644, figure 2.
+
+    >>> one = ConstantC((0.1, 1.0), torch.tensor([[3.0, 4.0], [1.0, 2.0]]))
+    >>> len(draw_constant_c(PerModel({"standard": one})).axes)
+    3
+    """
+    named = looks(found.results)
+    values = [c for each in found.results.values() for c in each.c]
+    with sheet(8.6, 2.9) as figure:
+        success, distance, relative = figure.subplots(1, 3, gridspec_kw={"wspace": 0.06})
+        for name, each in found.results.items():
+            plot_shares(success, each.c, each.success(), named[name], alpha=0.18)
+            distance.plot(each.c, each.mean(), **named[name].line, markersize=4)
+            relative.plot(each.c, each.relative_to_least(), **named[name].line, markersize=4)
+        success.set_ylabel("success (%)")
+        distance.set_ylabel("mean L2 distance of successes")
+        distance.set_ylim(bottom=0)
+        relative.set_ylabel("distance / least of the image")
+        relative.axhline(1, color="black", lw=0.8, ls=":")
+        for axes in (success, distance, relative):
+            axes.set(xscale="log", xlim=(0.8 * min(values), 1.25 * max(values)))
+            axes.set_xlabel("c")
+        legend_above(figure, keys_of(named))
+    return figure

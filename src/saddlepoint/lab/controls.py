@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import FGSM, PGD
-from saddlepoint.data import ImageData
-from saddlepoint.defences import AdversarialTraining, TrainingObjective
+from saddlepoint.defences import AdversarialTraining, DeepEnsemble, TrainingObjective
 from saddlepoint.lab.bench import Bench
-from saddlepoint.lab.climbs import logits_of
-from saddlepoint.lab.experiment import check_counts, check_positive
-from saddlepoint.lab.networks import RBF, EachClass, HiddenAdversarial, OneVersusAll, Perceptron
+from saddlepoint.lab.networks import (
+    RBF,
+    EachClass,
+    HiddenAdversarial,
+    OneVersusAll,
+    Perceptron,
+    class_means,
+)
+from saddlepoint.lab.outputs import logits_of
+from saddlepoint.lab.panels import sheet, title_left
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Count, Positive, check_fields
 from saddlepoint.streams import Keys, derive
 from saddlepoint.threat import Linf
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CONTROLS: Mapping[str, str] = MappingProxyType(
+    {
+        "noise": "noise as large as the perturbation",
+        "rbf": "shallow: linear and RBF",
+        "ensemble": "an ensemble",
+        "hidden": "adversarial training in input or hidden layer",
+    }
+)
 _UNITS = 64  # of the hidden layers
 _LONGER = 4  # times the epochs of the bench: these networks take milliseconds
 _PRECISION = 0.3  # of the Gaussians before training
@@ -39,28 +60,27 @@ class ControlSettings:
     8
     """
 
-    eps: float = 0.1
-    members: int = 8
-    hidden_eps: float = 0.1
+    eps: Positive = 0.1
+    members: Count = 8
+    hidden_eps: Positive = 0.1
 
     def __post_init__(self) -> None:
-        check_positive(self, "eps", "hidden_eps")
-        check_counts(self, "members")
+        check_fields(self)
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """One measurement: what was asked, of what, under what.
 
     Attributes:
-        control: "noise", "rbf", "ensemble" or "hidden".
+        control: a key of `CONTROLS`.
         model, attack: in words.
         error: the share of wrong images.
         confidence: the mean probability of the predicted class over the wrong images; NaN without
             any.
         when_right: the same over the others.
 
-    >>> Measured("noise", "standard", "none", 0.25, 0.5, 0.9).error
+    >>> Measurement("noise", "standard", "none", 0.25, 0.5, 0.9).error
     0.25
     """
 
@@ -78,29 +98,25 @@ class Controls:
 
     Attributes:
         measured: one per model and attack.
-        hidden_size: by model of "hidden", the mean absolute hidden activation of the test images.
+        mean_hidden: by model of "hidden", the mean absolute hidden activation of the test images.
 
-    >>> Controls((Measured("noise", "standard", "none", 0.25, 0.5, 0.9),), {}).of("noise")[0].model
+    >>> Controls((Measurement("noise", "standard", "none", 0.25, 0.5, 0.9),), {}).of("noise")[0].model
     'standard'
     """
 
-    measured: tuple[Measured, ...]
-    hidden_size: Mapping[str, float]
+    measured: tuple[Measurement, ...]
+    mean_hidden: Mapping[str, float]
 
-    def of(self, control: str) -> list[Measured]:
+    def of(self, control: str) -> list[Measurement]:
         """Return the measurements of one control."""
         return [each for each in self.measured if each.control == control]
 
     def tables(self) -> Mapping[str, Table]:
         """Return the measurements, and the sizes of the hidden activations."""
         columns = ("control", "model", "attack", "error", "sure when wrong", "sure when right")
-        rows = [
-            (m.control, m.model, m.attack, m.error, m.confidence, m.when_right)
-            for m in self.measured
-        ]
         return {
-            "summary": Table(columns, tuple(rows)),
-            "hidden": Table(("model", "mean |hidden|"), tuple(self.hidden_size.items())),
+            "summary": Table(columns, tuple(astuple(each) for each in self.measured)),
+            "hidden": Table(("model", "mean |hidden|"), tuple(self.mean_hidden.items())),
         }
 
 
@@ -116,12 +132,12 @@ def run_controls(bench: Bench, settings: ControlSettings) -> Controls:
     >>> sorted({each.control for each in found.measured})
     ['ensemble', 'hidden', 'noise', 'rbf']
     """
-    hidden, sizes = _hidden(bench, settings)
+    hidden, means = _hidden(bench, settings)
     parts = (_noise(bench, settings), _rbf(bench, settings), _ensemble(bench, settings), hidden)
-    return Controls(tuple(each for part in parts for each in part), sizes)
+    return Controls(tuple(each for part in parts for each in part), means)
 
 
-def _noise(bench: Bench, settings: ControlSettings) -> list[Measured]:
+def _noise(bench: Bench, settings: ControlSettings) -> list[Measurement]:
     """Noise as large as the perturbation, without its direction."""
     x, y, eps = bench.images, bench.labels, settings.eps
     u = Keys(bench.seed, torch.arange(len(x), device=x.device)).uniform(tuple(x.shape[1:]))
@@ -135,11 +151,11 @@ def _noise(bench: Bench, settings: ControlSettings) -> list[Measured]:
         attacked = {"FGSM": _fgsm(model, x, y, eps, bench.seed)}
         attacked["PGD"] = PGD(Linf(eps))(model, x, y, seed=bench.seed).adversarials
         for attack, images in (perturbed | attacked).items():
-            found.append(Measured("noise", name, attack, *_wrong(logits_of(model, images), y)))
+            found.append(Measurement("noise", name, attack, *_wrong(logits_of(model, images), y)))
     return found
 
 
-def _rbf(bench: Bench, settings: ControlSettings) -> list[Measured]:
+def _rbf(bench: Bench, settings: ControlSettings) -> list[Measurement]:
     """Two shallow classifiers with the same objective, one of them local."""
     x, y, classes = bench.images, bench.labels, len(bench.test.classes)
     builds = {
@@ -155,11 +171,11 @@ def _rbf(bench: Bench, settings: ControlSettings) -> list[Measured]:
         }.items():
             # The outputs are log-probabilities, a yes or no for each class.
             logs = logits_of(model, images)
-            found.append(Measured("rbf", name, attack, *_wrong(logs, y, logs.exp())))
+            found.append(Measurement("rbf", name, attack, *_wrong(logs, y, logs.exp())))
     return found
 
 
-def _ensemble(bench: Bench, settings: ControlSettings) -> list[Measured]:
+def _ensemble(bench: Bench, settings: ControlSettings) -> list[Measurement]:
     """Several networks that differ in their seed alone, attacked one at a time and as a whole."""
     x, y = bench.images, bench.labels
     members = []
@@ -170,11 +186,11 @@ def _ensemble(bench: Bench, settings: ControlSettings) -> list[Measured]:
                 f"member {i + 1}", build=_perceptron(bench, nn.ReLU()), seed=seed, longer=_LONGER
             )
         )
-    whole = Ensemble(members)
+    whole = DeepEnsemble(members)
     size = f"ensemble of {settings.members}"
     on_one, on_all = (_fgsm(model, x, y, settings.eps, bench.seed) for model in (members[0], whole))
     return [
-        Measured("ensemble", name, attack, *_wrong(logits_of(model, images), y))
+        Measurement("ensemble", name, attack, *_wrong(logits_of(model, images), y))
         for name, model, attack, images in (
             ("one network", members[0], "none", x),
             ("one network", members[0], "FGSM on it", on_one),
@@ -185,7 +201,7 @@ def _ensemble(bench: Bench, settings: ControlSettings) -> list[Measured]:
     ]
 
 
-def _hidden(bench: Bench, settings: ControlSettings) -> tuple[list[Measured], dict[str, float]]:
+def _hidden(bench: Bench, settings: ControlSettings) -> tuple[list[Measurement], dict[str, float]]:
     """Adversarial training in the input and in the hidden layer, of two activations."""
     x, y = bench.images, bench.labels
     objectives: dict[str, TrainingObjective | None] = {
@@ -193,7 +209,7 @@ def _hidden(bench: Bench, settings: ControlSettings) -> tuple[list[Measured], di
         "input": AdversarialTraining(FGSM(Linf(settings.eps))),
         "hidden": HiddenAdversarial(settings.hidden_eps),
     }
-    found, sizes = [], {}
+    found, means = [], {}
     for kind, activation in {"sigmoid": nn.Sigmoid(), "ReLU": nn.ReLU()}.items():
         for perturbed, objective in objectives.items():
             name = f"{kind}, {perturbed}"
@@ -202,40 +218,13 @@ def _hidden(bench: Bench, settings: ControlSettings) -> tuple[list[Measured], di
             )
             adversarial = PGD(Linf(settings.eps))(model, x, y, seed=bench.seed).adversarials
             for attack, images in {"none": x, "PGD": adversarial}.items():
-                found.append(Measured("hidden", name, attack, *_wrong(logits_of(model, images), y)))
+                found.append(
+                    Measurement("hidden", name, attack, *_wrong(logits_of(model, images), y))
+                )
             assert isinstance(model, Perceptron)
             with torch.no_grad():
-                sizes[name] = float(model.hidden(x).abs().mean())
-    return found, sizes
-
-
-class Ensemble(nn.Module):
-    """The logarithm of the mean softmax of several networks.
-
-    >>> Ensemble([nn.Flatten(), nn.Flatten()])(torch.zeros(1, 2))
-    tensor([[-0.6931, -0.6931]])
-    """
-
-    def __init__(self, members: list[nn.Module]) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-
-    def forward(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
-        """Return the mean's logarithm."""
-        logs = torch.stack([member(images).log_softmax(1) for member in self.members])
-        return logs.logsumexp(0) - math.log(len(self.members))
-
-
-def class_means(data: ImageData) -> Float[Tensor, "k d"]:
-    """Return the mean image of every class as a vector; zero for a class without images.
-
-    >>> from saddlepoint.data import load_data
-    >>> class_means(load_data("digits", limit=20)).shape
-    torch.Size([10, 64])
-    """
-    x = data.images(torch.arange(len(data))).flatten(1)
-    own = nn.functional.one_hot(data.labels.to(x.device), len(data.classes)).to(x)
-    return (own.T @ x) / own.sum(0).clamp(min=1)[:, None]
+                means[name] = float(model.hidden(x).abs().mean())
+    return found, means
 
 
 def _perceptron(bench: Bench, activation: nn.Module) -> Callable[[int], nn.Module]:
@@ -262,3 +251,45 @@ def _wrong(
     wrong = predictions != labels.cpu()
     sure = known.gather(1, predictions[:, None]).squeeze(1).double()
     return float(wrong.double().mean()), float(sure[wrong].mean()), float(sure[~wrong].mean())
+
+
+def draw_controls(found: Controls) -> Figure:
+    """Draw bars of the errors, a panel per control; beside a bar stands the error, and the
+    confidence of the mistakes.
+
+    >>> one = [Measurement(name, "standard", "none", 0.25, 0.5, 0.9) for name in CONTROLS]
+    >>> len(draw_controls(Controls(tuple(one), {})).axes)
+    4
+    """
+    controls = {name: found.of(name) for name in CONTROLS}
+    heights = [len(rows) + 1.2 for rows in controls.values()]
+    with sheet(7.2, 0.21 * sum(heights) + 0.8) as figure:
+        panels = figure.subplots(len(controls), 1, sharex=True, height_ratios=heights)
+        for axes, (name, rows) in zip(panels, controls.items(), strict=True):
+            _draw_bars(axes, rows)
+            title_left(axes, CONTROLS[name])
+        panels[-1].set_xlabel("error (%); in brackets the mean confidence of the mistakes")
+        panels[-1].set_xticks(range(0, 101, 20))
+    return figure
+
+
+def _draw_bars(axes: Axes, rows: list[Measurement]) -> None:
+    from saddlepoint.reports.style import BEFORE, COLOURS
+
+    colours = {"none": BEFORE, "FGSM": COLOURS[1], "PGD": COLOURS[4]}
+    axes.barh(
+        range(len(rows)), [100 * row.error for row in rows], 0.75,
+        color=[colours.get(row.attack.split()[0], COLOURS[2]) for row in rows],
+    )  # fmt: skip
+    for i, row in enumerate(rows):
+        sure = "" if math.isnan(row.confidence) else f" ({100 * row.confidence:.0f} %)"
+        axes.annotate(
+            f"{100 * row.error:.1f}{sure}", (100 * row.error, i), xytext=(3, 0),
+            textcoords="offset points", va="center", fontsize=7.5,
+        )  # fmt: skip
+    labels = [f"{row.model}: {row.attack}" for row in rows]
+    axes.set_yticks(range(len(rows)), labels, fontsize=7.5)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_axisbelow(True)
+    axes.set_xlim(0, 115)

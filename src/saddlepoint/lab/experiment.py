@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from jaxtyping import Float, Int64
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from saddlepoint.counts import check_count, check_sizes
-from saddlepoint.errors import InputError, unknown
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.table import Table
-from saddlepoint.threat import parse_eps
+from saddlepoint.option_values import parse_options
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Findings(Protocol):
@@ -50,13 +48,12 @@ class PerModel(Generic[Found]):
 
     def tables(self) -> Mapping[str, Table]:
         """Return the tables of all models, one below the other, under a column `model`."""
-        joined: dict[str, Table] = {}
-        for model, found in self.results.items():
-            for name, table in found.tables().items():
-                named = table.under("model", model)
-                before = joined[name].rows if name in joined else ()
-                joined[name] = Table(named.columns, before + named.rows)
-        return joined
+        found = {model: each.tables() for model, each in self.results.items()}
+        names = next(iter(found.values()), {})
+        return {
+            name: Table.joined("model", {model: tables[name] for model, tables in found.items()})
+            for name in names
+        }
 
 
 def per_model(function: OnModel[Found]) -> Callable[[Bench, Any], PerModel[Found]]:
@@ -70,8 +67,7 @@ def per_model(function: OnModel[Found]) -> Callable[[Bench, Any], PerModel[Found
     """
 
     def run(bench: Bench, settings: Any) -> PerModel[Found]:
-        images: Float[Tensor, "n ..."] = bench.images
-        labels: Int64[Tensor, " n"] = bench.labels
+        images, labels = bench.images, bench.labels
         return PerModel(
             {
                 name: function(model, images, labels, settings, bench.seed)
@@ -87,12 +83,12 @@ class Experiment:
     """One controlled experiment.
 
     Attributes:
-        name: on the command line; its figure is drawn by `draw` in `saddlepoint.reports.lab`, in
-            the module of the same name with underscores.
+        name: on the command line.
         what: one line.
         paper: where it was published.
         settings: a frozen dataclass with a default for every field.
         run: from the bench and the settings to the findings.
+        draw: from the findings to the figure.
         images: how many are looked at unless the user says.
 
     >>> from saddlepoint.lab import EXPERIMENTS
@@ -105,66 +101,17 @@ class Experiment:
     paper: str
     settings: type[Any]
     run: Callable[[Bench, Any], Findings]
+    draw: Callable[[Any], Figure]
     images: int = 100
 
     @property
     def options(self) -> Mapping[str, Any]:
         """The names of the settings and their types."""
-        hints = typing.get_type_hints(self.settings)
-        names = [field.name for field in dataclasses.fields(self.settings)]
-        return MappingProxyType({name: hints[name] for name in names})
+        return MappingProxyType(typing.get_type_hints(self.settings))
 
     def parse(self, words: Mapping[str, str]) -> Any:
         """Return the settings with those of `words` changed; several numbers are divided by commas.
 
         Raises `InputError` for an unknown name or a value that is none.
         """
-        given: dict[str, Any] = {}
-        for key, text in words.items():
-            field = key.replace("-", "_")
-            if field not in self.options:
-                raise unknown(f"setting of {self.name}", key, self.options)
-            given[field] = self._value(field, text)
-        return self.settings(**given)
-
-    def _value(self, field: str, text: str) -> Any:
-        kind = self.options[field]
-        several = typing.get_origin(kind) is tuple
-        parts = [part.strip() for part in text.split(",")] if several else [text.strip()]
-        values = [parse_eps(part) if "/" in part else part for part in parts]
-        try:
-            found = TypeAdapter(kind).validate_python(values if several else values[0])
-        except ValidationError as error:
-            wanted = error.errors()[0]["msg"].lower()
-            raise InputError(f"{self.name}: {field} is {repr(text)[:60]}: {wanted}") from None
-        check_sizes(f"{self.name}: {field}", found)
-        return found
-
-
-def check_counts(settings: Any, *names: str) -> None:
-    """Raise `InputError` unless the named settings are at least 1.
-
-    >>> from saddlepoint.lab import LandscapeSettings
-    >>> LandscapeSettings(steps=0)
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: steps is 0; give at least 1
-    """
-    for name in names:
-        check_count(name, getattr(settings, name))
-
-
-def check_positive(settings: Any, *names: str) -> None:
-    """Raise `InputError` unless the named settings, numbers or tuples of them, are positive.
-
-    >>> from saddlepoint.lab import LandscapeSettings
-    >>> LandscapeSettings(eps=-1.0)
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: eps is -1.0; give positive numbers, for instance 0.1
-    """
-    for name in names:
-        value = getattr(settings, name)
-        values = value if isinstance(value, tuple) else (value,)
-        if not values or not all(0 < each < float("inf") for each in values):
-            raise InputError(f"{name} is {value}; give positive numbers, for instance 0.1")
+        return self.settings(**parse_options(self.name, words, self.options, "setting"))

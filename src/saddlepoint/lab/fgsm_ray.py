@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from saddlepoint.errors import InputError
-from saddlepoint.lab.climbs import logits_of, loss_gradients
-from saddlepoint.lab.experiment import check_positive
+from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.outputs import logits_of, loss_gradients
+from saddlepoint.lab.panels import key, sheet, title_left
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Positive, Whole, check_fields
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _STRAIGHT = 1e-9  # of the logits' range: in float64 what bends less is rounding
+_IMAGES = 3  # in the figure
+# Ten classes apart for colour-blind readers; more begin again, dashed.
+_HUES = (
+    "#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00",
+    "#56B4E9", "#7A4B1F", "#8C8C8C", "#332288",
+)  # fmt: skip
+_NAMED = 20  # classes in the legend
 
 
 @dataclass(frozen=True)
@@ -30,13 +45,11 @@ class RaySettings:
     100
     """
 
-    eps: float = 1.0
-    points: int = 100
+    eps: Positive = 1.0
+    points: Annotated[int, Whole(2)] = 100
 
     def __post_init__(self) -> None:
-        check_positive(self, "eps")
-        if self.points < 2:
-            raise InputError(f"points is {self.points}; give at least 2 on each side")
+        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,31 +103,21 @@ class FgsmRay:
 
     def tables(self) -> Mapping[str, Table]:
         """Return what happens on each ray, and all logits."""
-        middle = len(self.t) // 2
-        rows = zip(
-            range(len(self.labels)),
-            self.labels.tolist(),
-            *(self.predictions[:, where].tolist() for where in (0, middle, -1)),
-            self.fooled_at.tolist(),
-            self.linearity.tolist(),
-            self.straight.tolist(),
-            strict=True,
-        )
+        first, middle, last = (self.predictions[:, i] for i in (0, len(self.t) // 2, -1))
         end = f"{float(self.t[-1]):g}"
-        columns = (
-            "image", "label", f"class at −{end}", "class at 0", f"class at {end}", "fooled at",
-            "R² of lines", "straight points",
-        )  # fmt: skip
-        every = tuple(
-            (image, t, *values)
-            for image, ray in enumerate(self.logits.tolist())
-            for t, values in zip(self.t.tolist(), ray, strict=True)
-        )
-        classes = tuple(f"logit {k}" for k in range(self.logits.shape[2]))
-        return {
-            "summary": Table(columns, tuple(rows)),
-            "logits": Table(("image", "t", *classes), every),
+        summary = {
+            "image": range(len(self.labels)),
+            "label": self.labels,
+            f"class at −{end}": first,
+            "class at 0": middle,
+            f"class at {end}": last,
+            "fooled at": self.fooled_at,
+            "R² of lines": self.linearity,
+            "straight points": self.straight,
         }
+        places = {"image": range(len(self.labels)), "t": self.t.tolist()}
+        classes = {f"logit {k}": each for k, each in enumerate(self.logits.unbind(2))}
+        return {"summary": Table.of(summary), "logits": Table.long(places, classes)}
 
 
 def fgsm_ray(
@@ -143,3 +146,53 @@ def fgsm_ray(
     steps = t.to(x.device).reshape(-1, *[1] * (images.ndim - 1))
     rays = [logits_of(exact, image + steps * sign) for image, sign in zip(x, signs, strict=True)]
     return FgsmRay(t.float(), torch.stack(rays), labels.cpu())
+
+
+def draw_fgsm_ray(found: PerModel[FgsmRay]) -> Figure:
+    """Draw a panel per image and model: a line per class, and below them the largest one.
+
+    Reference: Goodfellow, Shlens and Szegedy 2015, arXiv:1412.6572, figure 4.
+
+    >>> t, logits = torch.tensor([-1.0, 0.0, 1.0]), torch.eye(3)[None].double()
+    >>> figure = draw_fgsm_ray(PerModel({"standard": FgsmRay(t, logits, torch.tensor([1]))}))
+    >>> figure.axes[0].get_title(loc="left")
+    'standard, image 0 (class 1)'
+    """
+    results = found.results
+    shown = min(_IMAGES, min(len(each.labels) for each in results.values()))
+    classes = next(iter(results.values())).logits.shape[2]
+    with sheet(max(3.4 * len(results), 5.0) + 0.8, 2.2 * shown + 0.4) as figure:
+        grid = figure.subplots(shown, len(results), squeeze=False)
+        for i, row in enumerate(grid):
+            for axes, (name, each) in zip(row, results.items(), strict=True):
+                _draw_ray(axes, each, i)
+                title_left(axes, f"{name}, image {i} (class {int(each.labels[i])})")
+            row[0].set_ylabel("logit")
+        for axes in grid[-1]:
+            axes.set_xlabel("t: steps of t·sign(gradient), pixels")
+        handles = [key(f"class {k}", **_line(k)) for k in range(min(classes, _NAMED))]
+        title = "thick: the label\nstrip: the largest"
+        figure.legend(handles=handles, title=title, loc="outside right upper")
+    return figure
+
+
+def _draw_ray(axes: Axes, ray: FgsmRay, i: int) -> None:
+    t, logits = ray.t.numpy(), ray.logits[i].numpy()
+    for k in range(logits.shape[1]):
+        axes.plot(t, logits[:, k], **_line(k), lw=2.2 if k == int(ray.labels[i]) else 1)
+    low, high = float(logits.min()), float(logits.max())
+    strip = low - 0.14 * (high - low)
+    largest = ray.predictions[i].numpy()
+    edges = np.flatnonzero(np.diff(largest)) + 1
+    bounds = [0, *edges.tolist(), len(t) - 1]
+    for begin, end in itertools.pairwise(bounds):
+        axes.fill_between(
+            t[[begin, end]], strip, strip + 0.07 * (high - low),
+            color=_HUES[int(largest[begin]) % len(_HUES)], lw=0,
+        )  # fmt: skip
+    axes.axvline(0, color="black", lw=0.8, ls=":")
+    axes.set_xlim(float(t[0]), float(t[-1]))
+
+
+def _line(k: int) -> dict[str, Any]:
+    return {"color": _HUES[k % len(_HUES)], "linestyle": "-" if k < len(_HUES) else "--"}

@@ -5,20 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import PGD
-from saddlepoint.errors import InputError
-from saddlepoint.lab.climbs import losses, many_climbs
-from saddlepoint.lab.experiment import check_counts, check_positive
+from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.outputs import losses
+from saddlepoint.lab.panels import key, legend_above, looks, sheet, title_left
 from saddlepoint.lab.table import Table
+from saddlepoint.lab.trajectories import trace_restarts
+from saddlepoint.option_values import Count, Positive, Whole, check_fields
 from saddlepoint.threat import Linf
 from saddlepoint.threat.norms import unit
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from saddlepoint.reports.style import Look
+
 _COMPARED = 200  # restarts whose pairs are measured: 19,900 pairs
+_IMAGES = 5  # in the figure
+_LINES = 50  # in one of its panels
 
 
 @dataclass(frozen=True)
@@ -34,27 +46,24 @@ class LandscapeSettings:
     100
     """
 
-    eps: float = 0.2
-    steps: int = 40
-    restarts: int = 100
+    eps: Positive = 0.2
+    steps: Count = 40
+    restarts: Annotated[int, Whole(2)] = 100
 
     def __post_init__(self) -> None:
-        check_positive(self, "eps")
-        check_counts(self, "steps")
-        if self.restarts < 2:
-            raise InputError(f"restarts is {self.restarts}; give at least 2, which can be compared")
+        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)
 class LossLandscape:
-    """The climbs of one model.
+    """The trajectories of PGD on one model, and how their ends differ.
 
     Attributes:
-        losses: (n, restarts, steps + 1) the cross-entropy along every climb.
+        losses: (n, restarts, steps + 1) the cross-entropy along every trajectory.
         clean: (n,) that of the clean images.
-        distances, angles: (n, pairs) between the perturbations at the ends of two climbs, in L2 and
-            in degrees.
-        start_distances, start_angles: the same of the random points where the climbs began.
+        distances, angles: (n, pairs) between the perturbations at the ends of two trajectories, in
+            L2 and in degrees.
+        start_distances, start_angles: the same of the random points where they began.
 
     >>> net, x, y = nn.Linear(2, 2), torch.full((1, 2), 0.5), torch.zeros(1).long()
     >>> found = landscape(net, x, y, LandscapeSettings(restarts=3, steps=5))
@@ -73,7 +82,8 @@ class LossLandscape:
         """Return the spread of the maxima per image, and every loss."""
         final = self.losses[:, :, -1]
         low, middle, high = torch.quantile(final, torch.tensor([0.05, 0.5, 0.95]).to(final), dim=1)
-        columns = {
+        summary = {
+            "image": range(len(final)),
             "clean": self.clean,
             "starts": self.losses[:, :, 0].mean(1),
             "median": middle,
@@ -85,16 +95,10 @@ class LossLandscape:
             "angle": self.angles.mean(1),
             "random angle": self.start_angles.mean(1),
         }
-        rows = zip(range(len(final)), *(each.tolist() for each in columns.values()), strict=True)
-        course = tuple(
-            (image, restart, step, loss)
-            for image, climbs in enumerate(self.losses.tolist())
-            for restart, climb in enumerate(climbs)
-            for step, loss in enumerate(climb)
-        )
+        axes = zip(("image", "restart", "step"), map(range, self.losses.shape), strict=True)
         return {
-            "summary": Table(("image", *columns), tuple(rows)),
-            "losses": Table(("image", "restart", "step", "loss"), course),
+            "summary": Table.of(summary),
+            "losses": Table.long(dict(axes), {"loss": self.losses}),
         }
 
 
@@ -105,7 +109,7 @@ def landscape(
     settings: LandscapeSettings,
     seed: int = 0,
 ) -> LossLandscape:
-    """Climb from many random starts around each image, and compare the climbs and their ends.
+    """Run PGD from many random starts around each image, and compare the losses and the maxima.
 
     Reference: Madry, Makelov, Schmidt, Tsipras and Vladu 2018, arXiv:1706.06083, section 3.1 and
     appendix A.
@@ -116,14 +120,14 @@ def landscape(
     True
     """
     attack = PGD(Linf(settings.eps), steps=settings.steps, loss="softmax-cross-entropy")
-    climbs = many_climbs(model, images, labels, attack, settings.restarts, seed)
+    traces = trace_restarts(model, images, labels, attack, settings.restarts, seed)
     shape = (len(images), settings.restarts, -1)
     clean = images.cpu()[:, None].flatten(2)
-    ends, starts = (x.reshape(shape) - clean for x in (climbs.end, climbs.start))
+    ends, starts = (x.reshape(shape) - clean for x in (traces.end, traces.start))
     distances, angles = pairs(ends)
     start_distances, start_angles = pairs(starts)
     return LossLandscape(
-        losses=climbs.losses.reshape(shape),
+        losses=traces.losses.reshape(shape),
         clean=losses(model, images, labels),
         distances=distances,
         angles=angles,
@@ -155,3 +159,67 @@ def pairs(
         )
     distances, angles = (torch.stack(parts) for parts in zip(*found, strict=True))
     return distances.to(vectors.dtype), angles.rad2deg().to(vectors.dtype)
+
+
+def draw_landscape(found: PerModel[LossLandscape]) -> Figure:
+    """Draw a row of trajectories per model, a row of histograms, and the pairs of all images.
+
+    Reference: Madry et al. 2018, arXiv:1706.06083, figures 1 and 5 and appendix A.
+
+    >>> net, x, y = nn.Linear(2, 2), torch.full((1, 2), 0.5), torch.zeros(1).long()
+    >>> one = landscape(net, x, y, LandscapeSettings(restarts=3, steps=5))
+    >>> len(draw_landscape(PerModel({"standard": one})).axes)
+    4
+    """
+    results = found.results
+    named = looks(results)
+    shown = min(_IMAGES, min(len(each.clean) for each in results.values()))
+    rows = len(results)
+    with sheet(2.0 * max(shown, 3) + 0.4, 1.6 * (rows + 2) + 0.9) as figure:
+        grid = figure.add_gridspec(rows + 2, 2 * shown)
+        for i in range(shown):
+            for row, (name, each) in enumerate(results.items()):
+                axes = figure.add_subplot(grid[row, 2 * i : 2 * i + 2])
+                axes.plot(each.losses[i, :_LINES].T, color=named[name].colour, lw=0.6, alpha=0.5)
+                axes.set_ylim(0, 1.05 * float(each.losses[i].max()))
+                if row == rows - 1:
+                    axes.set_xlabel("iteration")
+                if row == 0:
+                    title_left(axes, f"image {i}")
+                if i == 0:
+                    axes.set_ylabel(f"loss\n({name})")
+            axes = figure.add_subplot(grid[rows, 2 * i : 2 * i + 2])
+            top = max(float(each.losses[i].max()) for each in results.values())
+            bins = np.linspace(0, 1.05 * top, 41).tolist()
+            for name, each in results.items():
+                final = each.losses[i, :, -1].numpy()
+                axes.hist(final, bins=bins, color=named[name].colour, alpha=0.75)
+            axes.set_yscale("log")
+            axes.set_xlabel("final loss")
+            if i == 0:
+                axes.set_ylabel("climbs")
+        left, right = (figure.add_subplot(grid[-1, at : at + shown]) for at in (0, shown))
+        _draw_pairs(left, results, named, "distances")
+        left.set(xlabel="L2 distance of two maxima", ylabel="density")
+        _draw_pairs(right, results, named, "angles")
+        right.set_xlabel("angle of two maxima (degrees)")
+        handles = [key(name, color=look.colour, lw=5, alpha=0.75) for name, look in named.items()]
+        handles.append(key("two random points of the ball", color="black", lw=1.2))
+        legend_above(figure, handles)
+    return figure
+
+
+def _draw_pairs(
+    axes: Axes, results: Mapping[str, LossLandscape], named: dict[str, Look], what: str
+) -> None:
+    """Draw the density of distances or angles, with that of all models' random points."""
+    values = {name: getattr(each, what).flatten().numpy() for name, each in results.items()}
+    random = np.concatenate(
+        [getattr(each, f"start_{what}").flatten().numpy() for each in results.values()]
+    )
+    most = max(*(v.max() for v in values.values()), random.max())
+    bins = np.linspace(0, 1.02 * most, 61).tolist()
+    for name, value in values.items():
+        axes.hist(value, bins=bins, density=True, color=named[name].colour, alpha=0.75)
+    axes.hist(random, bins=bins, density=True, color="black", histtype="step", lw=1.2)
+    axes.set_yticks([])

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from saddlepoint.attacks import Attack
-from saddlepoint.errors import InputError
 from saddlepoint.evaluation.statistics import Proportion
-from saddlepoint.lab.aims import answers
-from saddlepoint.lab.experiment import check_counts
+from saddlepoint.lab.ascending import smallest_budgets
+from saddlepoint.lab.experiment import PerModel
 from saddlepoint.lab.lattice_pgd import LatticePGD
+from saddlepoint.lab.outputs import predictions
+from saddlepoint.lab.panels import keys_of, legend_above, looks, plot_shares, sheet, title_left
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Count, Whole, check_fields
 from saddlepoint.threat import Box
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _LEVELS = 255
 _FINE = 256 * _LEVELS
@@ -29,7 +34,7 @@ class BitSettings:
     """Settings of `lowest_bit`.
 
     Args:
-        bits: how many of the lowest bits may change.
+        bits: how many of the lowest bits may change; 8 would replace the image.
         steps: of each attack.
         restarts: of each attack.
 
@@ -37,19 +42,17 @@ class BitSettings:
     (1, 2, 3, 4, 5, 6, 7)
     """
 
-    bits: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
-    steps: int = 30
-    restarts: int = 3
+    bits: tuple[Annotated[int, Whole(1, 7)], ...] = (1, 2, 3, 4, 5, 6, 7)
+    steps: Count = 30
+    restarts: Count = 3
 
     def __post_init__(self) -> None:
-        check_counts(self, "steps", "restarts")
-        if not self.bits or not all(1 <= bits <= 7 for bits in self.bits):
-            raise InputError(f"bits is {self.bits}; give numbers from 1 to 7 (8 replace the image)")
+        check_fields(self)
         object.__setattr__(self, "bits", tuple(sorted(set(self.bits))))
 
 
 @dataclass(frozen=True, eq=False)
-class Bits:
+class SmallestBits:
     """The smallest number of bits that fools each image, by one kind of change.
 
     Attributes:
@@ -57,7 +60,7 @@ class Bits:
         images: (n, …) the adversarial image; the clean one, in 8 bits, where there is none.
         predictions: (n,) the class of that image.
 
-    >>> none = Bits(torch.tensor([1.0, float("inf"), 0.0]), torch.zeros(3, 2), torch.zeros(3).long())
+    >>> none = SmallestBits(torch.tensor([1.0, float("inf"), 0.0]), torch.zeros(3, 2), torch.zeros(3).long())
     >>> none.fooled(1).value
     0.5
     """
@@ -91,25 +94,24 @@ class LowestBits:
     bits: tuple[int, ...]
     clean: Float[Tensor, "n ..."]
     labels: Int64[Tensor, " n"]
-    kinds: Mapping[str, Bits]
+    kinds: Mapping[str, SmallestBits]
 
     def tables(self) -> Mapping[str, Table]:
         """Return the shares per kind and number of bits, and every image's smallest number."""
-        summary = []
-        for kind, bits in itertools.product(self.kinds, self.bits):
-            share = self.kinds[kind].fooled(bits)
-            summary.append(
-                (kind, bits, 2**bits - 1, share.value, share.low, share.high, share.total)
-            )
-        images = [
-            (kind, image, smallest)
+        summary = [
+            (kind, bits, 2**bits - 1, share.value, share.low, share.high, share.total)
             for kind, found in self.kinds.items()
-            for image, smallest in enumerate(found.smallest.tolist())
+            for bits in self.bits
+            for share in (found.fooled(bits),)
         ]
         columns = ("change", "bits", "largest change (1/255)", "fooled", "low", "high", "images")
+        images = {
+            kind: Table.of({"image": range(len(found.smallest)), "bits": found.smallest})
+            for kind, found in self.kinds.items()
+        }
         return {
             "summary": Table(columns, tuple(summary)),
-            "images": Table(("change", "image", "bits"), tuple(images)),
+            "images": Table.joined("change", images),
         }
 
 
@@ -135,7 +137,7 @@ def lowest_bit(
     clean = (images * _LEVELS).round() / _LEVELS
     return LowestBits(
         settings.bits, clean.cpu(), labels.cpu(),
-        {kind: _ascending(model, clean, labels, kind, settings, seed) for kind in KINDS},
+        {kind: _smallest_bits(model, clean, labels, kind, settings, seed) for kind in KINDS},
     )  # fmt: skip
 
 
@@ -164,32 +166,72 @@ def levels_around(images: Float[Tensor, "n ..."], levels: int) -> Box:
     )
 
 
-def _ascending(
+def _smallest_bits(
     model: nn.Module, clean: Tensor, labels: Tensor, kind: str, settings: BitSettings, seed: int
-) -> Bits:
-    smallest = torch.full((len(clean),), torch.inf)
-    found = clean.cpu().clone()
-    alive = torch.arange(len(clean), device=clean.device)
-    for bits in settings.bits:
-        if not len(alive):
-            break
-        attack = _attack(clean[alive], bits, kind, settings)
-        result = attack(model, clean[alive], labels[alive], seed=seed, ids=alive)
-        won = result.success.to(alive.device)
-        rows = alive[won].cpu()
-        wrong = result.initially_wrong.cpu()[won.cpu()]
-        smallest[rows] = torch.where(wrong, 0.0, float(bits))
-        found[rows] = result.adversarials.cpu()[won.cpu()].to(found.dtype)
-        alive = alive[~won]
-    predictions, _ = answers(model, found.to(clean.device))
-    return Bits(smallest, found, predictions.cpu())
-
-
-def _attack(clean: Tensor, bits: int, kind: str, settings: BitSettings) -> Attack:
-    box = (
-        lowest_bits_of(clean, bits)
-        if kind == "bits replaced"
-        else levels_around(clean, 2**bits - 1)
-    )
+) -> SmallestBits:
     levels = _FINE if kind == "any value" else _LEVELS
-    return LatticePGD(box, steps=settings.steps, restarts=settings.restarts, levels=levels)
+
+    def attack_at(bits: int, images: Tensor) -> LatticePGD:
+        replaced = kind == "bits replaced"
+        box = lowest_bits_of(images, bits) if replaced else levels_around(images, 2**bits - 1)
+        return LatticePGD(box, steps=settings.steps, restarts=settings.restarts, levels=levels)
+
+    smallest, images = smallest_budgets(model, clean, labels, settings.bits, attack_at, seed)
+    answered, _ = predictions(model, images.to(clean.device))
+    return SmallestBits(smallest, images, answered.cpu())
+
+
+def draw_lowest_bit(found: PerModel[LowestBits]) -> Figure:
+    """Draw a row per model: the shares with their intervals, and the image that the fewest bits
+    fool, before, its change, and after.
+
+    Reference: Carlini and Wagner 2017, arXiv:1608.04644, section VI.
+
+    >>> net, x, y = nn.Flatten(), torch.tensor([[0.51, 0.506]]), torch.zeros(1).long()
+    >>> one = lowest_bit(net, x, y, BitSettings(bits=(1, 2)))
+    >>> len(draw_lowest_bit(PerModel({"standard": one})).axes)  # without a picture
+    1
+    """
+    from saddlepoint.reports.figures import drawable
+
+    results = found.results
+    pictures = all(drawable(each.clean.shape[1:]) for each in results.values())
+    kinds = looks(next(iter(results.values())).kinds)
+    widths = [2.6, 1, 1, 1] if pictures else [1]
+    with sheet(8.6 if pictures else 4.2, 2.4 * len(results) + 0.4) as figure:
+        grid = figure.subplots(len(results), len(widths), squeeze=False, width_ratios=widths)
+        for (axes, *others), (name, each) in zip(grid, results.items(), strict=True):
+            for kind, look in kinds.items():
+                shares = [each.kinds[kind].fooled(bits) for bits in each.bits]
+                plot_shares(axes, each.bits, shares, look, markersize=5)
+            axes.set_xticks(each.bits, [f"{b}\n{2**b - 1}" for b in each.bits])
+            axes.set_ylabel("fooled (%)")
+            title_left(axes, name)
+            if pictures:
+                _draw_example(others, each)
+        grid[-1, 0].set_xlabel("lowest bits that may change\nlargest change, in 255ths")
+        legend_above(figure, keys_of(kinds))
+    return figure
+
+
+def _draw_example(row: list[Axes], found: LowestBits) -> None:
+    bits = found.kinds[KINDS[0]]
+    order = torch.where(bits.smallest > 0, bits.smallest, torch.inf)
+    i = int(order.argmin())
+    after = bits.images[i]
+    change = after - found.clean[i]
+    most = float(change.abs().max())
+    fooled = bool(order[i].isfinite())
+    titles = (
+        f"class {int(found.labels[i])}",
+        f"change × {0.5 / most:.0f}" if fooled else "no image is fooled",
+        f"class {int(bits.predictions[i])}: {int(order[i])} bits" if fooled else "",
+    )
+    shown = (found.clean[i], 0.5 + change * (0.5 / most if most else 0.0), after)
+    for axes, picture, title in zip(row, shown, titles, strict=True):
+        image = picture.clamp(0, 1).permute(1, 2, 0).numpy()
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set(xticks=[], yticks=[])
+        for spine in axes.spines.values():
+            spine.set(visible=True, color="#888888", linewidth=0.6)
+        axes.set_title(title, fontsize=8)

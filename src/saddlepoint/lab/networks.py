@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from saddlepoint.data import ImageData
 from saddlepoint.defences import StepOutput, TrainingBatch
 from saddlepoint.streams import generator
 
@@ -55,6 +56,18 @@ class RBF(nn.Module):
         return -(self.log_precision.exp() * away.square()).sum(2)
 
 
+def class_means(data: ImageData) -> Float[Tensor, "k d"]:
+    """Return the mean image of every class as a vector; zero for a class without images.
+
+    >>> from saddlepoint.data import load_data
+    >>> class_means(load_data("digits", limit=20)).shape
+    torch.Size([10, 64])
+    """
+    x = data.images(torch.arange(len(data))).flatten(1)
+    own = functional.one_hot(data.labels.to(x.device), len(data.classes)).to(x)
+    return (own.T @ x) / own.sum(0).clamp(min=1)[:, None]
+
+
 class EachClass:
     """The objective of both: log loss of every class's own yes or no.
 
@@ -80,7 +93,7 @@ class Perceptron(nn.Module):
 
     >>> net = Perceptron(4, 8, 3, torch.relu, seed=0)
     >>> x = torch.rand(2, 1, 2, 2)
-    >>> bool((net(x) == net.read(net.hidden(x))).all())
+    >>> bool((net(x) == net.readout(net.hidden(x))).all())
     True
     """
 
@@ -101,14 +114,14 @@ class Perceptron(nn.Module):
         activations: Tensor = self.activation(self.inner(images.flatten(1)))
         return activations
 
-    def read(self, hidden: Float[Tensor, "n h"]) -> Float[Tensor, "n k"]:
+    def readout(self, hidden: Float[Tensor, "n h"]) -> Float[Tensor, "n k"]:
         """Return the logits of hidden activations."""
         logits: Tensor = self.outer(hidden)
         return logits
 
     def forward(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
         """Return the logits."""
-        return self.read(self.hidden(images))
+        return self.readout(self.hidden(images))
 
 
 class HiddenAdversarial:
@@ -134,9 +147,9 @@ class HiddenAdversarial:
         assert isinstance(model, Perceptron)
         hidden = model.hidden(batch.images)
         inside = hidden.detach().requires_grad_()
-        first = functional.cross_entropy(model.read(inside), batch.labels)
+        first = functional.cross_entropy(model.readout(inside), batch.labels)
         (gradient,) = torch.autograd.grad(first, inside)
-        logits = model.read(hidden + self.eps * gradient.sign())
+        logits = model.readout(hidden + self.eps * gradient.sign())
         loss = functional.cross_entropy(logits, batch.labels)
         loss.backward()  # type: ignore[no-untyped-call]
         return StepOutput(loss.detach(), logits.detach())

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import MINIMUM_NORM, Batch, Nearest, Targeted, judge
-from saddlepoint.attacks.minimum_norm.carlini_wagner.box import BOXES
+from saddlepoint.attacks.core.targets import TargetCase
+from saddlepoint.attacks.minimum_norm.carlini_wagner.box import BoxName
 from saddlepoint.attacks.minimum_norm.carlini_wagner.loop import Descent, descend, first_gradient
-from saddlepoint.attacks.minimum_norm.carlini_wagner.objectives import OBJECTIVES
-from saddlepoint.errors import InputError, unknown
-from saddlepoint.lab.aims import answers, other_classes
-from saddlepoint.lab.experiment import check_counts, check_positive
+from saddlepoint.attacks.minimum_norm.carlini_wagner.objectives import ObjectiveName
+from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.outputs import class_count, predictions
+from saddlepoint.lab.panels import sheet, title_left
 from saddlepoint.lab.table import Table
+from saddlepoint.lab.targets import other_classes
 from saddlepoint.model import Guard
+from saddlepoint.option_values import Count, Positive, check_fields
 from saddlepoint.streams import Keys
 from saddlepoint.threat import L2
 
-CASES = ("best", "average", "worst")
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+CASES: Mapping[TargetCase, str] = MappingProxyType(
+    {"best": "easiest target", "average": "all targets", "worst": "hardest target"}
+)
+_MISSING = "#DDDDDD"
+_MOST = 1.5  # times the least, from where the colour stays
 
 
 @dataclass(frozen=True)
@@ -41,37 +58,27 @@ class ObjectiveSettings:
     7
     """
 
-    objectives: tuple[str, ...] = ("f1", "f2", "f3", "f4", "f5", "f5b", "f6", "f7")
-    boxes: tuple[str, ...] = ("tanh", "clipped", "projected")
-    steps: int = 200
-    learning_rate: float = 0.02
-    searches: int = 7
-    first_c: float = 0.01
+    objectives: tuple[ObjectiveName, ...] = ("f1", "f2", "f3", "f4", "f5", "f5b", "f6", "f7")
+    boxes: tuple[BoxName, ...] = ("tanh", "clipped", "projected")
+    steps: Count = 200
+    learning_rate: Positive = 0.02
+    searches: Count = 7
+    first_c: Positive = 0.01
 
     def __post_init__(self) -> None:
-        check_counts(self, "steps", "searches")
-        check_positive(self, "learning_rate", "first_c")
-        for what, named, known in (
-            ("objective", self.objectives, OBJECTIVES),
-            ("box", self.boxes, BOXES),
-        ):
-            if not named:
-                raise InputError(f"there is no {what}; give some of {', '.join(known)}")
-            for name in named:
-                if name not in known:
-                    raise unknown(what, name, known)
+        check_fields(self)
 
 
 @dataclass(frozen=True)
-class Case:
-    """One cell of the paper's table.
+class CaseStatistics:
+    """What one pair came to in one case: a cell of the paper's table.
 
     Attributes:
         success: the share of attacks that succeed.
         distance: the mean L2 distance of those that do; NaN where none does.
         c: the 10th, 50th and 90th percentile of the smallest c that succeeds, among those that do.
 
-    >>> Case(1.0, 0.5, (0.1, 0.2, 0.4)).c[1]
+    >>> CaseStatistics(1.0, 0.5, (0.1, 0.2, 0.4)).c[1]
     0.2
     """
 
@@ -81,7 +88,7 @@ class Case:
 
 
 @dataclass(frozen=True, eq=False)
-class Objectives:
+class ObjectiveComparison:
     """What every objective and treatment found of one model.
 
     Attributes:
@@ -91,8 +98,8 @@ class Objectives:
         c: (o, b, n, t) the smallest c that succeeded; infinity where none did.
 
     >>> two = torch.tensor([[[[1.0, 3.0]]]])
-    >>> found = Objectives(("f6",), ("tanh",), torch.tensor([[1, 2]]), two, two / 2)
-    >>> [found.case("f6", "tanh", case).distance for case in ("best", "average", "worst")]
+    >>> found = ObjectiveComparison(("f6",), ("tanh",), torch.tensor([[1, 2]]), two, two / 2)
+    >>> [found.statistics("f6", "tanh", case).distance for case in CASES]
     [1.0, 2.0, 3.0]
     """
 
@@ -102,7 +109,7 @@ class Objectives:
     distance: Float[Tensor, "o b n t"]
     c: Float[Tensor, "o b n t"]
 
-    def case(self, objective: str, box: str, case: str) -> Case:
+    def statistics(self, objective: str, box: str, case: TargetCase) -> CaseStatistics:
         """Return what is found for the easiest target of each image, for all, or for the hardest.
 
         Where one target is out of reach, the hardest is.
@@ -114,9 +121,9 @@ class Objectives:
             distance, c = (each.gather(1, picked[:, None]) for each in (distance, c))
         won = distance.isfinite()
         if not bool(won.any()):
-            return Case(0.0, float("nan"), (float("nan"),) * 3)
+            return CaseStatistics(0.0, float("nan"), (float("nan"),) * 3)
         low, middle, high = c[won].double().quantile(torch.tensor([0.1, 0.5, 0.9]).double())
-        return Case(
+        return CaseStatistics(
             float(won.double().mean()),
             float(distance[won].mean()),
             (float(low), float(middle), float(high)),
@@ -125,11 +132,14 @@ class Objectives:
     def tables(self) -> Mapping[str, Table]:
         """Return a row per objective, treatment and case, and one per attack."""
         pairs = [(objective, box) for objective in self.objectives for box in self.boxes]
-        summary = []
-        for case in CASES:
-            for pair in pairs:
-                cell = self.case(*pair, case)
-                summary.append((case, *pair, cell.success, cell.distance, *cell.c))
+        pairs = list(itertools.product(self.objectives, self.boxes))
+        summary = [
+            (case, *pair, found.success, found.distance, *found.c)
+            for case in CASES
+            for pair in pairs
+            for found in (self.statistics(*pair, case),)
+        ]
+        columns = ("case", "objective", "box", "success", "distance")
         flat = zip(pairs, self.distance.flatten(0, 1), self.c.flatten(0, 1), strict=True)
         attacks = [
             (*pair, image, *values)
@@ -137,7 +147,6 @@ class Objectives:
             for image, row in enumerate(zip(self.targets, distance, c, strict=True))
             for values in zip(*(each.tolist() for each in row), strict=True)
         ]
-        columns = ("case", "objective", "box", "success", "distance")
         return {
             "summary": Table((*columns, "c, 10 %", "c, median", "c, 90 %"), tuple(summary)),
             "attacks": Table(
@@ -152,7 +161,7 @@ def compare_objectives(
     labels: Int64[Tensor, " n"],
     settings: ObjectiveSettings,
     seed: int = 0,
-) -> Objectives:
+) -> ObjectiveComparison:
     """Attack every image towards every class but the model's answer, with every pair.
 
     The label is not asked for: an image that is wrong before is attacked away from the answer too.
@@ -164,8 +173,8 @@ def compare_objectives(
     >>> [round(float(d), 2) for d in found.distance.flatten()]  # 0.25/√2
     [0.18, 0.18, 0.18]
     """
-    answered, _ = answers(model, images)
-    classes = logit_count(model, images)
+    answered, _ = predictions(model, images)
+    classes = class_count(model, images)
     targets = other_classes(answered, classes)
     x = images.repeat_interleave(classes - 1, 0)
     patience = max(1, settings.steps // 10)
@@ -179,20 +188,10 @@ def compare_objectives(
             distances.append(distance)
             chosen.append(c)
     shape = (len(settings.objectives), len(settings.boxes), *targets.shape)
-    return Objectives(
+    return ObjectiveComparison(
         settings.objectives, settings.boxes, targets.cpu(),
         torch.stack(distances).reshape(shape), torch.stack(chosen).reshape(shape),
     )  # fmt: skip
-
-
-def logit_count(model: nn.Module, images: Float[Tensor, "n ..."]) -> int:
-    """Return the number of classes of a model.
-
-    >>> logit_count(nn.Flatten(), torch.zeros(1, 3))
-    3
-    """
-    with Guard(model, 1) as guard:
-        return guard.logits(images[:1].to(guard.device)).shape[1]
 
 
 def search_c(
@@ -227,3 +226,68 @@ def search_c(
             c = torch.where(high.isinf(), 10 * c, (low + high) / 2)
         result = MINIMUM_NORM.settle(judge(batch, best.images, clean), images, clean)
     return result.distance.cpu(), torch.where(result.success, high, torch.inf).cpu()
+
+
+def draw_objectives(found: PerModel[ObjectiveComparison]) -> Figure:
+    """Draw a panel per model and case, a row per objective and a column per treatment.
+
+    The colour compares distances with the nearest of the panel, only where every attack succeeds:
+    the mean of fewer is that of easier targets.
+
+    Reference: Carlini and Wagner 2017, arXiv:1608.04644, table III.
+
+    >>> two = torch.tensor([[[[1.0, 3.0]]]])
+    >>> one = ObjectiveComparison(("f6",), ("tanh",), torch.tensor([[1, 2]]), two, two / 2)
+    >>> draw_objectives(PerModel({"standard": one})).axes[0].texts[0].get_text()
+    '1.00 · 100 %\\nc 0.5'
+    """
+    results = found.results
+    first = next(iter(results.values()))
+    rows, columns = len(first.objectives), len(first.boxes)
+    with sheet(3.0 + 2.2 * columns, len(results) * (0.34 * rows + 0.5) + 0.6) as figure:
+        grid = figure.subplots(len(results), len(CASES), squeeze=False, sharex=True, sharey=True)
+        for panels, (name, each) in zip(grid, results.items(), strict=True):
+            for axes, (case, title) in zip(panels, CASES.items(), strict=True):
+                image = _draw_cells(axes, each, case)
+                title_left(axes, f"{name}, {title}")
+            panels[0].set_ylabel("objective")
+        bar = figure.colorbar(image, ax=grid, fraction=0.03, pad=0.01, extend="max")
+        bar.set_label("distance, times the least of the panel (grey: not all succeed)")
+        figure.supxlabel(
+            "treatment of the range. In a cell: mean L2 distance of the successes, success; below,"
+            " the median of the smallest sufficient c",
+            fontsize=9,
+        )
+    return figure
+
+
+def _draw_cells(axes: Axes, found: ObjectiveComparison, case: TargetCase) -> AxesImage:
+    table = [[found.statistics(o, b, case) for b in found.boxes] for o in found.objectives]
+    whole = [cell.distance for row in table for cell in row if cell.success == 1]
+    least = max(min(whole, default=1.0), 1e-12)
+    ratios = np.array(
+        [[cell.distance / least if cell.success == 1 else np.nan for cell in row] for row in table]
+    )
+    axes.set_facecolor(_MISSING)
+    image = axes.imshow(ratios, cmap="cividis", aspect="auto", vmin=1, vmax=_MOST)
+    for i, row in enumerate(table):
+        for j, cell in enumerate(row):
+            success = f"{100 * cell.success:.0f} %"
+            none = math.isnan(cell.distance)
+            text = success if none else f"{cell.distance:.2f} · {success}\nc {_short(cell.c[1])}"
+            dark = cell.success == 1 and ratios[i, j] < (1 + _MOST) / 2
+            axes.text(
+                j, i, text, ha="center", va="center", fontsize=6.5, linespacing=1.15,
+                color="white" if dark else "black",
+            )  # fmt: skip
+    axes.set_xticks(range(len(found.boxes)), found.boxes)
+    axes.set_yticks(range(len(found.objectives)), found.objectives)
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    return image
+
+
+def _short(c: float) -> str:
+    if 0.001 <= c < 1000:
+        return f"{c:.2g}" if c < 100 else f"{c:.0f}"
+    return f"$10^{{{math.log10(c):.1f}}}$"

@@ -5,20 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from saddlepoint.lab.adversarial_logistic import LogisticSettings, run_logistic
-from saddlepoint.lab.alignment import AlignmentSettings, alignment
-from saddlepoint.lab.budgets import BudgetSettings, accuracy_against_eps
-from saddlepoint.lab.constant_c import ConstantSettings, constant_c
-from saddlepoint.lab.controls import ControlSettings, run_controls
+from saddlepoint.lab.accuracy_against_eps import (
+    BudgetSettings,
+    accuracy_against_eps,
+    draw_accuracy_against_eps,
+)
+from saddlepoint.lab.adversarial_logistic import (
+    LogisticSettings,
+    draw_adversarial_logistic,
+    run_logistic,
+)
+from saddlepoint.lab.alignment import AlignmentSettings, alignment, draw_alignment
+from saddlepoint.lab.constant_c import ConstantSettings, constant_c, draw_constant_c
+from saddlepoint.lab.controls import ControlSettings, draw_controls, run_controls
 from saddlepoint.lab.experiment import Experiment, per_model
-from saddlepoint.lab.fgsm_ray import RaySettings, fgsm_ray
-from saddlepoint.lab.landscape import LandscapeSettings, landscape
-from saddlepoint.lab.linear_example import LinearSettings, run_linear
-from saddlepoint.lab.lowest_bit import BitSettings, lowest_bit
-from saddlepoint.lab.objectives import ObjectiveSettings, compare_objectives
-from saddlepoint.lab.segments import SegmentSettings, segments
-from saddlepoint.lab.synthetic_digits import SyntheticSettings, synthetic_digits
-from saddlepoint.lab.transfer_confidence import TransferSettings, run_transfer
+from saddlepoint.lab.fgsm_ray import RaySettings, draw_fgsm_ray, fgsm_ray
+from saddlepoint.lab.landscape import LandscapeSettings, draw_landscape, landscape
+from saddlepoint.lab.linear_example import LinearSettings, draw_linear_example, run_linear
+from saddlepoint.lab.lowest_bit import BitSettings, draw_lowest_bit, lowest_bit
+from saddlepoint.lab.objectives import ObjectiveSettings, compare_objectives, draw_objectives
+from saddlepoint.lab.segments import SegmentSettings, draw_segments, segments
+from saddlepoint.lab.synthetic_digits import (
+    SyntheticSettings,
+    draw_synthetic_digits,
+    synthetic_digits,
+)
+from saddlepoint.lab.transfer_confidence import (
+    TransferSettings,
+    draw_transfer_confidence,
+    run_transfer,
+)
 
 _GOODFELLOW = "Goodfellow et al. 2015, arXiv:1412.6572"
 _MADRY = "Madry et al. 2018, arXiv:1706.06083"
@@ -30,55 +46,56 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
         for each in (
             Experiment(
                 "linear-example", "ten changes of 0.5 take a linear classifier from 5 % to 88 %",
-                _GOODFELLOW, LinearSettings, run_linear,
+                _GOODFELLOW, LinearSettings, run_linear, draw_linear_example,
             ),
             Experiment(
                 "fgsm-ray", "the logits along the ray of FGSM, from −eps to eps",
-                _GOODFELLOW, RaySettings, per_model(fgsm_ray), images=3,
+                _GOODFELLOW, RaySettings, per_model(fgsm_ray), draw_fgsm_ray, images=3,
             ),
             Experiment(
                 "adversarial-logistic", "adversarial logistic regression against L1 weight decay",
-                _GOODFELLOW, LogisticSettings, run_logistic, images=10_000,
+                _GOODFELLOW, LogisticSettings, run_logistic, draw_adversarial_logistic, images=10_000,
             ),
             Experiment(
                 "controls", "noise, an RBF network, ensembles, hidden layers: what helps and what not",
-                _GOODFELLOW, ControlSettings, run_controls, images=1000,
+                _GOODFELLOW, ControlSettings, run_controls, draw_controls, images=1000,
             ),
             Experiment(
                 "landscape", "the losses that PGD reaches from many starts, and how its maxima differ",
-                _MADRY, LandscapeSettings, per_model(landscape), images=5,
+                _MADRY, LandscapeSettings, per_model(landscape), draw_landscape, images=5,
             ),
             Experiment(
                 "segments", "the loss along the segments between two maxima",
-                _MADRY, SegmentSettings, per_model(segments), images=5,
+                _MADRY, SegmentSettings, per_model(segments), draw_segments, images=5,
             ),
             Experiment(
                 "alignment", "the product of perturbation and gradient against eps",
-                _MADRY, AlignmentSettings, per_model(alignment), images=200,
+                _MADRY, AlignmentSettings, per_model(alignment), draw_alignment, images=200,
             ),
             Experiment(
                 "accuracy-against-eps", "accuracy against eps: PGD in Linf and in L2, in both norms",
-                _MADRY, BudgetSettings, per_model(accuracy_against_eps), images=200,
+                _MADRY, BudgetSettings, per_model(accuracy_against_eps),
+                draw_accuracy_against_eps, images=200,
             ),
             Experiment(
                 "objectives", "C&W's seven objectives with three treatments of the valid range",
-                _CARLINI, ObjectiveSettings, per_model(compare_objectives), images=4,
+                _CARLINI, ObjectiveSettings, per_model(compare_objectives), draw_objectives, images=4,
             ),
             Experiment(
                 "constant-c", "C&W's L2 attack with the same c for every image, against c",
-                _CARLINI, ConstantSettings, per_model(constant_c), images=100,
+                _CARLINI, ConstantSettings, per_model(constant_c), draw_constant_c, images=100,
             ),
             Experiment(
                 "synthetic-digits", "from a black and a white image to every class, in three norms",
-                _CARLINI, SyntheticSettings, per_model(synthetic_digits), images=1,
+                _CARLINI, SyntheticSettings, per_model(synthetic_digits), draw_synthetic_digits, images=1,
             ),
             Experiment(
                 "lowest-bit", "how many of the lowest bits of 8-bit pixels must change to fool",
-                _CARLINI, BitSettings, per_model(lowest_bit), images=200,
+                _CARLINI, BitSettings, per_model(lowest_bit), draw_lowest_bit, images=200,
             ),
             Experiment(
                 "transfer-confidence", "transfer between halves of the data against C&W's κ",
-                _CARLINI, TransferSettings, run_transfer, images=100,
+                _CARLINI, TransferSettings, run_transfer, draw_transfer_confidence, images=100,
             ),
         )
     }

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from torch import Tensor
 
 Cell = str | int | float
 
@@ -23,13 +27,43 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
-    def under(self, column: str, value: Cell) -> Table:
-        """Return the table with one more column, the first, that holds `value` in every row.
+    @classmethod
+    def of(cls, columns: Mapping[str, Iterable[Cell] | Tensor]) -> Table:
+        """Return the table with these columns.
 
-        >>> Table(("eps",), ((0.1,),)).under("model", "standard").rows
-        (('standard', 0.1),)
+        >>> Table.of({"image": range(2), "loss": (0.5, 0.25)}).rows
+        ((0, 0.5), (1, 0.25))
         """
-        return Table((column, *self.columns), tuple((value, *row) for row in self.rows))
+        values = (each.tolist() if isinstance(each, Tensor) else each for each in columns.values())
+        return cls(tuple(columns), tuple(zip(*values, strict=True)))
+
+    @classmethod
+    def long(cls, axes: Mapping[str, Iterable[Cell]], values: Mapping[str, Tensor]) -> Table:
+        """Return a row for each entry of arrays of one shape, under the coordinates of its place.
+
+        Args:
+            axes: the coordinates along each axis of the arrays.
+            values: the arrays, by the name of the column that each becomes.
+
+        >>> from torch import ones
+        >>> Table.long({"eps": (0.1, 0.2), "image": range(2)}, {"loss": ones(2, 2)}).rows[1]
+        (0.1, 1, 1.0)
+        """
+        places = itertools.product(*axes.values())
+        entries = zip(places, *(each.flatten().tolist() for each in values.values()), strict=True)
+        return cls((*axes, *values), tuple((*place, *found) for place, *found in entries))
+
+    @classmethod
+    def joined(cls, column: str, tables: Mapping[str, Table]) -> Table:
+        """Return tables one below the other, under a first column with the name of each.
+
+        >>> one = Table(("eps",), ((0.1,),))
+        >>> Table.joined("model", {"standard": one, "adversarial": one}).rows
+        (('standard', 0.1), ('adversarial', 0.1))
+        """
+        rows = [(name, *row) for name, table in tables.items() for row in table.rows]
+        columns = next((table.columns for table in tables.values()), ())
+        return cls((column, *columns), tuple(rows))
 
     def csv(self) -> str:
         """Return the rows as CSV; a number that is not there (NaN) is an empty field."""

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from saddlepoint.attacks import PGD, CarliniWagnerL2
-from saddlepoint.data import ImageData, TensorData
+from saddlepoint.attacks import PGD, CarliniWagnerL2, Misclassified, Targeted
 from saddlepoint.defences import AdversarialTraining
-from saddlepoint.errors import InputError
 from saddlepoint.evaluation.statistics import Proportion
-from saddlepoint.lab.aims import answers, random_classes
-from saddlepoint.lab.bench import Bench
-from saddlepoint.lab.climbs import logits_of
-from saddlepoint.lab.experiment import check_counts
+from saddlepoint.lab.bench import Bench, every_other
+from saddlepoint.lab.outputs import logits_of, predictions
+from saddlepoint.lab.panels import keys_of, legend_above, looks, plot_shares, sheet, title_left
 from saddlepoint.lab.table import Table
+from saddlepoint.lab.targets import random_classes
+from saddlepoint.option_values import Count, NonNegative, check_fields
 from saddlepoint.streams import Keys, derive
 from saddlepoint.threat import L2, Linf
 from saddlepoint.threat.norms import expand, unit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 AIMS = ("any other class", "a given class")
 NOISE = "noise as long"
@@ -40,34 +43,30 @@ class TransferSettings:
     0.0
     """
 
-    confidence: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-    steps: int = 200
-    searches: int = 5
+    confidence: tuple[NonNegative, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+    steps: Count = 200
+    searches: Count = 5
 
     def __post_init__(self) -> None:
-        check_counts(self, "steps", "searches")
-        if not self.confidence or not all(0 <= each < float("inf") for each in self.confidence):
-            raise InputError(
-                f"confidence is {self.confidence}; give 0 or more, for instance 0,0.5,1"
-            )
+        check_fields(self)
         object.__setattr__(self, "confidence", tuple(sorted(set(self.confidence))))
 
 
 @dataclass(frozen=True, eq=False)
-class Offered:
+class TransferOutcome:
     """What one kind of attack on the source came to.
 
     Attributes:
         distance: (k, n) L2 distances; infinity where the source was not fooled.
-        sure: (k, n) the source is fooled with a margin of κ.
+        confident: (k, n) the source is fooled with a margin of κ.
         fooled: by network, (k, n) whether it takes the image for the class of the attack's aim.
 
-    >>> Offered(torch.zeros(1, 2), torch.ones(1, 2) > 0, {}).sure.all()
+    >>> TransferOutcome(torch.zeros(1, 2), torch.ones(1, 2) > 0, {}).confident.all()
     tensor(True)
     """
 
     distance: Float[Tensor, "k n"]
-    sure: Bool[Tensor, "k n"]
+    confident: Bool[Tensor, "k n"]
     fooled: Mapping[str, Bool[Tensor, "k n"]]
 
 
@@ -89,7 +88,7 @@ class TransferConfidence:
     relative: tuple[float, ...]
     margin: float
     right: Bool[Tensor, " n"]
-    aims: Mapping[str, Offered]
+    aims: Mapping[str, TransferOutcome]
 
     @property
     def kappa(self) -> tuple[float, ...]:
@@ -108,29 +107,38 @@ class TransferConfidence:
 
     def tables(self) -> Mapping[str, Table]:
         """Return the shares per aim, network and κ, and all outcomes."""
-        summary = []
-        outcomes = []
-        for aim, offered in self.aims.items():
-            sure = [float(row[self.right].double().mean()) for row in offered.sure]
-            for network in offered.fooled:
-                shares = self.share(aim, network)
-                values = zip(
-                    self.relative, self.kappa, self.distance(aim), sure, shares, strict=True
-                )
-                summary += [
-                    (aim, network, r, kappa, distance, s, p.value, p.low, p.high, p.total)
-                    for r, kappa, distance, s, p in values
-                ]
-                outcomes += [
-                    (aim, network, kappa, image, int(self.right[image]), int(hit))
-                    for kappa, row in zip(self.kappa, offered.fooled[network], strict=True)
-                    for image, hit in enumerate(row.tolist())
-                ]
-        columns = ("κ/margin", "κ", "distance", "reached κ", "fooled", "low", "high", "images")
-        return {
-            "summary": Table(("aim", "network", *columns), tuple(summary)),
-            "images": Table(("aim", "network", "κ", "image", "right", "fooled"), tuple(outcomes)),
-        }
+
+        def joined(table: Callable[[str, str], Table]) -> Table:
+            by_aim = {
+                aim: Table.joined("network", {each: table(aim, each) for each in outcome.fooled})
+                for aim, outcome in self.aims.items()
+            }
+            return Table.joined("aim", by_aim)
+
+        return {"summary": joined(self._summary), "images": joined(self._images)}
+
+    def _summary(self, aim: str, network: str) -> Table:
+        confident = self.aims[aim].confident[:, self.right]
+        shares = self.share(aim, network)
+        return Table.of(
+            {
+                "κ/margin": self.relative,
+                "κ": self.kappa,
+                "distance": self.distance(aim),
+                "reached κ": [float(row.double().mean()) for row in confident],
+                "fooled": [p.value for p in shares],
+                "low": [p.low for p in shares],
+                "high": [p.high for p in shares],
+                "images": [p.total for p in shares],
+            }
+        )
+
+    def _images(self, aim: str, network: str) -> Table:
+        fooled = self.aims[aim].fooled[network]
+        return Table.long(
+            {"κ": self.kappa, "image": range(len(self.right))},
+            {"right": self.right.expand_as(fooled).int(), "fooled": fooled.int()},
+        )
 
 
 def run_transfer(bench: Bench, settings: TransferSettings) -> TransferConfidence:
@@ -152,22 +160,22 @@ def run_transfer(bench: Bench, settings: TransferSettings) -> TransferConfidence
     other = derive(bench.seed, "second half")
     source = bench.trained("A", data=first)
     hardened = AdversarialTraining(PGD(Linf(bench.eps), steps=5))
-    judges = {
+    victims = {
         "B": bench.trained("B", data=second, seed=other),
         "B, adversarial": bench.trained("B, adversarial", hardened, data=second, seed=other),
     }
-    return transfer_confidence(source, judges, bench.images, bench.labels, settings, bench.seed)
+    return transfer_confidence(source, victims, bench.images, bench.labels, settings, bench.seed)
 
 
 def transfer_confidence(
     source: nn.Module,
-    judges: Mapping[str, nn.Module],
+    victims: Mapping[str, nn.Module],
     images: Float[Tensor, "n ..."],
     labels: Tensor,
     settings: TransferSettings,
     seed: int = 0,
 ) -> TransferConfidence:
-    """Attack `source` with rising confidence, and offer the images to the others.
+    """Attack `source` with rising confidence, and let the victims classify the images.
 
     >>> x, y = torch.tensor([[0.7, 0.4]]), torch.tensor([0])
     >>> settings = TransferSettings(confidence=(0.0, 1.0), steps=50, searches=2)
@@ -175,14 +183,14 @@ def transfer_confidence(
     >>> [p.value for p in found.share("any other class", "same")]
     [1.0, 1.0]
     """
-    networks = {"A": source, **judges}
+    networks = {"A": source, **victims}
     clean = logits_of(source, images)
-    margin = float(answers(source, images)[1].median())
-    right = torch.stack([answers(net, images)[0] == labels for net in networks.values()]).all(0)
+    margin = float(predictions(source, images)[1].median())
+    right = torch.stack([predictions(net, images)[0] == labels for net in networks.values()]).all(0)
     targets = random_classes(labels, clean.shape[1], seed)
     aims = {}
-    for aim in AIMS:
-        goals = None if aim == AIMS[0] else targets
+    for aim, goals in zip(AIMS, (None, targets), strict=True):
+        criterion = Misclassified() if goals is None else Targeted()
         parts = []
         for relative in settings.confidence:
             kappa = margin * relative
@@ -191,42 +199,29 @@ def transfer_confidence(
             )
             result = attack(source, images, labels, goals, seed=seed)
             x = result.adversarials
-            gained = -_margin(logits_of(source, x), labels.cpu(), goals)
-            hits = {name: _hits(net, x, labels, goals) for name, net in networks.items()}
-            parts.append((result.distance.cpu(), gained >= kappa * (1 - 1e-3), hits))
-        aims[aim] = _offered(parts)
+            wanted = labels if goals is None else goals
+            gained = -criterion.margin(logits_of(source, x), wanted.cpu())
+            fooled = _fooled(networks, x, labels, goals)
+            parts.append((result.distance.cpu(), gained >= kappa * (1 - 1e-3), fooled))
+        aims[aim] = _outcome(parts)
     length = aims[AIMS[0]].distance
     noise = []
     for row in length:
-        x = moved_at_random(images, torch.where(row.isfinite(), row, 0.0), seed)
-        hits = {name: _hits(net, x, labels, None) for name, net in networks.items()}
-        noise.append((row, torch.zeros_like(row, dtype=torch.bool), hits))
-    aims[NOISE] = _offered(noise)
+        x = perturbed_at_random(images, torch.where(row.isfinite(), row, 0.0), seed)
+        fooled = _fooled(networks, x, labels, None)
+        noise.append((row, torch.zeros_like(row, dtype=torch.bool), fooled))
+    aims[NOISE] = _outcome(noise)
     return TransferConfidence(settings.confidence, margin, right.cpu(), aims)
 
 
-def every_other(data: ImageData, start: int) -> TensorData:
-    """Return every second image from `start` on, with the statistics of the whole.
-
-    >>> from saddlepoint.data import load_data
-    >>> len(every_other(load_data("digits", split="train", limit=5), 1))
-    2
-    """
-    rows = torch.arange(start, len(data), 2)
-    return TensorData.of(
-        data.images(rows), data.labels.cpu()[rows], name=data.name, split=data.split,
-        classes=data.classes, mean=data.mean, std=data.std,
-    )  # fmt: skip
-
-
-def moved_at_random(
+def perturbed_at_random(
     images: Float[Tensor, "n ..."], length: Float[Tensor, " n"], seed: int
 ) -> Float[Tensor, "n ..."]:
     """Return the images moved by `length` in L2 into a random direction.
 
     A pixel that would leave [0, 1] moves the other way, and to the bound where that leaves too.
 
-    >>> float(moved_at_random(torch.zeros(1, 4), torch.ones(1), 0).norm())
+    >>> float(perturbed_at_random(torch.zeros(1, 4), torch.ones(1), 0).norm())
     1.0
     """
     keys = Keys(seed, torch.arange(len(images), device=images.device))
@@ -236,20 +231,53 @@ def moved_at_random(
     return (images + torch.where(outside, -step, step)).clamp(0, 1)
 
 
-def _offered(parts: list[tuple[Tensor, Tensor, dict[str, Tensor]]]) -> Offered:
-    distances, sure, hits = zip(*parts, strict=True)
-    fooled = {name: torch.stack([each[name] for each in hits]) for name in hits[0]}
-    return Offered(torch.stack(distances), torch.stack(sure), fooled)
+def _outcome(parts: list[tuple[Tensor, Tensor, dict[str, Tensor]]]) -> TransferOutcome:
+    distances, confident, fooled = zip(*parts, strict=True)
+    by_network = {name: torch.stack([each[name] for each in fooled]) for name in fooled[0]}
+    return TransferOutcome(torch.stack(distances), torch.stack(confident), by_network)
 
 
-def _hits(net: nn.Module, x: Tensor, labels: Tensor, goals: Tensor | None) -> Tensor:
-    answered, _ = answers(net, x)
-    return ((answered != labels) if goals is None else (answered == goals)).cpu()
+def _fooled(
+    networks: Mapping[str, nn.Module], x: Tensor, labels: Tensor, targets: Tensor | None
+) -> dict[str, Tensor]:
+    answered = {name: predictions(net, x)[0] for name, net in networks.items()}
+    return {
+        name: ((each != labels) if targets is None else (each == targets)).cpu()
+        for name, each in answered.items()
+    }
 
 
-def _margin(logits: Tensor, labels: Tensor, goals: Tensor | None) -> Tensor:
-    """Return by how much the attack's aim is missed; negative where it is reached."""
-    own = labels if goals is None else goals.cpu()
-    inside = logits.gather(1, own[:, None]).squeeze(1)
-    outside = logits.scatter(1, own[:, None], -torch.inf).amax(1)
-    return inside - outside if goals is None else outside - inside
+def draw_transfer_confidence(found: TransferConfidence) -> Figure:
+    """Draw against κ the share of images that fool each network, per aim, and the distances.
+
+    Reference: Carlini and Wagner 2017, arXiv:1608.04644, figure 9.
+
+    >>> x, y = torch.tensor([[0.7, 0.4]]), torch.tensor([0])
+    >>> settings = TransferSettings(confidence=(0.0,), steps=10, searches=1)
+    >>> found = transfer_confidence(nn.Flatten(), {"B": nn.Flatten()}, x, y, settings)
+    >>> len(draw_transfer_confidence(found).axes)
+    3
+    """
+    networks = list(found.aims[AIMS[0]].fooled)
+    named = looks([*networks, NOISE])
+    with sheet(8.6, 3.1) as figure:
+        *panels, last = figure.subplots(1, 3, gridspec_kw={"wspace": 0.06})
+        for axes, aim in zip(panels, AIMS, strict=True):
+            for network in networks:
+                plot_shares(axes, found.kappa, found.share(aim, network), named[network])
+            axes.set_ylabel("fooled (%)")
+            title_left(axes, f"A attacked towards {aim}")
+        plot_shares(panels[0], found.kappa, found.share(NOISE, networks[1]), named[NOISE])
+        for aim, look in looks(AIMS).items():
+            grey = {**look.line, "color": "#5A5A5A"}
+            last.plot(found.kappa, found.distance(aim), **grey, markersize=4, label=aim)
+        last.set_ylabel("mean L2 distance")
+        last.set_ylim(bottom=0)
+        last.legend(loc="lower right", fontsize=8)
+        title_left(last, "length of the change")
+        for axes in (*panels, last):
+            axes.set_xlabel(f"κ (logits; A's median margin is {found.margin:.1f})", fontsize=8)
+        handles = keys_of(named)
+        handles[-1].set_label(f"{NOISE}, on {networks[1]}")
+        legend_above(figure, handles)
+    return figure

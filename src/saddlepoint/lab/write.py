@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from saddlepoint.files import write
-from saddlepoint.lab import Bench, Experiment, Findings, Table
-from saddlepoint.reports.style import figure_bytes
+from saddlepoint.lab.bench import Bench
+from saddlepoint.lab.experiment import Experiment
+from saddlepoint.lab.table import Table
 from saddlepoint.run_folders import claimed
 
 
@@ -28,18 +26,6 @@ class Written:
     summary: Table
     files: Mapping[str, Path]
     seconds: float
-
-
-def draw(name: str, found: Findings) -> Figure:
-    """Return the figure of an experiment, drawn by `draw` of the module of that name here.
-
-    >>> from saddlepoint.lab import LinearSettings, linear_example
-    >>> len(draw("linear-example", linear_example(LinearSettings())).axes)
-    2
-    """
-    module = importlib.import_module(f"saddlepoint.reports.lab.{name.replace('-', '_')}")
-    figure: Figure = module.draw(found)
-    return figure
 
 
 def write_experiment(
@@ -63,6 +49,8 @@ def write_experiment(
     ...     sorted(write_experiment(one, bench, one.settings(), Path(folder)).files)
     ['dimensions', 'figure', 'pdf', 'summary']
     """
+    from saddlepoint.reports.style import figure_bytes
+
     began = time.perf_counter()
     config = {
         "identity": identity,
@@ -76,7 +64,7 @@ def write_experiment(
     with claimed(out, f"lab {name}", config, (f"{name}.png", f"{name}.pdf", "summary.csv")):
         found = experiment.run(bench, settings)
         tables = found.tables()
-        figure = draw(name, found)
+        figure = experiment.draw(found)
         files = {each: write(out / f"{each}.csv", table.csv()) for each, table in tables.items()}
         files["figure"] = write(out / f"{name}.png", figure_bytes(figure))
         files["pdf"] = write(out / f"{name}.pdf", figure_bytes(figure, "pdf"))

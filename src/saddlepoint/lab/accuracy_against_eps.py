@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import PGD
-from saddlepoint.lab.experiment import check_counts, check_positive
+from saddlepoint.lab.ascending import smallest_budgets
+from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.panels import keys_of, legend_above, looks, sheet
 from saddlepoint.lab.table import Table
+from saddlepoint.option_values import Count, Positive, check_fields
 from saddlepoint.threat import L2, Linf, NormBall
 from saddlepoint.threat.norms import norm
 
-NORMS: tuple[tuple[str, float], ...] = (("Linf", float("inf")), ("L2", 2.0))
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _SLACK = 1e-5  # in float32 an image on the surface of a ball may measure a trifle more
 
 
@@ -31,20 +38,19 @@ class BudgetSettings:
     0.025
     """
 
-    linf: tuple[float, ...] = (0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
-    l2: tuple[float, ...] = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0)
-    steps: int = 50
+    linf: tuple[Positive, ...] = (0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+    l2: tuple[Positive, ...] = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0)
+    steps: Count = 50
 
     def __post_init__(self) -> None:
-        check_positive(self, "linf", "l2")
-        check_counts(self, "steps")
+        check_fields(self)
         for name in ("linf", "l2"):
             object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
 
 
 @dataclass(frozen=True, eq=False)
-class Fooled:
-    """The first adversarial image that an attack found of each image, budgets ascending.
+class SmallestBudgets:
+    """The smallest budget at which an attack fooled each image, and how far that image is.
 
     Attributes:
         eps: the budgets that were tried.
@@ -52,7 +58,7 @@ class Fooled:
             infinity where it never was.
         linf, l2: (n,) the distances of that adversarial image; infinity where there is none.
 
-    >>> one = Fooled((0.1, 0.2), *[torch.tensor([0.2, float("inf")])] * 3)
+    >>> one = SmallestBudgets((0.1, 0.2), *[torch.tensor([0.2, float("inf")])] * 3)
     >>> one.accuracy(), one.within("Linf", 0.2)
     ([1.0, 0.5], 0.5)
     """
@@ -87,7 +93,7 @@ class AccuracyAgainstEps:
     ()
     """
 
-    attacks: Mapping[str, Fooled]
+    attacks: Mapping[str, SmallestBudgets]
 
     def curve(self, attack: str, measure: str) -> tuple[list[float], list[float]]:
         """Return the budgets in the norm `measure`, from 0 on, and the accuracy that the images of
@@ -101,22 +107,26 @@ class AccuracyAgainstEps:
 
     def tables(self) -> Mapping[str, Table]:
         """Return the accuracy per norm, budget and attack, and every image's smallest budget."""
-        rows = [
+        rows = tuple(
             (attack, measure, eps, accuracy)
             for attack in self.attacks
             for measure in self.attacks
             for eps, accuracy in zip(*self.curve(attack, measure), strict=True)
-        ]
-        images = [
-            (attack, image, *values)
-            for attack, found in self.attacks.items()
-            for image, values in enumerate(
-                zip(found.smallest.tolist(), found.linf.tolist(), found.l2.tolist(), strict=True)
+        )
+        images = {
+            attack: Table.of(
+                {
+                    "image": range(len(found.smallest)),
+                    "smallest eps": found.smallest,
+                    "linf": found.linf,
+                    "l2": found.l2,
+                }
             )
-        ]
+            for attack, found in self.attacks.items()
+        }
         return {
-            "summary": Table(("attack", "measured in", "eps", "accuracy"), tuple(rows)),
-            "images": Table(("attack", "image", "smallest eps", "linf", "l2"), tuple(images)),
+            "summary": Table(("attack", "measured in", "eps", "accuracy"), rows),
+            "images": Table.joined("attack", images),
         }
 
 
@@ -139,19 +149,15 @@ def accuracy_against_eps(
     >>> list(found.attacks)
     ['Linf', 'L2']
     """
-    balls: dict[str, tuple[tuple[float, ...], type[NormBall]]] = {
-        "Linf": (settings.linf, Linf),
-        "L2": (settings.l2, L2),
-    }
     return AccuracyAgainstEps(
         {
-            name: _ascending(model, images, labels, ball, budgets, settings.steps, seed)
-            for name, (budgets, ball) in balls.items()
+            "Linf": _attacked(model, images, labels, Linf, settings.linf, settings.steps, seed),
+            "L2": _attacked(model, images, labels, L2, settings.l2, settings.steps, seed),
         }
     )
 
 
-def _ascending(
+def _attacked(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
@@ -159,21 +165,42 @@ def _ascending(
     budgets: tuple[float, ...],
     steps: int,
     seed: int,
-) -> Fooled:
-    smallest = torch.full((len(images),), torch.inf)
-    distances = {name: smallest.clone() for name, _ in NORMS}
-    alive = torch.arange(len(images), device=images.device)
-    for eps in budgets:
-        if not len(alive):
-            break
-        result = PGD(ball(eps), steps=steps)(
-            model, images[alive], labels[alive], seed=seed, ids=alive
-        )
-        won, wrong = result.success.to(alive.device), result.initially_wrong.cpu()
-        rows = alive[won].cpu()
-        smallest[rows] = torch.where(wrong[won.cpu()], 0.0, eps)
-        delta = (result.adversarials.to(images) - images[alive])[won].double()
-        for name, p in NORMS:
-            distances[name][rows] = norm(delta, p).float().cpu()
-        alive = alive[~won]
-    return Fooled(budgets, smallest, distances["Linf"], distances["L2"])
+) -> SmallestBudgets:
+    smallest, adversarials = smallest_budgets(
+        model, images, labels, budgets, lambda eps, _: PGD(ball(eps), steps=steps), seed
+    )
+    change = (adversarials - images.cpu()).double()
+    linf, l2 = (
+        torch.where(smallest.isfinite(), norm(change, p).float(), torch.inf)
+        for p in (math.inf, 2.0)
+    )
+    return SmallestBudgets(budgets, smallest, linf, l2)
+
+
+def draw_accuracy_against_eps(found: PerModel[AccuracyAgainstEps]) -> Figure:
+    """Draw accuracy against eps: a panel per norm of measurement, a line per model and attack.
+
+    Reference: Madry et al. 2018, arXiv:1706.06083, figure 6.
+
+    >>> one = SmallestBudgets((0.1, 0.2), *[torch.tensor([0.2, float("inf")])] * 3)
+    >>> both = AccuracyAgainstEps({"Linf": one, "L2": one})
+    >>> [len(axes.lines) for axes in draw_accuracy_against_eps(PerModel({"standard": both})).axes]
+    [2, 2]
+    """
+    results = found.results
+    attacks = list(next(iter(results.values())).attacks)
+    named = looks(f"{model}, {attack} PGD" for model in results for attack in attacks)
+    with sheet(7.6, 3.4) as figure:
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, measure in zip(panels, ("Linf", "L2"), strict=True):
+            for model, each in results.items():
+                for attack in attacks:
+                    eps, accuracy = each.curve(attack, measure)
+                    look = named[f"{model}, {attack} PGD"]
+                    axes.plot(eps, [100 * a for a in accuracy], **look.line, markersize=4)
+            axes.set_xlabel(f"eps ({measure}, pixels)")
+            axes.set_xlim(left=0)
+            axes.set_ylim(-1, 101)
+        panels[0].set_ylabel("accuracy (%)")
+        legend_above(figure, keys_of(named), columns=min(4, len(named)))
+    return figure
