@@ -29,10 +29,9 @@ class Cell:
         attack: the name of the evaluation's attack; "" for a training.
         address: the fingerprint of everything that determines the result.
         config: that everything, as JSON values.
-        words: what a worker builds it from, as JSON values.
         needs: the address of the training that an evaluation is of.
 
-    >>> cell = Cell("training", "original", 0, None, "", {"seed": 0}, {})
+    >>> cell = Cell("training", "original", 0, None, "", {"seed": 0})
     >>> cell.label, len(cell.address)
     ('original, seed 0, training', 16)
     """
@@ -43,7 +42,6 @@ class Cell:
     eps: float | None
     attack: str
     config: dict[str, Any]
-    words: dict[str, Any]
     needs: str = ""
     address: str = field(init=False)
 
@@ -116,7 +114,7 @@ def select(grid: Grid, pattern: str | None) -> tuple[Cell, ...]:
     The pattern is text, or has `*`, `?` and `[…]` as file names have. A cell that several variants
     share has a label of each. Raises `InputError` where no cell matches.
 
-    >>> cell = Cell("training", "original", 0, None, "", {}, {})
+    >>> cell = Cell("training", "original", 0, None, "", {})
     >>> len(select(Grid((cell,), ()), "seed 0"))
     1
     """
@@ -166,9 +164,8 @@ def _training(
         "seed": seed,
         "threads": spec.threads,
     }
-    words = {**_words(spec), "variant": variant, "seed": seed, "eps": eps}
     own = eps if spec.depends_on_eps(variant) else None
-    return Cell("training", variant, seed, own, "", config, words)
+    return Cell("training", variant, seed, own, "", config)
 
 
 def _evaluation(
@@ -201,12 +198,7 @@ def _evaluation(
         "seed": training.seed,
         "threads": spec.threads,
     }
-    words = {**training.words, "variant": variant, "eps": eps, "attack": attack}
-    return Cell("evaluation", variant, training.seed, eps, attack, config, words, training.address)
-
-
-def _words(spec: StudySpec) -> dict[str, Any]:
-    return {"study": spec.model_dump(mode="json")}
+    return Cell("evaluation", variant, training.seed, eps, attack, config, training.address)
 
 
 def _data(data: ImageData) -> dict[str, Any]:
