@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from saddlepoint.configuration import configuration
-from saddlepoint.data import ImageData
+from saddlepoint.data import ImageData, data_identity
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import build_suite
 from saddlepoint.files import fingerprint
@@ -97,7 +97,7 @@ def build_grid(spec: StudySpec, train: ImageData, test: ImageData) -> Grid:
     trainings: dict[str, Cell] = {}
     evaluations: dict[str, Cell] = {}
     places = []
-    data = _data(train), _data(test)
+    data = data_identity(train), data_identity(test)
     for variant, seed, eps in itertools.product(spec.variants, spec.seeds, spec.eps):
         cell = _training(spec, variant, seed, eps, data[0], statistics)
         trained = trainings.setdefault(cell.address, cell)
@@ -199,15 +199,6 @@ def _evaluation(
         "threads": spec.threads,
     }
     return Cell("evaluation", variant, training.seed, eps, attack, config, training.address)
-
-
-def _data(data: ImageData) -> dict[str, Any]:
-    return {
-        "name": data.name,
-        "split": data.split,
-        "images": len(data),
-        "fingerprint": data.fingerprint,
-    }
 
 
 def _threats(recipe: Any) -> str:
