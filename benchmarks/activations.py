@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from saddlepoint.files import write
-from saddlepoint.reports.activation_figures import (
+from saddlepoint.reports.study.drawings.activations import (
     activation_fit_figure,
     activation_time_figure,
     activation_times,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import doctest
+import graphlib
 import importlib
 import inspect
 import pkgutil
@@ -79,6 +80,32 @@ def test_rooms_that_share_a_number_do_not_import_each_other_in_a_circle():
         )
 
     assert [each for each in edges if reaches(each, each, {each})] == []
+
+
+def modules(path, known):
+    """The files that a file imports, at the top and in functions; not those for types alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    guards = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+    for_types = [node for node in guards if ast.unparse(node.test) == "TYPE_CHECKING"]
+    left_out = {inner for guard in for_types for inner in ast.walk(guard)}
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names if node not in left_out else ():
+            while name and name not in known:  # a name in a module
+                name = name.rpartition(".")[0]
+            if name:
+                yield name
+
+
+def test_no_two_modules_import_each_other_in_a_circle():
+    parts = {path: path.relative_to(SOURCE.parent).with_suffix("").parts for path in FILES}
+    known = {".".join(p for p in parts[path] if p != "__init__"): path for path in FILES}
+    edges = {name: set(modules(path, known)) - {name} for name, path in known.items()}
+    graphlib.TopologicalSorter(edges).prepare()  # which raises CycleError, with the circle
 
 
 def test_nobody_imports_the_command_line():

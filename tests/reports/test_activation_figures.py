@@ -8,7 +8,7 @@ import torch
 
 from saddlepoint.defences.activations import ACTIVATIONS
 from saddlepoint.errors import InputError
-from saddlepoint.reports.activation_figures import (
+from saddlepoint.reports.study.drawings.activations import (
     ActivationTimes,
     activation_fit_figure,
     activation_time_figure,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from saddlepoint.reports.boundary_figure import boundary_figure, two_moons
+from saddlepoint.reports.study.drawings.boundary import boundary_figure, two_moons
 
 
 @functools.cache

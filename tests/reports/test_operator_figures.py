@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from saddlepoint.errors import InputError
-from saddlepoint.reports.operator_figures import operator_figure, reshape_figure
+from saddlepoint.reports.study.drawings.operators import operator_figure, reshape_figure
 from saddlepoint.reports.style import figure_bytes
 
 

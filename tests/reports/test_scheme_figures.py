@@ -16,7 +16,7 @@ from saddlepoint.defences.self_ensemble import random_self_ensemble
 from saddlepoint.errors import InputError
 from saddlepoint.model import Normalised
 from saddlepoint.reports import figure_bytes
-from saddlepoint.reports.scheme_figures import (
+from saddlepoint.reports.study.drawings.schemes import (
     network_figure,
     quantisation_figure,
     self_ensemble_figure,

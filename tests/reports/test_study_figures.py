@@ -14,11 +14,11 @@ from studies.synthetic import NINE, synthetic
 from torch import nn
 
 from saddlepoint.errors import InputError
-from saddlepoint.reports.study.assemble import study_figures
 from saddlepoint.reports.study.bars import accuracy_bars
 from saddlepoint.reports.study.comparisons import comparisons, summaries
 from saddlepoint.reports.study.curves import loss_curves, success_curves
 from saddlepoint.reports.study.features import block_outputs, feature_maps
+from saddlepoint.reports.study.figures import study_figures
 from saddlepoint.reports.study.pictures import before_after
 from saddlepoint.reports.study.toy import toy_examples, toy_model, toy_results
 from saddlepoint.reports.style import figure_bytes, variant_looks

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from studies.synthetic import NINE, recipe
 
-from saddlepoint.reports.study.comparisons_cells import paired_by_seed
-from saddlepoint.reports.study.findings_measures import early, half_way
-from saddlepoint.reports.study.findings_roles import differ_only_in, role_of, without_penalties
-from saddlepoint.reports.study.findings_verdict import alike, ordered
+from saddlepoint.reports.study.cells import paired_by_seed
+from saddlepoint.reports.study.findings.measures import early, half_way
+from saddlepoint.reports.study.findings.verdict import alike, ordered
+from saddlepoint.reports.study.roles import differ_only_in, role_of, without_penalties
 
 
 def test_roles_come_from_the_recipe_not_from_the_name():

@@ -32,6 +32,7 @@ from saddlepoint.studies import (
     parse_study,
     run_study,
 )
+from saddlepoint.studies.grid import Cell
 from saddlepoint.studies.work import perform
 from saddlepoint.threat import Linf
 
@@ -187,7 +188,8 @@ def test_the_examples_are_the_first_images_as_the_evaluation_left_them(tmp_path)
 
 
 def test_a_job_of_no_study_fails_and_raises_nothing(tmp_path):
-    done = perform(Job(str(tmp_path), None, "a" * 16, "training", "x", {}, {}))
+    cell = Cell("training", "original", 0, None, "", {})
+    done = perform(Job(str(tmp_path), None, {}, cell))
     assert done.status == "failed"
     assert "study.json" in done.error
 

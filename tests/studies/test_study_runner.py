@@ -30,7 +30,7 @@ class Here:
 
     def wait(self, timeout):
         outcomes = [self.work(job) for job in self.jobs]
-        self.done += [job.label for job in self.jobs]
+        self.done += [job.cell.label for job in self.jobs]
         self.jobs = []
         return outcomes
 
@@ -97,8 +97,8 @@ def test_the_number_of_workers_changes_nothing(whole, tmp_path):
 
 def test_a_failed_cell_is_recorded_with_its_error_and_the_others_go_on(whole, tmp_path):
     def work(job):
-        if job.label == "original, seed 1, training":
-            return Outcome(job.address, "failed", 0.1, "RuntimeError: a cosmic ray", "trace")
+        if job.cell.label == "original, seed 1, training":
+            return Outcome(job.cell.address, "failed", 0.1, "RuntimeError: a cosmic ray", "trace")
         return perform(job)
 
     state = run_study(tiny(), tmp_path / "s", engine=Here(work))
@@ -143,8 +143,8 @@ def test_a_damaged_cell_is_named_set_aside_and_run_again(whole, tmp_path):
 
 def test_a_worker_that_keeps_dying_costs_one_cell(tmp_path):
     def work(job):
-        lost = job.label == "original, seed 0, training"
-        return Outcome(job.address, "lost", 0.0, "its worker died") if lost else perform(job)
+        lost = job.cell.label == "original, seed 0, training"
+        return Outcome(job.cell.address, "lost", 0.0, "its worker died") if lost else perform(job)
 
     state = run_study(tiny(), tmp_path / "s", engine=Here(work))
     assert state.failed == {

@@ -13,9 +13,8 @@ from torch import nn
 
 from saddlepoint.defences import Recipe, quantise
 from saddlepoint.errors import InputError
-from saddlepoint.training.ema import Ema
+from saddlepoint.training.averages import Ema, Swa, refresh_batch_norm
 from saddlepoint.training.state import State
-from saddlepoint.training.swa import Swa, refresh_batch_norm
 
 
 def states(count, dtype=torch.float64):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from saddlepoint.data.augment import AUGMENTATIONS, Augmentation, crop, crop_flip, unchanged
-from saddlepoint.data.base import ImageData
+from saddlepoint.data.base import ImageData, data_identity
 from saddlepoint.data.batches import LabelledBatch, batches, epoch_order
 from saddlepoint.data.class_map import ClassMap, read_class_map
 from saddlepoint.data.datasets import DATASETS, IMAGENET, DatasetInfo
@@ -26,6 +26,7 @@ __all__ = [
     "batches",
     "crop",
     "crop_flip",
+    "data_identity",
     "default_root",
     "epoch_order",
     "joined",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -58,3 +58,18 @@ class ImageData(Protocol):
 
     def images(self, indices: Int64[Tensor, " b"]) -> Float[Tensor, "b ..."]:
         """Return the images at `indices`: float32 in [0, 1], on the data's own device."""
+
+
+def data_identity(data: ImageData) -> dict[str, Any]:
+    """Return what the record of a run says of its images, as JSON values.
+
+    >>> from saddlepoint.data import load_data
+    >>> list(data_identity(load_data("digits")))
+    ['name', 'split', 'images', 'fingerprint']
+    """
+    return {
+        "name": data.name,
+        "split": data.split,
+        "images": len(data),
+        "fingerprint": data.fingerprint,
+    }

@@ -17,7 +17,7 @@ from torch import nn
 
 from saddlepoint.attacks import Criterion
 from saddlepoint.counts import check_count, check_seed
-from saddlepoint.data import ImageData
+from saddlepoint.data import ImageData, data_identity
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.randomness import passes_for
@@ -114,12 +114,7 @@ def evaluate(
     config = {
         "model": weights_fingerprint(model),
         "identity": identity,
-        "data": {
-            "name": data.name,
-            "split": data.split,
-            "images": len(data),
-            "fingerprint": data.fingerprint,
-        },
+        "data": data_identity(data),
         "threat": str(threats[0]) if len(threats) == 1 else threats[0],
         "space": threat.space,
         "eps": [budget_of(each) for each in threats],

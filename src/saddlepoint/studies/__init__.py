@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from saddlepoint.studies.engine import Engine, Job, LocalEngine, Outcome
+from saddlepoint.studies.engine import Engine, LocalEngine
 from saddlepoint.studies.estimate import Estimate, estimate_study
 from saddlepoint.studies.grid import Cell, Grid, Place, build_grid
+from saddlepoint.studies.job import Job, Outcome
 from saddlepoint.studies.load import load, load_results
 from saddlepoint.studies.results import StudyResults
 from saddlepoint.studies.runner import StudyProgress, run_study

@@ -10,46 +10,14 @@ import sys
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 from saddlepoint.counts import MOST_THREADS, check_count
 from saddlepoint.errors import InputError
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """A cell as plain values, which any process on any machine can be sent.
-
-    >>> Job("runs/report", None, "0123456789abcdef", "training", "original, seed 0", {}, {}).kind
-    'training'
-    """
-
-    store: str
-    data_root: str | None
-    address: str
-    kind: Literal["training", "evaluation"]
-    label: str
-    config: dict[str, Any]
-    words: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a job: "finished", "failed", "busy" (another process works on it), "refused"
-    (the disk does not take the result) or "lost" (its worker died).
-
-    >>> Outcome("0123456789abcdef", "finished", 1.5).error
-    ''
-    """
-
-    address: str
-    status: Literal["finished", "failed", "busy", "refused", "lost"]
-    seconds: float
-    error: str = ""
-    trace: str = ""
+from saddlepoint.studies.job import Job, Outcome
+from saddlepoint.studies.work import perform
 
 
 @runtime_checkable
@@ -103,8 +71,6 @@ class LocalEngine:
 
     def submit(self, job: Job) -> None:
         """Start a job in a free slot."""
-        from saddlepoint.studies.work import perform
-
         pool = self._free.pop()
         try:
             future = pool.submit(perform, job)
@@ -123,7 +89,7 @@ class LocalEngine:
             try:
                 outcomes.append(future.result())
             except BrokenProcessPool:
-                outcomes.append(Outcome(job.address, "lost", 0.0, "its worker process died"))
+                outcomes.append(Outcome(job.cell.address, "lost", 0.0, "its worker process died"))
                 pool.shutdown(wait=False)
                 pool = _pool()
             self._free.append(pool)
@@ -163,7 +129,6 @@ def _begin_worker() -> None:
     runner = multiprocessing.parent_process()
     if runner is not None:
         threading.Thread(target=_end_with, args=(runner.sentinel,), daemon=True).start()
-    import saddlepoint.studies.work  # noqa: F401  - takes seconds: before the first cell's clock
 
 
 def _end_with(sentinel: int) -> None:

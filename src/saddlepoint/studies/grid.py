@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from saddlepoint.configuration import configuration
-from saddlepoint.data import ImageData
+from saddlepoint.data import ImageData, data_identity
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import build_suite
 from saddlepoint.files import fingerprint
@@ -29,10 +29,9 @@ class Cell:
         attack: the name of the evaluation's attack; "" for a training.
         address: the fingerprint of everything that determines the result.
         config: that everything, as JSON values.
-        words: what a worker builds it from, as JSON values.
         needs: the address of the training that an evaluation is of.
 
-    >>> cell = Cell("training", "original", 0, None, "", {"seed": 0}, {})
+    >>> cell = Cell("training", "original", 0, None, "", {"seed": 0})
     >>> cell.label, len(cell.address)
     ('original, seed 0, training', 16)
     """
@@ -43,7 +42,6 @@ class Cell:
     eps: float | None
     attack: str
     config: dict[str, Any]
-    words: dict[str, Any]
     needs: str = ""
     address: str = field(init=False)
 
@@ -99,7 +97,7 @@ def build_grid(spec: StudySpec, train: ImageData, test: ImageData) -> Grid:
     trainings: dict[str, Cell] = {}
     evaluations: dict[str, Cell] = {}
     places = []
-    data = _data(train), _data(test)
+    data = data_identity(train), data_identity(test)
     for variant, seed, eps in itertools.product(spec.variants, spec.seeds, spec.eps):
         cell = _training(spec, variant, seed, eps, data[0], statistics)
         trained = trainings.setdefault(cell.address, cell)
@@ -116,7 +114,7 @@ def select(grid: Grid, pattern: str | None) -> tuple[Cell, ...]:
     The pattern is text, or has `*`, `?` and `[…]` as file names have. A cell that several variants
     share has a label of each. Raises `InputError` where no cell matches.
 
-    >>> cell = Cell("training", "original", 0, None, "", {}, {})
+    >>> cell = Cell("training", "original", 0, None, "", {})
     >>> len(select(Grid((cell,), ()), "seed 0"))
     1
     """
@@ -166,9 +164,8 @@ def _training(
         "seed": seed,
         "threads": spec.threads,
     }
-    words = {**_words(spec), "variant": variant, "seed": seed, "eps": eps}
     own = eps if spec.depends_on_eps(variant) else None
-    return Cell("training", variant, seed, own, "", config, words)
+    return Cell("training", variant, seed, own, "", config)
 
 
 def _evaluation(
@@ -201,21 +198,7 @@ def _evaluation(
         "seed": training.seed,
         "threads": spec.threads,
     }
-    words = {**training.words, "variant": variant, "eps": eps, "attack": attack}
-    return Cell("evaluation", variant, training.seed, eps, attack, config, words, training.address)
-
-
-def _words(spec: StudySpec) -> dict[str, Any]:
-    return {"study": spec.model_dump(mode="json")}
-
-
-def _data(data: ImageData) -> dict[str, Any]:
-    return {
-        "name": data.name,
-        "split": data.split,
-        "images": len(data),
-        "fingerprint": data.fingerprint,
-    }
+    return Cell("evaluation", variant, training.seed, eps, attack, config, training.address)
 
 
 def _threats(recipe: Any) -> str:

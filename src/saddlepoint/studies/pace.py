@@ -11,7 +11,7 @@ class Pace:
     """The mean time of the cells of each kind; those of the same variant and attack say most.
 
     >>> pace = Pace()
-    >>> cell = Cell("training", "original", 0, None, "", {}, {})
+    >>> cell = Cell("training", "original", 0, None, "", {})
     >>> pace.add(cell, 2.0)
     >>> pace.left([cell, cell], [(cell, 0.5)], slots=2)
     2.75

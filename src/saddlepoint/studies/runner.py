@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from saddlepoint.errors import OutputError
-from saddlepoint.studies.engine import Engine, Job, LocalEngine, Outcome
+from saddlepoint.studies.engine import Engine, LocalEngine
 from saddlepoint.studies.grid import Cell, Grid, build_grid, select
+from saddlepoint.studies.job import Job, Outcome
 from saddlepoint.studies.pace import Pace
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.studies.store import Store
@@ -127,6 +128,7 @@ class _Run:
     ) -> None:
         self.store, self.engine = store, engine
         self._data_root = None if data_root is None else str(data_root)
+        self._study = spec.model_dump(mode="json")
         self._tell = progress
         self.total = len(cells)
         self.finished: set[str] = set()
@@ -179,7 +181,7 @@ class _Run:
             del self.pending[address]
             self.waiting.pop(address, None)
             self.running[address] = (cell, now)
-            self.engine.submit(self._job(cell))
+            self.engine.submit(Job(str(self.store.root), self._data_root, self._study, cell))
 
     def _take(self, outcome: Outcome) -> None:
         cell, _ = self.running.pop(outcome.address)
@@ -217,17 +219,6 @@ class _Run:
         """Wait for another runner, and take over what it has finished."""
         time.sleep(_PATIENCE)
         return []
-
-    def _job(self, cell: Cell) -> Job:
-        return Job(
-            str(self.store.root),
-            self._data_root,
-            cell.address,
-            cell.kind,
-            cell.label,
-            cell.config,
-            cell.words,
-        )
 
     def _report(self) -> StudyProgress:
         now = time.monotonic()

@@ -186,8 +186,10 @@ class StudySpec(_Part):
         """Return the recipe of every variant."""
         return {variant: self.recipe_of(variant) for variant in self.variants}
 
-    def recipe_at(self, variant: str, eps: float, statistics: Statistics) -> Recipe:
-        """Return the recipe of a variant at a budget, ready to train by."""
+    def recipe_at(self, variant: str, eps: float | None, statistics: Statistics) -> Recipe:
+        """Return the recipe of a variant, ready to train by, at a budget; None is enough for one
+        that does not depend on it.
+        """
         values = self.recipe_of(variant)
         if "attack" in values["objective"]:
             attack = {"eps": eps, **dict(self.threat), **values["objective"]["attack"]}

@@ -23,7 +23,8 @@ from saddlepoint.evaluation.steps import FOLDER as PARTS
 from saddlepoint.files import write
 from saddlepoint.model import Guard
 from saddlepoint.run_folders import environment
-from saddlepoint.studies.engine import Job, Outcome
+from saddlepoint.studies.grid import Cell
+from saddlepoint.studies.job import Job, Outcome
 from saddlepoint.studies.results import CURVE_COLUMNS, IMAGE_COLUMNS
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.studies.store import Store
@@ -49,51 +50,49 @@ def perform(job: Job) -> Outcome:
     >>> from saddlepoint.studies.store import Store
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = Store.claim(Path(folder), {"name": "s"}, {"cells": [], "places": []})
-    ...     perform(Job(folder, None, "a" * 16, "training", "x", {}, {})).status
+    ...     perform(Job(folder, None, {}, Cell("training", "original", 0, None, "", {}))).status
     'failed'
     """
     began = time.perf_counter()
+    cell = job.cell
     try:
         store = Store(Path(job.store))
-        with store.claimed(job.address) as mine:
+        with store.claimed(cell.address) as mine:
             if not mine:
-                return Outcome(job.address, "busy", 0.0)
-            if store.health(job.address, thorough=False) == "finished":
-                return Outcome(job.address, "finished", 0.0)
-            if not store.work(job.address).is_dir():
-                store.discard_work(job.address)  # whatever else is in its place
-            record = _training(job, store) if job.kind == "training" else _evaluation(job, store)
+                return Outcome(cell.address, "busy", 0.0)
+            if store.health(cell.address, thorough=False) == "finished":
+                return Outcome(cell.address, "finished", 0.0)
+            if not store.work(cell.address).is_dir():
+                store.discard_work(cell.address)  # whatever else is in its place
+            record = _training(job, store) if cell.kind == "training" else _evaluation(job, store)
             seconds = time.perf_counter() - began
             whole = {
-                "label": job.label,
-                "kind": job.kind,
-                "config": job.config,
+                "label": cell.label,
+                "kind": cell.kind,
+                "config": cell.config,
                 "result": record,
                 "seconds": seconds,
                 "environment": environment(),
             }
-            store.publish(job.address, whole)
-            return Outcome(job.address, "finished", seconds)
+            store.publish(cell.address, whole)
+            return Outcome(cell.address, "finished", seconds)
     except Interrupted as error:  # somebody stopped this worker alone: the cell is run again
-        return Outcome(job.address, "lost", time.perf_counter() - began, str(error))
+        return Outcome(cell.address, "lost", time.perf_counter() - began, str(error))
     except OutputError as error:
-        return Outcome(job.address, "refused", time.perf_counter() - began, str(error))
+        return Outcome(cell.address, "refused", time.perf_counter() - began, str(error))
     except Exception as error:  # whatever a cell does, the others go on
         text = str(error).strip() or type(error).__name__
         line = text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
         trace = traceback.format_exc()
-        return Outcome(job.address, "failed", time.perf_counter() - began, line, trace)
+        return Outcome(cell.address, "failed", time.perf_counter() - began, line, trace)
 
 
 def _training(job: Job, store: Store) -> dict[str, Any]:
-    spec, data = _spec(job), _data(job, "train")
-    torch.set_num_threads(spec.threads)
-    if model_identity(spec) != job.config["model"]:
+    spec, cell, data, facts = _begun(job, "train")
+    if model_identity(spec) != cell.config["model"]:
         raise InputError("the model's file changed while the study ran; run the study again")
-    facts, seed, folder = DataFacts.of(data), int(job.words["seed"]), store.work(job.address)
-    statistics = subject_statistics(spec, facts)
-    recipe = spec.recipe_at(job.words["variant"], job.words["eps"], statistics)
-    identity = {"cell": job.address}
+    recipe = spec.recipe_at(cell.variant, cell.eps, subject_statistics(spec, facts))
+    seed, folder, identity = cell.seed, store.work(cell.address), {"cell": cell.address}
 
     def run() -> TrainingResult:
         model = study_model(spec, facts, seed)
@@ -111,7 +110,7 @@ def _training(job: Job, store: Store) -> dict[str, Any]:
         if not begun:
             raise
         # What an interrupted one left cannot be gone on with: begin afresh.
-        store.discard_work(job.address)
+        store.discard_work(cell.address)
         result = run()
     write(folder / CURVE_FILE, parquet_bytes(_curve(result.metrics)))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -125,18 +124,17 @@ def _training(job: Job, store: Store) -> dict[str, Any]:
 
 
 def _evaluation(job: Job, store: Store) -> dict[str, Any]:
-    spec, data, words = _spec(job), _data(job, "test"), job.words
-    torch.set_num_threads(spec.threads)
-    facts, eps, seed = DataFacts.of(data), words["eps"], int(words["seed"])
-    trained = store.cell(job.config["training"])
-    check_file(spec, store.record(job.config["training"]))
-    model = trained_model(spec, facts, trained, words["variant"], seed, eps)
-    values, statistics = spec.attacks[words["attack"]], subject_statistics(spec, facts)
+    spec, cell, data, facts = _begun(job, "test")
+    eps, seed, training = cell.eps, cell.seed, cell.needs
+    assert eps is not None  # as of every evaluation
+    check_file(spec, store.record(training))
+    model = trained_model(spec, facts, store.cell(training), cell.variant, seed, eps)
+    values, statistics = spec.attacks[cell.attack], subject_statistics(spec, facts)
     options: dict[str, Any] = {
         "batch_size": spec.batch_size,
         "seed": seed,
         "eot_samples": spec.eot_samples,
-        "unfinished": store.work(job.address),
+        "unfinished": store.work(cell.address),
     }
     if "suite" in values:
         # The suite keeps no images: PGD shows what they look like.
@@ -151,7 +149,7 @@ def _evaluation(job: Job, store: Store) -> dict[str, Any]:
         done = run_attack(model, data, attack, **options)
         clean, robust, success = done.clean, done.robust_accuracy, done.success
         table, notes = done.table().rename_columns({"predictions": "prediction"}), done.notes
-    folder = store.work(job.address)
+    folder = store.work(cell.address)
     shutil.rmtree(folder / PARTS, ignore_errors=True)
     columns = [*IMAGE_COLUMNS.names[-5:], "distance"]
     write(folder / IMAGES_FILE, parquet_bytes(table.select(columns)))
@@ -165,16 +163,14 @@ def _evaluation(job: Job, store: Store) -> dict[str, Any]:
     }
 
 
-def _spec(job: Job) -> StudySpec:
-    return StudySpec.model_validate(job.words["study"])
-
-
-def _data(job: Job, split: str) -> ImageData:
-    spec = _spec(job)
+def _begun(job: Job, split: str) -> tuple[StudySpec, Cell, ImageData, DataFacts]:
+    """Return what every cell begins with, and set the threads that are part of its address."""
+    spec = StudySpec.model_validate(job.study)
+    torch.set_num_threads(spec.threads)
     data = study_data(spec.data, split, None if job.data_root is None else Path(job.data_root))
-    if data.fingerprint != job.config["data"]["fingerprint"]:
+    if data.fingerprint != job.cell.config["data"]["fingerprint"]:
         raise InputError(f"the {split} images of {spec.data.name} changed while the study ran")
-    return data
+    return spec, job.cell, data, DataFacts.of(data)
 
 
 def _curve(metrics: list[dict[str, Any]]) -> pa.Table:

@@ -8,10 +8,8 @@ on as if nothing had happened.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,31 +18,22 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.counts import MOST_THREADS, check_count, check_seed
-from saddlepoint.data import AUGMENTATIONS, ImageData, batches, epoch_order
+from saddlepoint.data import ImageData, data_identity
 from saddlepoint.defences import Penalty, Recipe, TrainingBatch
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
 from saddlepoint.progress import Progress
-from saddlepoint.reading import decoding, read_json
-from saddlepoint.run_folders import RUN_FILE, Found, claimed
-from saddlepoint.streams import derive, generator
+from saddlepoint.run_folders import claimed
+from saddlepoint.streams import derive
 from saddlepoint.training.accuracy import accuracy
-from saddlepoint.training.checkpoint import FOLDER, is_at_end, latest_checkpoint
-from saddlepoint.training.ema import Ema
-from saddlepoint.training.metrics import (
-    METRICS_FILE,
-    append_metrics,
-    forget_after,
-    open_tracker,
-    read_metrics,
-)
+from saddlepoint.training.averages import Ema, refresh_batch_norm
+from saddlepoint.training.feed import Feed
 from saddlepoint.training.preflight import check_sound, check_training
-from saddlepoint.training.signals import Interrupted, stop_on_signals
+from saddlepoint.training.randomness import forked_random_state, seed_layers
+from saddlepoint.training.run import FILES, Run, is_finished
+from saddlepoint.training.signals import stop_on_signals
 from saddlepoint.training.state import State
-from saddlepoint.training.swa import Swa, refresh_batch_norm
-from saddlepoint.zoo import save_weights
 
-WEIGHTS_FILE = "model.safetensors"
 REFRESH = 100  # batches that BatchNorm statistics are measured on after averaging the weights
 
 
@@ -114,95 +103,49 @@ def train(
         raise InputError("there is nothing to resume without an output folder; give out")
     check_seed(seed)
     check_count("workers", workers, least=0, most=MOST_THREADS)
-    device = Guard(model, 0).device  # refuses what is no module
-    with _forked_random_state():
-        _seed_layers(device, derive(seed, "transforms"))
-        model = recipe.prepare(model).to(device)
-        check_training(model, data)
-        first = _first_images(data, recipe, seed, device)
-        state = State(model, recipe, len(data), first)
-
-    def finished() -> bool:
-        return out is not None and _is_finished(out, recipe.epochs)
+    feed = Feed(data, recipe, seed, Guard(model, 0).device, workers)  # refuses what is no module
+    state = _prepared(model, feed)
+    model = state.model
 
     def refresh() -> None:
-        order = epoch_order(len(data), seed, recipe.epochs)
-        stream = batches(data, order, recipe.batch_size, device=state.device, workers=workers)
-        refresh_batch_norm(model, (images for _, images, _ in itertools.islice(stream, REFRESH)))
+        refresh_batch_norm(model, feed.images(recipe.epochs, REFRESH))
 
-    config = {"identity": identity, "recipe": recipe, "seed": seed, "data": _named(data)}
-    files = (FOLDER, METRICS_FILE, WEIGHTS_FILE)
-    with claimed(out, "train", config, files, finished) as found:
+    config = {"identity": identity, "recipe": recipe, "seed": seed, "data": data_identity(data)}
+    with claimed(out, "train", config, FILES, lambda: is_finished(out, recipe.epochs)) as found:
         if found != "new" and not resume:
             raise InputError(
                 f"{out} holds this run already; pass --resume, or choose another --out"
             )
-        if out is not None and found != "new":
-            _note_threads(out)
-            _restore(out, state, found)
-        metrics = read_metrics(out) if out is not None else []
-        track = None if found == "finished" else open_tracker(tracker, out)
-        with contextlib.ExitStack() as stack:
-            stop = stack.enter_context(stop_on_signals())
-            stack.enter_context(_forked_random_state())
-            if track is not None:
-                stack.callback(track.close)
+        run = Run(state, out, found, tracker)
+        with stop_on_signals() as stop, forked_random_state(), contextlib.closing(run):
             while state.epoch < recipe.epochs:
-                began = time.perf_counter()
-                for _ in _epoch(state, data, seed, workers):
+                began = time.perf_counter() - state.seconds
+                model.train()
+                for batch in feed.epoch(state.epoch, state.step):
+                    take_step(state, batch)
+                    state.seconds = time.perf_counter() - began
                     if progress is not None:
-                        done = state.epoch * state.steps + state.step
-                        progress(done, recipe.epochs * state.steps, f"epoch {state.epoch + 1}")
+                        progress(state.done, state.total, f"epoch {state.epoch + 1}")
                     if stop.signal:
-                        state.seconds += time.perf_counter() - began
-                        if out is not None:
-                            state.save(out)
-                        raise Interrupted(stop.signal, saved=out is not None)
-                state.seconds += time.perf_counter() - began
+                        run.stop(stop.signal)
                 record = state.finish_epoch()
-                reached = state.epoch / recipe.epochs
-                if isinstance(state.average, Swa) and state.average.due(reached):
-                    state.average.update(model)
                 check_sound(model, data, state.epoch, recipe.optimiser.learning_rate)
                 if test is not None:
                     with state.averaged(refresh):
                         record["test_accuracy"] = accuracy(model, test, workers=workers)
-                metrics.append(record)
-                if out is not None:
-                    append_metrics(out, record)
-                    state.save(out)
-                if track is not None:
-                    scalars = {k: v for k, v in record.items() if isinstance(v, float)}
-                    track.log(state.epoch, scalars)
+                run.add(record)
         state.take_average(refresh)
-        if out is not None and found != "finished":
-            save_weights(model, out / WEIGHTS_FILE)
-    return TrainingResult(model.eval(), metrics, sum(record["seconds"] for record in metrics))
+        run.finish()
+    return TrainingResult(model.eval(), run.metrics, sum(each["seconds"] for each in run.metrics))
 
 
-def _epoch(state: State, data: ImageData, seed: int, workers: int) -> Iterator[None]:
-    """Run the rest of the present epoch, a step at a time."""
-    recipe, model = state.recipe, state.model
-    model.train()
-    augment = AUGMENTATIONS[recipe.augmentation]
-    order = epoch_order(len(data), seed, state.epoch)
-    stream = batches(
-        data, order, recipe.batch_size, device=state.device, start=state.step, workers=workers
-    )
-    for ids, images, labels in stream:
-        here = (state.epoch, state.step)
-        # Layers such as Dropout draw from torch's own generator, which is forked around the loop.
-        _seed_layers(state.device, derive(seed, "layers", *here))
-        images = augment(images, generator(seed, "augmentation", *here, device=images.device))
-        batch = TrainingBatch(
-            images,
-            labels,
-            ids,
-            derive(seed, "attack", state.epoch),
-            torch.bfloat16 if recipe.autocast else None,
-        )
-        take_step(state, batch)
-        yield
+def _prepared(model: nn.Module, feed: Feed) -> State:
+    """Return the state before the first step: the model transformed, and fit for the data."""
+    with forked_random_state():
+        seed_layers(feed.device, derive(feed.seed, "transforms"))
+        model = feed.recipe.prepare(model).to(feed.device)
+        check_training(model, feed.data)
+        return State(model, feed.recipe, len(feed.data), feed.first())
 
 
 def take_step(state: State, batch: TrainingBatch) -> None:
@@ -236,64 +179,3 @@ def _penalise(model: nn.Module, penalties: Sequence[tuple[float, Penalty]]) -> T
     if total.requires_grad:  # not where no layer of the model counts
         total.backward()  # type: ignore[no-untyped-call]
     return total.detach()
-
-
-def _first_images(data: ImageData, recipe: Recipe, seed: int, device: torch.device) -> Tensor:
-    """Return the first batch, as it is without augmentation: layers and penalties begin with it."""
-    order = epoch_order(len(data), seed, 0)
-    return next(iter(batches(data, order[: recipe.batch_size], recipe.batch_size, device=device)))[
-        1
-    ]
-
-
-def _is_finished(out: Path, epochs: int) -> bool:
-    return (out / WEIGHTS_FILE).is_file() and is_at_end(out, epochs)
-
-
-def _restore(out: Path, state: State, found: Found) -> None:
-    newest = latest_checkpoint(out)
-    if newest is not None:
-        with decoding(out, "a folder whose newest checkpoint fits this run"):
-            state.load(*newest)
-    if found != "finished":
-        forget_after(out, state.epoch)
-
-
-def _note_threads(out: Path) -> None:
-    """Warn where the run began with another number of threads, which changes the last bits."""
-    before = _threads_before(out)
-    if before not in (None, torch.get_num_threads()):
-        warnings.warn(
-            f"{out} was begun with {before} threads, now there are {torch.get_num_threads()}: the"
-            " final weights may differ in the last bits",
-            stacklevel=3,
-        )
-
-
-def _threads_before(out: Path) -> Any:
-    record = read_json(out / RUN_FILE)
-    made_with = record.get("environment") if isinstance(record, dict) else None
-    return made_with.get("threads") if isinstance(made_with, dict) else None
-
-
-def _named(data: ImageData) -> dict[str, Any]:
-    return {
-        "name": data.name,
-        "split": data.split,
-        "images": len(data),
-        "fingerprint": data.fingerprint,
-    }
-
-
-def _seed_layers(device: torch.device, seed: int) -> None:
-    # Not torch.manual_seed: it reaches every device, also one that is not forked yet.
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
-
-
-@contextlib.contextmanager
-def _forked_random_state() -> Iterator[None]:
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-    with torch.random.fork_rng(devices=devices):
-        yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from saddlepoint.answers import check_logits
 from saddlepoint.checks import check_class_names
@@ -25,9 +25,7 @@ def check_training(model: nn.Module, data: ImageData) -> None:
         raise InputError(f"{data.name} has no images; train on at least one")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("the model has no weights that can be trained")
-    images = data.images(torch.arange(min(2, len(data))))
-    with Guard(model, len(images)) as guard, full_precision(guard.device):
-        logits = guard.logits(images.to(guard.device))
+    logits = _logits(model, data)
     check_logits(logits, model)
     check_class_names(data.labels, data.classes, logits.shape[1])
 
@@ -38,11 +36,16 @@ def check_sound(model: nn.Module, data: ImageData, epoch: int, learning_rate: fl
     >>> from saddlepoint.data import load_data
     >>> check_sound(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), load_data("digits"), 1, 0.1)
     """
-    images = data.images(torch.arange(min(2, len(data))))
-    with Guard(model, len(images)) as guard, full_precision(guard.device):
-        logits = guard.logits(images.to(guard.device))
+    logits = _logits(model, data)
     if bool((logits.isnan() | (logits == torch.inf)).any()):  # −inf masks a class
         raise InputError(
             f"after epoch {epoch} the model returns NaN or infinite logits; lower the learning rate"
             f" ({learning_rate:g})"
         )
+
+
+def _logits(model: nn.Module, data: ImageData) -> Tensor:
+    """Return those of the first two images, in full precision."""
+    images = data.images(torch.arange(min(2, len(data))))
+    with Guard(model, len(images)) as guard, full_precision(guard.device):
+        return guard.logits(images.to(guard.device))

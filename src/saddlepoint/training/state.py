@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from saddlepoint.defences import Recipe, calibrate
 from saddlepoint.errors import InputError
+from saddlepoint.training.averages import Ema, Swa
 from saddlepoint.training.checkpoint import optimiser_state, restore_optimiser, save_checkpoint
-from saddlepoint.training.ema import Ema
-from saddlepoint.training.swa import Swa
 
 PIECES = 50  # the training curve has at most so many points per epoch
 
@@ -71,11 +70,20 @@ class State:
         self.sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         self.losses = torch.zeros(self.steps, 2, dtype=torch.float64, device=self.device)
 
+    @property
+    def done(self) -> int:
+        """The steps taken so far, of all epochs."""
+        return self.epoch * self.steps + self.step
+
+    @property
+    def total(self) -> int:
+        """The steps of the whole training."""
+        return self.recipe.epochs * self.steps
+
     def learning_rate(self) -> float:
         """Return the rate of the next step."""
-        progress = (self.epoch * self.steps + self.step) / (self.recipe.epochs * self.steps)
         # The first step of a warm-up and the last of a decay would stand still at exactly zero.
-        factor = max(self.recipe.schedule.factor(progress), 1e-3)
+        factor = max(self.recipe.schedule.factor(self.done / self.total), 1e-3)
         return self.recipe.optimiser.learning_rate * factor
 
     def add(self, loss: Tensor, penalty: Tensor, logits: Tensor, labels: Tensor) -> None:
@@ -89,8 +97,8 @@ class State:
         self.seen += len(labels)
 
     def finish_epoch(self) -> dict[str, Any]:
-        """Close the epoch and return its metrics; raises `InputError` for a loss that is not
-        finite.
+        """Close the epoch, average the weights where that is due, and return its metrics; raises
+        `InputError` for a loss that is not finite.
         """
         loss, correct, penalty = (self.sums / self.seen).tolist()
         if not math.isfinite(loss):
@@ -114,6 +122,8 @@ class State:
             record["penalty_curve"] = [step_penalty for _, step_penalty in curve]
         self.seconds = 0.0
         self.clear()
+        if isinstance(self.average, Swa) and self.average.due(self.epoch / self.recipe.epochs):
+            self.average.update(self.model)
         return record
 
     @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from saddlepoint.reports.study.assemble import StudyFigure, study_figures
 from saddlepoint.reports.study.comparisons import (
     METRICS,
     Comparison,
@@ -12,8 +11,9 @@ from saddlepoint.reports.study.comparisons import (
     summaries,
 )
 from saddlepoint.reports.study.comparisons_images import ImageComparison, image_comparisons
+from saddlepoint.reports.study.figures import StudyFigure, study_figures
 from saddlepoint.reports.study.findings import findings
-from saddlepoint.reports.study.findings_verdict import Finding
+from saddlepoint.reports.study.findings.verdict import Finding
 from saddlepoint.reports.study.formats import Numbers, TextTable, csv_text, latex, markdown
 from saddlepoint.reports.study.tables import significance_table, variants_table
 from saddlepoint.reports.study.tables_budgets import by_budget_table, mcnemar_table, timings_table

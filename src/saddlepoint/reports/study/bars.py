@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from saddlepoint.errors import InputError
-from saddlepoint.reports.study.comparisons import METRICS, Comparison, deviation
-from saddlepoint.reports.study.comparisons_cells import (
+from saddlepoint.reports.study.cells import (
     by_seed,
     chosen_attack,
     evaluation_cells,
     mean,
 )
+from saddlepoint.reports.study.comparisons import METRICS, Comparison, deviation
 from saddlepoint.reports.style import AFTER, BEFORE, SUCCESS, style
 from saddlepoint.studies.results import StudyResults
 

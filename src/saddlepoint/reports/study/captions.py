@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
-from saddlepoint.reports.study.cells import adversarial_variants, example_cell, in_levels
+from saddlepoint.reports.study.cells import example_cell, in_levels
 from saddlepoint.reports.study.comparisons import conclusive_variants
 from saddlepoint.reports.study.pictures import shown_variants
+from saddlepoint.reports.study.roles import adversarial_variants
 from saddlepoint.studies.results import StudyResults
 from saddlepoint.threat import format_eps
 
-# Figures that do not depend on the results.
-FIXED = {
-    1: "The network: convolutional blocks (convolution, batch normalisation, ReLU, average "
-    "pooling), then fully connected layers.",
-    3: "Two ways of quantising a network. Left: integers throughout, for inference only. Right: "
-    "simulated quantisation, which training can see; this is the one used here.",
-    4: "The simple matrix of a convolution: the kernel with its last three axes flattened. Left: "
-    "kernels of the first layer of the reference; right: the matrix.",
-    5: "The true matrix of a convolution, read from the operator itself. Left: a 3×3 kernel, the "
+# Of figures that do not depend on the results.
+NETWORK = (
+    "The network: convolutional blocks (convolution, batch normalisation, ReLU, average "
+    "pooling), then fully connected layers."
+)
+QUANTISATION = (
+    "Two ways of quantising a network. Left: integers throughout, for inference only. Right: "
+    "simulated quantisation, which training can see; this is the one used here."
+)
+KERNEL_MATRIX = (
+    "The simple matrix of a convolution: the kernel with its last three axes flattened. Left: "
+    "kernels of the first layer of the reference; right: the matrix."
+)
+OPERATOR = (
+    "The true matrix of a convolution, read from the operator itself. Left: a 3×3 kernel, the "
     "centre of the first one of the first layer; right: the sparse matrix that convolving a 5×5 "
-    "image with it multiplies by.",
-    6: "Random self-ensemble. Left: convolutional blocks of the original. Right: with noise before "
-    "each of them, in training and at inference.",
-    10: "Decision boundaries of a small network on a two-class problem in the plane. Above: normal "
-    "training; below: adversarial training. Left: test points; right: the same after the attack. "
-    "Trained for this figure, not drawn by hand.",
-    11: "The quantised activation functions after fitting ReLU, over the distribution of the data "
-    "they were fitted on.",
-    12: "Time of one forward and backward pass of each activation function against the number of "
-    "values, on the machine that wrote this report.",
-}
+    "image with it multiplies by."
+)
+SELF_ENSEMBLE = (
+    "Random self-ensemble. Left: convolutional blocks of the original. Right: with noise before "
+    "each of them, in training and at inference."
+)
+BOUNDARY = (
+    "Decision boundaries of a small network on a two-class problem in the plane. Above: normal "
+    "training; below: adversarial training. Left: test points; right: the same after the attack."
+    " Trained for this figure, not drawn by hand."
+)
+ACTIVATIONS = (
+    "The quantised activation functions after fitting ReLU, over the distribution of the data "
+    "they were fitted on."
+)
+TIMES = (
+    "Time of one forward and backward pass of each activation function against the number of "
+    "values, on the machine that wrote this report."
+)
 
 
 def losses_caption(results: StudyResults) -> str:

@@ -1,57 +1,96 @@
-"""What the figures ask of a study's results: units, groups of variants, cells with images."""
+"""The numbers of a study as cells by seed and eps, their pairing with those of another variant, and
+the cell whose images stand for a variant.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TypeAlias
 
 import pyarrow.compute as pc
 
-from saddlepoint.errors import InputError
-from saddlepoint.reports.study.findings_roles import Role, recipes, role_of
+from saddlepoint.errors import InputError, unknown
 from saddlepoint.studies.results import StudyResults
 
+Cells: TypeAlias = dict[tuple[int, float], float]
+"""A number per (seed, eps)."""
 
-def in_levels(results: StudyResults) -> bool:
-    """Say whether the budgets are read in 255ths, as papers give them: Linf, and all below 1.
 
-    >>> from saddlepoint.reports.study.toy import toy_results
-    >>> in_levels(toy_results())
-    True
+def chosen_attack(results: StudyResults, attack: str | None = None) -> str:
+    """Return the attack that a table is about: the one named, or the study's main one.
+
+    Raises `InputError` for one that the study does not have.
+
+    >>> results = StudyResults("s", "S", {}, ("original",), "original", (0,), (0.1,), ("pgd",), "Linf")
+    >>> chosen_attack(results)
+    'pgd'
     """
-    return "linf" in results.threat.lower() and max(results.budgets) < 1
+    if not results.attacks:
+        raise InputError("the study has no attack; there is nothing to compare")
+    if attack is None:
+        return results.attacks[0]
+    if attack not in results.attacks:
+        raise unknown("attack", attack, results.attacks)
+    return attack
 
 
-def roles(results: StudyResults) -> dict[str, Role]:
-    """Return what each variant is, from its recipe; where the configuration has none, from its name
-    and from whether it was trained once per eps.
+def evaluation_cells(results: StudyResults, metric: str, attack: str) -> dict[str, Cells]:
+    """Return a column of the evaluations by variant; numbers that are missing or NaN are left out.
 
-    >>> from saddlepoint.reports.study.toy import toy_results
-    >>> roles(toy_results())["adversarial"].adversarial
-    True
+    >>> results = StudyResults("s", "S", {}, ("original",), "original", (0,), (0.1,), ("pgd",), "Linf")
+    >>> evaluation_cells(results, "success_rate", "pgd")
+    {'original': {}}
     """
-    known = {name: role_of(recipe) for name, recipe in recipes(results).items()}
-    per_eps = results.trainings.filter(pc.is_valid(results.trainings["eps"]))
-    repeated = set(per_eps["variant"].to_pylist())
-    return {
-        name: known.get(name)
-        or Role(
-            adversarial=name in repeated,
-            regularised="regularis" in name,
-            quantised="quantis" in name,
-            self_ensemble="self-ensemble" in name,
-        )
-        for name in results.variants
-    }
+    cells: dict[str, Cells] = {variant: {} for variant in results.variants}
+    rows = results.evaluations.filter(pc.equal(results.evaluations["attack"], attack))
+    for row in rows.select(["variant", "seed", "eps", metric]).to_pylist():
+        number = row[metric]
+        if row["variant"] in cells and number is not None and math.isfinite(number):
+            cells[row["variant"]][row["seed"], row["eps"]] = float(number)
+    return cells
 
 
-def adversarial_variants(results: StudyResults) -> tuple[str, ...]:
-    """Return the variants with adversarial training.
+def paired(a: Cells, b: Cells) -> tuple[list[tuple[int, float]], list[float], list[float]]:
+    """Return the (seed, eps) that both have, and the numbers of each there.
 
-    >>> from saddlepoint.reports.study.toy import toy_results
-    >>> adversarial_variants(toy_results())
-    ('adversarial',)
+    >>> paired({(0, 0.1): 1.0, (1, 0.1): 2.0}, {(1, 0.1): 3.0})
+    ([(1, 0.1)], [2.0], [3.0])
     """
-    return tuple(name for name, role in roles(results).items() if role.adversarial)
+    keys = sorted(a.keys() & b.keys())
+    return keys, [a[key] for key in keys], [b[key] for key in keys]
+
+
+def by_seed(cells: Cells, keys: Iterable[tuple[int, float]] | None = None) -> dict[int, float]:
+    """Return the mean over eps of each seed, over all cells or over those of `keys`.
+
+    >>> by_seed({(0, 0.1): 0.5, (0, 0.2): 0.7, (1, 0.1): 0.4})
+    {0: 0.6, 1: 0.4}
+    """
+    groups: dict[int, list[float]] = defaultdict(list)
+    for key in cells if keys is None else keys:
+        groups[key[0]].append(cells[key])
+    return {seed: math.fsum(numbers) / len(numbers) for seed, numbers in groups.items()}
+
+
+def paired_by_seed(a: Cells, b: Cells) -> tuple[list[float], list[float]]:
+    """Return the per-seed means of both over the (seed, eps) that both have, seed by seed.
+
+    >>> paired_by_seed({(0, 0.1): 1.0, (0, 0.2): 9.0}, {(0, 0.1): 3.0, (7, 0.1): 2.0})
+    ([1.0], [3.0])
+    """
+    keys, _, _ = paired(a, b)
+    return list(by_seed(a, keys).values()), list(by_seed(b, keys).values())
+
+
+def mean(cells: Cells) -> float:
+    """Return the mean of all cells; NaN of none.
+
+    >>> mean({(0, 0.1): 1.0, (0, 0.2): 2.0})
+    1.5
+    """
+    return math.fsum(cells.values()) / len(cells) if cells else math.nan
 
 
 def example_cell(results: StudyResults, variant: str) -> tuple[int, float, str]:
@@ -85,17 +124,11 @@ def class_name(results: StudyResults, number: int) -> str:
     return results.classes[number] if 0 <= number < len(results.classes) else str(number)
 
 
-def defence_option(results: StudyResults, name: str, key: str, default: Any) -> Any:
-    """Return an option of the first transform of that name in a variant's recipe, or the default.
+def in_levels(results: StudyResults) -> bool:
+    """Say whether the budgets are read in 255ths, as papers give them: Linf, and all below 1.
 
     >>> from saddlepoint.reports.study.toy import toy_results
-    >>> recipe = {"transforms": [{"name": "quantise", "activation_bits": 2}]}
-    >>> results = toy_results(config={"variants": {"original": {"recipe": recipe}}})
-    >>> defence_option(results, "quantise", "activation_bits", 4)
-    2
+    >>> in_levels(toy_results())
+    True
     """
-    for recipe in recipes(results).values():
-        for each in recipe.get("transforms") or ():
-            if each.get("name") == name and each.get(key) is not None:
-                return each[key]
-    return default
+    return "linf" in results.threat.lower() and max(results.budgets) < 1

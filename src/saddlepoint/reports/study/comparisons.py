@@ -11,7 +11,7 @@ import numpy as np
 
 from saddlepoint.evaluation.bootstrap import Interval, bootstrap_interval
 from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, stars
-from saddlepoint.reports.study.comparisons_cells import (
+from saddlepoint.reports.study.cells import (
     by_seed,
     chosen_attack,
     evaluation_cells,

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from saddlepoint.evaluation.comparison import holm
 from saddlepoint.evaluation.mcnemar import mcnemar_test
-from saddlepoint.reports.study.comparisons_cells import chosen_attack
+from saddlepoint.reports.study.cells import chosen_attack
 from saddlepoint.studies.results import StudyResults
 
 

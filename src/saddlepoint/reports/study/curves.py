@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
 from saddlepoint.errors import InputError
-from saddlepoint.reports.study.cells import adversarial_variants, in_levels
+from saddlepoint.reports.study.cells import in_levels
+from saddlepoint.reports.study.roles import adversarial_variants
 from saddlepoint.reports.style import Look, style, variant_looks
 from saddlepoint.studies.results import StudyResults
 

@@ -12,8 +12,8 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 
 import saddlepoint
-from saddlepoint.reports.study.assemble import LeftOut
-from saddlepoint.reports.study.findings_verdict import Finding
+from saddlepoint.reports.study.figures import LeftOut
+from saddlepoint.reports.study.findings.verdict import Finding
 from saddlepoint.reports.study.formats import TextTable
 from saddlepoint.studies.results import StudyResults
 

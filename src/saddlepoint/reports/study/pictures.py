@@ -10,7 +10,8 @@ from torch import Tensor
 
 from saddlepoint.errors import InputError
 from saddlepoint.reports.figures import drawable
-from saddlepoint.reports.study.cells import adversarial_variants, class_name, example_cell
+from saddlepoint.reports.study.cells import class_name, example_cell
+from saddlepoint.reports.study.roles import adversarial_variants
 from saddlepoint.reports.style import style
 from saddlepoint.studies.results import StudyResults
 

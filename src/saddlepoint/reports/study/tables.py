@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from saddlepoint.evaluation.comparison import PairedTest
+from saddlepoint.reports.study.cells import chosen_attack
 from saddlepoint.reports.study.comparisons import METRICS, Comparison, comparisons, summaries
-from saddlepoint.reports.study.comparisons_cells import chosen_attack
 from saddlepoint.reports.study.formats import Cell, Numbers, TextTable
 from saddlepoint.reports.study.tables_text import (
     MISSING,

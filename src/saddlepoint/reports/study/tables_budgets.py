@@ -8,8 +8,8 @@ from collections import defaultdict
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from saddlepoint.reports.study.cells import chosen_attack, evaluation_cells
 from saddlepoint.reports.study.comparisons import METRICS, deviation
-from saddlepoint.reports.study.comparisons_cells import chosen_attack, evaluation_cells
 from saddlepoint.reports.study.comparisons_images import image_comparisons
 from saddlepoint.reports.study.formats import Cell, Numbers, TextTable
 from saddlepoint.reports.study.tables_text import MISSING, marked, shared_notes, spread

@@ -11,9 +11,9 @@ from types import MappingProxyType
 from saddlepoint.errors import InputError
 from saddlepoint.files import write
 from saddlepoint.progress import Progress
-from saddlepoint.reports.study.assemble import LeftOut, slug, study_figures
+from saddlepoint.reports.study.figures import LeftOut, slug, study_figures
 from saddlepoint.reports.study.findings import findings
-from saddlepoint.reports.study.findings_verdict import Finding
+from saddlepoint.reports.study.findings.verdict import Finding
 from saddlepoint.reports.study.formats import TextTable, csv_text, latex, markdown
 from saddlepoint.reports.study.page import PageFigure, configuration, page
 from saddlepoint.reports.study.tables import significance_table, variants_table

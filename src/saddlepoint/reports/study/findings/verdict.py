@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from saddlepoint.evaluation.comparison import holm, paired_t_test
-from saddlepoint.reports.study.comparisons_cells import Cells, mean, paired_by_seed
+from saddlepoint.reports.study.cells import Cells, mean, paired_by_seed
 from saddlepoint.reports.study.tables_text import probability
 
 Verdict = Literal["holds", "does not hold", "cannot be told", "not in this study"]
 Pair: TypeAlias = tuple[str, str]
 
-SIGNIFICANT = 0.05  # the usual level, also of the report's middle star
+SIGNIFICANT = 0.05  # the usual level, also of the middle star of the nine-defences report
 FEWEST_SEEDS = 2  # one seed has no spread, and so no test
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding of the report, and what this study says about it.
+    """A finding of the nine-defences report, and what this study says about it.
 
     Attributes:
-        statement: of the report.
+        statement: of that report.
         verdict: "holds", "does not hold", "cannot be told" or "not in this study".
         evidence: what was computed, and the numbers.
 
@@ -40,13 +40,25 @@ class Finding:
     evidence: str
 
 
-def absent(statement: str, needed: str) -> Finding:
-    """Return the finding that a study without the variants it is about comes to.
+class Undecided(Exception):  # noqa: N818 - no error of anybody's
+    """Why a claim has no verdict by the numbers.
 
-    >>> absent("Claim.", "three budgets").evidence
-    'It needs three budgets.'
+    >>> Undecided("One budget.").verdict
+    'cannot be told'
     """
-    return Finding(statement, "not in this study", f"It needs {needed}.")
+
+    def __init__(self, why: str, verdict: Verdict = "cannot be told") -> None:
+        super().__init__(why)
+        self.verdict = verdict
+
+
+def absent(needed: str) -> Undecided:
+    """Return what a study without the variants that a claim is about raises.
+
+    >>> print(absent("three budgets"))
+    It needs three budgets.
+    """
+    return Undecided(f"It needs {needed}.", "not in this study")
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

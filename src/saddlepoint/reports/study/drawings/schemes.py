@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, Normalised, RandomLayer
-from saddlepoint.reports.boxes import BLUE, GREEN, GREY, ORANGE, Canvas
+from saddlepoint.reports.study.drawings.boxes import BLUE, GREEN, GREY, ORANGE, Canvas
 from saddlepoint.reports.style import COLOURS, style
 
 _PER_ROW, _MOST = 7, 13

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
-from saddlepoint.reports.study.comparisons_cells import Cells, chosen_attack, evaluation_cells, mean
-from saddlepoint.reports.study.findings_roles import Role, recipes, role_of
-from saddlepoint.reports.study.findings_verdict import FEWEST_SEEDS
+from saddlepoint.reports.study.cells import Cells, chosen_attack, evaluation_cells, mean
+from saddlepoint.reports.study.findings.verdict import FEWEST_SEEDS, Undecided, absent
+from saddlepoint.reports.study.roles import Role, recipes, role_of
 from saddlepoint.studies.results import StudyResults
 
-FIRST_STEPS = 0.05  # of a training: the report's "first few steps" of its figure 7
+FIRST_STEPS = 0.05  # of a training: the nine-defences report's "first few steps" of its figure 7
 LAST_STEPS = 0.1  # of a training: what the end is averaged over, so that one batch does not decide
 FEWEST_PIECES = 4  # of a curve that has a beginning, a middle and an end
 
@@ -52,9 +53,10 @@ class Measures:
     end_task: dict[str, Cells] = field(default_factory=dict)
 
     @property
-    def plain_reference(self) -> bool:
-        """Whether the reference is an undefended model, as the report's original is."""
-        return self.roles.get(self.results.reference) == Role()
+    def original(self) -> list[str]:
+        """The reference, where it is an undefended model, as that of the nine-defences report is."""
+        reference = self.results.reference
+        return [reference] if self.roles.get(reference) == Role() else []
 
     def those(self, **wanted: bool) -> list[str]:
         """Return the variants with these roles, in the order of the study."""
@@ -80,6 +82,15 @@ class Measures:
             if seeds < FEWEST_SEEDS:
                 return f"{variant} has one seed alone; a spread over seeds needs two."
         return ""
+
+    def require(self, needed: str, *groups: Sequence[str]) -> None:
+        """Raise `Undecided` where a group of variants is empty, in the words of `needed`, and where
+        nothing can be concluded from one of them.
+        """
+        if not all(groups):
+            raise absent(needed)
+        if why := self.obstacle(itertools.chain(*groups)):
+            raise Undecided(why)
 
 
 def measures(results: StudyResults, attack: str | None = None) -> Measures:

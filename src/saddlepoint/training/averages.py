@@ -1,8 +1,11 @@
-"""Stochastic weight averaging: the plain mean of the weights over the last part of training."""
+"""Running averages of the weights: exponential, which helps robust accuracy by several points, and
+equal over the last part of training.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 
 import torch
 from jaxtyping import Float
@@ -11,7 +14,83 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
-from saddlepoint.training.running_average import RunningAverage
+
+
+class RunningAverage(ABC):
+    """Averages of every floating-point entry of a model's state; other entries are copied.
+
+    A subclass says by what share of the way each update moves them. Until the first update the
+    state is the model's first one.
+
+    Args:
+        model: whose state is averaged.
+
+    >>> class Halfway(RunningAverage):
+    ...     def share(self):
+    ...         return 0.5
+    >>> net = nn.Linear(1, 1, bias=False)
+    >>> _ = net.weight.data.fill_(0.0)
+    >>> average = Halfway(net)
+    >>> _ = net.weight.data.fill_(1.0)
+    >>> average.update(net)
+    >>> average.updates, average.state["weight"]
+    (1, tensor([[0.5000]]))
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.updates = 0
+        self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    @abstractmethod
+    def share(self) -> float:
+        """Return how far update number `updates` moves towards the model, in (0, 1]."""
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move the averages towards the model's present state."""
+        self.updates += 1
+        share = self.share()
+        for name, value in model.state_dict().items():
+            average = self.state[name]
+            if average.is_floating_point() and share < 1:
+                average.lerp_(value, share)
+            else:
+                average.copy_(value)
+
+    def load(self, state: Mapping[str, Tensor], updates: int) -> None:
+        """Take over the averages of a checkpoint."""
+        self.updates = updates
+        for name, value in state.items():
+            self.state[name].copy_(value)
+
+
+class Ema(RunningAverage):
+    """Running averages of every floating-point entry of a model's state; other entries are copied.
+
+    The decay warms up as (1 + t)/(10 + t), so that the random first weights are soon forgotten.
+    BatchNorm's running statistics are averaged with the weights, and follow them closely enough to
+    need no refreshing; those of an equal average do not, see `Swa`.
+
+    Args:
+        model: whose state is averaged.
+        decay: the weight of the past, for instance 0.999.
+
+    >>> net = nn.Linear(1, 1, bias=False)
+    >>> _ = net.weight.data.fill_(0.0)
+    >>> ema = Ema(net, decay=0.5)
+    >>> _ = net.weight.data.fill_(1.0)
+    >>> ema.update(net)
+    >>> ema.state["weight"]
+    tensor([[0.8182]])
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__(model)
+        self.decay = decay
+
+    def share(self) -> float:
+        """Return the weight of the present state in this update."""
+        return 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
 
 
 class Swa(RunningAverage):

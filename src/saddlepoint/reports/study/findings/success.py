@@ -1,4 +1,4 @@
-"""The report's findings about the attack's success: its tiers, its saturation, its spread."""
+"""The nine-defences report's findings about the attack's success: its tiers, its saturation, its spread."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from jaxtyping import Float64
 from scipy.stats import bootstrap
 
 from saddlepoint.evaluation.comparison import holm, paired_t_test
+from saddlepoint.reports.study.cells import paired_by_seed
 from saddlepoint.reports.study.comparisons import METRICS, comparisons
-from saddlepoint.reports.study.comparisons_cells import paired_by_seed
-from saddlepoint.reports.study.findings_measures import Measures
-from saddlepoint.reports.study.findings_verdict import (
+from saddlepoint.reports.study.findings.claims import Judged, claim
+from saddlepoint.reports.study.findings.measures import Measures
+from saddlepoint.reports.study.findings.verdict import (
     FEWEST_SEEDS,
     SIGNIFICANT,
-    Finding,
     Verdict,
     absent,
     alike,
@@ -35,22 +35,13 @@ SPREAD_SEEDS = 5
 _RESAMPLES = 1999
 
 
-def best_tier(m: Measures) -> Finding:
-    """Say whether the attack succeeds least on every variant with adversarial training.
-
-    >>> from saddlepoint.reports.study.findings_measures import measures
-    >>> from saddlepoint.studies.results import StudyResults
-    >>> results = StudyResults("s", "S", {}, ("a",), "a", (0,), (0.1,), ("pgd",), "Linf")
-    >>> best_tier(measures(results)).verdict
-    'not in this study'
-    """
-    statement = "Adversarial training forms the best tier: the attack succeeds least on it."
+@claim("Adversarial training forms the best tier: the attack succeeds least on it.")
+def best_tier(m: Measures) -> Judged:
+    """Say whether the attack succeeds least on every variant with adversarial training."""
     best, others = m.those(adversarial=True), m.those(adversarial=False)
     reference = m.results.reference
-    if not best or not others or not m.plain_reference:
-        return absent(statement, "variants with adversarial training and an undefended reference")
-    if why := m.obstacle([*best, *others]):
-        return Finding(statement, "cannot be told", why)
+    needed = "variants with adversarial training and an undefended reference"
+    m.require(needed, best, others, m.original)
     verdict, evidence = ordered(m.success, list(itertools.product(best, others)), "less")
     adjusted = [
         each.adjusted
@@ -60,56 +51,35 @@ def best_tier(m: Measures) -> Finding:
     largest = max((1.0 if p is None else p for p in adjusted), default=1.0)
     if verdict == "holds" and largest >= SIGNIFICANT:
         verdict = "cannot be told"
-    return Finding(
-        statement,
+    return (
         verdict,
         f"Success against every other variant, per-seed means: {evidence}. Against {reference},"
         f" after Holm's correction, the largest p of these variants is {probability(largest)}.",
     )
 
 
-def second_tier(m: Measures) -> Finding:
-    """Say whether the random self-ensemble stands between adversarial training and the rest.
-
-    >>> from saddlepoint.reports.study.findings_measures import measures
-    >>> from saddlepoint.studies.results import StudyResults
-    >>> results = StudyResults("s", "S", {}, ("a",), "a", (0,), (0.1,), ("pgd",), "Linf")
-    >>> second_tier(measures(results)).verdict
-    'not in this study'
-    """
-    statement = "The random self-ensemble is second, a tier of its own."
+@claim("The random self-ensemble is second, a tier of its own.")
+def second_tier(m: Measures) -> Judged:
+    """Say whether the random self-ensemble stands between adversarial training and the rest."""
     best, second = m.those(adversarial=True), m.those(adversarial=False, self_ensemble=True)
     rest = m.those(adversarial=False, self_ensemble=False)
-    if not best or not second or not rest:
-        return absent(statement, "a random self-ensemble beside adversarial training and others")
-    if why := m.obstacle([*best, *second, *rest]):
-        return Finding(statement, "cannot be told", why)
+    m.require("a random self-ensemble beside adversarial training and others", best, second, rest)
     pairs = [*itertools.product(best, second), *itertools.product(second, rest)]
     verdict, evidence = ordered(m.success, pairs, "less")
-    return Finding(
-        statement,
+    return (
         verdict,
         "Success above every variant with adversarial training and below every other, per-seed"
         f" means: {evidence}.",
     )
 
 
-def the_rest(m: Measures) -> Finding:
-    """Say whether the other variants do not differ from the original in the attack's success.
-
-    >>> from saddlepoint.reports.study.findings_measures import measures
-    >>> from saddlepoint.studies.results import StudyResults
-    >>> results = StudyResults("s", "S", {}, ("a",), "a", (0,), (0.1,), ("pgd",), "Linf")
-    >>> the_rest(measures(results)).verdict
-    'not in this study'
-    """
-    statement = "The remaining variants do not differ from the original in the attack's success."
+@claim("The remaining variants do not differ from the original in the attack's success.")
+def the_rest(m: Measures) -> Judged:
+    """Say whether the other variants do not differ from the original in the attack's success."""
     reference = m.results.reference
     rest = [v for v in m.those(adversarial=False, self_ensemble=False) if v != reference]
-    if not rest or not m.plain_reference:
-        return absent(statement, "quantised or regularised variants and an undefended reference")
-    if why := m.obstacle([reference, *rest]):
-        return Finding(statement, "cannot be told", why)
+    needed = "quantised or regularised variants and an undefended reference"
+    m.require(needed, m.original, rest)
     samples = [paired_by_seed(m.success[v], m.success[reference]) for v in rest]
     tests = [paired_t_test(x, y, "two-sided") for x, y in samples]
     adjusted = holm([test.p for test in tests])
@@ -120,36 +90,27 @@ def the_rest(m: Measures) -> Finding:
     ]
     verdict, evidence = alike(m.success, [(v, reference) for v in rest], SAME)
     if differing:
-        return Finding(
-            statement,
+        return (
             "does not hold",
             f"Per-seed means, two-sided, after Holm's correction over {len(rest)}:"
             f" {', '.join(differing)} differ from {reference}; {evidence}.",
         )
-    return Finding(
-        statement,
+    return (
         verdict,
         f"None of {len(rest)} differs significantly from {reference} after Holm's correction;"
         f" {evidence}.",
     )
 
 
-def saturation(m: Measures) -> Finding:
-    """Say whether the increments of the success rate shrink from the smallest eps to the largest.
-
-    >>> from saddlepoint.reports.study.findings_measures import measures
-    >>> from saddlepoint.studies.results import StudyResults
-    >>> results = StudyResults("s", "S", {}, ("a",), "a", (0,), (0.1,), ("pgd",), "Linf")
-    >>> saturation(measures(results)).verdict
-    'not in this study'
-    """
-    statement = "Success saturates in eps: its increments shrink."
+@claim("Success saturates in eps: its increments shrink.")
+def saturation(m: Measures) -> Judged:
+    """Say whether the increments of the success rate shrink from the smallest eps to the largest."""
     eps = sorted(m.results.budgets)
     if len(eps) < SATURATION_BUDGETS:
-        return absent(statement, f"at least {SATURATION_BUDGETS} budgets")
+        raise absent(f"at least {SATURATION_BUDGETS} budgets")
     used, rates, left_out = _complete(m, eps)
     if rates.shape[1] < FEWEST_SEEDS:
-        return Finding(statement, "cannot be told", f"{_few(rates)}{left_out}")
+        return "cannot be told", f"{_few(rates)}{left_out}"
     first = (rates[:, :, 1] - rates[:, :, 0]) / (eps[1] - eps[0])
     last = (rates[:, :, -1] - rates[:, :, -2]) / (eps[-1] - eps[-2])
     tests = [paired_t_test(list(x), list(y), "less") for x, y in zip(last, first, strict=True)]
@@ -174,22 +135,15 @@ def saturation(m: Measures) -> Finding:
         f"{grow} Success at eps = {format_eps(eps[-1])} is"
         f" {amount(float(rates[:, :, -1].mean()))} in the mean.{left_out}"
     )
-    return Finding(statement, verdict, text)
+    return verdict, text
 
 
-def spread_grows(m: Measures) -> Finding:
-    """Say whether the deviation of the success rate over seeds is larger at the largest eps.
-
-    >>> from saddlepoint.reports.study.findings_measures import measures
-    >>> from saddlepoint.studies.results import StudyResults
-    >>> results = StudyResults("s", "S", {}, ("a",), "a", (0,), (0.1,), ("pgd",), "Linf")
-    >>> spread_grows(measures(results)).verdict
-    'not in this study'
-    """
-    statement = "The spread of the success rate over seeds grows with eps."
+@claim("The spread of the success rate over seeds grows with eps.")
+def spread_grows(m: Measures) -> Judged:
+    """Say whether the deviation of the success rate over seeds is larger at the largest eps."""
     eps = sorted(m.results.budgets)
     if len(eps) < 2:
-        return absent(statement, "at least two budgets")
+        raise absent("at least two budgets")
     used, rates, left_out = _complete(m, eps)
     seeds = rates.shape[1]
     spreads = [_pooled_deviation(rates[:, :, k]) for k in range(len(eps))] if seeds > 1 else []
@@ -198,13 +152,12 @@ def spread_grows(m: Measures) -> Finding:
     )
     if seeds < SPREAD_SEEDS:
         start = f"Standard deviation over seeds, in points: {text}; " if text else ""
-        return Finding(
-            statement,
+        return (
             "cannot be told",
             f"{start}{_few(rates)} A deviation needs at least {SPREAD_SEEDS} seeds.{left_out}",
         )
     if rates[:, :, 0].var() == 0 and rates[:, :, -1].var() == 0:
-        return Finding(statement, "cannot be told", f"No seed differs from another.{left_out}")
+        return "cannot be told", f"No seed differs from another.{left_out}"
 
     def growth(seed: Any) -> float:
         drawn = seed.astype(np.int64)
@@ -224,8 +177,7 @@ def spread_grows(m: Measures) -> Finding:
         verdict = "holds"
     elif interval.high < 0:
         verdict = "does not hold"
-    return Finding(
-        statement,
+    return (
         verdict,
         f"Standard deviation over {seeds} seeds, pooled over {len(used)} variants, in points:"
         f" {text}; the 90 % bootstrap interval of the growth is {100 * interval.low:+.2f} …"

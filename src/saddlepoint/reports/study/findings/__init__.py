@@ -1,12 +1,10 @@
-"""The report's findings, each confirmed or refuted by the numbers of a study."""
+"""The findings of the nine-defences report, each confirmed or refuted by the numbers of a study."""
 
 from __future__ import annotations
 
-from saddlepoint.reports.study import findings_settings as settings
-from saddlepoint.reports.study import findings_success as success
-from saddlepoint.reports.study import findings_training as training
-from saddlepoint.reports.study.findings_measures import measures
-from saddlepoint.reports.study.findings_verdict import Finding
+from saddlepoint.reports.study.findings import settings, success, training
+from saddlepoint.reports.study.findings.measures import measures
+from saddlepoint.reports.study.findings.verdict import Finding
 from saddlepoint.studies.results import StudyResults
 
 _FINDINGS = (
@@ -28,7 +26,7 @@ _FINDINGS = (
 
 
 def findings(results: StudyResults, attack: str | None = None) -> list[Finding]:
-    """Return the report's findings with what this study says about each.
+    """Return the findings of the nine-defences report with what this study says about each.
 
     What a variant is comes from its recipe in the study's configuration. The tests are on the means
     of each seed; a finding holds where they show it, does not hold where they show the contrary,

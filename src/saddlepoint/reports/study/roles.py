@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.compute as pc
+
 from saddlepoint.studies.results import StudyResults
 
 RSE = "random-self-ensemble"
@@ -113,3 +115,52 @@ def differ_only_in(
             value = having[0].pop(option)
             groups[json.dumps(rest, sort_keys=True, default=str)].setdefault(value, variant)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def roles(results: StudyResults) -> dict[str, Role]:
+    """Return what each variant is, from its recipe; where the configuration has none, from its name
+    and from whether it was trained once per eps.
+
+    >>> from saddlepoint.reports.study.toy import toy_results
+    >>> roles(toy_results())["adversarial"].adversarial
+    True
+    """
+    known = {name: role_of(recipe) for name, recipe in recipes(results).items()}
+    per_eps = results.trainings.filter(pc.is_valid(results.trainings["eps"]))
+    repeated = set(per_eps["variant"].to_pylist())
+    return {
+        name: known.get(name)
+        or Role(
+            adversarial=name in repeated,
+            regularised="regularis" in name,
+            quantised="quantis" in name,
+            self_ensemble="self-ensemble" in name,
+        )
+        for name in results.variants
+    }
+
+
+def adversarial_variants(results: StudyResults) -> tuple[str, ...]:
+    """Return the variants with adversarial training.
+
+    >>> from saddlepoint.reports.study.toy import toy_results
+    >>> adversarial_variants(toy_results())
+    ('adversarial',)
+    """
+    return tuple(name for name, role in roles(results).items() if role.adversarial)
+
+
+def defence_option(results: StudyResults, name: str, key: str, default: Any) -> Any:
+    """Return an option of the first transform of that name in a variant's recipe, or the default.
+
+    >>> from saddlepoint.reports.study.toy import toy_results
+    >>> recipe = {"transforms": [{"name": "quantise", "activation_bits": 2}]}
+    >>> results = toy_results(config={"variants": {"original": {"recipe": recipe}}})
+    >>> defence_option(results, "quantise", "activation_bits", 4)
+    2
+    """
+    for recipe in recipes(results).values():
+        for each in recipe.get("transforms") or ():
+            if each.get("name") == name and each.get(key) is not None:
+                return each[key]
+    return default

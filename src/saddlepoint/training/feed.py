@@ -1,0 +1,71 @@
+"""The batches of a training, each a function of (seed, epoch, step): any of them can be made alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saddlepoint.data import AUGMENTATIONS, ImageData, LabelledBatch, batches, epoch_order
+from saddlepoint.defences import Recipe, TrainingBatch
+from saddlepoint.streams import derive, generator
+from saddlepoint.training.randomness import seed_layers
+
+
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """The images of a training in their order, batch by batch.
+
+    Args:
+        data: what is trained on.
+        recipe: its batch size, augmentation and precision.
+        seed: of the order, the augmentation, the layers and the attacks.
+        device: of the model.
+        workers: processes that decode images which do not fit in memory.
+
+    >>> from saddlepoint.data import load_data
+    >>> data = load_data("digits", split="train", limit=64)
+    >>> feed = Feed(data, Recipe(batch_size=24), seed=0, device=torch.device("cpu"))
+    >>> feed.first().shape, [len(images) for images in feed.images(epoch=1)]
+    (torch.Size([24, 1, 8, 8]), [24, 24, 16])
+    """
+
+    data: ImageData
+    recipe: Recipe
+    seed: int
+    device: torch.device
+    workers: int = 0
+
+    def first(self) -> Float[Tensor, "n ..."]:
+        """Return the first batch, as it is without augmentation: layers and penalties begin by it."""
+        size = self.recipe.batch_size
+        order = epoch_order(len(self.data), self.seed, 0)[:size]
+        _, images, _ = next(batches(self.data, order, size, device=self.device))
+        return images
+
+    def images(self, epoch: int, most: int | None = None) -> Iterator[Float[Tensor, "n ..."]]:
+        """Yield the images of an epoch without augmentation, at most so many batches."""
+        return (images for _, images, _ in itertools.islice(self._batches(epoch), most))
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[TrainingBatch]:
+        """Yield the batches of an epoch from step `start` on, augmented, and seed the layers for
+        each; within `forked_random_state`.
+        """
+        augment = AUGMENTATIONS[self.recipe.augmentation]
+        amp = torch.bfloat16 if self.recipe.autocast else None
+        seed = derive(self.seed, "attack", epoch)
+        for step, (ids, images, labels) in enumerate(self._batches(epoch, start), start):
+            seed_layers(self.device, derive(self.seed, "layers", epoch, step))
+            stream = generator(self.seed, "augmentation", epoch, step, device=images.device)
+            yield TrainingBatch(augment(images, stream), labels, ids, seed, amp)
+
+    def _batches(self, epoch: int, start: int = 0) -> Iterator[LabelledBatch]:
+        order = epoch_order(len(self.data), self.seed, epoch)
+        return batches(
+            self.data, order, self.recipe.batch_size,
+            device=self.device, start=start, workers=self.workers,
+        )  # fmt: skip

@@ -1,0 +1,107 @@
+"""A training as its folder has it: gone on with where it was, and kept after every epoch."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from saddlepoint.reading import decoding, read_json
+from saddlepoint.run_folders import RUN_FILE, Found
+from saddlepoint.training.checkpoint import FOLDER, is_at_end, latest_checkpoint
+from saddlepoint.training.metrics import (
+    METRICS_FILE,
+    append_metrics,
+    forget_after,
+    open_tracker,
+    read_metrics,
+)
+from saddlepoint.training.signals import Interrupted
+from saddlepoint.training.state import State
+from saddlepoint.zoo import save_weights
+
+WEIGHTS_FILE = "model.safetensors"
+FILES = (FOLDER, METRICS_FILE, WEIGHTS_FILE)
+"""What a training writes into its folder besides `run.json`."""
+
+
+def is_finished(out: Path | None, epochs: int) -> bool:
+    """Say whether the folder holds the result of so many epochs.
+
+    >>> is_finished(Path("no-such-folder"), 1)
+    False
+    """
+    return out is not None and (out / WEIGHTS_FILE).is_file() and is_at_end(out, epochs)
+
+
+class Run:
+    """The metrics of a training, and where it has a folder, its checkpoints and its weights.
+
+    Args:
+        state: of the training; brought to the newest checkpoint in the folder.
+        out: the folder; None keeps the metrics alone.
+        found: how far the run in it is.
+        tracker: what else is told of the metrics; see `open_tracker`.
+
+    >>> from saddlepoint.defences import Recipe
+    >>> run = Run(State(torch.nn.Linear(2, 2), Recipe(), images=100), None, "new")
+    >>> run.add({"epoch": 1, "loss": 0.5})
+    >>> run.metrics
+    [{'epoch': 1, 'loss': 0.5}]
+    """
+
+    def __init__(
+        self, state: State, out: Path | None, found: Found, tracker: str | None = None
+    ) -> None:
+        self.state, self.out, self.finished = state, out, found == "finished"
+        if out is not None and found != "new":
+            _note_threads(out)
+            newest = latest_checkpoint(out)
+            if newest is not None:
+                with decoding(out, "a folder whose newest checkpoint fits this run"):
+                    state.load(*newest)
+            if not self.finished:
+                forget_after(out, state.epoch)
+        self.metrics = [] if out is None else read_metrics(out)
+        self.tracker = None if self.finished else open_tracker(tracker, out)
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Keep the metrics of an epoch that has ended, and a checkpoint."""
+        self.metrics.append(record)
+        if self.out is not None:
+            append_metrics(self.out, record)
+            self.state.save(self.out)
+        if self.tracker is not None:
+            scalars = {key: value for key, value in record.items() if isinstance(value, float)}
+            self.tracker.log(self.state.epoch, scalars)
+
+    def stop(self, signal: int) -> NoReturn:
+        """Raise `Interrupted`, after a checkpoint within the epoch."""
+        if self.out is not None:
+            self.state.save(self.out)
+        raise Interrupted(signal, saved=self.out is not None)
+
+    def finish(self) -> None:
+        """Keep the weights, the result."""
+        if self.out is not None and not self.finished:
+            save_weights(self.state.model, self.out / WEIGHTS_FILE)
+
+    def close(self) -> None:
+        """Release the tracker."""
+        if self.tracker is not None:
+            self.tracker.close()
+
+
+def _note_threads(out: Path) -> None:
+    """Warn where the run began with another number of threads, which changes the last bits."""
+    record = read_json(out / RUN_FILE)
+    made_with = record.get("environment") if isinstance(record, dict) else None
+    before = made_with.get("threads") if isinstance(made_with, dict) else None
+    if before not in (None, torch.get_num_threads()):
+        warnings.warn(
+            f"{out} was begun with {before} threads, now there are {torch.get_num_threads()}: the"
+            " final weights may differ in the last bits",
+            stacklevel=4,
+        )
