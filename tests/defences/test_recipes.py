@@ -111,7 +111,7 @@ def smoothed(value):
         ({"optimiser": {"momentum": 1}}, r"momentum is 1.0; give a number in \[0, 1\)"),
         ({"optimiser": {"weight_decay": -1}}, "weight_decay is -1.0; give a number of at least 0"),
         ({"schedule": {"name": "cosin"}}, "schedule.name is 'cosin': input should be 'constant'"),
-        ({"schedule": {"warmup": 1}}, "warmup is 1.0; give a share of training"),
+        ({"schedule": {"warmup": 1}}, "warmup is 1.0; give a number in"),
         ({"schedule": {"milestones": ["x"]}}, r"milestones.0 is 'x': input should be a valid number"),
         ({"augmentation": "flip"}, "unknown augmentation 'flip'; did you mean 'crop-flip'"),
         ({"ema": 1.5}, "ema is 1.5; give a decay between 0 and 1"),

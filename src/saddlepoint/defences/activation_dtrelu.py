@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.defences.activation_base import DEFAULT_UPPER, QuantisedActivation
-from saddlepoint.errors import InputError
+from saddlepoint.option_values import check_value
 
 
 class DTReLU(QuantisedActivation):
@@ -39,8 +39,7 @@ class DTReLU(QuantisedActivation):
 
     def __init__(self, bits: int = 4, gradient: Literal["report", "lsq"] = "report") -> None:
         super().__init__(bits)
-        if gradient not in ("report", "lsq"):
-            raise InputError(f'gradient is "{gradient}"; it is "report" or "lsq"')
+        check_value("gradient", gradient, Literal["report", "lsq"])
         self.gradient = gradient
         self.lower = nn.Parameter(torch.tensor(0.0))
         self.upper = nn.Parameter(torch.tensor(DEFAULT_UPPER))

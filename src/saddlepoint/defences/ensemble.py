@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saddlepoint.errors import InputError, unknown
+from saddlepoint.errors import InputError
 from saddlepoint.model.randomness import log_mean_probability
+from saddlepoint.option_values import check_value
 
 Average = Literal["probabilities", "logits"]
 """Of several outputs: the logarithm of the mean softmax, or the mean of the logits."""
@@ -47,7 +48,8 @@ class DeepEnsemble(nn.Module):
             if not isinstance(member, nn.Module):
                 raise InputError(f"a member is a {type(member).__name__}; give torch.nn.Modules")
         self.members = nn.ModuleList(members)
-        self.average: Average = check_average(average)
+        check_value("average", average, Average)
+        self.average: Average = average
 
     def forward(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
         """Return the averaged logits."""
@@ -68,14 +70,3 @@ def averaged(outputs: Sequence[Float[Tensor, "n k"]], average: Average) -> Float
         raise InputError(f"the models have {seen} classes; an ensemble's members agree on them")
     passes = torch.stack(list(outputs))
     return log_mean_probability(passes) if average == "probabilities" else passes.mean(0)
-
-
-def check_average(average: Average) -> Average:
-    """Return `average` where it is known; raises `InputError` otherwise.
-
-    >>> check_average("logits")
-    'logits'
-    """
-    if average not in ("probabilities", "logits"):
-        raise unknown("average", average, ("probabilities", "logits"))
-    return average

@@ -13,6 +13,7 @@ from torch.nn import functional
 from saddlepoint.answers import model_failed
 from saddlepoint.attacks import FIXED_BUDGET, Attack
 from saddlepoint.errors import InputError
+from saddlepoint.option_values import BelowOne, check_fields
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +85,10 @@ class Standard:
     torch.Size([2, 2])
     """
 
-    label_smoothing: float = 0.0
+    label_smoothing: BelowOne = 0.0
 
     def __post_init__(self) -> None:
-        _check_smoothing(self.label_smoothing)
+        check_fields(self)
 
     def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
         """Add the gradients of the cross-entropy on the images as they are."""
@@ -114,14 +115,12 @@ class AdversarialTraining:
 
     attack: Attack
     mode: Literal["eval", "train"] = "eval"
-    label_smoothing: float = 0.0
+    label_smoothing: BelowOne = 0.0
 
     def __post_init__(self) -> None:
-        if self.mode not in ("eval", "train"):
-            raise InputError(f'mode is "{self.mode}"; it is "eval" or "train"')
+        check_fields(self)
         if self.attack.kind is not FIXED_BUDGET:
             raise InputError("adversarial training needs a fixed-budget attack, for instance PGD")
-        _check_smoothing(self.label_smoothing)
 
     def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
         """Maximise over the perturbation, then add the gradients at the maximum."""
@@ -149,8 +148,3 @@ def descend(
     loss = functional.cross_entropy(logits.float(), batch.labels, label_smoothing=label_smoothing)
     loss.backward()  # type: ignore[no-untyped-call]
     return StepOutput(loss.detach(), logits.detach())
-
-
-def _check_smoothing(value: float) -> None:
-    if not 0 <= value < 1:
-        raise InputError(f"label_smoothing is {value}; give a number in [0, 1)")

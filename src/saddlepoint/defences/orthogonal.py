@@ -13,7 +13,7 @@ from saddlepoint.defences.linear_operator import MatrixOperator, Operator
 from saddlepoint.defences.power_iteration import Start, normalised
 from saddlepoint.defences.warm_start import WarmStarted
 from saddlepoint.defences.weights import weighted_layers
-from saddlepoint.errors import InputError, unknown
+from saddlepoint.option_values import check_value
 
 
 @identified("saddlepoint.defences.orthogonal.Orthogonal")
@@ -68,10 +68,8 @@ class Orthogonal(WarmStarted):
         vectors: int | None = None,
     ) -> None:
         super().__init__(iterations, start, vectors)
-        if form not in (1, 2, 3, 4):
-            raise InputError(f"form is {form}; give 1, 2, 3 or 4")
-        if norm not in ("fro", "spectral"):
-            raise unknown("norm", norm, ("fro", "spectral"))
+        check_value("form", form, Literal[1, 2, 3, 4])
+        check_value("norm", norm, Literal["fro", "spectral"])
         self.form = form
         self.norm = norm
 

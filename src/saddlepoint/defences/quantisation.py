@@ -22,6 +22,7 @@ from saddlepoint.defences.activations import (
 from saddlepoint.defences.levels import check_bits, fake_quantise
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.model import Guard, device_of
+from saddlepoint.option_values import check_value
 
 __all__ = ["QuantisedWeight", "calibrate", "fake_quantise", "quantise", "unquantise"]
 
@@ -99,8 +100,7 @@ def quantise(
             check_bits(bits, name)
     if activation not in ACTIVATIONS:
         raise unknown("activation", activation, ACTIVATIONS)
-    if gradient not in ("report", "lsq"):
-        raise InputError(f'gradient is "{gradient}"; it is "report" or "lsq"')
+    check_value("gradient", gradient, Literal["report", "lsq"])
     if weight_bits is None and activation_bits is None:
         raise InputError("weight_bits and activation_bits are both None; give at least one")
     if any(_quantised_weights(model)) or any(_replacements(model)):

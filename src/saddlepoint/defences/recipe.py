@@ -5,15 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.counts import check_count
 from saddlepoint.data import AUGMENTATIONS
 from saddlepoint.defences.objectives import Standard, TrainingObjective
 from saddlepoint.errors import InputError, unknown
+from saddlepoint.option_values import (
+    BelowOne,
+    Count,
+    Interval,
+    NonNegative,
+    Positive,
+    check_fields,
+    check_value,
+)
 
 
 @runtime_checkable
@@ -61,20 +69,13 @@ class Optimiser:
     """
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
-    learning_rate: float = 0.1
-    momentum: float = 0.9
+    learning_rate: Positive = 0.1
+    momentum: BelowOne = 0.9
     nesterov: bool = True
-    weight_decay: float = 5e-4
+    weight_decay: NonNegative = 5e-4
 
     def __post_init__(self) -> None:
-        if self.name not in ("sgd", "adam", "adamw"):
-            raise unknown("optimiser", self.name, ("sgd", "adam", "adamw"))
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning_rate is {self.learning_rate}; give a positive number")
-        if not 0 <= self.momentum < 1:
-            raise InputError(f"momentum is {self.momentum}; give a number in [0, 1)")
-        if not 0 <= self.weight_decay < math.inf:
-            raise InputError(f"weight_decay is {self.weight_decay}; give a number of at least 0")
+        check_fields(self, "optimiser")
 
     def build(self, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
         """Return torch's optimiser over the parameters."""
@@ -106,15 +107,11 @@ class Schedule:
     """
 
     name: Literal["constant", "one-cycle", "cosine", "multi-step"] = "constant"
-    warmup: float = 0.3
+    warmup: BelowOne = 0.3
     milestones: tuple[float, ...] = (0.5, 0.75)
 
     def __post_init__(self) -> None:
-        names = ("constant", "one-cycle", "cosine", "multi-step")
-        if self.name not in names:
-            raise unknown("schedule", self.name, names)
-        if not 0 <= self.warmup < 1:
-            raise InputError(f"warmup is {self.warmup}; give a share of training in [0, 1)")
+        check_fields(self, "schedule")
 
     def factor(self, progress: float) -> float:
         """Return what multiplies the peak learning rate when the share `progress` is done."""
@@ -126,6 +123,10 @@ class Schedule:
             return progress / self.warmup
         rest = (progress - self.warmup) / (1 - self.warmup)
         return 1 - rest if self.name == "one-cycle" else (1 + math.cos(math.pi * rest)) / 2
+
+
+_EMA = "give a decay between 0 and 1, for instance 0.999"
+_SWA = "give a share of training in [0, 1), such as 0.75"
 
 
 @dataclass(frozen=True)
@@ -154,33 +155,23 @@ class Recipe:
     objective: TrainingObjective = field(default=Standard())
     transforms: tuple[ModelTransform, ...] = ()
     penalties: tuple[tuple[float, Penalty], ...] = ()
-    epochs: int = 10
-    batch_size: int = 128
+    epochs: Count = 10
+    batch_size: Count = 128
     optimiser: Optimiser = field(default=Optimiser())
     schedule: Schedule = field(default=Schedule("one-cycle"))
     augmentation: str = "none"
-    ema: float | None = None
-    swa: float | None = None
+    ema: Annotated[float, Interval("(0, 1)", _EMA)] | None = None
+    swa: Annotated[float, Interval("[0, 1)", _SWA)] | None = None
     autocast: Literal["bf16"] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            check_count(name, getattr(self, name))
+        check_fields(self)
         if self.augmentation not in AUGMENTATIONS:
             raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise InputError(f"ema is {self.ema}; give a decay between 0 and 1, for instance 0.999")
-        if self.swa is not None and not 0 <= self.swa < 1:
-            raise InputError(f"swa is {self.swa}; give a share of training in [0, 1), such as 0.75")
         if self.ema is not None and self.swa is not None:
             raise InputError("ema and swa are two ways to average the weights; give one of them")
         for weight, penalty in self.penalties:
-            if not 0 <= weight < math.inf:
-                raise InputError(
-                    f"the weight of {penalty} is {weight}; give a number of at least 0"
-                )
-        if self.autocast not in (None, "bf16"):
-            raise InputError(f'autocast is "{self.autocast}"; it is "bf16" or left out')
+            check_value(f"the weight of {penalty}", weight, NonNegative)
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Return the model with every transform applied."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,9 +12,11 @@ from torch import Tensor, nn
 
 from saddlepoint.answers import check_output
 from saddlepoint.configuration import identified
-from saddlepoint.defences.ensemble import Average, averaged, check_average
+from saddlepoint.counts import check_count
+from saddlepoint.defences.ensemble import Average, averaged
 from saddlepoint.errors import InputError
 from saddlepoint.model import RandomLayer
+from saddlepoint.option_values import NonNegative, check_value
 from saddlepoint.zoo import ConvBlock
 
 
@@ -57,10 +58,9 @@ def random_self_ensemble(
     {'blocks.block1': 0.2, 'blocks.block2': 0.1, 'blocks.block3': 0.1}
     """
     for name, sigma in (("sigma_first", sigma_first), ("sigma_inner", sigma_inner)):
-        if not (_is_number(sigma) and 0 <= sigma < math.inf):
-            raise InputError(f"{name} is {sigma!r}; give a deviation of at least 0")
-    if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
-        raise InputError(f"samples is {samples!r}; give a whole number of passes, at least 1")
+        check_value(name, sigma, NonNegative)
+    check_count("samples", samples)
+    check_value("average", average, Average)
     if not isinstance(model, nn.Module):
         raise InputError(f"the model is a {type(model).__name__}; give a torch.nn.Module")
     if any(isinstance(module, RandomSelfEnsemble) for module in model.modules()):
@@ -69,7 +69,7 @@ def random_self_ensemble(
         )
     names = _blocks(model, before)
     sigmas = {name: float(sigma_inner if i else sigma_first) for i, name in enumerate(names)}
-    return RandomSelfEnsemble(model, sigmas, samples, check_average(average)).train(model.training)
+    return RandomSelfEnsemble(model, sigmas, samples, average).train(model.training)
 
 
 def remove_self_ensemble(model: nn.Module) -> nn.Module:
@@ -201,7 +201,3 @@ def _blocks(model: nn.Module, before: str | Sequence[str] | None) -> list[str]:
                 )
         found = [name for name, _ in named if any(fnmatchcase(name, p) for p in patterns)]
     return [name for name in found if not any(name.startswith(f"{other}.") for other in found)]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

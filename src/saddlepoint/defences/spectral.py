@@ -13,7 +13,8 @@ from saddlepoint.defences.linear_operator import Operator, blocks_of, layer_oper
 from saddlepoint.defences.power_iteration import Start
 from saddlepoint.defences.warm_start import WarmStarted, wide
 from saddlepoint.defences.weights import effective_weights, input_shapes, weighted_layers
-from saddlepoint.errors import InputError, unknown
+from saddlepoint.errors import InputError
+from saddlepoint.option_values import check_value
 
 
 @identified("saddlepoint.defences.spectral.SpectralNorm")
@@ -62,8 +63,7 @@ class SpectralNorm(WarmStarted):
         vectors: int | None = None,
     ) -> None:
         super().__init__(iterations, start, vectors, as_published)
-        if operator not in ("conv", "reshaped"):
-            raise unknown("operator", operator, ("conv", "reshaped"))
+        check_value("operator", operator, Literal["conv", "reshaped"])
         self.operator: Literal["conv", "reshaped"] = operator
         self.as_published = as_published
 

@@ -11,13 +11,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from saddlepoint.counts import check_count
 from saddlepoint.defences.conv_operator import ConvOperator
 from saddlepoint.defences.krylov import follow
 from saddlepoint.defences.linear_operator import Operator, blocks_of
 from saddlepoint.defences.power_iteration import Start, iterate, start_vector
 from saddlepoint.defences.weights import effective_weights
-from saddlepoint.errors import InputError, unknown
+from saddlepoint.errors import InputError
 from saddlepoint.model import device_of
+from saddlepoint.option_values import Count, check_value
 
 WARM_UP = 30  # applications of a layer's map before the first step
 LARGE_CONV_VECTORS, CONV_VECTORS, MATRIX_VECTORS = 10, 7, 4
@@ -50,17 +52,14 @@ class WarmStarted(nn.Module, abc.ABC):
         self, iterations: int, start: Start, vectors: int | None, as_published: bool = False
     ) -> None:
         super().__init__()
-        if not isinstance(iterations, int) or iterations < 1:
-            raise InputError(f"iterations is {iterations}; give a whole number of at least 1")
-        if start not in ("random", "ones"):
-            raise unknown("start", start, ("random", "ones"))
+        check_count("iterations", iterations)
+        check_value("start", start, Start)
         self.iterations = iterations
         self.start = start
         printed = start == "ones" or as_published
         if printed and vectors is None:
             vectors = 1
-        if vectors is not None and (not isinstance(vectors, int) or vectors < 1):
-            raise InputError(f"vectors is {vectors}; give a whole number of at least 1")
+        check_value("vectors", vectors, Count | None)
         if printed and vectors != 1:
             raise InputError(
                 f'vectors is {vectors}, but the report\'s iteration (start="ones" or as_published)'
