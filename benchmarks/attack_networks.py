@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saddlepoint.attacks import PGD
-from saddlepoint.cli.subject import ModelWords, build_subject
+from saddlepoint.cli.images import ModelChoice, prepare_model
 from saddlepoint.data import ImageData, TensorData, load_data
 from saddlepoint.defences import AdversarialTraining, Optimiser, Recipe
 from saddlepoint.errors import InputError
@@ -55,8 +55,8 @@ def subjects(
         else:
             identity = read_json(folder / "run.json")["config"]["identity"]
             test = load_data(data or identity["data"], split="test", limit=limit)
-            words = ModelWords(identity["model"], folder, "auto", False, 0)
-            model = build_subject(words, test, torch.device("cpu"))
+            words = ModelChoice(identity["model"], folder, "auto", False, 0)
+            model = prepare_model(words, test, torch.device("cpu"))
             where = f"{folder.name}, images of {test.name}"
         model.eval().requires_grad_(False)
         rows = torch.arange(min(limit, len(test)))

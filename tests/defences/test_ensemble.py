@@ -101,7 +101,7 @@ def test_what_is_no_ensemble_is_refused():
         DeepEnsemble([conv(), conv])
     with pytest.raises(InputError, match="models is one Sequential"):
         DeepEnsemble(conv())
-    with pytest.raises(InputError, match="average is "median""):
+    with pytest.raises(InputError, match='average is "median"'):
         DeepEnsemble([conv()], "median")
     mixed = DeepEnsemble([nn.Linear(2, 3), nn.Linear(2, 4)])
     with pytest.raises(InputError, match="the models have 3, 4 classes"):

@@ -208,7 +208,7 @@ def test_it_can_be_removed_wherever_it_is():
         ({"sigma_first": "0.2"}, "sigma_first is '0.2'"),
         ({"samples": 0}, "samples is 0"),
         ({"samples": 2.5}, "samples is 2.5"),
-        ({"average": "mean"}, "average is "mean""),
+        ({"average": "mean"}, 'average is "mean"'),
         ({"before": "blok*"}, "no module of the model is named 'blok\\*'"),
         ({"before": []}, "before is empty"),
     ],

@@ -11,16 +11,16 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import progress, result, table
-from saddlepoint.cli.network import (
-    ModelWords,
-    build_subject,
-    build_surrogate,
-    note_random_weights,
-)
-from saddlepoint.cli.subject import (
-    DataWords,
+from saddlepoint.cli.images import (
+    DataChoice,
     choose_device,
     read_data,
+)
+from saddlepoint.cli.model import (
+    ModelChoice,
+    build_surrogate,
+    note_random_weights,
+    prepare_model,
 )
 from saddlepoint.counts import MOST
 from saddlepoint.errors import InputError
@@ -116,10 +116,10 @@ def attack(
     before, perturbation and after. The same command goes on where an interrupted one stopped.
     """
     place = choose_device(device, threads)
-    images = read_data(DataWords(data, data_root, download, image_size, limit), split, place)
-    words = ModelWords(model, weights, normalisation, pretrained, seed, mean, std, classes)
-    subject = build_subject(words, images, place)
-    images = subject.data
+    images = read_data(DataChoice(data, data_root, download, image_size, limit), split, place)
+    choice = ModelChoice(model, weights, normalisation, pretrained, seed, mean, std, classes)
+    prepared = prepare_model(choice, images, place)
+    images = prepared.data
 
     from saddlepoint.attacks import (
         BPDA,
@@ -137,16 +137,16 @@ def attack(
     from saddlepoint.threat import threat_from
     from saddlepoint.zoo import weights_fingerprint
 
-    note_random_weights(words)
-    identity = subject.identity
+    note_random_weights(choice)
+    identity = prepared.identity
     budget = math.inf if eps is None else eps
-    threat = threat_from(norm, budget, space, "image", subject.statistics, images.shape)
+    threat = threat_from(norm, budget, space, "image", prepared.statistics, images.shape)
     chosen = build_attack(attack, threat, options.pairs(option))
     chosen = replace(chosen, criterion=parse_criterion(criterion))
     if bpda:
         chosen = BPDA(chosen, tuple(bpda))
     if surrogate is not None:
-        other = replace(words, spec=surrogate_model or model, weights=surrogate, pretrained=False)
+        other = replace(choice, spec=surrogate_model or model, weights=surrogate, pretrained=False)
         lent = build_surrogate(other, images, place)
         chosen = Transfer(chosen, lent)
         identity["surrogate"] = weights_fingerprint(lent)
@@ -160,7 +160,7 @@ def attack(
         chosen = EightBit(chosen)
     with progress("attacking") as tick:
         record = run_attack(
-            subject.model,
+            prepared.model,
             images,
             chosen,
             target=target,

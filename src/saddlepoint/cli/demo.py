@@ -9,7 +9,7 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import note, progress, result, table
-from saddlepoint.cli.subject import choose_device
+from saddlepoint.cli.images import choose_device
 from saddlepoint.counts import MOST
 
 

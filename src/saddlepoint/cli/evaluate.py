@@ -9,12 +9,12 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import progress, result, table
-from saddlepoint.cli.network import ModelWords, build_subject, note_random_weights
-from saddlepoint.cli.subject import (
-    DataWords,
+from saddlepoint.cli.images import (
+    DataChoice,
     choose_device,
     read_data,
 )
+from saddlepoint.cli.model import ModelChoice, note_random_weights, prepare_model
 
 if TYPE_CHECKING:
     from saddlepoint.evaluation import Evaluation
@@ -61,10 +61,10 @@ def evaluate(
     fooled = parse_criterion(criterion)
     budgets = [parse_eps(each) for each in eps]
     place = choose_device(device, threads)
-    images = read_data(DataWords(data, data_root, download, image_size, limit), split, place)
-    words = ModelWords(model, weights, normalisation, pretrained, seed, mean, std, classes)
-    subject = build_subject(words, images, place)
-    images = subject.data
+    images = read_data(DataChoice(data, data_root, download, image_size, limit), split, place)
+    choice = ModelChoice(model, weights, normalisation, pretrained, seed, mean, std, classes)
+    prepared = prepare_model(choice, images, place)
+    images = prepared.data
 
     from saddlepoint.evaluation import evaluate as run
     from saddlepoint.files import write
@@ -72,13 +72,13 @@ def evaluate(
     from saddlepoint.threat import threat_from
 
     threat, *_ = (
-        threat_from(norm, each, space, "image", subject.statistics, images.shape)
+        threat_from(norm, each, space, "image", prepared.statistics, images.shape)
         for each in budgets
     )
-    note_random_weights(words)
+    note_random_weights(choice)
     with progress("evaluating") as tick:
         record = run(
-            subject.model,
+            prepared.model,
             images,
             threat,
             eps=budgets,
@@ -88,7 +88,7 @@ def evaluate(
             seed=seed,
             eot_samples=eot_samples,
             criterion=fooled,
-            identity=subject.identity,
+            identity=prepared.identity,
             progress=tick,
         )
     figure = out / "accuracy.png"

@@ -11,8 +11,8 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import progress, result, table
-from saddlepoint.cli.network import ModelWords, build_subject
-from saddlepoint.cli.subject import DataWords, choose_device, read_data
+from saddlepoint.cli.images import DataChoice, choose_device, read_data
+from saddlepoint.cli.model import ModelChoice, prepare_model
 from saddlepoint.counts import MOST
 from saddlepoint.errors import InputError, unknown
 
@@ -98,7 +98,7 @@ def lab(
     from saddlepoint.threat import parse_eps
 
     several = limit or experiment.images
-    tests = read_data(DataWords(data, data_root, download, image_size, several), "test", place)
+    tests = read_data(DataChoice(data, data_root, download, image_size, several), "test", place)
 
     def read_train() -> ImageData:  # only where something is trained
         found = load_data(
@@ -112,19 +112,19 @@ def lab(
         )
         return found.to(place) if isinstance(found, TensorData) else found
 
-    words = None
+    choice = None
     if model is not None:
-        words = ModelWords(model, weights, normalisation, pretrained, seed, mean, std)
-    subject = None
-    if words is not None and (weights is not None or pretrained):
-        subject = build_subject(words, tests, place)
-        check_outputs(subject.model, tests)
+        choice = ModelChoice(model, weights, normalisation, pretrained, seed, mean, std)
+    prepared = None
+    if choice is not None and (weights is not None or pretrained):
+        prepared = prepare_model(choice, tests, place)
+        check_outputs(prepared.model, tests)
     with progress(name) as tick:
         bench = Bench(
             test=tests,
             read_train=read_train,
-            build=None if words is None else functools.partial(_built, words, tests, place),
-            given=None if subject is None else subject.model,
+            build=None if choice is None else functools.partial(_built, choice, tests, place),
+            given=None if prepared is None else prepared.model,
             eps=parse_eps(train_eps),
             epochs=epochs,
             seed=seed,
@@ -132,7 +132,7 @@ def lab(
         )
         identity = {
             "model": model, "asked": [normalisation, mean, std], "pretrained": pretrained,
-            **({} if subject is None else subject.identity), "data": data, "train_limit": train_limit,
+            **({} if prepared is None else prepared.identity), "data": data, "train_limit": train_limit,
         }  # fmt: skip
         written = write_experiment(
             experiment, bench, settings, out or Path("runs/lab") / name, identity
@@ -154,9 +154,9 @@ def lab(
     result(record, as_json, tell)
 
 
-def _built(words: ModelWords, data: ImageData, place: torch.device, seed: int) -> nn.Module:
-    fresh = replace(words, weights=None, seed=seed)
-    return build_subject(fresh, data, place, measured=False).model
+def _built(choice: ModelChoice, data: ImageData, place: torch.device, seed: int) -> nn.Module:
+    fresh = replace(choice, weights=None, seed=seed)
+    return prepare_model(fresh, data, place, measured=False).model
 
 
 def _list(experiments: list[Experiment], as_json: bool) -> None:

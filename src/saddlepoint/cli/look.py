@@ -35,12 +35,12 @@ def look_for_normalisation(
     images, labels = data.images(index), data.labels.cpu()[index]
     looked = 0
 
-    def right(subject: nn.Module) -> list[bool] | None:
+    def right(each: nn.Module) -> list[bool] | None:
         nonlocal looked
         answers = []
-        with Guard(subject, 64) as guard, full_precision(guard.device), torch.no_grad():
+        with Guard(each, 64) as guard, full_precision(guard.device), torch.no_grad():
             for part in torch.split(images, 64):
-                logits = subject(part.to(device))
+                logits = each(part.to(device))
                 if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or logits.shape[1] < 2:
                     return None  # what is wrong with it is said later
                 answers.append(logits.argmax(1).cpu())

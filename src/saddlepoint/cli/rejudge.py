@@ -10,12 +10,12 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import note, result, table
-from saddlepoint.cli.network import ModelWords, build_subject, note_random_weights
-from saddlepoint.cli.subject import (
-    DataWords,
+from saddlepoint.cli.images import (
+    DataChoice,
     choose_device,
     read_data,
 )
+from saddlepoint.cli.model import ModelChoice, note_random_weights, prepare_model
 from saddlepoint.errors import InputError
 from saddlepoint.reading import shown
 
@@ -58,10 +58,10 @@ def rejudge(
     (an array `ids`, or file names that begin with the index).
     """
     place = choose_device(device, threads)
-    images = read_data(DataWords(data, data_root, download, image_size, None), split, place)
-    words = ModelWords(model, weights, normalisation, pretrained, seed, mean, std, classes)
-    subject = build_subject(words, images, place)
-    images = subject.data
+    images = read_data(DataChoice(data, data_root, download, image_size, None), split, place)
+    choice = ModelChoice(model, weights, normalisation, pretrained, seed, mean, std, classes)
+    prepared = prepare_model(choice, images, place)
+    images = prepared.data
 
     import torch
 
@@ -70,11 +70,11 @@ def rejudge(
     from saddlepoint.evaluation.randomness import passes_for
     from saddlepoint.threat import threat_from
 
-    note_random_weights(words)
+    note_random_weights(choice)
     if target is not None and not 0 <= target < len(images.classes):
         raise InputError(f"target is {target}; the classes are 0 … {len(images.classes) - 1}")
     budget = math.inf if eps is None else eps
-    threat = threat_from(norm, budget, space, "image", subject.statistics, images.shape)
+    threat = threat_from(norm, budget, space, "image", prepared.statistics, images.shape)
     saved, index = read_saved(file, images.shape)
     if index is None:
         index = torch.arange(len(saved))
@@ -83,15 +83,15 @@ def rejudge(
             f"{shown(file)} belongs to image {int(index.max())}; {images.name} has {len(images)}"
         )
     fooled = parse_criterion(criterion)
-    told = check_outputs(subject.model, images, fooled)
-    passes = passes_for(subject.model, images, eot_samples)
+    told = check_outputs(prepared.model, images, fooled)
+    passes = passes_for(prepared.model, images, eot_samples)
     parts = []
     for rows in torch.split(torch.arange(len(saved)), batch_size):
         which = index[rows]
         goals = None if target is None else torch.full_like(which, target)
         parts.append(
             rejudge(
-                subject.model,
+                prepared.model,
                 images.images(which),
                 images.labels.cpu()[which],
                 saved[rows],
@@ -105,7 +105,7 @@ def rejudge(
     audit = Audit.cat(parts)
     for line in (*told, *passes.notes):
         note(line)
-    record = {**_json(audit, str(threat)), "subject": subject.identity}
+    record = {**_json(audit, str(threat)), "subject": prepared.identity}
     result(record, as_json, lambda: _show(audit, file, str(threat)))
 
 

@@ -10,12 +10,12 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import note, progress, result, table
-from saddlepoint.cli.network import ModelWords, build_subject
-from saddlepoint.cli.subject import (
-    DataWords,
+from saddlepoint.cli.images import (
+    DataChoice,
     choose_device,
     read_data,
 )
+from saddlepoint.cli.model import ModelChoice, prepare_model
 from saddlepoint.counts import MOST, MOST_THREADS
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ def train(
     checkpoint; the same command with --resume goes on, on a CPU to the bit-identical result.
     """
     place = choose_device(device, threads)
-    words = DataWords(data, data_root, download, image_size, limit)
-    images = read_data(words, "train", place)
-    tests: ImageData | None = read_data(words, "test", place)
+    choice = DataChoice(data, data_root, download, image_size, limit)
+    images = read_data(choice, "train", place)
+    tests: ImageData | None = read_data(choice, "test", place)
     if tests is not None and tests.split == images.split:
         tests = None  # a source of one set: accuracy on its training images is no test
         note(f"note: {images.name} has no test images apart; no test accuracy is measured")
-    chosen = ModelWords(model, weights, normalisation, pretrained, seed, mean, std)
-    subject = build_subject(chosen, images, place, measured=False)
+    chosen = ModelChoice(model, weights, normalisation, pretrained, seed, mean, std)
+    prepared = prepare_model(chosen, images, place, measured=False)
 
     from saddlepoint.defences import load_recipe
     from saddlepoint.threat import NormBall
@@ -78,7 +78,7 @@ def train(
     from saddlepoint.training import train as run
     from saddlepoint.zoo import weights_fingerprint
 
-    plan = load_recipe(recipe, subject.statistics)
+    plan = load_recipe(recipe, prepared.statistics)
     changed: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -91,9 +91,9 @@ def train(
     if inner is not None and isinstance(inner.threat, NormBall):
         inner.threat.check_width(images.shape)
     identity = {
-        **subject.identity,
+        **prepared.identity,
         "data": data,
-        "initial_weights": weights_fingerprint(subject.model),
+        "initial_weights": weights_fingerprint(prepared.model),
     }
     begun = False
 
@@ -107,7 +107,7 @@ def train(
 
     with progress("training") as tick:
         trained = run(
-            subject.model,
+            prepared.model,
             images,
             plan,
             out=out,
@@ -123,7 +123,7 @@ def train(
     record = {
         "weights": str(out / WEIGHTS_FILE),
         "model": model,
-        "normalisation": subject.identity["normalisation"],
+        "normalisation": prepared.identity["normalisation"],
         "data": images.name,
         "epochs": plan.epochs,
         **{key: last.get(key) for key in ("loss", "accuracy", "test_accuracy")},

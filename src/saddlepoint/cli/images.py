@@ -1,4 +1,4 @@
-"""From a command's words to the device and the images."""
+"""From what a command was given to the device and the images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DataWords:
+class DataChoice:
     """How a command names its images."""
 
     spec: str
@@ -52,22 +52,22 @@ def choose_device(name: str, threads: int | None) -> torch.device:
     return torch.device(name)
 
 
-def read_data(words: DataWords, split: str, device: torch.device) -> ImageData:
+def read_data(choice: DataChoice, split: str, device: torch.device) -> ImageData:
     """Return the images of a split, on the device where they fit in memory."""
     from saddlepoint.data import TensorData, load_data
 
-    if words.limit is not None:
-        check_count("limit", words.limit)
+    if choice.limit is not None:
+        check_count("limit", choice.limit)
     if split not in ("train", "test", "all"):
         raise unknown("split", split, ("train", "test", "all"))
     with progress("reading") as tick:
         data = load_data(
-            words.spec,
+            choice.spec,
             split=split,
-            data_root=words.root,
-            download=words.download,
-            image_size=words.image_size,
-            limit=words.limit,
+            data_root=choice.root,
+            download=choice.download,
+            image_size=choice.image_size,
+            limit=choice.limit,
             progress=tick,
         )
     return data.to(device) if isinstance(data, TensorData) else data

@@ -1,4 +1,4 @@
-"""From a command's words to the model: its weights, its normalisation, and what its outputs are."""
+"""From what a command was given to the model: its weights, its normalisation, and what its outputs are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ModelWords:
+class ModelChoice:
     """How a command names its model."""
 
     spec: str
@@ -41,7 +41,7 @@ class ModelWords:
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class Prepared:
     """A model, the data with the labels of its outputs, and what a record says of both."""
 
     model: nn.Module
@@ -54,9 +54,9 @@ class Subject:
         return _constants(self.model) or (self.data.mean, self.data.std)
 
 
-def build_subject(
-    words: ModelWords, data: ImageData, device: torch.device, *, measured: bool = True
-) -> Subject:
+def prepare_model(
+    choice: ModelChoice, data: ImageData, device: torch.device, *, measured: bool = True
+) -> Prepared:
     """Return the named model for the data, with its normalisation and its weights, on the device.
 
     A model that is `measured` as it is must know the data's classes; one that is trained is given
@@ -66,17 +66,17 @@ def build_subject(
     from saddlepoint.model import Normalised
     from saddlepoint.zoo import build_model, load_weights, outputs_in
 
-    chosen = None if words.classes is None else read_class_map(words.classes, data.classes)
-    statistics = _statistics(words, data)
-    transforms, file = _of_weights(words.weights)
+    chosen = None if choice.classes is None else read_class_map(choice.classes, data.classes)
+    statistics = _statistics(choice, data)
+    transforms, file = _of_weights(choice.weights)
 
     def build(classes: int) -> nn.Module:
         model = build_model(
-            words.spec,
+            choice.spec,
             classes=classes,
             shape=data.shape,
-            pretrained=words.pretrained,
-            seed=words.seed,
+            pretrained=choice.pretrained,
+            seed=choice.seed,
         )
         if statistics is not None:
             model = Normalised(model, *statistics)
@@ -84,61 +84,61 @@ def build_subject(
             model = transform(model)
         return model
 
-    count = _outputs(words, data, chosen, measured)
+    count = _outputs(choice, data, chosen, measured)
     if chosen is not None and chosen.names is None and file is not None:
         count = outputs_in(file, build, count)
     model = build(count)
-    if words.weights is not None and file is not None:
+    if choice.weights is not None and file is not None:
         report = load_weights(model, file)
-        if report.normalisation == "module" and words.free:
+        if report.normalisation == "module" and choice.free:
             assert statistics is not None
             note(
-                f"note: {shown(words.weights.name)} holds no normalisation; using {_told(statistics)},"
+                f"note: {shown(choice.weights.name)} holds no normalisation; using {_told(statistics)},"
                 " change it with --normalisation, or --mean and --std"
             )
-        if report.normalisation == "file" and not words.free:
-            _check_same(words.weights, statistics, _constants(model))
+        if report.normalisation == "file" and not choice.free:
+            _check_same(choice.weights, statistics, _constants(model))
     model = model.to(device)
     if chosen is not None:
         data = chosen.applied(data, _counted(model, data, device))
-    subject = Subject(model, data, _identity(words, model))
-    if measured and ".py:" in words.spec and words.free and len(data.shape) == 3:
+    prepared = Prepared(model, data, _identity(choice, model))
+    if measured and ".py:" in choice.spec and choice.free and len(data.shape) == 3:
         from saddlepoint.cli.look import look_for_normalisation
 
-        look_for_normalisation(words.spec, model, data, device)
-    return subject
+        look_for_normalisation(choice.spec, model, data, device)
+    return prepared
 
 
-def build_surrogate(words: ModelWords, data: ImageData, device: torch.device) -> nn.Module:
+def build_surrogate(choice: ModelChoice, data: ImageData, device: torch.device) -> nn.Module:
     """Return a model that is attacked in another's place, on data that has the labels already.
 
     Its file's normalisation is taken without a word, whatever the other's is.
     """
     from saddlepoint.evaluation import check_outputs
 
-    free = replace(words, classes=None, normalisation="auto", mean=None, std=None)
-    holds_own = words.weights is not None and _file_normalisation(words.weights) is not None
-    lender = build_subject(free if holds_own else replace(words, classes=None), data, device)
-    check_outputs(lender.model, data, what="the surrogate")
-    return lender.model
+    free = replace(choice, classes=None, normalisation="auto", mean=None, std=None)
+    holds_own = choice.weights is not None and _file_normalisation(choice.weights) is not None
+    surrogate = prepare_model(free if holds_own else replace(choice, classes=None), data, device)
+    check_outputs(surrogate.model, data, what="the surrogate")
+    return surrogate.model
 
 
-def note_random_weights(words: ModelWords) -> None:
+def note_random_weights(choice: ModelChoice) -> None:
     """Say so where a model of ours is about to be measured untrained."""
-    if words.weights is None and not words.pretrained and ".py:" not in words.spec:
+    if choice.weights is None and not choice.pretrained and ".py:" not in choice.spec:
         note("note: no --weights: this is a model with random weights")
 
 
-def _outputs(words: ModelWords, data: ImageData, chosen: ClassMap | None, measured: bool) -> int:
+def _outputs(choice: ModelChoice, data: ImageData, chosen: ClassMap | None, measured: bool) -> int:
     """Return how many outputs the model is built with."""
     from saddlepoint.zoo import pretrained_classes
 
-    own = pretrained_classes(words.spec) if words.pretrained or chosen is not None else None
+    own = pretrained_classes(choice.spec) if choice.pretrained or chosen is not None else None
     if chosen is None:
         count = len(data.classes)
-        if measured and words.pretrained and words.weights is None and own not in (None, count):
+        if measured and choice.pretrained and choice.weights is None and own not in (None, count):
             raise InputError(
-                f"{words.spec} was trained for {own:,} classes, {data.name} has {count}"
+                f"{choice.spec} was trained for {own:,} classes, {data.name} has {count}"
                 f" ({', '.join(data.classes[:3])}{', …' if count > 3 else ''}); say which outputs"
                 " they are with --classes FILE"
             )
@@ -194,20 +194,20 @@ def _file_normalisation(weights: Path) -> str | None:
     return normalisation_of(weights / WEIGHTS_FILE if weights.is_dir() else weights)
 
 
-def _identity(words: ModelWords, model: nn.Module) -> dict[str, Any]:
+def _identity(choice: ModelChoice, model: nn.Module) -> dict[str, Any]:
     from saddlepoint.reading import file_digest
     from saddlepoint.training import WEIGHTS_FILE
 
     constants = _constants(model)
     weights = None
-    if words.weights is not None:
-        file = words.weights / WEIGHTS_FILE if words.weights.is_dir() else words.weights
-        weights = {"file": shown(words.weights), "fingerprint": file_digest(file)}
+    if choice.weights is not None:
+        file = choice.weights / WEIGHTS_FILE if choice.weights.is_dir() else choice.weights
+        weights = {"file": shown(choice.weights), "fingerprint": file_digest(file)}
     mean, std = (None, None) if constants is None else constants
     return {
-        "model": words.spec,
+        "model": choice.spec,
         "weights": weights,
-        "pretrained": words.pretrained,
+        "pretrained": choice.pretrained,
         "normalisation": None if mean is None else {"mean": mean, "std": std},
     }
 
@@ -236,15 +236,15 @@ def _told(statistics: Statistics) -> str:
     return f"mean ({mean}) and std ({std})"
 
 
-def _statistics(words: ModelWords, data: ImageData) -> Statistics | None:
+def _statistics(choice: ModelChoice, data: ImageData) -> Statistics | None:
     from saddlepoint.data import IMAGENET
     from saddlepoint.zoo import default_normalisation
 
-    kind = words.normalisation
+    kind = choice.normalisation
     if kind not in ("auto", "data", "imagenet", "none"):
         raise unknown("normalisation", kind, ("auto", "data", "imagenet", "none"))
-    if words.mean is not None or words.std is not None:
-        return _given(words, data)
+    if choice.mean is not None or choice.std is not None:
+        return _given(choice, data)
     if kind == "none" or len(data.shape) != 3:
         return None
     if kind == "imagenet":
@@ -254,33 +254,33 @@ def _statistics(words: ModelWords, data: ImageData) -> Statistics | None:
             )
         return IMAGENET
     if kind == "auto":
-        if ".py:" in words.spec:
+        if ".py:" in choice.spec:
             return None
-        if words.weights is not None and _file_normalisation(words.weights) == "none":
+        if choice.weights is not None and _file_normalisation(choice.weights) == "none":
             note(
-                f"note: {shown(words.weights.name)} was trained without normalisation; none is used"
+                f"note: {shown(choice.weights.name)} was trained without normalisation; none is used"
             )
             return None
-        own = default_normalisation(words.spec) if words.pretrained else None
+        own = default_normalisation(choice.spec) if choice.pretrained else None
         if own is not None and len(own[0]) == data.shape[0]:
             return own
     return data.mean, data.std
 
 
-def _given(words: ModelWords, data: ImageData) -> Statistics:
+def _given(choice: ModelChoice, data: ImageData) -> Statistics:
     from saddlepoint.model.normalised import LEAST_STD
 
-    if words.mean is None or words.std is None:
+    if choice.mean is None or choice.std is None:
         raise InputError("one of --mean and --std is given without the other; give both")
-    if words.normalisation != "auto":
+    if choice.normalisation != "auto":
         raise InputError("--normalisation and --mean exclude each other; give one")
     if len(data.shape) != 3:
         raise InputError(f"the images are vectors {data.shape}; --mean and --std are per channel")
-    mean = _numbers("mean", words.mean, data.shape[0])
-    std = _numbers("std", words.std, data.shape[0])
+    mean = _numbers("mean", choice.mean, data.shape[0])
+    std = _numbers("std", choice.std, data.shape[0])
     if not all(0 <= v <= 1 for v in mean) or not all(LEAST_STD <= v <= 1 for v in std):
         raise InputError(
-            f"--mean {shown(words.mean)} and --std {shown(words.std)}: give them on the scale 0 … 1"
+            f"--mean {shown(choice.mean)} and --std {shown(choice.std)}: give them on the scale 0 … 1"
             f" (divide by 255), and --std at least {LEAST_STD:.3g}, which float32 can divide by"
         )
     return mean, std
