@@ -94,45 +94,50 @@ def load(modules: Sequence[str], edits: Sequence[Edit]) -> dict[str, types.Modul
 
 _LOST = "lambda z: -z.amax(1)"  # away from the present class, wherever to
 _STEP = "return batch.project(x + expand(length, x) * step)"
-_KEPT = Edit("keep", "better = margin < kept\n", "better = margin < torch.inf\n")
-_ALIAS = Edit(
-    "keep",
-    ") -> None:\n        self.images = images.clone()\n        self.length = torch.full_like("
-    "images.flatten(1)[:, 0], torch.inf)\n        # In double precision",
-    ") -> None:\n        self.images = images\n        self.length = torch.full_like("
-    "images.flatten(1)[:, 0], torch.inf)\n        # In double precision",
+_KEPT = Edit("core.tracker", "better = margin < kept\n", "better = margin < torch.inf\n")
+_ALIAS = Edit("core.tracker", "self.images = images.clone()\n", "self.images = images\n")
+
+# What holds the trackers and the kinds, in the order of their imports.
+_CORE = tuple(
+    f"core.{name}" for name in ("tracker", "final_search", "steps", "kinds", "run", "contract")
 )
 
 PGD = Subject(
-    ("keep", "base", "steps", "pgd"),
+    (*_CORE, "fixed_budget.pgd"),
     "PGD",
     {
         "sign flipped": [
-            Edit("pgd", "x = ascend(active, x, gradient,", "x = ascend(active, x, -gradient,")
+            Edit(
+                "fixed_budget.pgd",
+                "x = ascend(active, x, gradient,",
+                "x = ascend(active, x, -gradient,",
+            )
         ],
-        "projection missing": [Edit("steps", _STEP, "return x + expand(length, x) * step")],
+        "projection missing": [Edit("core.steps", _STEP, "return x + expand(length, x) * step")],
         "best not kept": [_KEPT],
-        "last iterate not judged": [Edit("pgd", "        best.evaluate(active, x)\n", "\n")],
+        "last iterate not judged": [
+            Edit("fixed_budget.pgd", "        best.evaluate(active, x)\n", "\n")
+        ],
         "the images are an alias of what is kept": [_ALIAS],
         "a restart overwrites a success": [
             Edit(
-                "pgd",
+                "fixed_budget.pgd",
                 "active = best.unfinished(batch)",
                 "active = batch; best.margin[:] = math.inf",
             )
         ],
-        "targets ignored": [Edit("pgd", "active.loss(self.loss)", _LOST)],
-        "clipped to the wrong box": [Edit("steps", _STEP, _STEP + ".clamp(0.25, 0.75)")],
+        "targets ignored": [Edit("fixed_budget.pgd", "active.loss(self.loss)", _LOST)],
+        "clipped to the wrong box": [Edit("core.steps", _STEP, _STEP + ".clamp(0.25, 0.75)")],
         "L2 step not normalised": [
             Edit(
-                "steps",
+                "core.steps",
                 "step = ascendable(batch).steepest_step(gradient, x, k, length)",
                 "step = gradient",
             )
         ],
         "gradient of the wrong sample": [
             Edit(
-                "pgd",
+                "fixed_budget.pgd",
                 "active, (x, gradient) = best.compact(active, x, gradient)",
                 "active, (x,) = best.compact(active, x); gradient = gradient[: len(x)]",
             )
@@ -144,49 +149,59 @@ _CLIMB = "z = batch.project(x + expand(self.length, x) * step)"
 _GLIDE = "z = batch.project(x + 0.75 * (z - x) + 0.25 * (x - self.before))"
 
 APGD = Subject(
-    ("keep", "base", "steps", "losses", "apgd_steps", "apgd"),
+    (*_CORE, "core.losses", "fixed_budget.apgd_steps", "fixed_budget.apgd"),
     "APGD",
     {
-        "sign flipped": [Edit("apgd_steps", _CLIMB, _CLIMB.replace("x + expand", "x - expand"))],
+        "sign flipped": [
+            Edit("fixed_budget.apgd_steps", _CLIMB, _CLIMB.replace("x + expand", "x - expand"))
+        ],
         "projection missing": [
-            Edit("apgd_steps", _CLIMB, "z = x + expand(self.length, x) * step"),
-            Edit("apgd_steps", _GLIDE, "z = x + 0.75 * (z - x) + 0.25 * (x - self.before)"),
+            Edit("fixed_budget.apgd_steps", _CLIMB, "z = x + expand(self.length, x) * step"),
+            Edit(
+                "fixed_budget.apgd_steps",
+                _GLIDE,
+                "z = x + 0.75 * (z - x) + 0.25 * (x - self.before)",
+            ),
         ],
         "best not kept": [_KEPT],
-        "last iterate not judged": [Edit("apgd", "        best.evaluate(batch, climb.x)\n", "\n")],
+        "last iterate not judged": [
+            Edit("fixed_budget.apgd", "        best.evaluate(batch, climb.x)\n", "\n")
+        ],
         "the best loss is an alias": [
             Edit(
-                "apgd_steps",
+                "fixed_budget.apgd_steps",
                 "peak=torch.where(higher, value, self.peak)",
                 "peak=self.peak.copy_(torch.where(higher, value, self.peak))",
             )
         ],
         "a restart overwrites a success": [
             Edit(
-                "apgd", "rows = best.unfinished(batch)", "rows = batch; best.margin[:] = torch.inf"
+                "fixed_budget.apgd",
+                "rows = best.unfinished(batch)",
+                "rows = batch; best.margin[:] = torch.inf",
             )
         ],
         "targets ignored": [
             Edit(
-                "apgd",
+                "fixed_budget.apgd",
                 "loss = objective(batch, self.loss, None if targets is None else climb.targets)",
                 f"loss = {_LOST}",
             )
         ],
         "clipped to the wrong box": [
-            Edit("apgd_steps", _CLIMB, _CLIMB + ".clamp(0.25, 0.75)"),
-            Edit("apgd_steps", _GLIDE, _GLIDE + ".clamp(0.25, 0.75)"),
+            Edit("fixed_budget.apgd_steps", _CLIMB, _CLIMB + ".clamp(0.25, 0.75)"),
+            Edit("fixed_budget.apgd_steps", _GLIDE, _GLIDE + ".clamp(0.25, 0.75)"),
         ],
         "L2 step not normalised": [
             Edit(
-                "apgd_steps",
+                "fixed_budget.apgd_steps",
                 "step = ascendable(batch).steepest_step(climb.gradient, x, 1, self.length)",
                 "step = climb.gradient",
             )
         ],
         "gradient of the wrong sample": [
             Edit(
-                "apgd",
+                "fixed_budget.apgd",
                 "batch, state = best.compact(batch, *climb, *rule)",
                 "batch, (x,) = best.compact(batch, climb.x);"
                 " state = (x, *(t[: len(x)] for t in (*climb[1:], *rule)))",
@@ -195,76 +210,72 @@ APGD = Subject(
     },
 )
 
+_ROOM = "minimum_norm.carlini_wagner"
+# Of the treatment of the range that is the default.
+_IMAGE = '''"""Return w, clipped only in case of rounding."""
+        '''
+_SETTLE = '''def settle(self, w: Tensor, frame: Frame) -> Tensor:
+        """Return w clipped."""
+        '''
+_CLIP = "return w.clamp(frame.low, frame.high)"
+
 CW = Subject(
     (
-        "keep",
-        "base",
-        "steps",
-        "polish",
-        "cw_box",
-        "cw_objectives",
-        "cw_loop",
-        "cw_options",
-        "cw_l2",
+        *_CORE,
+        "core.confidence",
+        *(f"{_ROOM}.{name}" for name in ("box", "objectives", "loop", "l2")),
     ),
     "CarliniWagnerL2",
     {
         "sign flipped": [
             Edit(
-                "cw_loop",
+                f"{_ROOM}.loop",
                 "w = box.settle(w - move, frame)",
                 "w = box.settle(w + move, frame)",
             )
         ],
         "projection missing": [
-            Edit("cw_box", "frame.half, w.tanh())", "frame.half, w)"),
-            Edit("cw_box", "return x.clamp_(frame.low, frame.high)", "return x"),
+            Edit(f"{_ROOM}.box", _IMAGE + _CLIP, _IMAGE + "return w"),
+            Edit(f"{_ROOM}.box", _SETTLE + _CLIP, _SETTLE + "return w"),
         ],
         "best not kept": [
             Edit(
-                "keep",
-                "torch.where(sure, length < before,",
+                "core.tracker",
+                "torch.where(sure, distance < before,",
                 "torch.where(sure, torch.ones_like(sure),",
             )
         ],
         "last iterate not judged": [
             Edit(
-                "cw_loop",
+                f"{_ROOM}.loop",
                 "        best.record(batch, x, logits)\n",
                 "        if step < how.steps - 1:\n            best.record(batch, x, logits)\n",
             )
         ],
-        "the images are an alias of what is kept": [
-            Edit(
-                "keep",
-                "self.images = images.clone()\n        self.length = torch.full_like(images.flatten(1)"
-                "[:, 0], torch.inf)\n        self.margin = torch.full_like(",
-                "self.images = images\n        self.length = torch.full_like(images.flatten(1)"
-                "[:, 0], torch.inf)\n        self.margin = torch.full_like(",
-            )
-        ],
+        "the images are an alias of what is kept": [_ALIAS],
         "a restart overwrites a success": [
             Edit(
-                "cw_l2",
+                f"{_ROOM}.l2",
                 "        for restart in range(1, self.restarts):\n",
                 "        for restart in range(1, self.restarts):\n            best.distance[:] = torch.inf\n",
             )
         ],
         "targets ignored": [
             Edit(
-                "cw_loop",
+                f"{_ROOM}.loop",
                 "return OBJECTIVES[how.objective](batch.criterion, logits, batch.goals)",
                 "return logits.amax(1)",
             )
         ],
         "clipped to the wrong box": [
-            Edit("cw_box", "torch.addcmul(frame.middle, frame.half,", "torch.mul(frame.half,")
+            Edit(f"{_ROOM}.box", _IMAGE + _CLIP, _IMAGE + "return w.clamp(0.25, 0.75)"),
+            Edit(f"{_ROOM}.box", _SETTLE + _CLIP, _SETTLE + "return w.clamp(0.25, 0.75)"),
         ],
         "the distance has no gradient": [
-            Edit("cw_loop", ".sum(1), 2 * change", ".sum(1), 0 * change")
+            Edit(f"{_ROOM}.loop", ".sum(1), 2 * change", ".sum(1), 0 * change")
         ],
         "gradient of the wrong sample": [
-            Edit("cw_loop", "(t[go] for t in kept)", "(t[: int(go.sum())] for t in kept)")
+            Edit(f"{_ROOM}.loop", "(t[go] for t in kept)", "(t[: int(go.sum())] for t in kept)")
         ],
     },
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,33 @@ import torch
 from oracles import NORMS, Cases, cases
 from torch import Tensor
 
-from saddlepoint.attacks import Attack, AttackResult, Restarted
+from saddlepoint.attacks import (
+    ALMA,
+    APGD,
+    BIM,
+    DDN,
+    EAD,
+    FAB,
+    FGSM,
+    FMN,
+    JSMA,
+    LBFGS,
+    MIFGSM,
+    PDGD,
+    PDPGD,
+    PGD,
+    Attack,
+    AttackResult,
+    CarliniWagnerL0,
+    CarliniWagnerL2,
+    CarliniWagnerLinf,
+    DeepFool,
+    HopSkipJump,
+    Restarted,
+    SigmaZero,
+    Square,
+    UniformNoise,
+)
 from saddlepoint.threat import L0, L1, L2, Linf
 
 BALLS = {"L0": L0, "L1": L1, "L2": L2, "Linf": Linf}
@@ -20,24 +45,16 @@ BALLS = {"L0": L0, "L1": L1, "L2": L2, "Linf": Linf}
 
 @dataclass(frozen=True)
 class Entry:
-    """An attack: where its class is, and its options; `per_norm` are those of one norm alone, and
+    """An attack: its class and its options; `per_norm` are those of one norm alone, and
     `quick` those of the short run, which asks of it that it be sound and not that it be near.
     `restarts` are those on networks with local optima, a quarter of them in the short run.
     """
 
-    path: str
+    kind: type[Attack]
     options: dict[str, Any] = field(default_factory=dict)
     per_norm: dict[str, dict[str, Any]] = field(default_factory=dict)
     quick: dict[str, Any] = field(default_factory=dict)
     restarts: int = 1
-
-    @property
-    def kind(self) -> type[Attack]:
-        module, name = self.path.rsplit(".", 1)
-        found: type[Attack] = getattr(
-            importlib.import_module(f"saddlepoint.attacks.{module}"), name
-        )
-        return found
 
     @property
     def norms(self) -> tuple[str, ...]:
@@ -49,31 +66,31 @@ class Entry:
 
 
 FIXED = {
-    "apgd": Entry("apgd.APGD", {"steps": 50, "restarts": 20, "loss": "margin"}),
-    "fgsm": Entry("pgd.FGSM"),
-    "bim": Entry("pgd.BIM", {"steps": 40}),
-    "mi-fgsm": Entry("mifgsm.MIFGSM", {"steps": 40}),
-    "pgd": Entry("pgd.PGD", {"steps": 50, "restarts": 20, "loss": "margin"}),
-    "square": Entry("square.Square", {"queries": 200}),
-    "noise": Entry("noise.UniformNoise"),
+    "apgd": Entry(APGD, {"steps": 50, "restarts": 20, "loss": "margin"}),
+    "fgsm": Entry(FGSM),
+    "bim": Entry(BIM, {"steps": 40}),
+    "mi-fgsm": Entry(MIFGSM, {"steps": 40}),
+    "pgd": Entry(PGD, {"steps": 50, "restarts": 20, "loss": "margin"}),
+    "square": Entry(Square, {"queries": 200}),
+    "noise": Entry(UniformNoise),
 }
 
 MINIMUM = {
-    "alma": Entry("alma.ALMA", {"steps": 500}, quick={"steps": 100}, restarts=20),
-    "cw-l0": Entry("cw_l0.CarliniWagnerL0", {"steps": 200}, quick={"steps": 20}, restarts=4),
-    "cw-l2": Entry("cw_l2.CarliniWagnerL2", quick={"steps": 100, "searches": 3}, restarts=20),
-    "ead": Entry("ead.EAD"),
-    "cw-linf": Entry("cw_linf.CarliniWagnerLinf", quick={"steps": 40, "rounds": 5}, restarts=4),
-    "ddn": Entry("ddn.DDN", {"steps": 300}, restarts=10),
-    "deepfool": Entry("deepfool.DeepFool", restarts=10),
-    "fab": Entry("fab.FAB", restarts=10),
-    "fmn": Entry("fmn.FMN", {"steps": 300}, restarts=20),
-    "hopskipjump": Entry("hopskipjump.HopSkipJump", {"steps": 20}, quick={"steps": 3}),
-    "lbfgs": Entry("lbfgs.LBFGS", quick={"searches": 3}),
-    "jsma": Entry("jsma.JSMA", {"max_changed": 1.0}),
-    "pdgd": Entry("pdpgd.PDGD", {"steps": 300}, quick={"steps": 100}, restarts=10),
-    "pdpgd": Entry("pdpgd.PDPGD", {"steps": 500}, restarts=10),
-    "sigma-zero": Entry("sigma_zero.SigmaZero", {"steps": 300}),
+    "alma": Entry(ALMA, {"steps": 500}, quick={"steps": 100}, restarts=20),
+    "cw-l0": Entry(CarliniWagnerL0, {"steps": 200}, quick={"steps": 20}, restarts=4),
+    "cw-l2": Entry(CarliniWagnerL2, quick={"steps": 100, "searches": 3}, restarts=20),
+    "ead": Entry(EAD),
+    "cw-linf": Entry(CarliniWagnerLinf, quick={"steps": 40, "rounds": 5}, restarts=4),
+    "ddn": Entry(DDN, {"steps": 300}, restarts=10),
+    "deepfool": Entry(DeepFool, restarts=10),
+    "fab": Entry(FAB, restarts=10),
+    "fmn": Entry(FMN, {"steps": 300}, restarts=20),
+    "hopskipjump": Entry(HopSkipJump, {"steps": 20}, quick={"steps": 3}),
+    "lbfgs": Entry(LBFGS, quick={"searches": 3}),
+    "jsma": Entry(JSMA, {"max_changed": 1.0}),
+    "pdgd": Entry(PDGD, {"steps": 300}, quick={"steps": 100}, restarts=10),
+    "pdpgd": Entry(PDPGD, {"steps": 500}, restarts=10),
+    "sigma-zero": Entry(SigmaZero, {"steps": 300}),
 }
 
 PAIRS = {

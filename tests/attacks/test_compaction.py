@@ -9,7 +9,8 @@ import pytest
 import torch
 from networks import Affine, conv_case
 
-from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, Best, UniformNoise, base
+from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, Best, UniformNoise
+from saddlepoint.attacks.core import kinds
 from saddlepoint.threat import L1, L2, Linf
 
 ATTACKS = {
@@ -31,7 +32,7 @@ class LazyBest(Best):
 def test_the_lazy_policy_gives_the_same_results(name, monkeypatch):
     net, images, labels = conv_case(64, torch.float64)
     eager = ATTACKS[name](net, images, labels)
-    monkeypatch.setattr(base, "Best", LazyBest)
+    monkeypatch.setattr(kinds, "Best", LazyBest)
     lazy = ATTACKS[name](net, images, labels)
     assert torch.equal(eager.success, lazy.success)
     assert torch.equal(eager.predictions, lazy.predictions)

@@ -7,7 +7,7 @@ import torch
 from networks import Affine, conv_case
 
 from saddlepoint.attacks import AttackResult, BinaryLogit
-from saddlepoint.attacks import hopskipjump as module
+from saddlepoint.attacks.minimum_norm import hopskipjump as module
 from saddlepoint.attacks.minimum_norm.hopskipjump import HopSkipJump
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L1, L2, Linf, Rescaled

@@ -9,7 +9,8 @@ import pytest
 import torch
 from networks import conv_case, mlp
 
-from saddlepoint.attacks import AttackResult, BinaryLogit, pairs
+from saddlepoint.attacks import AttackResult, BinaryLogit
+from saddlepoint.attacks.geometry import pairs
 from saddlepoint.attacks.geometry.pairs import best_pairs
 from saddlepoint.attacks.minimum_norm.jsma import JSMA
 from saddlepoint.errors import InputError

@@ -5,7 +5,7 @@ it is.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import mutation
@@ -50,13 +50,19 @@ class Waves(nn.Module):
         return torch.cat([margin, torch.zeros_like(margin)], 1)
 
 
+def fresh(kind):
+    """The cases of an oracle, with images that a bug may write into."""
+    (case,) = cases(kind, 1)
+    return replace(case, images=case.images.clone())
+
+
 def margin(logits, label):
     return logits[label] - torch.cat([logits[:label], logits[label + 1 :]]).max()
 
 
 def succeeds_above_the_optimum_alone(trial):
     for threat in (L2, Linf):
-        (case,) = cases("halfspace", 1)
+        case = fresh("halfspace")
         for factor in (0.99, 1.05):
             eps = case.optimum[threat.norm_name] * factor
             attack = trial.kind(threat(), **trial.plain)
@@ -66,7 +72,7 @@ def succeeds_above_the_optimum_alone(trial):
 
 
 def reaches_the_target(trial):
-    (case,) = cases("linear", 1)
+    case = fresh("linear")
     attack = trial.kind(Linf(), **trial.plain)
     eps = case.targeted["Linf"] * 1.1
     result = attack(case.net, case.images, case.labels, case.targets, eps=eps)
@@ -88,7 +94,7 @@ def keeps_what_it_saw(trial):
 
 
 def judges_the_last_iterate(trial):
-    (case,) = cases("halfspace", 1)
+    case = fresh("halfspace")
     attack = trial.kind(Linf(), **trial.one_step)
     eps = case.optimum["Linf"] * 1.05
     result = attack(case.net, case.images, case.labels, eps=eps)
@@ -96,14 +102,13 @@ def judges_the_last_iterate(trial):
 
 
 def leaves_the_callers_images_alone(trial):
-    for case in cases("relu", 1):
-        images = case.images.clone()
-        trial.kind(L2(0.3), **trial.plain)(case.net, images, case.labels)
-        assert torch.equal(images, case.images)
+    case, images = fresh("relu"), fresh("relu").images
+    trial.kind(L2(0.3), **trial.plain)(case.net, images, case.labels)
+    assert torch.equal(images, case.images)
 
 
 def does_not_depend_on_the_company(trial):
-    (case,) = cases("relu", 1)
+    case = fresh("relu")
     # Enough for some at once, for others late: finished samples leave the batch.
     eps = case.optimum["L2"] * torch.linspace(1.02, 2, len(case), dtype=torch.float64)
     attack = trial.kind(L2(), **trial.plain)
@@ -119,7 +124,7 @@ def does_not_depend_on_the_company(trial):
 
 def steps_that_rise_keep_their_length(trial):
     """APGD's rule: a new highest loss at every step is no reason to halve the step."""
-    steps = trial.loaded["apgd_steps"]
+    steps = trial.loaded["fixed_budget.apgd_steps"]
     x, targets = torch.zeros(1, 2), torch.tensor([0])
     climb, zero = steps.Climb.begin(x, targets), torch.zeros(1)
     rule = steps.Momentum(x, zero + 1, zero - 1, targets * 0, targets != 0, zero - torch.inf)
@@ -130,14 +135,13 @@ def steps_that_rise_keep_their_length(trial):
 
 
 def leaves_the_images_alone(trial):
-    (case,) = cases("relu", 1)
-    images = case.images.clone()
+    case, images = fresh("relu"), fresh("relu").images
     trial.kind(L2(), **trial.plain)(case.net, images, case.labels)
     assert torch.equal(images, case.images)
 
 
 def reaches_the_optimum(trial):
-    (case,) = cases("halfspace", 1)
+    case = fresh("halfspace")
     result = trial.kind(L2(), **trial.plain)(case.net, case.images, case.labels)
     ratio = result.distance / case.optimum["L2"]
     assert float(ratio.min()) >= 0.999
@@ -145,7 +149,7 @@ def reaches_the_optimum(trial):
 
 
 def reaches_the_target_nearby(trial):
-    (case,) = cases("linear", 1)
+    case = fresh("linear")
     result = trial.kind(L2(), **trial.plain)(case.net, case.images, case.labels, case.targets)
     assert bool((result.predictions == case.targets).all())
     assert float((result.distance / case.targeted["L2"]).max()) <= 1.2
@@ -157,7 +161,7 @@ def least(logits, clean):
 
 def keeps_the_nearest_it_saw(trial):
     """Descents too short to converge, so that any iterate may be the nearest, also the last."""
-    (case,) = cases("relu", 1)
+    case = fresh("relu")
     for steps in (4,):
         options = {"steps": steps, "searches": 2, "restarts": 3, "learning_rate": 0.1}
         attack = trial.kind(L2(), **trial.plain | options | {"bisections": 0})
@@ -173,7 +177,7 @@ def keeps_the_nearest_it_saw(trial):
 
 
 def finds_the_same_alone(trial):
-    (case,) = cases("relu", 1)
+    case = fresh("relu")
     attack = trial.kind(L2(), **trial.plain | {"bisections": 0})
     whole = attack(case.net, case.images, case.labels)
     assert whole.backwards.unique().numel() > 1
@@ -255,13 +259,13 @@ def test_there_are_ten_bugs(name):
 @pytest.mark.parametrize("old", ["no such text", "return"])
 def test_a_text_that_is_not_there_once_is_an_error(old):
     with pytest.raises(NotFoundError, match="not once"):
-        mutation.load(("pgd",), [Edit("pgd", old, "pass")])
+        mutation.load(("fixed_budget.pgd",), [Edit("fixed_budget.pgd", old, "pass")])
 
 
 def test_the_real_modules_stay_as_they_are():
     before = sys.modules["saddlepoint.attacks.fixed_budget.pgd"]
     copies = PGD.build("sign flipped")
     assert sys.modules["saddlepoint.attacks.fixed_budget.pgd"] is before
-    assert copies["pgd"].PGD is not before.PGD
+    assert copies["fixed_budget.pgd"].PGD is not before.PGD
     with pytest.raises(NotFoundError, match="does not load"):
-        mutation.load(("pgd",), [Edit("keep", "a", "b")])
+        mutation.load(("fixed_budget.pgd",), [Edit("core.tracker", "a", "b")])

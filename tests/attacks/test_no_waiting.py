@@ -23,11 +23,11 @@ from saddlepoint.attacks import (
     PGD,
     Batch,
     Misclassified,
-    apgd,
-    ddn,
-    fmn,
 )
+from saddlepoint.attacks.core.kinds import MINIMUM_NORM
 from saddlepoint.attacks.core.tracker import Best, Nearest
+from saddlepoint.attacks.fixed_budget import apgd
+from saddlepoint.attacks.minimum_norm import ddn, fmn
 from saddlepoint.model import Guard
 from saddlepoint.streams import Keys
 from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
@@ -80,11 +80,13 @@ def test_no_step_reads_a_value(name, copies_raise, monkeypatch):
     monkeypatch.setattr(torch.autograd, "grad", lambda _, x, **options: (torch.rand_like(x),))
     monkeypatch.setattr(apgd, "warn_of_few_classes", lambda *_: None)  # asked once, of the first
     for module in (ddn, fmn):  # the end of the search drops samples, by their values
-        monkeypatch.setattr(module, "bisect", lambda *_: None)
+        monkeypatch.setattr(module, "final_search", lambda *_: None)
     attack = LOOPS[name]
     batch = pretended(attack)
     with batch.images.fake_mode, torch.no_grad():
-        tracker = Nearest(batch.images) if attack.minimum_norm else Best(batch.images, "never")
+        tracker = (
+            Nearest(batch.images) if attack.kind is MINIMUM_NORM else Best(batch.images, "never")
+        )
         attack.perturb(batch, tracker)
     assert tracker.images.device.type == "cuda"
 

@@ -10,7 +10,7 @@ from linear import case
 from networks import Affine, conv_case
 
 from saddlepoint.attacks import AttackResult, BinaryLogit, UniformNoise
-from saddlepoint.attacks import square as module
+from saddlepoint.attacks.fixed_budget import square as module
 from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L1, L2, Box, Linf, Rescaled
