@@ -81,7 +81,7 @@ def check_logits(logits: Float[Tensor, "n k"], model: nn.Module, one_logit: bool
 
 
 def looks_like_probabilities(logits: Float[Tensor, "n k"]) -> bool:
-    """Say whether every row lies in [0, 1] and sums to one.
+    """Return whether every row lies in [0, 1] and sums to one.
 
     >>> looks_like_probabilities(torch.tensor([[0.25, 0.75]]))
     True

@@ -59,7 +59,7 @@ def temporary_name(path: Path) -> Path:
 
 
 def is_temporary(path: Path) -> bool:
-    """Say whether `path` bears a name that `temporary_name` gives.
+    """Return whether `path` bears a name that `temporary_name` gives.
 
     >>> is_temporary(Path("runs/result.json"))
     False

@@ -86,7 +86,7 @@ def claimed(
 
 
 def _known(out: Path, identity: dict[str, Any], files: Sequence[str]) -> bool:
-    """Say whether the folder holds something of this run; raise where it is another's."""
+    """Return whether the folder holds something of this run; raise where it is another's."""
     if not (out / RUN_FILE).exists():
         mine = next((name for name in files if (out / name).exists()), None)
         if mine is not None:

@@ -145,7 +145,7 @@ PGD = Subject(
     },
 )
 
-_CLIMB = "z = batch.project(x + expand(self.length, x) * step)"
+_ASCENT = "z = batch.project(x + expand(self.length, x) * step)"
 _GLIDE = "z = batch.project(x + 0.75 * (z - x) + 0.25 * (x - self.before))"
 
 APGD = Subject(
@@ -153,10 +153,10 @@ APGD = Subject(
     "APGD",
     {
         "sign flipped": [
-            Edit("fixed_budget.apgd_steps", _CLIMB, _CLIMB.replace("x + expand", "x - expand"))
+            Edit("fixed_budget.apgd_steps", _ASCENT, _ASCENT.replace("x + expand", "x - expand"))
         ],
         "projection missing": [
-            Edit("fixed_budget.apgd_steps", _CLIMB, "z = x + expand(self.length, x) * step"),
+            Edit("fixed_budget.apgd_steps", _ASCENT, "z = x + expand(self.length, x) * step"),
             Edit(
                 "fixed_budget.apgd_steps",
                 _GLIDE,
@@ -165,7 +165,7 @@ APGD = Subject(
         ],
         "best not kept": [_KEPT],
         "last iterate not judged": [
-            Edit("fixed_budget.apgd", "        best.evaluate(batch, climb.x)\n", "\n")
+            Edit("fixed_budget.apgd", "        best.evaluate(batch, ascent.x)\n", "\n")
         ],
         "the best loss is an alias": [
             Edit(
@@ -184,27 +184,27 @@ APGD = Subject(
         "targets ignored": [
             Edit(
                 "fixed_budget.apgd",
-                "loss = objective(batch, self.loss, None if targets is None else climb.targets)",
+                "loss = objective(batch, self.loss, None if targets is None else ascent.targets)",
                 f"loss = {_LOST}",
             )
         ],
         "clipped to the wrong box": [
-            Edit("fixed_budget.apgd_steps", _CLIMB, _CLIMB + ".clamp(0.25, 0.75)"),
+            Edit("fixed_budget.apgd_steps", _ASCENT, _ASCENT + ".clamp(0.25, 0.75)"),
             Edit("fixed_budget.apgd_steps", _GLIDE, _GLIDE + ".clamp(0.25, 0.75)"),
         ],
         "L2 step not normalised": [
             Edit(
                 "fixed_budget.apgd_steps",
-                "step = ascendable(batch).steepest_step(climb.gradient, x, 1, self.length)",
-                "step = climb.gradient",
+                "step = ascendable(batch).steepest_step(ascent.gradient, x, 1, self.length)",
+                "step = ascent.gradient",
             )
         ],
         "gradient of the wrong sample": [
             Edit(
                 "fixed_budget.apgd",
-                "batch, state = best.compact(batch, *climb, *rule)",
-                "batch, (x,) = best.compact(batch, climb.x);"
-                " state = (x, *(t[: len(x)] for t in (*climb[1:], *rule)))",
+                "batch, state = best.compact(batch, *ascent, *rule)",
+                "batch, (x,) = best.compact(batch, ascent.x);"
+                " state = (x, *(t[: len(x)] for t in (*ascent[1:], *rule)))",
             )
         ],
     },

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from saddlepoint.attacks import Batch, Misclassified, OutsideTopK, Targeted
 from saddlepoint.attacks.core.losses import dlr, objective
 from saddlepoint.attacks.fixed_budget.apgd import APGD
-from saddlepoint.attacks.fixed_budget.apgd_steps import Climb, Momentum, checkpoints
+from saddlepoint.attacks.fixed_budget.apgd_steps import Ascent, Momentum, checkpoints
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
 from saddlepoint.streams import Keys
@@ -141,19 +141,21 @@ def test_the_best_iterate_is_not_an_alias_of_the_present_one():
         Guard(torch.nn.Flatten(), 1), Linf(0.1), Misclassified(), clean, torch.tensor([0]),
         Keys(0, torch.arange(1)), torch.arange(1),
     )  # fmt: skip
-    climb, rule = Climb.begin(clean, batch.goals), Momentum.begin(batch, clean)
+    ascent, rule = Ascent.begin(clean, batch.goals), Momentum.begin(batch, clean)
     ends = checkpoints(100)
     for step in range(100):
-        climb = climb.at(torch.tensor([float(step)]), torch.ones_like(clean))  # rises all the time
-        rule, climb = rule.adapt(batch, climb, ends.get(step, 0), 0.75)
-        rule, x = rule.move(batch, climb, step == 0)
-        climb = climb._replace(x=x)
+        ascent = ascent.at(
+            torch.tensor([float(step)]), torch.ones_like(clean)
+        )  # rises all the time
+        rule, ascent = rule.adapt(batch, ascent, ends.get(step, 0), 0.75)
+        rule, x = rule.move(batch, ascent, step == 0)
+        ascent = ascent._replace(x=x)
     assert float(rule.length) == pytest.approx(0.2)
     for step in range(100):  # and falls all the time: halved each time
-        climb = climb.at(torch.tensor([-float(step)]), torch.ones_like(clean))
-        rule, climb = rule.adapt(batch, climb, ends.get(step, 0), 0.75)
+        ascent = ascent.at(torch.tensor([-float(step)]), torch.ones_like(clean))
+        rule, ascent = rule.adapt(batch, ascent, ends.get(step, 0), 0.75)
     assert float(rule.length) == pytest.approx(0.2 / 2 ** len(ends))
-    assert float(climb.peak) == 99
+    assert float(ascent.peak) == 99
 
 
 @pytest.mark.parametrize("targeted", [False, True])

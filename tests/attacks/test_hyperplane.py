@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.optimize import linprog, minimize
 
-from saddlepoint.attacks.geometry.half_spaces import excess, project_halfspace
+from saddlepoint.attacks.geometry.half_spaces import violation, project_halfspace
 from saddlepoint.errors import InputError
 from saddlepoint.threat.norms import norm
 
@@ -171,8 +171,8 @@ def test_each_row_is_solved_by_itself_and_shapes_are_kept():
         assert torch.equal(whole.flatten(1), torch.cat(alone))
         assert whole.dtype == torch.float32
         assert len(project_halfspace(x[:0], w[:0], b[:0], low[:0], high[:0], p)) == 0
-    assert bool((excess(torch.where(w > 0, high, low), w, b - 100) > 0).all())
+    assert bool((violation(torch.where(w > 0, high, low), w, b - 100) > 0).all())
     met = (w * x).sum(1)
-    assert bool((excess(x, w, met) == 0).all())
+    assert bool((violation(x, w, met) == 0).all())
     with pytest.raises(InputError, match="p is 3"):
         project_halfspace(x, w, b, low, high, 3)

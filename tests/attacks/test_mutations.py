@@ -126,11 +126,11 @@ def steps_that_rise_keep_their_length(trial):
     """APGD's rule: a new highest loss at every step is no reason to halve the step."""
     steps = trial.loaded["fixed_budget.apgd_steps"]
     x, targets = torch.zeros(1, 2), torch.tensor([0])
-    climb, zero = steps.Climb.begin(x, targets), torch.zeros(1)
+    ascent, zero = steps.Ascent.begin(x, targets), torch.zeros(1)
     rule = steps.Momentum(x, zero + 1, zero - 1, targets * 0, targets != 0, zero - torch.inf)
     for step in range(1, 13):
-        climb = climb.at(zero + step, x)
-        rule, climb = rule.adapt(None, climb, 4 if step % 4 == 0 else 0, 0.75)
+        ascent = ascent.at(zero + step, x)
+        rule, ascent = rule.adapt(None, ascent, 4 if step % 4 == 0 else 0, 0.75)
     assert float(rule.length) == 1
 
 

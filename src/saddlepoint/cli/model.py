@@ -50,7 +50,7 @@ class Prepared:
 
     @property
     def statistics(self) -> Statistics:
-        """The mean and deviation that the model divides by, or the data's where it has none."""
+        """The mean and standard deviation that the model divides by, or the data's where it has none."""
         return _constants(self.model) or (self.data.mean, self.data.std)
 
 

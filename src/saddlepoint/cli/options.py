@@ -52,7 +52,7 @@ Threads = Annotated[
 Normalisation = Annotated[
     str,
     typer.Option(
-        help="data: the data's mean and deviation; imagenet; none; auto: the weights', else data"
+        help="data: the data's mean and standard deviation; imagenet; none; auto: the weights', else data"
         " (FILE.py models: none)."
     ),
 ]
@@ -63,7 +63,9 @@ Mean = Annotated[
         " 0.4914,0.4822,0.4465; with --std."
     ),
 ]
-Std = Annotated[str | None, typer.Option(help="The deviation of each channel; with --mean.")]
+Std = Annotated[
+    str | None, typer.Option(help="The standard deviation of each channel; with --mean.")
+]
 Classes = Annotated[
     Path | None,
     typer.Option(

@@ -48,7 +48,7 @@ _CIFAR100 = _names(
 )
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""The mean and the deviation of ImageNet's channels."""
+"""The mean and the standard deviation of ImageNet's channels."""
 
 _KRIZHEVSKY = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009"
 

@@ -62,7 +62,7 @@ class FolderData(Dataset[tuple[Tensor, int]]):
 
         A folder without them is split `all`, whatever is asked for. Images are grey where all
         are, else RGB. `image_size` resizes the shorter side and cuts out the centre square; it is
-        needed where sizes differ. Mean and deviation are those of up to 1,024 images spread over
+        needed where sizes differ. Mean and standard deviation are those of up to 1,024 images spread over
         the training split. Raises `InputError` for a folder without class folders or images.
 
         >>> FolderData.of(Path("no-such-folder"))

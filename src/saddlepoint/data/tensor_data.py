@@ -151,7 +151,7 @@ class TensorData:
 def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation per channel, on the scale [0, 1]; vectors have one pair.
 
-    The deviation is at least 0.001, so that a constant channel can be normalised.
+    The standard deviation is at least 0.001, so that a constant channel can be normalised.
 
     >>> statistics(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
     ((0.5,), (0.5,))

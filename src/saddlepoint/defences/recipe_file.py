@@ -100,7 +100,7 @@ def load_recipe(source: str, statistics: Statistics | None = None) -> Recipe:
 
     Args:
         source: a name of `recipe_names` or a path.
-        statistics: the data's mean and deviation, needed by budgets in normalised space.
+        statistics: the data's mean and standard deviation, needed by budgets in normalised space.
 
     Raises `InputError` for an unknown name, and for a file that is not a recipe: it names the
     field.

@@ -33,21 +33,21 @@ def random_self_ensemble(
 
     Noise goes before every `ConvBlock`, in a model without any before every `nn.Conv2d`, or before
     the modules that `before` names; of nested ones only before the outermost. That is behind the
-    model's `Normalised` layer: the deviations are in normalised units. In training a call is one
+    model's `Normalised` layer: the standard deviations are in normalised units. In training a call is one
     pass; in evaluation it is the average of `samples` passes with independent noise, through which
-    an attack differentiates. With both deviations 0 it is exactly the model. The model itself is
+    an attack differentiates. With both standard deviations 0 it is exactly the model. The model itself is
     the result's `net`, shares its weights, and is still without noise when called directly.
 
     Args:
         model: from images in [0, 1] to logits.
-        sigma_first: the deviation before the first block, in the order of `named_modules`.
-        sigma_inner: the deviation before each other block.
+        sigma_first: the standard deviation before the first block, in the order of `named_modules`.
+        sigma_inner: the standard deviation before each other block.
         samples: passes averaged in evaluation.
         average: "logits", the mean of the outputs (the report's Algorithm 5), or "probabilities",
             the logarithm of the mean softmax (the paper's).
         before: patterns of `named_modules` names, as of files (`net.layer?.*.conv1`).
 
-    Raises `InputError` for a deviation that is negative or not finite, fewer than one pass, nothing
+    Raises `InputError` for a standard deviation that is negative or not finite, fewer than one pass, nothing
     to put noise before, and a model that is a random self-ensemble already.
 
     Reference: Liu, Cheng, Zhang and Hsieh 2018, arXiv:1712.00673.
@@ -94,7 +94,7 @@ class RandomSelfEnsemble(nn.Module):
     The keys of its state are those of the network behind `net.`: noise has no state.
 
     Attributes:
-        sigmas: the deviation of the noise before each block, by the block's name in `net`.
+        sigmas: the standard deviation of the noise before each block, by the block's name in `net`.
         noise: the layers that draw it, in the same order.
         samples, average: of a call in evaluation.
 
@@ -163,7 +163,7 @@ class GaussianNoise(RandomLayer):
         return x + self.sigma * self.noise(x) if self.is_random else x
 
     def extra_repr(self) -> str:
-        """Name the deviation where the model is printed."""
+        """Name the standard deviation where the model is printed."""
         return f"sigma={self.sigma:g}"
 
 

@@ -51,7 +51,7 @@ def paired_t_test(
 
     The pairs must be independent of each other: repeats that share a model or a seed are not, and
     are averaged first. Where all differences are equal there is no p-value, since the test divides
-    by their deviation. The effect size is J(n − 1)·mean/sd of the differences (Cohen's d_z) with
+    by their standard deviation. The effect size is J(n − 1)·mean/sd of the differences (Cohen's d_z) with
     J(m) = Γ(m/2) / (√(m/2)·Γ((m − 1)/2)), which removes its bias; it needs three pairs, as J(1) = 0.
 
     Args:
@@ -80,7 +80,7 @@ def paired_t_test(
     difference = x - y
     mean = float(difference.mean())
     if n == 1:
-        return PairedTest(1, mean, note="one pair alone has no deviation")
+        return PairedTest(1, mean, note="one pair alone has no standard deviation")
     if np.ptp(difference) <= _ROUNDING * max(np.abs(x).max(), np.abs(y).max()):
         return PairedTest(n, mean, note="all differences are equal")
     test = ttest_rel(x, y, alternative=alternative)

@@ -59,7 +59,7 @@ def passes_for(model: nn.Module, data: ImageData, eot_samples: int | None) -> Pa
 
 
 def _looked_at(model: nn.Module, data: ImageData) -> tuple[bool, tuple[str, ...]]:
-    """Say whether two passes differ, and what is to be noted where they do not."""
+    """Return whether two passes differ, and what is to be noted where they do not."""
     images = data.images(torch.arange(min(4, len(data))))
     with Guard(model, len(images)) as guard, full_precision(guard.device):
         images = images.to(guard.device)

@@ -173,7 +173,7 @@ def _fooled(
     goals: Tensor,
     seed: int,
 ) -> Tensor:
-    """Say which images fool the model as they are, valid or not; what is not finite does not."""
+    """Return which images fool the model as they are, valid or not; what is not finite does not."""
     finite = offered.isfinite().flatten(1).all(1)
     with Guard(model, len(offered), samples=attack.eot_samples, seed=seed) as guard, guard.exact():
         logits = guard.logits(offered.nan_to_num(), None)

@@ -106,7 +106,7 @@ def _product(logits: Tensor, x: Tensor, cotangent: Tensor) -> Tensor | None:
 
 
 def is_reentrant(error: Exception) -> bool:
-    """Say whether a backward failed because a checkpoint of the older kind takes `.backward()` only.
+    """Return whether a backward failed because a checkpoint of the older kind takes `.backward()` only.
 
     >>> is_reentrant(RuntimeError("Checkpointing is not compatible with .grad() or when inputs"))
     True

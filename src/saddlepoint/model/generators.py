@@ -56,7 +56,7 @@ class Generators:
         self._started = [_state(each) for each in held]
 
     def drawn(self) -> bool:
-        """Say whether any of them was drawn from."""
+        """Return whether any of them was drawn from."""
         return any(True for _ in self._moved())
 
     def states(self) -> dict[str, Tensor]:

@@ -141,7 +141,7 @@ class Guard:
         self.random = random
 
     def suspicious(self) -> bool:
-        """Say whether a pass drew a random number or wrote a buffer, as random models do."""
+        """Return whether a pass drew a random number or wrote a buffer, as random models do."""
         self._settle(thorough=True)
         return bool(self.drifting) or self._generators.drawn()
 
@@ -151,7 +151,7 @@ class Guard:
         index: Int64[Tensor, " m"] | None = None,
         passes: int = 2,
     ) -> bool:
-        """Say whether `passes` agree, each beginning where the one before left the model."""
+        """Return whether `passes` agree, each beginning where the one before left the model."""
         before, self.random = self.random, True
         try:
             first = self.logits(images, index)

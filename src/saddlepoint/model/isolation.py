@@ -99,7 +99,7 @@ def differentiable(recurrent: bool) -> Iterator[None]:
 
 
 def recurrent(model: nn.Module) -> bool:
-    """Say whether the model holds an LSTM, GRU or RNN layer, scripted ones too.
+    """Return whether the model holds an LSTM, GRU or RNN layer, scripted ones too.
 
     >>> recurrent(nn.Sequential(nn.GRU(1, 1))), recurrent(nn.Linear(1, 1))
     (True, False)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from saddlepoint.errors import InputError
 
 LEAST_STD = torch.finfo(torch.float32).tiny
-"""A smaller deviation becomes 0 in float32, or its quotients infinite."""
+"""A smaller standard deviation becomes 0 in float32, or its quotients infinite."""
 
 
 class Normalised(nn.Module):

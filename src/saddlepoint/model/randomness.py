@@ -51,7 +51,7 @@ class RandomLayer(nn.Module):
 
 
 def is_random(model: nn.Module) -> bool:
-    """Say whether the model, or a layer of it, declares itself random at inference.
+    """Return whether the model, or a layer of it, declares itself random at inference.
 
     >>> is_random(nn.Linear(1, 1))
     False
@@ -107,7 +107,7 @@ def averaged(passes: Sequence[Float[Tensor, "n k"]]) -> Float[Tensor, "n k"]:
 def same_logits(
     a: Float[Tensor, "n k"], b: Float[Tensor, "n k"], dtype: torch.dtype | None = None
 ) -> bool:
-    """Say whether two passes over the same images agree, but for rounding.
+    """Return whether two passes over the same images agree, but for rounding.
 
     Some CUDA kernels add in varying order. The rounding is that of `dtype`, relative to the spread
     of the logits, and that of the logits themselves. NaN in the first pass counts as agreement: it

@@ -195,7 +195,7 @@ class NormBall(ABC):
     def contains(
         self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
     ) -> Bool[Tensor, " n"]:
-        """Say which candidates are finite, in the range, and within the budget as the judge
+        """Return which candidates are finite, in the range, and within the budget as the judge
         measures it, in float64; see `near`.
         """
         low, high = self.range(at_least_single(candidates))
@@ -208,7 +208,7 @@ class NormBall(ABC):
         candidates: Float[Tensor, "n ..."],
         rounding: Float[Tensor, "n ..."] | None = None,
     ) -> Bool[Tensor, " n"]:
-        """Say which candidates are within eps·(1 + tolerance) of the images, in float64.
+        """Return which candidates are within eps·(1 + tolerance) of the images, in float64.
 
         `rounding` is what storing a candidate may have moved each entry by, None that of float32,
         which Linf allows beside its tolerance; with a budget of 0 nothing may move.

@@ -70,7 +70,7 @@ class Linf(NormBall):
         candidates: Float[Tensor, "n ..."],
         rounding: Float[Tensor, "n ..."] | None = None,
     ) -> Bool[Tensor, " n"]:
-        """Say which candidates lie in [clip(x − eps), clip(x + eps)], but for eps·1e-6 and the
+        """Return which candidates lie in [clip(x − eps), clip(x + eps)], but for eps·1e-6 and the
         rounding of each entry; see `NormBall.near`.
 
         For an image inside the range this is the ball; a clean pixel outside it (possible in

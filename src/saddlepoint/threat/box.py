@@ -153,7 +153,7 @@ class Box:
     def contains(
         self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
     ) -> Bool[Tensor, " n"]:
-        """Say which candidates lie between the bounds, or on what these are in the candidates'
+        """Return which candidates lie between the bounds, or on what these are in the candidates'
         dtype.
         """
         c = at_least_single(candidates)

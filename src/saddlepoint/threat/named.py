@@ -15,7 +15,7 @@ from saddlepoint.threat.protocol import ThreatModel
 from saddlepoint.threat.spaces import Rescaled
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
-"""The mean and the deviation of each channel, for budgets in normalised space."""
+"""The mean and the standard deviation of each channel, for budgets in normalised space."""
 
 NORMS: Mapping[str, type[NormBall]] = MappingProxyType({"linf": Linf, "l2": L2, "l1": L1, "l0": L0})
 
@@ -68,7 +68,7 @@ def threat_from(
         return ball
     if statistics is None:
         raise InputError(
-            "a budget in normalised space needs the mean and deviation of the channels"
+            "a budget in normalised space needs the mean and standard deviation of the channels"
         )
     mean, std = statistics
     if bounds == "image":

@@ -28,7 +28,7 @@ class ThreatModel(Protocol):
     @property
     def space(self) -> str:
         """The units of the budget: "pixels", or "normalised" (divided by the channels'
-        deviation).
+        standard deviation).
         """
         ...
 
@@ -63,7 +63,7 @@ class ThreatModel(Protocol):
     def contains(
         self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
     ) -> Bool[Tensor, " n"]:
-        """Say which candidate images are within the budget and the valid range, measured in
+        """Return which candidate images are within the budget and the valid range, measured in
         float64.
         """
         ...
@@ -129,7 +129,7 @@ class Ascendable(ThreatModel, Protocol):
     ) -> Float[Tensor, "n ..."]:
         """Return parameters drawn uniformly from the ball, projected on the valid range.
 
-        With `gaussian` the perturbation is normal with deviation eps and, as in the report's
+        With `gaussian` the perturbation is normal with standard deviation eps and, as in the report's
         Algorithm 1, not projected.
         """
         ...

@@ -1,5 +1,5 @@
 """Budgets in normalised space: the ball of the report, whose pixels are divided by the channels'
-deviation first.
+standard deviation first.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Rescaled:
     def contains(
         self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
     ) -> Bool[Tensor, " n"]:
-        """Say which candidates are finite, in the range and within the ball, their pixels divided as
+        """Return which candidates are finite, in the range and within the ball, their pixels divided as
         the images'.
 
         A candidate may have been rounded as a pixel or as a normalised one.

@@ -84,7 +84,7 @@ timm: and zoo: models adapt
 
 
 def timm_normalisation(name: str) -> Statistics | None:
-    """Return the mean and deviation that a timm model's pretrained weights expect, if known.
+    """Return the mean and standard deviation that a timm model's pretrained weights expect, if known.
 
     >>> timm_normalisation("vit_tiny_patch16_224")
     ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from saddlepoint.attacks.core.criteria import LOSSES, Criterion
 from saddlepoint.attacks.core.rounding import Reference, live_classes, rounding
-from saddlepoint.errors import InputError
+from saddlepoint.errors import InputError, unknown
 from saddlepoint.model import Guard
 from saddlepoint.streams import Keys
 from saddlepoint.threat import Cornered, NormBall, Normed, ThreatModel
@@ -168,7 +168,7 @@ class Batch:
         return self.criterion.margin(logits, self.goals)
 
     def live(self, logits: Float[Tensor, "m k"]) -> Bool[Tensor, "m k"]:
-        """Say which classes can come at all, by the clean logits where those are known."""
+        """Return which classes can come at all, by the clean logits where those are known."""
         return live_classes(logits) if self.reference is None else self.reference.live
 
     def rounding(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
@@ -179,7 +179,7 @@ class Batch:
         return rounding(logits, clean, coarser)
 
     def surely_fooled(self, logits: Float[Tensor, "m k"]) -> Bool[Tensor, " m"]:
-        """Say whose margin is below 0 by more than rounding.
+        """Return, per sample, whether these logits fool by more than rounding may undo.
 
         >>> from saddlepoint.attacks import Misclassified
         >>> from saddlepoint.threat import L2
@@ -192,10 +192,13 @@ class Batch:
         return self.margin(logits) < -self.rounding(logits)
 
     def loss(self, name: str) -> Callable[[Tensor], Tensor]:
-        """Return the objective that an attack ascends, by its name in `LOSSES`.
+        """Return the loss that an attack ascends, from logits (m, k) to a number per sample (m,).
 
-        "cross-entropy" sharpens logits that hardly differ; see `Reference.sharpening`.
+        "cross-entropy" sharpens logits that hardly differ; see `Reference.sharpening`. Raises
+        `InputError` for a name that is not in `LOSSES`.
         """
+        if name not in LOSSES:
+            raise unknown("loss", name, LOSSES)
         loss, criterion = LOSSES[name], self.criterion
         if name != "cross-entropy" or self.reference is None:
             return lambda logits: loss(criterion, logits, self.goals)

@@ -226,7 +226,7 @@ def predict(logits: Float[Tensor, "n k"]) -> Int64[Tensor, " n"]:
 
 
 def tied(logits: Float[Tensor, "n k"]) -> Bool[Tensor, " n"]:
-    """Say where the class hangs on a rule: equal largest logits, or one logit of exactly 0.
+    """Return where the class hangs on a rule: equal largest logits, or one logit of exactly 0.
 
     >>> tied(torch.tensor([[1.0, 3.0, 3.0], [1.0, 1.0, 3.0]]))
     tensor([ True, False])

@@ -17,7 +17,7 @@ _TOSSES = 16
 
 
 def find_randomness(guard: Guard, images: Tensor, *, suspected: bool = False) -> bool:
-    """Say whether a model is random at inference, by its own word or by passes over a few
+    """Return whether a model is random at inference, by its own word or by passes over a few
     images, which are counted: two, and up to 16 until two differ where numbers were drawn.
 
     The passes are spent only where the clean one drew from a generator or changed a buffer, or

@@ -122,7 +122,7 @@ def range_of_candidates(threat: ThreatModel) -> tuple[Bound, Bound]:
 
 
 def may_move(threat: ThreatModel, images: Tensor) -> Tensor:
-    """Say which images the budget lets change at all: with one of 0 only the image itself is left.
+    """Return which images the budget lets change at all: with one of 0 only the image itself is left.
 
     >>> from saddlepoint.threat import Linf
     >>> may_move(Linf(torch.tensor([0.0, 0.1])), torch.zeros(2, 3))

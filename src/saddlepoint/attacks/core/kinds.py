@@ -103,7 +103,7 @@ class Kind(ABC):
 
     @abstractmethod
     def doubtful(self, attack: Loop, best: Tracker, result: AttackResult) -> Bool[Tensor, " n"]:
-        """Say which samples are to be attacked again, in full precision to the end.
+        """Return which samples are to be attacked again, in full precision to the end.
 
         Under autocast, TensorFloat-32 or in a model that is random without saying so, a sample may
         be finished by an iterate that the judge does not confirm; it would then pass for robust.
@@ -155,7 +155,7 @@ class FixedBudgetKind(Kind):
             stage(there, best, partial(attack.perturb, there, best))
 
     def doubtful(self, attack: Loop, best: Tracker, result: AttackResult) -> Bool[Tensor, " n"]:
-        """Say what only the loop believes fooled."""
+        """Return what only the loop believes fooled."""
         return best.fooled & ~result.success & ~result.rejected
 
     def settle(
@@ -234,7 +234,7 @@ class MinimumNormKind(Kind):
             best.evaluate(batch, batch.threat.parametrise(found))
 
     def doubtful(self, attack: Loop, best: Tracker, result: AttackResult) -> Bool[Tensor, " n"]:
-        """Say what only the loop believes fooled, and under autocast what it did not fool."""
+        """Return what only the loop believes fooled, and under autocast what it did not fool."""
         failed = ~result.success & ~result.rejected
         # bfloat16 may not see what fools.
         return failed if attack.autocast is not None else best.fooled & failed

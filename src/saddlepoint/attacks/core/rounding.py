@@ -29,7 +29,7 @@ _FAR, _FARTHEST = 50.0, 1e6
 
 
 def live_classes(logits: Float[Tensor, "m k"]) -> Bool[Tensor, "m k"]:
-    """Say which classes can come at all: not those masked with −∞ or a huge negative number.
+    """Return which classes can come at all: not those masked with −∞ or a huge negative number.
 
     A class is dead where it is not finite, or below a gap that is 50 times the spread of the
     classes above it and larger than any of them. The two highest are alive where they are finite,

@@ -45,7 +45,7 @@ class Tracker(ABC):
 
     @property
     def fooled(self) -> Bool[Tensor, " n"]:
-        """Say whose kept iterate fools the model, by the loop's own logits."""
+        """Return, per sample, whether the kept iterate fools the model by the loop's own logits."""
         return torch.zeros_like(self.distance, dtype=torch.bool)
 
     @abstractmethod
@@ -112,7 +112,7 @@ class _ByMargin(Tracker):
 
     @property
     def fooled(self) -> Bool[Tensor, " n"]:
-        """Say whose kept iterate fools the model, by the loop's own logits."""
+        """Return, per sample, whether the kept iterate fools the model by the loop's own logits."""
         return self.margin < 0
 
 
@@ -169,7 +169,7 @@ class Best(_ByMargin):
         return batch.at(rows), tuple(tensor[rows] for tensor in state)
 
     def _quarter_finished(self, fooled: Tensor) -> bool:
-        """Say whether a quarter was finished one call ago, and send for the present count."""
+        """Return whether a quarter was finished one call ago, and send for the present count."""
         before = self._finished
         count = torch.empty((), dtype=torch.int64, pin_memory=fooled.is_cuda)
         count.copy_(fooled.sum(), non_blocking=True)

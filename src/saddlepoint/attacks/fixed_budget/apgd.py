@@ -18,7 +18,7 @@ from saddlepoint.attacks.core.losses import Ratio, objective, others, warn_of_fe
 from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.steps import start_of
 from saddlepoint.attacks.core.tracker import Last, Tracker
-from saddlepoint.attacks.fixed_budget.apgd_steps import Climb, Momentum, Sparse, checkpoints
+from saddlepoint.attacks.fixed_budget.apgd_steps import Ascent, Momentum, Sparse, checkpoints
 from saddlepoint.configuration import added
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, Share
@@ -73,7 +73,7 @@ class APGD(FixedBudget):
             raise InputError('keep="last" returns the last run alone; leave it out, or run one')
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
-        """Climb from every start, towards every target, with the samples not fooled before."""
+        """Ascent from every start, towards every target, with the samples not fooled before."""
         runs = list(self._targets(batch))
         for restart in range(self.restarts):
             for turn, targets in enumerate(runs):
@@ -99,12 +99,14 @@ class APGD(FixedBudget):
         for scale, steps in stages:
             wide = _wider(batch, scale)
             # Nothing out here counts: a tracker that keeps nothing.
-            _, climb = self._climb(wide, Last(batch.images), targets, wide.project(x), steps, fresh)
-            x, fresh = climb.top, False
-        batch, climb = self._climb(batch, best, targets, batch.project(x), left, fresh)
-        best.evaluate(batch, climb.x)
+            _, ascent = self._ascend(
+                wide, Last(batch.images), targets, wide.project(x), steps, fresh
+            )
+            x, fresh = ascent.top, False
+        batch, ascent = self._ascend(batch, best, targets, batch.project(x), left, fresh)
+        best.evaluate(batch, ascent.x)
 
-    def _climb(
+    def _ascend(
         self,
         batch: Batch,
         best: Tracker,
@@ -112,9 +114,9 @@ class APGD(FixedBudget):
         x: Float[Tensor, "m ..."],
         steps: int,
         fresh: bool,
-    ) -> tuple[Batch, Climb]:
+    ) -> tuple[Batch, Ascent]:
         """Take `steps` steps from `x`; return what is left of the batch, and where it is."""
-        climb = Climb.begin(x, batch.goals if targets is None else targets)
+        ascent = Ascent.begin(x, batch.goals if targets is None else targets)
         rule: Momentum | Sparse
         if self._sparse:
             rule, every = Sparse.begin(batch, x, fresh), max(1, steps // 25)
@@ -122,20 +124,20 @@ class APGD(FixedBudget):
         else:
             rule, ends = Momentum.begin(batch, x), checkpoints(steps)
         for step in range(steps):
-            loss = objective(batch, self.loss, None if targets is None else climb.targets)
-            logits, gradient = batch.gradient(climb.x, loss)
-            best.record(batch, climb.x, logits)
+            loss = objective(batch, self.loss, None if targets is None else ascent.targets)
+            logits, gradient = batch.gradient(ascent.x, loss)
+            best.record(batch, ascent.x, logits)
             if step == 0:
                 warn_of_few_classes(batch, self.loss, logits)
-            climb = climb.at(loss(logits), gradient)
-            batch, state = best.compact(batch, *climb, *rule)
-            climb, rule = Climb(*state[: len(climb)]), type(rule)(*state[len(climb) :])
+            ascent = ascent.at(loss(logits), gradient)
+            batch, state = best.compact(batch, *ascent, *rule)
+            ascent, rule = Ascent(*state[: len(ascent)]), type(rule)(*state[len(ascent) :])
             if not len(batch):
                 break
-            rule, climb = rule.adapt(batch, climb, ends.get(step, 0), self.rho)
-            rule, x = rule.move(batch, climb, step == 0)
-            climb = climb._replace(x=x)
-        return batch, climb
+            rule, ascent = rule.adapt(batch, ascent, ends.get(step, 0), self.rho)
+            rule, x = rule.move(batch, ascent, step == 0)
+            ascent = ascent._replace(x=x)
+        return batch, ascent
 
     def _targets(self, batch: Batch) -> Iterator[Int64[Tensor, " m"] | None]:
         """Yield the targets of each run: None is the criterion's own."""

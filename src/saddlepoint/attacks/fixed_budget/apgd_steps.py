@@ -19,7 +19,7 @@ from saddlepoint.threat import L1
 from saddlepoint.threat.norms import expand
 
 
-class Climb(NamedTuple):
+class Ascent(NamedTuple):
     """Where each sample is, and the highest point it has seen.
 
     Attributes:
@@ -37,12 +37,12 @@ class Climb(NamedTuple):
     targets: Int64[Tensor, " m"]
 
     @staticmethod
-    def begin(x: Float[Tensor, "m ..."], targets: Int64[Tensor, " m"]) -> Climb:
+    def begin(x: Float[Tensor, "m ..."], targets: Int64[Tensor, " m"]) -> Ascent:
         """Return the state before the first pass."""
         low = torch.full((len(x),), -math.inf, dtype=x.dtype, device=x.device)
-        return Climb(x, torch.zeros_like(x), low, x, torch.zeros_like(x), low, targets)
+        return Ascent(x, torch.zeros_like(x), low, x, torch.zeros_like(x), low, targets)
 
-    def at(self, value: Float[Tensor, " m"], gradient: Float[Tensor, "m ..."]) -> Climb:
+    def at(self, value: Float[Tensor, " m"], gradient: Float[Tensor, "m ..."]) -> Ascent:
         """Take note of the loss and its gradient at `x`."""
         value = value.to(self.peak.dtype)
         higher = value > self.peak
@@ -55,7 +55,7 @@ class Climb(NamedTuple):
             peak=torch.where(higher, value, self.peak),
         )
 
-    def back(self, rows: Bool[Tensor, " m"]) -> Climb:
+    def back(self, rows: Bool[Tensor, " m"]) -> Ascent:
         """Return with the samples `rows` put back on their highest points."""
         where = expand(rows, self.x)
         return self._replace(
@@ -110,31 +110,31 @@ class Momentum(NamedTuple):
         return Momentum(x, length, none, zero, zero == 0, -none)
 
     def adapt(
-        self, batch: Batch, climb: Climb, interval: int, rho: float
-    ) -> tuple[Momentum, Climb]:
+        self, batch: Batch, ascent: Ascent, interval: int, rho: float
+    ) -> tuple[Momentum, Ascent]:
         """Count a rise; at the end of an `interval` (0: not yet) halve the steps that do not
         help.
         """
-        rises = self.rises + (climb.value > self.value)
-        here = self._replace(value=climb.value, rises=rises)
+        rises = self.rises + (ascent.value > self.value)
+        here = self._replace(value=ascent.value, rises=rises)
         if not interval:
-            return here, climb
+            return here, ascent
         # Few steps rose, or with this very length none rose above all before.
-        halve = (rises < rho * interval) | (~self.halved & (climb.peak <= self.peak))
+        halve = (rises < rho * interval) | (~self.halved & (ascent.peak <= self.peak))
         # A fresh zero and a copy-free but never in-place `peak`: an alias of the loss that is
         # updated in place would say "no progress" every time.
         here = here._replace(
             length=torch.where(halve, self.length / 2, self.length),
             rises=torch.zeros_like(rises),
             halved=halve,
-            peak=climb.peak,
+            peak=ascent.peak,
         )
-        return here, climb.back(halve)
+        return here, ascent.back(halve)
 
-    def move(self, batch: Batch, climb: Climb, first: bool) -> tuple[Momentum, Tensor]:
+    def move(self, batch: Batch, ascent: Ascent, first: bool) -> tuple[Momentum, Tensor]:
         """Return the state and the next iterate."""
-        x = climb.x
-        step = ascendable(batch).steepest_step(climb.gradient, x, 1, self.length)
+        x = ascent.x
+        step = ascendable(batch).steepest_step(ascent.gradient, x, 1, self.length)
         z = batch.project(x + expand(self.length, x) * step)
         if not first:
             z = batch.project(x + 0.75 * (z - x) + 0.25 * (x - self.before))
@@ -174,23 +174,25 @@ class Sparse(NamedTuple):
             k = (support / _SHRINK).long()
         return Sparse(batch.threat.radius(batch.images).clone(), k, support)
 
-    def adapt(self, batch: Batch, climb: Climb, interval: int, rho: float) -> tuple[Sparse, Climb]:
+    def adapt(
+        self, batch: Batch, ascent: Ascent, interval: int, rho: float
+    ) -> tuple[Sparse, Ascent]:
         """At the end of an `interval` (0: not yet) take k and η from the support of the best."""
         if not interval:
-            return self, climb
-        support = _support(batch, climb.top)
+            return self, ascent
+        support = _support(batch, ascent.top)
         fallen = support < _FALLEN * self.support
         most = batch.threat.radius(batch.images)
         slower = (self.length / _SHRINK).maximum(_LEAST * most)
         length = torch.where(fallen, most, slower)
-        return Sparse(length, (support / _SHRINK).long(), support), climb.back(fallen)
+        return Sparse(length, (support / _SHRINK).long(), support), ascent.back(fallen)
 
-    def move(self, batch: Batch, climb: Climb, first: bool) -> tuple[Sparse, Tensor]:
+    def move(self, batch: Batch, ascent: Ascent, first: bool) -> tuple[Sparse, Tensor]:
         """Return the state and the next iterate."""
-        x = climb.x
+        x = ascent.x
         # Without the length: an overshoot of the range costs nothing, since the projection takes it
         # back before it takes from others. It left up to a fifth fewer images standing.
-        step = cast(L1, batch.ball).steepest_step(climb.gradient, x, self.k)
+        step = cast(L1, batch.ball).steepest_step(ascent.gradient, x, self.k)
         return self, batch.project(x + expand(self.length, x) * step)
 
 

@@ -33,7 +33,7 @@ class PGD(FixedBudget):
         relative_step: None is 2.5, Madry et al.'s, for a constant step, and 20 for a falling one,
             which then begins at eps at most.
         restarts: independent starts; images fooled by one are not attacked by the next.
-        start: "uniform" in the ball, "gaussian" with deviation eps and unprojected (the report's
+        start: "uniform" in the ball, "gaussian" with standard deviation eps and unprojected (the report's
             Algorithm 1), or "clean".
         loss: "cross-entropy", or "margin" (max_{j≠y} Z_j − Z_y), whose gradient does not vanish for
             confident models.

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from saddlepoint.attacks.geometry.half_spaces import excess, project_halfspace
+from saddlepoint.attacks.geometry.half_spaces import violation, project_halfspace
 from saddlepoint.threat.norms import norm
 
 BEYOND = 2
@@ -55,7 +55,7 @@ class Boundaries:
 
     @property
     def dead(self) -> Bool[Tensor, " m"]:
-        """Say where every normal is zero, so that nothing leads anywhere."""
+        """Return where every normal is zero, so that nothing leads anywhere."""
         return (self.normals == 0).flatten(1).all(1)
 
     def distances(
@@ -112,7 +112,7 @@ class Boundaries:
             w, start = self.normals[rows, which], point[rows]
             offset = (w.double() * start.double()).flatten(1).sum(1) - goal[rows, which].double()
             z = project_halfspace(start, w, offset, low[rows], high[rows], p)
-            left, far = excess(z, w, offset), norm(z - start, p)
+            left, far = violation(z, w, offset), norm(z - start, p)
             better = (left < missing[rows]) | ((left == missing[rows]) & (far < length[rows]))
             won = rows[better]
             nearest[won], length[won], missing[won] = z[better], far[better], left[better]

@@ -73,14 +73,14 @@ def project_halfspace(
     return torch.cat(parts).reshape(point.shape) if parts else point
 
 
-def excess(
+def violation(
     point: Float[Tensor, "m ..."], normal: Float[Tensor, "m ..."], offset: Float[Tensor, " m"]
 ) -> Float[Tensor, " m"]:
     """Return max(0, ⟨normal, point⟩ − offset) over ‖normal‖∞, in float64: 0 in the half-space.
 
     What is left to rounding counts as 0.
 
-    >>> excess(torch.ones(1, 2), torch.tensor([[2.0, 1.0]]), torch.tensor([1.0]))
+    >>> violation(torch.ones(1, 2), torch.tensor([[2.0, 1.0]]), torch.tensor([1.0]))
     tensor([1.], dtype=torch.float64)
     """
     w, b = _scaled(normal.flatten(1), offset)
@@ -119,11 +119,13 @@ def _project(
         # What lies outside the box has come some of its way already.
         dead = None if torch.equal(inside, x) else (down * (inside - x)).clamp_min(0)
         rate = gain if p == 2 else down.abs()
-        moved = _climb(gain, rate, room, dead, need)
+        moved = _raise_level(gain, rate, room, dead, need)
     return (inside + down * moved).clamp(low, high).to(point.dtype)
 
 
-def _climb(gain: Tensor, rate: Tensor, room: Tensor, dead: Tensor | None, need: Tensor) -> Tensor:
+def _raise_level(
+    gain: Tensor, rate: Tensor, room: Tensor, dead: Tensor | None, need: Tensor
+) -> Tensor:
     """Return clip(λ·rate − dead, 0, room) with Σ gain·that = need, or all the room.
 
     Without `dead` the sum is concave in λ, and Newton's steps rise to the root and end there after

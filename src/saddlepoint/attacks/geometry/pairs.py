@@ -113,7 +113,7 @@ def _sorted_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 def _near(
     a: Tensor, b: Tensor, whole_a: Tensor, whole_b: Tensor, pairs: Tensor, value: Tensor
 ) -> Bool[Tensor, "m n"]:
-    """Say which features reach `value` by the bound that is tight at the pair."""
+    """Return which features reach `value` by the bound that is tight at the pair."""
     left, right = (each.gather(1, pairs).sum(1) for each in (whole_a, whole_b))
     slope = (right / left).sqrt().clamp(1e-9, 1e9)[:, None]  # every λ > 0 gives a bound
     s = slope * a + b / slope

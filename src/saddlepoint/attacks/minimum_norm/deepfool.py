@@ -116,7 +116,7 @@ class DeepFool(MinimumNorm):
 
     @staticmethod
     def _crossed(batch: Batch, best: Tracker, x: Tensor, near: Boundaries) -> Tensor:
-        """Say who is across and is known to be: a crossing within rounding is not kept."""
+        """Return, per sample, whether it has crossed a boundary by more than rounding."""
         kept = best.distance[batch.index]
         return (batch.margin(near.logits) < 0) & (kept <= batch.distance(x) * (1 + 1e-6))
 

@@ -179,7 +179,7 @@ class _Record:
         x: Float[Tensor, "m ..."],
         logits: Float[Tensor, "m k"],
     ) -> Bool[Tensor, " m"]:
-        """Say which of the iterates `x` of these rows succeed, and keep the best."""
+        """Return which of the iterates `x` of these rows succeed, and keep the best."""
         fooled = batch.surely_fooled(logits)
         here = fooled.nonzero().squeeze(1)
         change, among = x[here] - batch.clean[here], rows[here]

@@ -168,7 +168,7 @@ def _noise(batch: Batch, shape: tuple[int, ...], step: int, first: int) -> Tenso
 
 
 def _fooled(batch: Batch, rows: Tensor, x: Tensor) -> Bool[Tensor, " r"]:
-    """Say which of the points `x`, of the samples `rows`, fool."""
+    """Return which of the points `x`, of the samples `rows`, fool."""
     many = batch.at(rows)
     return many.margin(many.logits(x)) < 0
 

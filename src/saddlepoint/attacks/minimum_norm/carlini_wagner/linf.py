@@ -37,10 +37,10 @@ _RAISE = 4.0
 _LARGEST = 1e30
 
 
-def excess(change: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+def beyond_tau(change: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
     """Return Σ(|δ_i| − τ)⁺ and its gradient.
 
-    >>> excess(torch.tensor([[0.5, -0.1]]), torch.tensor([0.2]))
+    >>> beyond_tau(torch.tensor([[0.5, -0.1]]), torch.tensor([0.2]))
     (tensor([0.3000]), tensor([[1., 0.]]))
     """
     over = (change.abs() - expand(tau, change)).relu()
@@ -112,7 +112,7 @@ class CarliniWagnerLinf(MinimumNorm):
         refined = torch.zeros_like(batch.index)
         for _ in range(self.rounds):
             found, x, c = raising(
-                batch, best, x, c, Descent.of(self), excess, tau,
+                batch, best, x, c, Descent.of(self), beyond_tau, tau,
                 enough=0.0, factor=_RAISE, searches=self.searches,
             )  # fmt: skip
             reached = batch.distance(x).minimum(tau)
