@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from saddlepoint.attacks import ATTACKS
 from saddlepoint.cli import run
 
 ROOT = Path(__file__).parents[1]
@@ -51,7 +52,7 @@ def test_the_page_runs(page, tmp_path, monkeypatch, capsys):
     assert ran >= 3
 
 
-@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", [*PAGES, "docs/glossary.md", "CONTRIBUTING.md"])
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
@@ -67,3 +68,12 @@ def test_the_recipe_in_the_guide_is_a_recipe():
     recipe = parse_recipe(yaml.safe_load(text))
     assert recipe.epochs == 30
     assert recipe.ema == 0.995
+
+
+def test_the_table_of_attacks_is_what_their_classes_say():
+    text = (ROOT / "docs/attacks.md").read_text(encoding="utf-8")
+    rows = [
+        f"| {info.name} | {', '.join(info.norms)} | {info.kind} | {info.cost} | {info.paper} |"
+        for info in ATTACKS.values()
+    ]
+    assert "\n".join(rows) + "\n" in text
