@@ -55,6 +55,7 @@ class Settings(Base):
     form: Literal[1, 2] = 1
     free: float = math.nan
     either: int | str = "anything"
+    classes: Count | Literal["all"] = 10
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,7 @@ class Settings(Base):
         {"gamma": 0.5, "eta": 10, "eps": [1, 2], "dtype": "bf16", "loss": "d", "form": 2},
         {"step_size": np.float32(0.5), "restarts": 100},
         {"free": -1, "either": None, "mixed": ()},
+        {"classes": "all"},
     ],
 )
 def test_fields_that_may_be_are_accepted(given):
@@ -102,6 +104,9 @@ def test_fields_that_may_be_are_accepted(given):
         ({"eps": 0.1}, "eps is 0.1; give at least one"),
         ({"pair": (1.0, 0.0)}, "pair is 0.0; give a positive number"),
         ({"keep": "first"}, 'keep is "first"; it is "best" or "last"'),
+        ({"classes": 0}, "classes is 0; give at least 1"),
+        ({"classes": "most"}, "classes is 'most'; give a whole number of at least 1"),
+        ({"classes": None}, "classes is None; give a whole number of at least 1"),
         ({"dtype": "fp16"}, 'dtype is "fp16"; it is "bf16" or None'),
         ({"loss": "e"}, 'loss is "e"; it is one of a, b, c, d'),
         ({"form": 3}, "form is 3; it is 1 or 2"),

@@ -93,7 +93,7 @@ def check_fields(settings: Any, owner: str = "") -> None:
     """Raise `InputError` where a field of a dataclass is not what its annotation says.
 
     What is checked: `Literal`, numbers annotated with `Whole` or `Interval` (`Count`, `Positive` …),
-    tuples of these, and each of them `| None`. All else is left to others.
+    tuples of these, their unions, and `| None`. All else is left to others.
 
     Args:
         settings: the dataclass, from its `__post_init__`.
@@ -152,8 +152,10 @@ def _check_of(kind: Any, optional: bool = False) -> Check | None:
         return _check_of_tuple(arguments)
     if origin in (Union, types.UnionType):
         others = [each for each in arguments if each is not types.NoneType]
-        check = _check_of(others[0], len(others) < len(arguments)) if len(others) == 1 else None
-        return None if check is None else functools.partial(_check_optional, check)
+        optional = len(others) < len(arguments)
+        checks = [check for each in others if (check := _check_of(each, optional)) is not None]
+        whole = len(checks) == len(others)
+        return functools.partial(_check_any, checks, optional) if whole else None
     return None
 
 
@@ -170,9 +172,15 @@ def _check_each(check: Check, name: str, values: Any) -> None:
         check(name, value)
 
 
-def _check_optional(check: Check, name: str, value: Any) -> None:
-    if value is not None:
-        check(name, value)
+def _check_any(checks: list[Check], optional: bool, name: str, value: Any) -> None:
+    errors = []
+    for check in () if optional and value is None else checks:
+        try:
+            return check(name, value)
+        except InputError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def _check_word(words: tuple[Any, ...], name: str, value: Any) -> None:

@@ -125,7 +125,7 @@ def test_the_iterates_are_the_papers(ball, steps):
     last = []
 
     class Tracker:
-        length, images = torch.full((3,), math.inf), x
+        distance, images = torch.full((3,), math.inf), x
 
         def record(self, batch, z, logits):
             pass

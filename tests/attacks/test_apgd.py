@@ -331,7 +331,7 @@ def test_stop_never_hands_over_the_most_confident():
         ({"steps": 0}, "steps is 0"),
         ({"restarts": 0}, "restarts is 0"),
         ({"targets": 0}, "targets is 0"),
-        ({"loss": "dlr_targeted"}, "did you mean 'dlr-targeted'"),
+        ({"loss": "dlr_targeted"}, 'loss is "dlr_targeted"; it is one of .*, dlr-targeted'),
         ({"rho": 0.0}, "rho is 0.0"),
         ({"rho": math.nan}, "rho is nan"),
         ({"keep": "last", "restarts": 2}, 'keep="last"'),

@@ -177,11 +177,11 @@ def test_the_other_arguments(arguments, message):
         (lambda: MIFGSM(OK, step_size=math.nan), "step_size is nan"),
         (lambda: PGD(OK, relative_step=0), "relative_step is 0"),
         (lambda: MIFGSM(OK, decay=-1), "decay is -1; give a number of at least 0"),
-        (lambda: PGD(OK, loss="hinge"), 'loss is "hinge"; it is one of cross-entropy, margin'),
+        (lambda: PGD(OK, loss="hinge"), 'PGD: loss is "hinge"; it is "cross-entropy", "margin" or'),
         (lambda: FGSM(OK, loss="ce"), 'loss is "ce"'),
         (
             lambda: PGD(OK, start="random"),
-            'start is "random"; it is one of uniform, gaussian, clean',
+            'PGD: start is "random"; it is "uniform", "gaussian" or "clean"',
         ),
         (lambda: PGD(OK, schedule="step"), 'schedule is "step"'),
         (lambda: PGD(OK, stop="always"), 'PGD: stop is "always"; it is "success" or "never"'),
@@ -215,7 +215,7 @@ def test_every_listed_attack_builds_runs_and_takes_text(name):
     [
         ("pgdd", {}, "unknown attack 'pgdd'; did you mean 'pgd'"),
         ("pgd", {"steps": "many"}, "pgd: steps is 'many': input should be a valid integer"),
-        ("pgd", {"step_size": "2/x"}, "eps is '2/x'"),
+        ("pgd", {"step_size": "2/x"}, "pgd: step_size is '2/x'"),
         ("pgd", {"steps": "2.5"}, "pgd: steps is '2.5'"),
         ("bim", {"restarts": 2}, "unknown option of bim 'restarts'"),
         ("pgd", {"threat": "x"}, "unknown option of pgd 'threat'"),

@@ -166,11 +166,17 @@ def test_the_defaults_are_no_worse_than_the_published_search_and_cheaper():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"objective": "f8"}, "f8"), ({"box": "sphere"}, "sphere"), ({"confidence": -1.0}, "0 or more"),
-        ({"learning_rate": 0.0}, "positive"), ({"initial_c": 0.0}, "positive"), ({"gain": 1.0}, "share"),
-        ({"tolerance": 1.0}, "share"), ({"decays": -1}, "counts"), ({"steps": 0}, "at least 1"),
+        ({"objective": "f8"}, "f8"),
+        ({"box": "sphere"}, "sphere"),
+        ({"confidence": -1.0}, "confidence is -1.0; give a number of at least 0"),
+        ({"learning_rate": 0.0}, "positive"),
+        ({"initial_c": 0.0}, "positive"),
+        ({"gain": 1.0}, r"gain is 1.0; give a number in \[0, 1\)"),
+        ({"tolerance": 1.0}, "tolerance is 1.0"),
+        ({"decays": -1}, "decays is -1; give at least 0"),
+        ({"steps": 0}, "at least 1"),
     ],
-)  # fmt: skip
+)
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         CarliniWagnerL2(L2(), **options)

@@ -5,35 +5,42 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import pytest
 import torch
 from networks import Affine, conv_case
 from torch import Tensor
 
-from saddlepoint.attacks import PGD, Attack, BinaryLogit, UniformNoise
+from saddlepoint.attacks import PGD, BinaryLogit, FixedBudget, MinimumNorm, UniformNoise
 from saddlepoint.streams import Keys
 from saddlepoint.threat import L0, L1, L2, Linf
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer(Attack):
+class Offer(FixedBudget):
     """Offers what a function makes of the images, and claims that it fools."""
 
     make: Callable[[Tensor], Tensor]
     norms = ("Linf", "L2", "L1", "L0", "Box")
 
     def perturb(self, batch, best):
-        best.images = best.images.clone()
-        best.images[batch.index] = self.make(batch.images)
-        if hasattr(best, "margin"):
-            best.margin[batch.index] = -1.0
+        claim(batch, best, self.make(batch.images))
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfferNearest(Offer):
-    minimum_norm: ClassVar[bool] = True
+class OfferNearest(MinimumNorm):
+    """`Offer` of a minimum-norm attack."""
+
+    make: Callable[[Tensor], Tensor]
+
+    def perturb(self, batch, best):
+        claim(batch, best, self.make(batch.images))
+
+
+def claim(batch, best, images):
+    best.hand_over(batch, images)
+    if hasattr(best, "margin"):
+        best.margin[batch.index] = -1.0
 
 
 # The margin is x₀ − 0.5: an image is fooled as soon as its first pixel is below 0.5.

@@ -10,7 +10,7 @@ from linear import best_change, case
 from networks import Affine
 from scipy import optimize
 
-from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, Attack, UniformNoise
+from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, Attack, FixedBudget, UniformNoise
 from saddlepoint.threat import L1, L2, Linf
 
 BALLS = {"linf": Linf, "l2": L2, "l1": L1}
@@ -120,7 +120,7 @@ def test_the_closed_forms_agree_with_a_solver(norm):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identity(Attack):
+class Identity(FixedBudget):
     """Does nothing; every test of strength must notice."""
 
     def perturb(self, batch, best):

@@ -21,6 +21,7 @@ from saddlepoint.attacks import (
     FGSM,
     FMN,
     MIFGSM,
+    MINIMUM_NORM,
     PDGD,
     PDPGD,
     PGD,
@@ -201,7 +202,7 @@ def test_a_small_scale_hides_nothing_either(name):
     for scale in (1e-2, 1e-6):
         seen = attack(Mapped(lambda z, s=scale: z * s), images, labels)
         assert int(seen.success.sum()) >= int(plain.success.sum()) - 2
-        if attack.minimum_norm:
+        if attack.kind is MINIMUM_NORM:
             limit = 1.1 * float(plain.distance.median()) + isinstance(attack.threat, L0)
             assert float(seen.distance.median()) <= limit
 

@@ -21,7 +21,7 @@ from oracle_attacks import (
     worst,
 )
 
-from saddlepoint.attacks import Attack, SmallestBudget, UniformNoise
+from saddlepoint.attacks import FixedBudget, SmallestBudget, UniformNoise
 
 FEW = pytest.param(1, id="10")
 ALL = pytest.param(5, id="50", marks=pytest.mark.slow)
@@ -118,7 +118,7 @@ def test_restarted_ascent_succeeds_just_above_the_smallest_budget(name, norm, ki
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identity(Attack):
+class Identity(FixedBudget):
     norms = ("L0", "L1", "L2", "Linf")
 
     def perturb(self, batch, best):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import pytest
 import torch
@@ -21,7 +20,7 @@ from oracle_attacks import (
     worst,
 )  # fmt: skip
 
-from saddlepoint.attacks import ATTACKS, Attack
+from saddlepoint.attacks import ATTACKS, MinimumNorm
 
 FEW = pytest.param(1, id="10")
 ALL = pytest.param(5, id="50", marks=pytest.mark.slow)
@@ -74,10 +73,9 @@ def test_targeted_pgd_does_not_succeed_below_the_smallest_budget(norm):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Liar(Attack):
+class Liar(MinimumNorm):
     """Offers the image of another sample, and says that it is near."""
 
-    minimum_norm: ClassVar[bool] = True
     norms = ("L0", "L1", "L2", "Linf")
 
     def perturb(self, batch, best):

@@ -108,7 +108,7 @@ def test_the_iterates_are_the_papers(prox):
         norms = ("L1", "L2")
 
     class Tracker:
-        length = torch.full((3,), math.inf)
+        distance = torch.full((3,), math.inf)
         images = x
 
         def record(self, batch, z, logits):

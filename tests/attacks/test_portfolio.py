@@ -9,7 +9,17 @@ import torch
 from linear import best_change
 from networks import Affine, conv_case
 
-from saddlepoint.attacks import DDN, FMN, PGD, Portfolio, Race, build_attack, portfolio
+from saddlepoint.attacks import (
+    DDN,
+    FIXED_BUDGET,
+    FMN,
+    MINIMUM_NORM,
+    PGD,
+    Portfolio,
+    Race,
+    build_attack,
+    portfolio,
+)
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, L1, L2, Box, Linf
 
@@ -90,9 +100,9 @@ def test_on_a_linear_model_it_is_exact(norm, ball):
 
 def test_by_name():
     attack = build_attack("portfolio", L2(), {"passes": "400"})
-    assert attack.minimum_norm
+    assert attack.kind is MINIMUM_NORM
     assert type(attack.members[0]) is Race
-    assert not build_attack("portfolio", L2(0.5)).minimum_norm
+    assert build_attack("portfolio", L2(0.5)).kind is FIXED_BUDGET
 
 
 @pytest.mark.parametrize(
@@ -105,7 +115,7 @@ def test_by_name():
         (lambda: Portfolio(L2(), members=(PGD(L2(0.5)),)), "no minimum-norm attack"),
         (lambda: Portfolio(L2(), members=(FMN(Linf()),)), "no minimum-norm attack"),
         (lambda: Race(L2(), rounds=()), "needs a member"),
-        (lambda: Race(L2(), rounds=((DDN(L2()), 0),)), "towards 0 classes"),
+        (lambda: Race(L2(), rounds=((DDN(L2()), 0),)), "DDN: classes that it is run towards is 0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(build, word):

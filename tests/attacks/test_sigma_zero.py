@@ -155,7 +155,7 @@ def test_no_gradient_and_next_to_none(threat):
         ({"step_size": 0.0}, "step_size is 0.0"),
         ({"sigma": 0.0}, "sigma is 0.0"),
         ({"threshold": -0.1}, "threshold is -0.1"),
-        ({"threshold_step": math.inf}, "threshold_step inf"),
+        ({"threshold_step": math.inf}, "threshold_step is inf"),
         ({"bisections": -1}, "bisections is -1"),
         ({"prunings": -1}, "prunings is -1"),
     ],

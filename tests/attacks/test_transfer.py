@@ -6,7 +6,7 @@ import pytest
 import torch
 from networks import conv_case, conv_net
 
-from saddlepoint.attacks import BIM, DDN, MIFGSM, PGD, AttackResult
+from saddlepoint.attacks import BIM, DDN, MIFGSM, MINIMUM_NORM, PGD, AttackResult
 from saddlepoint.attacks.minimum_norm.hopskipjump import HopSkipJump
 from saddlepoint.attacks.wrappers.transfer import Transfer
 from saddlepoint.errors import InputError
@@ -102,7 +102,7 @@ def test_a_minimum_norm_attack_counts_where_its_nearest_point_fools_the_model():
     attack = HopSkipJump(L2(), steps=2)
     there = attack(surrogate, images, labels)
     result = Transfer(attack, surrogate=surrogate)(net, images, labels)
-    assert Transfer(attack, surrogate=surrogate).minimum_norm
+    assert Transfer(attack, surrogate=surrogate).kind is MINIMUM_NORM
     fools = net(there.adversarials).argmax(1) != labels
     assert torch.equal(result.success, fools)
     assert torch.equal(result.distance[fools], there.distance[fools])

@@ -13,9 +13,11 @@ from torch import nn
 from saddlepoint.attacks import (
     BIM,
     BPDA,
+    FIXED_BUDGET,
+    MINIMUM_NORM,
     PGD,
     AtBudget,
-    Attack,
+    FixedBudget,
     Restarted,
     SmallestBudget,
     UniformNoise,
@@ -46,7 +48,7 @@ def test_the_smallest_budget_is_the_exact_distance(norm, ball):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Largest(Attack):
+class Largest(FixedBudget):
     """Moves the most useful features to their bounds: in L0 the optimum of a linear margin."""
 
     norms = ("L0",)
@@ -72,7 +74,7 @@ def test_success_that_is_not_monotone_in_the_budget_is_found_on_the_grid():
             inside = (moved > 0.05) & (moved < 0.12)
             return torch.stack([torch.where(inside, -9.0, 9.0), 0 * moved], 1)
 
-    class Far(Attack):
+    class Far(FixedBudget):
         def perturb(self, batch, best):
             best.evaluate(batch, batch.project(batch.clean + 1))
 
@@ -95,9 +97,9 @@ def test_at_a_budget_the_answer_is_on_the_right_side_of_the_distance():
 
 def test_a_minimum_norm_attack_by_name_takes_a_budget():
     attack = build_attack("ddn", L2(0.5), {"steps": "50"})
-    assert not attack.minimum_norm
+    assert attack.kind is FIXED_BUDGET
     assert attack.threat == L2(0.5)
-    assert build_attack("ddn", L2()).minimum_norm
+    assert build_attack("ddn", L2()).kind is MINIMUM_NORM
     scaled = build_attack("ddn", Rescaled(L2(0.5), (0.5,), (0.25,)))
     assert scaled.threat.space == "normalised"
 
@@ -115,7 +117,7 @@ def test_a_minimum_norm_attack_by_name_takes_a_budget():
         (lambda: Restarted(PGD(Linf(0.1)), 0), "at least 1"),
         (lambda: Restarted(PGD(Linf(0.1), keep="last"), 2), 'keep="best"'),
         (lambda: Restarted(torch.nn.Flatten(), 2), "is no attack"),
-        (lambda: BPDA(PGD(Linf(0.1))), "at least one module"),
+        (lambda: BPDA(PGD(Linf(0.1)), ()), "at least one module"),
         (lambda: DDN(L2(0.5)), "without a budget"),
     ],
 )  # fmt: skip

@@ -10,7 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, Attack, UniformNoise, report_pgd
+from saddlepoint.attacks import (
+    BIM,
+    FGSM,
+    MIFGSM,
+    PGD,
+    FixedBudget,
+    UniformNoise,
+    report_pgd,
+)
 from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
 
 THREATS = {
@@ -95,7 +103,7 @@ def test_a_gradient_that_is_zero_everywhere_is_warned_of():
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoObjectives(Attack):
+class TwoObjectives(FixedBudget):
     """Looks at the margin once, and then follows something else."""
 
     then: Callable[[Tensor], Tensor]

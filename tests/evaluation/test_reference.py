@@ -9,7 +9,7 @@ import pytest
 import torch
 from small import conv, digits, trained
 
-from saddlepoint.attacks import FGSM, MIFGSM, PGD, Attack
+from saddlepoint.attacks import FGSM, MIFGSM, PGD, FixedBudget
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import Evaluation, build_suite, evaluate
 from saddlepoint.threat import L0, L1, L2, Box, Linf
@@ -213,11 +213,11 @@ def test_a_box_has_no_eps_but_a_record(subject, tmp_path):
         evaluate(model, data, box, eps=[0.1])
 
 
-class Lucky(Attack):
+class Lucky(FixedBudget):
     """Says nothing true: its images are outside the ball."""
 
     def perturb(self, batch, best):
-        best.images[batch.index] = torch.rand(len(batch), 1, 8, 8)
+        best.hand_over(batch, torch.rand(len(batch), 1, 8, 8))
 
 
 def test_an_attack_that_leaves_the_ball_fools_nobody(subject):
