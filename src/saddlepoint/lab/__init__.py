@@ -18,7 +18,7 @@ from saddlepoint.lab.alignment import Alignment, AlignmentSettings, alignment
 from saddlepoint.lab.bench import Bench, small_network
 from saddlepoint.lab.constant_c import ConstantC, ConstantSettings, constant_c
 from saddlepoint.lab.controls import Controls, ControlSettings, Measurement, run_controls
-from saddlepoint.lab.experiment import Experiment, Findings, PerModel, per_model
+from saddlepoint.lab.experiment import Experiment, Findings, PerModel, Settings, per_model
 from saddlepoint.lab.fgsm_ray import FgsmRay, RaySettings, fgsm_ray
 from saddlepoint.lab.landscape import LandscapeSettings, LossLandscape, landscape
 from saddlepoint.lab.linear_example import LinearExample, LinearSettings, linear_example, run_linear
@@ -79,6 +79,7 @@ __all__ = [
     "RaySettings",
     "SegmentSettings",
     "Segments",
+    "Settings",
     "SmallestBits",
     "SmallestBudgets",
     "SyntheticDigits",

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks import PGD
 from saddlepoint.lab.ascending import smallest_budgets
-from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.experiment import PerModel, Settings
 from saddlepoint.lab.panels import keys_of, legend_above, looks, sheet
 from saddlepoint.lab.table import Table
-from saddlepoint.option_values import Count, Positive, check_fields
+from saddlepoint.option_values import Count, Positive
 from saddlepoint.threat import L2, Linf, NormBall
 from saddlepoint.threat.norms import norm
 
@@ -27,7 +27,7 @@ _SLACK = 1e-5  # in float32 an image on the surface of a ball may measure a trif
 
 
 @dataclass(frozen=True)
-class BudgetSettings:
+class BudgetSettings(Settings):
     """Settings of `accuracy_against_eps`.
 
     Args:
@@ -43,9 +43,9 @@ class BudgetSettings:
     steps: Count = 50
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         for name in ("linf", "l2"):
-            object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
+            self._sort(name)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from saddlepoint.errors import InputError
 from saddlepoint.lab.bench import Bench
+from saddlepoint.lab.experiment import Settings
 from saddlepoint.lab.logistic_regression import errors, fit, two_classes
 from saddlepoint.lab.panels import keys_of, legend_above, looks, sheet, title_left
 from saddlepoint.lab.table import Table
-from saddlepoint.option_values import Count, Natural, Positive, check_fields
+from saddlepoint.option_values import Count, Natural, Positive
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ _PICTURES = 4  # of weights in the figure, per kind of training
 
 
 @dataclass(frozen=True)
-class LogisticSettings:
+class LogisticSettings(Settings):
     """Settings of `adversarial_logistic`.
 
     Args:
@@ -46,7 +47,7 @@ class LogisticSettings:
     steps: Count = 500
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         if self.classes[0] == self.classes[1]:
             raise InputError(f"classes are {self.classes}; give two different labels")
 

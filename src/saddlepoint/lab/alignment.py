@@ -12,12 +12,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import PGD
-from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.experiment import PerModel, Settings
 from saddlepoint.lab.outputs import loss_gradients
 from saddlepoint.lab.panels import keys_of, legend_above, looks, sheet
 from saddlepoint.lab.table import Table
 from saddlepoint.lab.trajectories import trace
-from saddlepoint.option_values import Count, Positive, check_fields
+from saddlepoint.option_values import Count, Positive
 from saddlepoint.threat import Linf
 from saddlepoint.threat.norms import unit
 
@@ -32,7 +32,7 @@ _PANELS = (
 
 
 @dataclass(frozen=True)
-class AlignmentSettings:
+class AlignmentSettings(Settings):
     """Settings of `alignment`.
 
     Args:
@@ -45,9 +45,6 @@ class AlignmentSettings:
 
     eps: tuple[Positive, ...] = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
     steps: Count = 40
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks import CarliniWagnerL2
 from saddlepoint.evaluation.statistics import Proportion
-from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.experiment import PerModel, Settings
 from saddlepoint.lab.outputs import class_count, predictions
 from saddlepoint.lab.panels import keys_of, legend_above, looks, plot_shares, sheet
 from saddlepoint.lab.table import Table
 from saddlepoint.lab.targets import random_classes
-from saddlepoint.option_values import Count, Positive, check_fields
+from saddlepoint.option_values import Count, Positive
 from saddlepoint.threat import L2
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ConstantSettings:
+class ConstantSettings(Settings):
     """Settings of `constant_c`.
 
     Args:
@@ -42,8 +42,8 @@ class ConstantSettings:
     learning_rate: Positive = 0.02
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        object.__setattr__(self, "c", tuple(sorted(set(self.c))))
+        super().__post_init__()
+        self._sort("c")
 
 
 @dataclass(frozen=True, eq=False)

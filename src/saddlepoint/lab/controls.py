@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import FGSM, PGD
 from saddlepoint.defences import AdversarialTraining, DeepEnsemble, TrainingObjective
 from saddlepoint.lab.bench import Bench
+from saddlepoint.lab.experiment import Settings
 from saddlepoint.lab.networks import (
     RBF,
     EachClass,
@@ -26,7 +28,7 @@ from saddlepoint.lab.networks import (
 from saddlepoint.lab.outputs import logits_of
 from saddlepoint.lab.panels import sheet, title_left
 from saddlepoint.lab.table import Table
-from saddlepoint.option_values import Count, Positive, check_fields
+from saddlepoint.option_values import Count, Positive
 from saddlepoint.streams import Keys, derive
 from saddlepoint.threat import Linf
 
@@ -44,11 +46,12 @@ CONTROLS: Mapping[str, str] = MappingProxyType(
 )
 _UNITS = 64  # of the hidden layers
 _LONGER = 4  # times the epochs of the bench: these networks take milliseconds
+_SOFTMAX = partial(torch.softmax, dim=1)
 _PRECISION = 0.3  # of the Gaussians before training
 
 
 @dataclass(frozen=True)
-class ControlSettings:
+class ControlSettings(Settings):
     """Settings of `controls`.
 
     Args:
@@ -63,9 +66,6 @@ class ControlSettings:
     eps: Positive = 0.1
     members: Count = 8
     hidden_eps: Positive = 0.1
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -148,10 +148,9 @@ def _noise(bench: Bench, settings: ControlSettings) -> list[Measurement]:
     }
     found = []
     for name, model in bench.models.items():
-        attacked = {"FGSM": _fgsm(model, x, y, eps, bench.seed)}
-        attacked["PGD"] = PGD(Linf(eps))(model, x, y, seed=bench.seed).adversarials
-        for attack, images in (perturbed | attacked).items():
-            found.append(Measurement("noise", name, attack, *_wrong(logits_of(model, images), y)))
+        pgd = PGD(Linf(eps))(model, x, y, seed=bench.seed).adversarials
+        attacked = {"FGSM": _fgsm(model, bench, eps), "PGD": pgd}
+        found += _measured("noise", name, model, perturbed | attacked, y)
     return found
 
 
@@ -165,39 +164,29 @@ def _rbf(bench: Bench, settings: ControlSettings) -> list[Measurement]:
     found = []
     for name, build in builds.items():
         model = bench.trained(name, EachClass(), build=build, longer=_LONGER)
-        for attack, images in {
-            "none": x,
-            "FGSM": _fgsm(model, x, y, settings.eps, bench.seed),
-        }.items():
-            # The outputs are log-probabilities, a yes or no for each class.
-            logs = logits_of(model, images)
-            found.append(Measurement("rbf", name, attack, *_wrong(logs, y, logs.exp())))
+        images = {"none": x, "FGSM": _fgsm(model, bench, settings.eps)}
+        # The outputs are log-probabilities, a yes or no for each class.
+        found += _measured("rbf", name, model, images, y, probabilities=torch.exp)
     return found
 
 
 def _ensemble(bench: Bench, settings: ControlSettings) -> list[Measurement]:
     """Several networks that differ in their seed alone, attacked one at a time and as a whole."""
     x, y = bench.images, bench.labels
-    members = []
-    for i in range(settings.members):
-        seed = derive(bench.seed, "member", i)
-        members.append(
-            bench.trained(
-                f"member {i + 1}", build=_perceptron(bench, nn.ReLU()), seed=seed, longer=_LONGER
-            )
+    build = _perceptron(bench, nn.ReLU())
+    members = [
+        bench.trained(
+            f"member {i + 1}", build=build, seed=derive(bench.seed, "member", i), longer=_LONGER
         )
-    whole = DeepEnsemble(members)
-    size = f"ensemble of {settings.members}"
-    on_one, on_all = (_fgsm(model, x, y, settings.eps, bench.seed) for model in (members[0], whole))
+        for i in range(settings.members)
+    ]
+    one, whole = members[0], DeepEnsemble(members)
+    on_one, on_all = (_fgsm(model, bench, settings.eps) for model in (one, whole))
+    images_of_all = {"none": x, "FGSM on one": on_one, "FGSM on all": on_all}
+    name = f"ensemble of {settings.members}"
     return [
-        Measurement("ensemble", name, attack, *_wrong(logits_of(model, images), y))
-        for name, model, attack, images in (
-            ("one network", members[0], "none", x),
-            ("one network", members[0], "FGSM on it", on_one),
-            (size, whole, "none", x),
-            (size, whole, "FGSM on one", on_one),
-            (size, whole, "FGSM on all", on_all),
-        )
+        *_measured("ensemble", "one network", one, {"none": x, "FGSM on it": on_one}, y),
+        *_measured("ensemble", name, whole, images_of_all, y),
     ]
 
 
@@ -209,7 +198,8 @@ def _hidden(bench: Bench, settings: ControlSettings) -> tuple[list[Measurement],
         "input": AdversarialTraining(FGSM(Linf(settings.eps))),
         "hidden": HiddenAdversarial(settings.hidden_eps),
     }
-    found, means = [], {}
+    found: list[Measurement] = []
+    means = {}
     for kind, activation in {"sigmoid": nn.Sigmoid(), "ReLU": nn.ReLU()}.items():
         for perturbed, objective in objectives.items():
             name = f"{kind}, {perturbed}"
@@ -217,10 +207,7 @@ def _hidden(bench: Bench, settings: ControlSettings) -> tuple[list[Measurement],
                 name, objective, build=_perceptron(bench, activation), longer=_LONGER
             )
             adversarial = PGD(Linf(settings.eps))(model, x, y, seed=bench.seed).adversarials
-            for attack, images in {"none": x, "PGD": adversarial}.items():
-                found.append(
-                    Measurement("hidden", name, attack, *_wrong(logits_of(model, images), y))
-                )
+            found += _measured("hidden", name, model, {"none": x, "PGD": adversarial}, y)
             assert isinstance(model, Perceptron)
             with torch.no_grad():
                 means[name] = float(model.hidden(x).abs().mean())
@@ -232,25 +219,30 @@ def _perceptron(bench: Bench, activation: nn.Module) -> Callable[[int], nn.Modul
     return lambda seed: Perceptron(features, _UNITS, classes, activation, seed)
 
 
-def _fgsm(model: nn.Module, x: Tensor, y: Tensor, eps: float, seed: int) -> Tensor:
+def _fgsm(model: nn.Module, bench: Bench, eps: float) -> Tensor:
     # The step itself, also of images that were wrong before: an error is of all of them.
-    attack = replace(FGSM(Linf(eps), loss="softmax-cross-entropy"), stop="never", keep="last")
-    return attack.candidates(model, x, y, seed=seed)
+    attack = FGSM(Linf(eps), loss="softmax-cross-entropy", stop="never", keep="last")
+    return attack.candidates(model, bench.images, bench.labels, seed=bench.seed)
 
 
-def _wrong(
-    logits: Float[Tensor, "n k"],
+def _measured(
+    control: str,
+    name: str,
+    model: nn.Module,
+    images: Mapping[str, Tensor],
     labels: Int64[Tensor, " n"],
-    probabilities: Float[Tensor, "n k"] | None = None,
-) -> tuple[float, float, float]:
-    """Return the share of wrong images, and the mean probability of the predicted class over the
-    wrong ones and over the right ones.
-    """
-    known = logits.softmax(1) if probabilities is None else probabilities
-    predictions = logits.argmax(1)
-    wrong = predictions != labels.cpu()
-    sure = known.gather(1, predictions[:, None]).squeeze(1).double()
-    return float(wrong.double().mean()), float(sure[wrong].mean()), float(sure[~wrong].mean())
+    probabilities: Callable[[Tensor], Tensor] = _SOFTMAX,
+) -> list[Measurement]:
+    """Return a measurement for each kind of images, by the name of the attack."""
+    found = []
+    for attack, each in images.items():
+        logits = logits_of(model, each)
+        predictions = logits.argmax(1)
+        wrong = predictions != labels.cpu()
+        confidence = probabilities(logits).gather(1, predictions[:, None]).squeeze(1).double()
+        means = (wrong.double().mean(), confidence[wrong].mean(), confidence[~wrong].mean())
+        found.append(Measurement(control, name, attack, *map(float, means)))
+    return found
 
 
 def draw_controls(found: Controls) -> Figure:

@@ -1,4 +1,4 @@
-"""What an experiment is: a name, settings, and a function from a bench to findings."""
+"""What an experiment is: a name, settings, a function from a bench to findings, and a figure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,31 @@ from torch import Tensor, nn
 
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.table import Table
-from saddlepoint.option_values import parse_options
+from saddlepoint.option_values import check_fields, parse_options
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of an experiment: each has a default, and its annotation says what it may be.
+
+    Raises `InputError` for a value that may not be; see `saddlepoint.option_values.check_fields`.
+
+    >>> from saddlepoint.lab import LandscapeSettings
+    >>> LandscapeSettings(restarts=1)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: restarts is 1; give at least 2
+    """
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def _sort(self, name: str) -> None:
+        """Put the values of a setting in ascending order, each once."""
+        object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
 
 
 class Findings(Protocol):
@@ -86,7 +107,7 @@ class Experiment:
         name: on the command line.
         what: one line.
         paper: where it was published.
-        settings: a frozen dataclass with a default for every field.
+        settings: what can be set.
         run: from the bench and the settings to the findings.
         draw: from the findings to the figure.
         images: how many are looked at unless the user says.
@@ -99,7 +120,7 @@ class Experiment:
     name: str
     what: str
     paper: str
-    settings: type[Any]
+    settings: type[Settings]
     run: Callable[[Bench, Any], Findings]
     draw: Callable[[Any], Figure]
     images: int = 100

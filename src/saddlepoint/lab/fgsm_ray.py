@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.experiment import PerModel, Settings
 from saddlepoint.lab.outputs import logits_of, loss_gradients
 from saddlepoint.lab.panels import key, sheet, title_left
 from saddlepoint.lab.table import Table
-from saddlepoint.option_values import Positive, Whole, check_fields
+from saddlepoint.option_values import Positive, Whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ _NAMED = 20  # classes in the legend
 
 
 @dataclass(frozen=True)
-class RaySettings:
+class RaySettings(Settings):
     """Settings of `fgsm_ray`.
 
     Args:
@@ -47,9 +47,6 @@ class RaySettings:
 
     eps: Positive = 1.0
     points: Annotated[int, Whole(2)] = 100
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)

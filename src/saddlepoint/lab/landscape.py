@@ -13,12 +13,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import PGD
-from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.experiment import PerModel, Settings
 from saddlepoint.lab.outputs import losses
 from saddlepoint.lab.panels import key, legend_above, looks, sheet, title_left
 from saddlepoint.lab.table import Table
 from saddlepoint.lab.trajectories import trace_restarts
-from saddlepoint.option_values import Count, Positive, Whole, check_fields
+from saddlepoint.option_values import Count, Positive, Whole
 from saddlepoint.threat import Linf
 from saddlepoint.threat.norms import unit
 
@@ -34,7 +34,7 @@ _LINES = 50  # in one of its panels
 
 
 @dataclass(frozen=True)
-class LandscapeSettings:
+class LandscapeSettings(Settings):
     """Settings of `landscape`.
 
     Args:
@@ -49,9 +49,6 @@ class LandscapeSettings:
     eps: Positive = 0.2
     steps: Count = 40
     restarts: Annotated[int, Whole(2)] = 100
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks import FGSM, BinaryLogit
 from saddlepoint.lab.bench import Bench
+from saddlepoint.lab.experiment import Settings
 from saddlepoint.lab.panels import looks, sheet
 from saddlepoint.lab.table import Cell, Table
-from saddlepoint.option_values import Count, Positive, check_fields
+from saddlepoint.option_values import Count, Positive
 from saddlepoint.streams import Keys
 from saddlepoint.threat import Linf
 
@@ -29,7 +30,7 @@ SCORE = -3.0  # w·x of the example, and of the random ones of more dimensions
 
 
 @dataclass(frozen=True)
-class LinearSettings:
+class LinearSettings(Settings):
     """Settings of `linear_example`.
 
     Args:
@@ -44,9 +45,6 @@ class LinearSettings:
     eps: Positive = 0.5
     small: tuple[Positive, ...] = (0.1, 0.01, 0.001)
     dimensions: tuple[Count, ...] = (1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)

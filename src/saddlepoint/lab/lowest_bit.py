@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.lab.ascending import smallest_budgets
-from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.experiment import PerModel, Settings
 from saddlepoint.lab.lattice_pgd import LatticePGD
 from saddlepoint.lab.outputs import predictions
 from saddlepoint.lab.panels import keys_of, legend_above, looks, plot_shares, sheet, title_left
 from saddlepoint.lab.table import Table
-from saddlepoint.option_values import Count, Whole, check_fields
+from saddlepoint.option_values import Count, Whole
 from saddlepoint.threat import Box
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ KINDS = ("bits replaced", "whole levels", "any value")
 
 
 @dataclass(frozen=True)
-class BitSettings:
+class BitSettings(Settings):
     """Settings of `lowest_bit`.
 
     Args:
@@ -47,8 +47,8 @@ class BitSettings:
     restarts: Count = 3
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        object.__setattr__(self, "bits", tuple(sorted(set(self.bits))))
+        super().__post_init__()
+        self._sort("bits")
 
 
 @dataclass(frozen=True, eq=False)

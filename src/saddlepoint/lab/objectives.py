@@ -19,13 +19,13 @@ from saddlepoint.attacks.core.targets import TargetCase
 from saddlepoint.attacks.minimum_norm.carlini_wagner.box import BoxName
 from saddlepoint.attacks.minimum_norm.carlini_wagner.loop import Descent, descend, first_gradient
 from saddlepoint.attacks.minimum_norm.carlini_wagner.objectives import ObjectiveName
-from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.experiment import PerModel, Settings
 from saddlepoint.lab.outputs import class_count, predictions
 from saddlepoint.lab.panels import sheet, title_left
 from saddlepoint.lab.table import Table
 from saddlepoint.lab.targets import other_classes
 from saddlepoint.model import Guard
-from saddlepoint.option_values import Count, Positive, check_fields
+from saddlepoint.option_values import Count, Positive
 from saddlepoint.streams import Keys
 from saddlepoint.threat import L2
 
@@ -42,7 +42,7 @@ _MOST = 1.5  # times the least, from where the colour stays
 
 
 @dataclass(frozen=True)
-class ObjectiveSettings:
+class ObjectiveSettings(Settings):
     """Settings of `compare_objectives`.
 
     Args:
@@ -64,9 +64,6 @@ class ObjectiveSettings:
     learning_rate: Positive = 0.02
     searches: Count = 7
     first_c: Positive = 0.01
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import PGD
-from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.experiment import PerModel, Settings
 from saddlepoint.lab.outputs import losses
 from saddlepoint.lab.panels import key, legend_above, sheet, title_left
 from saddlepoint.lab.table import Table
 from saddlepoint.lab.trajectories import trace_restarts
-from saddlepoint.option_values import Count, Positive, Whole, check_fields
+from saddlepoint.option_values import Count, Positive, Whole
 from saddlepoint.threat import Linf
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _LINES = 28  # in one of its panels
 
 
 @dataclass(frozen=True)
-class SegmentSettings:
+class SegmentSettings(Settings):
     """Settings of `segments`.
 
     Args:
@@ -45,9 +45,6 @@ class SegmentSettings:
     steps: Count = 40
     maxima: Annotated[int, Whole(2)] = 8
     points: Annotated[int, Whole(3)] = 21
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks import Attack, CarliniWagnerL0, CarliniWagnerL2, CarliniWagnerLinf
 from saddlepoint.errors import InputError
-from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.experiment import PerModel, Settings
 from saddlepoint.lab.outputs import class_count, predictions
 from saddlepoint.lab.panels import sheet
 from saddlepoint.lab.table import Table
 from saddlepoint.lab.targets import other_classes
-from saddlepoint.option_values import Count, check_fields
+from saddlepoint.option_values import Count
 from saddlepoint.threat import L0, L2, Linf
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _RIGHT, _DOWN = 1.12, 1.36  # from picture to picture, in their own width
 
 
 @dataclass(frozen=True)
-class SyntheticSettings:
+class SyntheticSettings(Settings):
     """Settings of `synthetic_digits`.
 
     Args:
@@ -43,9 +43,6 @@ class SyntheticSettings:
     """
 
     steps: Count = 200
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,11 +14,12 @@ from saddlepoint.attacks import PGD, CarliniWagnerL2, Misclassified, Targeted
 from saddlepoint.defences import AdversarialTraining
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.lab.bench import Bench, every_other
+from saddlepoint.lab.experiment import Settings
 from saddlepoint.lab.outputs import logits_of, predictions
 from saddlepoint.lab.panels import keys_of, legend_above, looks, plot_shares, sheet, title_left
 from saddlepoint.lab.table import Table
 from saddlepoint.lab.targets import random_classes
-from saddlepoint.option_values import Count, NonNegative, check_fields
+from saddlepoint.option_values import Count, NonNegative
 from saddlepoint.streams import Keys, derive
 from saddlepoint.threat import L2, Linf
 from saddlepoint.threat.norms import expand, unit
@@ -31,7 +32,7 @@ NOISE = "noise as long"
 
 
 @dataclass(frozen=True)
-class TransferSettings:
+class TransferSettings(Settings):
     """Settings of `run_transfer`.
 
     Args:
@@ -48,8 +49,8 @@ class TransferSettings:
     searches: Count = 5
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        object.__setattr__(self, "confidence", tuple(sorted(set(self.confidence))))
+        super().__post_init__()
+        self._sort("confidence")
 
 
 @dataclass(frozen=True, eq=False)
