@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, Attack, UniformNoise, report_pgd
+from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, Attack, UniformNoise, nine_defences_pgd
 from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
 
 THREATS = {
@@ -21,7 +21,7 @@ ATTACKS = {
     "fgsm": FGSM, "bim": BIM, "mi-fgsm": MIFGSM, "pgd": PGD, "noise": UniformNoise,
     "clean": lambda t, **o: PGD(t, start="clean", **o),
     "gaussian": lambda t, **o: PGD(t, start="gaussian", **o),
-    "report": lambda t, **o: report_pgd(t),
+    "nine-defences": lambda t, **o: nine_defences_pgd(t),
 }  # fmt: skip
 
 
