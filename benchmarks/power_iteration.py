@@ -3,7 +3,8 @@
     python benchmarks/power_iteration.py
 
 1. Cold: the relative error after N iterations against the SVD of the dense matrix, from a random
-   start, from ones, and as the report prints it (both vectors updated with the old ones).
+   start, from ones, and as the nine-defences report prints it (both vectors updated with the old
+   ones).
 2. Warm: one iteration per training step, the error of the σ that the penalty has at that step. By
    power iteration (one vector) and with more vectors; on digits, and on random images and labels.
 3. What they cost: the time of the penalty and its gradient for `zoo:simple-cnn` at 32×32.

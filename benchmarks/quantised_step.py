@@ -2,9 +2,9 @@
 
     python benchmarks/quantised_step.py [--device cuda] [--repeats 15] [--gradient lsq]
 
-The report's network on 32×32 images, batch 100, cross-entropy and SGD: forward, backward, update.
-The two are run in turn in one process, after a warm-up of each; the ratio is that of the medians.
-The target is ≤ 1.3.
+The CNN of the nine-defences report on 32×32 images, batch 100, cross-entropy and SGD: forward,
+backward, update. The two are run in turn in one process, after a warm-up of each; the ratio is that
+of the medians. The target is ≤ 1.3.
 """
 
 from __future__ import annotations

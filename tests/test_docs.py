@@ -45,7 +45,7 @@ def test_the_page_runs(page, tmp_path, monkeypatch, capsys):
                 assert run(arguments) == 0, (line, capsys.readouterr().err)
                 ran += 1
         elif kind == "python":
-            exec(compile(text, page, "exec"), names)
+            exec(compile(text, page, "exec", dont_inherit=True), names)
             ran += 1
         elif kind == "yaml" and (file := FILE.match(text)):
             Path(file[1]).write_text(text, encoding="utf-8")

@@ -1,6 +1,4 @@
-"""The demo: the report's CNN on digits, trained normally and adversarially, attacked at four
-budgets.
-"""
+"""The demo: a small CNN on digits, trained normally and adversarially, attacked at four budgets."""
 
 from __future__ import annotations
 

@@ -136,8 +136,13 @@ def check_value(name: str, value: Any, kind: Any) -> None:
 
 @functools.cache
 def _checks(settings: type[Any]) -> tuple[tuple[str, Check], ...]:
-    hints = typing.get_type_hints(settings, include_extras=True)
-    found = ((field.name, _check_of(hints[field.name])) for field in dataclasses.fields(settings))
+    try:
+        hints = typing.get_type_hints(settings, include_extras=True)
+    except NameError:  # of a class whose module has no name: nobody knows what its words mean
+        hints = {}
+    found = (
+        (field.name, _check_of(hints.get(field.name))) for field in dataclasses.fields(settings)
+    )
     return tuple((name, check) for name, check in found if check is not None)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from networks import Affine, conv_case
 
-from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, UniformNoise, report_pgd
+from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, UniformNoise, nine_defences_pgd
 from saddlepoint.threat import L0, L1, L2, Linf, Rescaled
 
 BALLS = {"linf": Linf, "l2": L2, "l1": L1}
@@ -142,12 +142,14 @@ def test_the_reports_clip_allows_clean_pixels_outside_it():
     images[:, :, 2:4] = 1.0  # normalised 2.2 … 2.6
     with torch.no_grad():
         labels = net(images).argmax(1)
-    result = report_pgd(Rescaled(Linf(8 / 255, -2.0, 2.0), mean, std))(net, images, labels)
+    result = nine_defences_pgd(Rescaled(Linf(8 / 255, -2.0, 2.0), mean, std))(net, images, labels)
     assert not bool(result.rejected.any())
     m, s = (torch.tensor(v).reshape(3, 1, 1) for v in (mean, std))
     z = (result.adversarials - m) / s
     assert float(z.abs().max()) <= 2 + 1e-5
-    free = report_pgd(Rescaled(Linf(8 / 255, -math.inf, math.inf), mean, std))(net, images, labels)
+    free = nine_defences_pgd(Rescaled(Linf(8 / 255, -math.inf, math.inf), mean, std))(
+        net, images, labels
+    )
     assert float(free.distance.max()) == pytest.approx(8 / 255, rel=1e-3)
     assert float(free.adversarials.min()) < 0, "without the clip pixels leave [0, 1]"
 

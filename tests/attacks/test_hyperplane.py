@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.optimize import linprog, minimize
 
-from saddlepoint.attacks.geometry.half_spaces import violation, project_halfspace
+from saddlepoint.attacks.geometry.half_spaces import project_halfspace, violation
 from saddlepoint.errors import InputError
 from saddlepoint.threat.norms import norm
 

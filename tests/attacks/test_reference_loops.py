@@ -9,7 +9,7 @@ import torch
 from networks import conv_case
 from torch.nn.functional import cross_entropy
 
-from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, report_pgd
+from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, nine_defences_pgd
 from saddlepoint.streams import Keys
 from saddlepoint.threat import L2, Linf, Rescaled
 
@@ -121,5 +121,5 @@ def test_the_reports_algorithm_1(steps, clip):
         z = z + alpha * g.sign()
         z = torch.max(torch.min(z, clean + eps), clean - eps).clamp(-clip, clip)
     threat = Rescaled(Linf(eps, -clip, clip), mean, std)
-    ours = final(report_pgd(threat, steps=steps), net, x, y)
+    ours = final(nine_defences_pgd(threat, steps=steps), net, x, y)
     assert torch.allclose(ours, z * s + m, rtol=0, atol=1e-12)

@@ -17,7 +17,7 @@ from saddlepoint.attacks import (
     PGD,
     FixedBudget,
     UniformNoise,
-    report_pgd,
+    nine_defences_pgd,
 )
 from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
 
@@ -29,7 +29,7 @@ ATTACKS = {
     "fgsm": FGSM, "bim": BIM, "mi-fgsm": MIFGSM, "pgd": PGD, "noise": UniformNoise,
     "clean": lambda t, **o: PGD(t, start="clean", **o),
     "gaussian": lambda t, **o: PGD(t, start="gaussian", **o),
-    "report": lambda t, **o: report_pgd(t),
+    "nine-defences": lambda t, **o: nine_defences_pgd(t),
 }  # fmt: skip
 
 

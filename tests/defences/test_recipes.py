@@ -35,9 +35,9 @@ def test_every_shipped_recipe_loads_and_can_be_described(name):
     assert isinstance(recipe.objective, AdversarialTraining) == ("adversarial" in name)
 
 
-def test_the_reports_recipes_have_the_reports_settings():
+def test_the_nine_defences_recipes_have_the_reports_settings():
     plain, adversarial = (
-        load_recipe(name, STATISTICS) for name in ("report", "report-adversarial")
+        load_recipe(name, STATISTICS) for name in ("nine-defences", "nine-defences-adversarial")
     )
     assert plain.optimiser == Optimiser("sgd", 0.001, 0.0, False, 0.0)
     assert (plain.epochs, plain.batch_size, plain.augmentation) == (10, 100, "none")
@@ -50,7 +50,7 @@ def test_the_reports_recipes_have_the_reports_settings():
 
 def test_a_normalised_budget_needs_the_statistics():
     with pytest.raises(InputError, match="normalised space needs the mean and deviation"):
-        load_recipe("report-adversarial")
+        load_recipe("nine-defences-adversarial")
 
 
 def test_a_whole_file_is_read(tmp_path):

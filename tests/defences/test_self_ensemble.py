@@ -29,7 +29,7 @@ IMAGES = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
 def network(seed=0):
-    """The report's network for digits, its statistics not the first ones, with normalisation."""
+    """A small CNN for digits, its statistics not the first ones, with normalisation."""
     net = build_model("simple-cnn", classes=10, shape=(1, 8, 8), seed=seed)
     for step in range(10):
         net.train()(torch.randn(32, 1, 8, 8, generator=torch.Generator().manual_seed(step)))
@@ -83,7 +83,7 @@ def test_noise_goes_before_each_block_and_nowhere_else(first, inner):
             torch.testing.assert_close(model.get_submodule(name)(given_), gave, msg=name)
 
 
-def test_without_a_block_of_the_report_noise_goes_before_every_convolution():
+def test_without_a_conv_block_noise_goes_before_every_convolution():
     timm = build_model("timm:resnet10t", classes=4, shape=(3, 32, 32))
     model = random_self_ensemble(timm, 0.2, 0.1, samples=2).eval()
     convolutions = [n for n, m in timm.named_modules() if isinstance(m, nn.Conv2d)]

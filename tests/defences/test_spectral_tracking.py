@@ -269,7 +269,7 @@ def test_half_precision_is_computed_in_single(dtype):
 def test_how_many_vectors():
     assert SpectralNorm(start="ones").vectors == SpectralNorm(as_published=True).vectors == 1
     for options in ({"start": "ones"}, {"as_published": True}):
-        with pytest.raises(InputError, match="vectors is 2, but the report's iteration"):
+        with pytest.raises(InputError, match="vectors is 2, but the published iteration"):
             SpectralNorm(vectors=2, **options)
     with pytest.raises(InputError, match="vectors is 0"):
         Orthogonal(vectors=0)

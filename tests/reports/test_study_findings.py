@@ -1,4 +1,4 @@
-"""The report's findings on studies in which each is known to hold, or not."""
+"""The nine-defences report's findings on studies in which each is known to hold, or not."""
 
 from __future__ import annotations
 

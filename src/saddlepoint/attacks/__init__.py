@@ -23,7 +23,7 @@ from saddlepoint.attacks.core.ties import tie_note
 from saddlepoint.attacks.core.tracker import Best, Last, Nearest, Tracker
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
-from saddlepoint.attacks.fixed_budget.nine_defences import report_pgd
+from saddlepoint.attacks.fixed_budget.nine_defences import nine_defences_pgd
 from saddlepoint.attacks.fixed_budget.noise import UniformNoise
 from saddlepoint.attacks.fixed_budget.pgd import BIM, FGSM, PGD
 from saddlepoint.attacks.fixed_budget.square import Square
@@ -41,7 +41,13 @@ from saddlepoint.attacks.minimum_norm.jsma import JSMA
 from saddlepoint.attacks.minimum_norm.lbfgs import LBFGS
 from saddlepoint.attacks.minimum_norm.pdpgd import PDGD, PDPGD
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
-from saddlepoint.attacks.registry import ATTACKS, AttackInfo, build_attack, option_types
+from saddlepoint.attacks.registry import (
+    ATTACKS,
+    AttackInfo,
+    attack_info,
+    build_attack,
+    option_types,
+)
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.attacks.wrappers.bpda import BPDA, backward_replaced
 from saddlepoint.attacks.wrappers.eight_bit import EightBit
@@ -104,16 +110,17 @@ __all__ = [
     "Tracker",
     "Transfer",
     "UniformNoise",
+    "attack_info",
     "attack_targets",
     "backward_replaced",
     "build_attack",
     "foreign",
     "judge",
+    "nine_defences_pgd",
     "option_types",
     "parse_criterion",
     "portfolio",
     "predict",
-    "report_pgd",
     "tie_note",
     "tied",
 ]

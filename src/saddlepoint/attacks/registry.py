@@ -14,7 +14,7 @@ from saddlepoint.attacks.core.contract import Attack, FixedBudget, MinimumNorm
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
-from saddlepoint.attacks.fixed_budget.nine_defences import report_pgd
+from saddlepoint.attacks.fixed_budget.nine_defences import nine_defences_pgd
 from saddlepoint.attacks.fixed_budget.noise import UniformNoise
 from saddlepoint.attacks.fixed_budget.pgd import BIM, FGSM, PGD
 from saddlepoint.attacks.fixed_budget.square import Square
@@ -75,7 +75,7 @@ _CLASSES: Mapping[str, type[FixedBudget] | type[MinimumNorm]] = {
     "bim": BIM,
     "mi-fgsm": MIFGSM,
     "pgd": PGD,
-    "report-pgd": PGD,
+    "nine-defences-pgd": PGD,
     "apgd": APGD,
     "square": Square,
     "uniform-noise": UniformNoise,
@@ -98,8 +98,8 @@ _CLASSES: Mapping[str, type[FixedBudget] | type[MinimumNorm]] = {
 }
 # Those that a function builds, and what is said of them in place of the class's own.
 _BUILDERS: Mapping[str, tuple[Callable[..., Attack], str, str]] = {
-    "report-pgd": (
-        report_pgd, "PGD as in the report's Algorithm 1 (Gaussian start, last iterate)",
+    "nine-defences-pgd": (
+        nine_defences_pgd, "PGD as in the nine-defences report (Gaussian start, last iterate)",
         "steps (4) each way",
     ),
     "portfolio": (portfolio, Portfolio.paper, Portfolio.cost),
@@ -113,6 +113,25 @@ ATTACKS: Mapping[str, AttackInfo] = MappingProxyType(
     }
 )
 
+ALIASES: Mapping[str, str] = MappingProxyType({"report-pgd": "nine-defences-pgd"})
+"""Earlier names, which work and are not listed."""
+
+
+def attack_info(name: str) -> AttackInfo:
+    """Return what a list says of the attack of that name, an earlier one too.
+
+    >>> attack_info("report-pgd").name
+    'nine-defences-pgd'
+    >>> attack_info("pgdd")
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: unknown attack 'pgdd'; did you mean 'pgd'? (known: ...)
+    """
+    known = ALIASES.get(name, name)
+    if known not in ATTACKS:
+        raise unknown("attack", name, ATTACKS)
+    return ATTACKS[known]
+
 
 def build_attack(
     name: str, threat: ThreatModel, options: Mapping[str, Any] | None = None
@@ -122,7 +141,7 @@ def build_attack(
     A minimum-norm attack with a budget becomes a fixed-budget one, through `AtBudget`.
 
     Args:
-        name: a key of `ATTACKS`.
+        name: a key of `ATTACKS`, or an earlier name.
         threat: the threat model, with its budget.
         options: hyper-parameters by name; "2/255" is understood where a number is.
 
@@ -136,15 +155,13 @@ def build_attack(
         ...
     saddlepoint.errors.InputError: unknown option of pgd 'step'; did you mean 'steps'? (known: ...)
     """
-    if name not in ATTACKS:
-        raise unknown("attack", name, ATTACKS)
-    build = ATTACKS[name].build
+    info = attack_info(name)
     given = parse_options(name, options or {}, option_types(name))
-    if ATTACKS[name].minimum_norm and isinstance(threat, Normed):
-        attack = build(threat.with_eps(math.inf), **given)
+    if info.minimum_norm and isinstance(threat, Normed):
+        attack = info.build(threat.with_eps(math.inf), **given)
         unlimited = isinstance(threat.eps, float) and math.isinf(threat.eps)
         return attack if unlimited else AtBudget(attack, threat)
-    return build(threat, **given)
+    return info.build(threat, **given)
 
 
 def option_types(name: str) -> dict[str, Any]:
@@ -153,7 +170,7 @@ def option_types(name: str) -> dict[str, Any]:
     >>> option_types("bim")["steps"]
     <class 'int'>
     """
-    build = ATTACKS[name].build
+    build = attack_info(name).build
     hints = typing.get_type_hints(build)
     names = inspect.signature(build).parameters
     return {key: hints[key] for key in names if key not in ("threat", "criterion")}

@@ -24,7 +24,7 @@ def demo(
     threads: options.Threads = None,
     as_json: options.Json = False,
 ) -> None:
-    """Train the report's CNN twice on digits, normally and adversarially, and attack both at four
+    """Train a small CNN twice on digits, normally and adversarially, and attack both at four
     budgets.
     """
     place = choose_device(device, threads)
@@ -33,7 +33,7 @@ def demo(
     from saddlepoint.reports import evaluation_rows
 
     if not as_json:
-        note("training the report's CNN on scikit-learn's digits, normally and adversarially …")
+        note("training a small CNN on scikit-learn's digits, normally and adversarially …")
     with progress("demo") as tick:
         found = run_demo(out, device=place, epochs=epochs, limit=limit, seed=seed, progress=tick)
 

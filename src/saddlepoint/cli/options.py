@@ -80,7 +80,7 @@ Pretrained = Annotated[
 Norm = Annotated[str, typer.Option(help="linf, l2 or l1.")]
 Space = Annotated[
     str,
-    typer.Option(help="pixels, or normalised: the budget is on (x − mean)/std, as in the report."),
+    typer.Option(help="pixels, or normalised: the budget is on (x − mean)/std."),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, max=MOST, help="Images per pass.")]
 Split = Annotated[str, typer.Option(help="test, train or all.")]

@@ -39,7 +39,8 @@ class DDTReLU(QuantisedActivation):
     Args:
         bits: N, from 1 to 16.
 
-    Any shape goes in and comes out. After the fully dynamic thresholds of the report, section 3.2.
+    Any shape goes in and comes out. After the fully dynamic thresholds of the nine-defences
+    report, section 3.2.
 
     >>> layer = DDTReLU(bits=2)
     >>> layer.set_range(3.0)

@@ -23,10 +23,11 @@ class DTReLU(QuantisedActivation):
 
     Args:
         bits: N, from 1 to 16.
-        gradient: "report": ∂y/∂x = 1 for a ≤ x ≤ b, ∂y/∂b = 1 for x > b and ∂y/∂a = 1 for x < a,
-            all 0 elsewhere. A bound beyond the data then has no gradient: b needs a little weight
-            decay to come back. "lsq" adds, inside, ∂y/∂b = (round(u) − u)/(2^N − 1) and
-            ∂y/∂a = −∂y/∂b with u = (x − a)/s, so that the bounds also weigh the rounding error.
+        gradient: "report", that of the nine-defences report: ∂y/∂x = 1 for a ≤ x ≤ b, ∂y/∂b = 1 for
+            x > b and ∂y/∂a = 1 for x < a, all 0 elsewhere. A bound beyond the data then has no
+            gradient: b needs a little weight decay to come back. "lsq" adds, inside, ∂y/∂b =
+            (round(u) − u)/(2^N − 1) and ∂y/∂a = −∂y/∂b with u = (x − a)/s, so that the bounds also
+            weigh the rounding error.
 
     Any shape goes in and comes out. References: Jacob et al. 2017, arXiv:1712.05877; Esser et al.
     2020, arXiv:1902.08153 (lsq).

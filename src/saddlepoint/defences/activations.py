@@ -1,4 +1,4 @@
-"""The quantised activations of the report's section 3.2, by name."""
+"""The quantised activations of the nine-defences report, section 3.2, by name."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """A convolution as the linear map that it is, and the transpose of that map.
 
-As a matrix it is large, sparse and full of repeated entries (figure 5 and eq. 6 of the report);
-nothing here builds it. The map is the convolution itself, and its transpose the transposed
-convolution: for stride 1 the convolution with the kernel turned round, [C_in, C_out, −K, −K], and
-padding K − 1 − P (eq. 7).
+As a matrix it is large, sparse and full of repeated entries (figure 5 and eq. 6 of the
+nine-defences report); nothing here builds it. The map is the convolution itself, and its transpose
+the transposed convolution: for stride 1 the convolution with the kernel turned round, [C_in, C_out,
+−K, −K], and padding K − 1 − P (eq. 7).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class NaiveDynamicThreshold(QuantisedActivation):
     2^bits + 1 of them and the output is the mean of the two ends of x's interval, so that each gets
     half of the gradient. With `averaged=False` there are 2^bits and the output is the lower end
     alone: every gradient then has the same direction, the thresholds drift to the edge of the data
-    and the function degenerates into a binary one (the report's section 7.3). It is a control.
+    and the function degenerates into a binary one (nine-defences report, section 7.3): a control.
 
     The gradient in x is straight-through: 1 between the first and the last threshold, else 0.
 

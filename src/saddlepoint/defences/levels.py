@@ -36,7 +36,8 @@ def fake_quantise(
     upper: Tensor | float | None = None,
     channel_axis: int | None = None,
 ) -> Float[Tensor, "*shape"]:
-    """Return `x` on 2^bits evenly spaced levels from `lower` to `upper` (the report's Algorithm 2).
+    """Return `x` on 2^bits evenly spaced levels from `lower` to `upper` (Algorithm 2 of the
+    nine-defences report).
 
     With N bits and bounds a, b:  s = (b − a)/(2^N − 1),  x_int = round((clip(x, a, b) − a)/s),
     x_q = s·x_int + a. The gradient is the saturated straight-through one (eq. 2): that of x_q where

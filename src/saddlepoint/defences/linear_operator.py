@@ -52,8 +52,8 @@ class MatrixOperator:
     """A linear layer, or the reshaped matrix of a convolution; with groups, one block per group.
 
     A convolution's [C_out, C_in/g, K, K] becomes g blocks [C_out/g, C_in/g·K·K] (eq. 4 and figure 4
-    of the report; Yoshida and Miyato 2017, arXiv:1705.10941). The outputs of a transposed
-    convolution, its second axis, are brought to the front.
+    of the nine-defences report; Yoshida and Miyato 2017, arXiv:1705.10941). The outputs of a
+    transposed convolution, its second axis, are brought to the front.
 
     Args:
         input_shape, output_shape: (g, n) and (g, m).

@@ -18,7 +18,8 @@ from saddlepoint.option_values import check_value
 
 @identified("saddlepoint.defences.orthogonal.Orthogonal")
 class Orthogonal(WarmStarted):
-    """The sum over all convolutions and linear layers of one of four norms (eq. 3 of the report).
+    """The sum over all convolutions and linear layers of one of four norms (eq. 3 of the
+    nine-defences report).
 
     | form | the norm of | is zero where |
     |---|---|---|

@@ -19,8 +19,9 @@ Start = Literal["random", "ones"]
 def start_vector(shape: Sequence[int], start: Start, *key: int | str) -> Tensor:
     """Return the vector that power iteration starts from, in float64 on the CPU.
 
-    "ones" is the report's; it fails where it is orthogonal to the top singular vector. "random" is
-    normal, the same for the same key on every device, and orthogonal to it with probability zero.
+    "ones" is that of the nine-defences report; it fails where it is orthogonal to the top singular
+    vector. "random" is normal, the same for the same key on every device, and orthogonal to it with
+    probability zero.
 
     >>> start_vector((2,), "ones")
     tensor([1., 1.], dtype=torch.float64)
@@ -58,10 +59,10 @@ def iterate(
 ) -> tuple[Tensor, Tensor]:
     """Return the left and right vectors after that many iterations; then σ = ⟨u, A v⟩.
 
-    Algorithms 3 and 4 of the report, where v is updated with the *new* u, so that A v and u point
-    the same way and σ = ‖Aᵀu‖ ≥ 0. As published, both are updated with the old vectors: two chains
-    that do not meet, and a σ that may be negative. Along `dim` each vector of a stack is one of its
-    own.
+    Algorithms 3 and 4 of the nine-defences report, where v is updated with the *new* u, so that A v
+    and u point the same way and σ = ‖Aᵀu‖ ≥ 0. As published, both are updated with the old vectors:
+    two chains that do not meet, and a σ that may be negative. Along `dim` each vector of a stack is
+    one of its own.
 
     >>> layer = nn.Linear(2, 2)
     >>> _ = layer.weight.data.copy_(torch.diag(torch.tensor([3.0, 1.0])))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
@@ -85,11 +86,17 @@ class _RecipeSpec:
     autocast: Literal["bf16"] | None = None
 
 
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {"report": "nine-defences", "report-adversarial": "nine-defences-adversarial"}
+)
+"""Earlier names of shipped recipes, which work and are not listed."""
+
+
 def recipe_names() -> tuple[str, ...]:
     """Return the names of the shipped recipes.
 
     >>> recipe_names()
-    ('adversarial', 'modern', 'modern-adversarial', 'report', 'report-adversarial', 'standard')
+    ('adversarial', 'modern', 'modern-adversarial', 'nine-defences', 'nine-defences-adversarial', 'standard')
     """
     files = resources.files("saddlepoint.defences").joinpath("recipes").iterdir()
     return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))
@@ -99,18 +106,18 @@ def load_recipe(source: str, statistics: Statistics | None = None) -> Recipe:
     """Return a shipped recipe by name, or the one in a YAML file.
 
     Args:
-        source: a name of `recipe_names` or a path.
+        source: a name of `recipe_names`, or an earlier one, or a path.
         statistics: the data's mean and standard deviation, needed by budgets in normalised space.
 
     Raises `InputError` for an unknown name, and for a file that is not a recipe: it names the
     field.
 
-    >>> load_recipe("report").optimiser.learning_rate
+    >>> load_recipe("nine-defences").optimiser.learning_rate
     0.001
-    >>> load_recipe("reprot")
+    >>> load_recipe("standrad")
     Traceback (most recent call last):
         ...
-    saddlepoint.errors.InputError: unknown recipe 'reprot'; did you mean 'report'? (known: ...)
+    saddlepoint.errors.InputError: unknown recipe 'standrad'; did you mean 'standard'? (known: ...)
     """
     return parse_recipe(recipe_values(source), statistics, source)
 
@@ -118,11 +125,12 @@ def load_recipe(source: str, statistics: Statistics | None = None) -> Recipe:
 def recipe_values(source: str) -> Any:
     """Return what a shipped recipe or a YAML file holds, unchecked; see `load_recipe`.
 
-    >>> recipe_values("report")["epochs"]
+    >>> recipe_values("nine-defences")["epochs"]
     10
     """
-    if source in recipe_names():
-        return parse_document(recipe_text(source), f"the recipe {source}").values
+    name = ALIASES.get(source, source)
+    if name in recipe_names():
+        return parse_document(recipe_text(name), f"the recipe {source}").values
     if Path(source).suffix not in (".yaml", ".yml"):
         raise unknown("recipe", source, recipe_names())
     try:
@@ -135,7 +143,7 @@ def recipe_values(source: str) -> Any:
 def recipe_text(name: str) -> str:
     """Return the YAML of a shipped recipe; its first line is a comment that says what it is.
 
-    >>> recipe_text("report").splitlines()[1]
+    >>> recipe_text("nine-defences").splitlines()[1]
     'objective: {name: standard}'
     """
     folder = resources.files("saddlepoint.defences").joinpath("recipes")

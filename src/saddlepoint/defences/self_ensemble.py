@@ -43,8 +43,8 @@ def random_self_ensemble(
         sigma_first: the standard deviation before the first block, in the order of `named_modules`.
         sigma_inner: the standard deviation before each other block.
         samples: passes averaged in evaluation.
-        average: "logits", the mean of the outputs (the report's Algorithm 5), or "probabilities",
-            the logarithm of the mean softmax (the paper's).
+        average: "logits", the mean of the outputs (nine-defences report, Algorithm 5), or
+            "probabilities", the logarithm of the mean softmax (the paper's).
         before: patterns of `named_modules` names, as of files (`net.layer?.*.conv1`).
 
     Raises `InputError` for a standard deviation that is negative or not finite, fewer than one pass, nothing

@@ -28,23 +28,23 @@ class SpectralNorm(WarmStarted):
     Args:
         iterations: at every step.
         operator: "conv", the map that a convolution applies to inputs of the size it sees, any
-            stride, dilation, groups and padding (Algorithm 4 of the report, generalised); or
-            "reshaped", its weight as a matrix (Algorithm 3; Yoshida and Miyato 2017,
-            arXiv:1705.10941). Convolutions that the images of `begin` do not reach are left out
-            of the first.
-        start: of the vectors: "random", or "ones" as in the report, which can miss σ.
-        as_published: update u and v both with the old vectors, as the report prints. The two chains
+            stride, dilation, groups and padding (Algorithm 4 of the nine-defences report,
+            generalised); or "reshaped", its weight as a matrix (Algorithm 3; Yoshida and Miyato
+            2017, arXiv:1705.10941). Convolutions that the images of `begin` do not reach are left
+            out of the first.
+        start: of the vectors: "random", or "ones" as in that report, which can miss σ.
+        as_published: update u and v both with the old vectors, as it prints them. The two chains
             are uncoupled, and what is penalised is ⟨u, A v⟩²/2: too small until both have converged,
             and for good where the largest singular value is a multiple one.
 
         vectors: of the basis in which an iteration looks for the best one, that many applications
             of the layer's map: by default 10 for a convolution of 16×16 pixels or more, 7 for a
             smaller one, and 4 for a matrix. 1 is power iteration, Algorithms 3 and 4, which lags by
-            several per cent where the weights move fast; the report's `start` and `as_published`
+            several per cent where the weights move fast; its `start` and `as_published`
             go with it alone.
 
     Call `begin(model, images)` before; "reshaped" does so itself at the first call. Raises
-    `InputError` for an unknown option, and for several vectors with the report's iteration.
+    `InputError` for an unknown option, and for several vectors with that report's iteration.
 
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
     >>> _ = net[1].weight.data.copy_(torch.diag(torch.tensor([3.0, 1.0])))

@@ -62,7 +62,7 @@ class WarmStarted(nn.Module, abc.ABC):
         check_value("vectors", vectors, Count | None)
         if printed and vectors != 1:
             raise InputError(
-                f'vectors is {vectors}, but the report\'s iteration (start="ones" or as_published)'
+                f'vectors is {vectors}, but the published iteration (start="ones" or as_published)'
                 " has one; give vectors=1"
             )
         self.vectors = vectors

@@ -18,8 +18,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 # One colour and one marker for each of twelve variants. The first is the original, in black; the
-# order of hues is that of the report (black, blue, red, green, purple, yellow, cyan, brown, grey),
-# each replaced by one that stays apart for colour-blind readers.
+# order of hues is that of the nine-defences report (black, blue, red, green, purple, yellow, cyan,
+# brown, grey), each replaced by one that stays apart for colour-blind readers.
 _HUES = (
     "#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00",
     "#56B4E9", "#7A4B1F", "#5A5A5A", "#332288", "#005060", "#F0E442",

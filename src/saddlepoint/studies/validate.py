@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from saddlepoint.attacks import ATTACKS
+from saddlepoint.attacks import attack_info
 from saddlepoint.data import DATASETS
 from saddlepoint.defences import resolve_recipe
 from saddlepoint.document import Document, parse_document, read_document
@@ -69,64 +70,70 @@ def _message(error: Any) -> str:
     return f"is {shown(error['input'])[:60]}, {message}"
 
 
+@contextlib.contextmanager
+def _at(document: Document, *path: str | int) -> Iterator[None]:
+    """Name the line and the field in the errors of the block."""
+    try:
+        yield
+    except InputError as error:
+        raise document.error(path, str(error)) from None
+
+
 def _consistent(spec: StudySpec, document: Document) -> StudySpec:
     """Check what spans several fields; fill in the reference and the title."""
     reference = spec.reference or next(iter(spec.variants))
-    if reference not in spec.variants:
-        message = str(unknown("variant", reference, spec.variants))
-        raise document.error(("reference",), message)
+    with _at(document, "reference"):
+        _known("variant", reference, spec.variants)
     for kind in ("seeds", "eps"):
         values = getattr(spec, kind)
         twice = sorted({value for value in values if values.count(value) > 1})
         if twice:
             raise document.error((kind,), f"{twice[0]} is given twice")
-    if spec.threat.norm == "linf" and spec.threat.space == "pixels" and max(spec.eps) > 1:
-        raise document.error(
-            ("eps",), f"{max(spec.eps):g} is more than the range of pixels, 1; 8/255 may be meant"
-        )
-    known_data = DATASETS.get(spec.data.name)
-    if spec.threat.space == "pixels" and known_data and spec.data.image_size is None:
-        try:
-            norm_ball(spec.threat.norm, max(spec.eps)).check_width(known_data.shape)
-        except InputError as error:
-            raise document.error(("eps",), str(error)) from None
+    with _at(document, "eps"):
+        _check_budgets(spec)
     for variant, parts in spec.variants.items():
         for i, part in enumerate(parts):
-            if isinstance(part, str) and part not in spec.parts:
-                message = str(unknown("part", part, spec.parts))
-                raise document.error(("variants", variant, i), message)
+            with _at(document, "variants", variant, i):
+                if isinstance(part, str):
+                    _known("part", part, spec.parts)
     for name, attack in spec.attacks.items():
         if "eps" in attack:
             raise document.error(
                 ("attacks", name, "eps"), "the budgets are the study's; leave eps out here"
             )
-        known: Sequence[str]
-        if set(attack) == {"suite"}:
-            known, given, kind = tuple(SUITES), attack["suite"], "suite"
-        else:
-            known, given, kind = tuple(ATTACKS), attack.get("name"), "attack"
-        if not isinstance(given, str) or given not in known:
-            message = str(unknown(kind, str(given), known))
-            raise document.error(("attacks", name), message)
-        if kind == "attack":
-            try:
+        with _at(document, "attacks", name):
+            if set(attack) == {"suite"}:
+                _known("suite", attack["suite"], SUITES)
+            else:
+                attack_info(str(attack.get("name")))
                 spec.attack(attack, spec.eps[0], _ANY)
-            except InputError as error:
-                raise document.error(("attacks", name), str(error)) from None
-    try:
+    with _at(document, "recipe"):
         resolve_recipe(spec.shared())
-        spec.model_copy(update={"variants": {"": []}}).recipe_at("", spec.eps[0], _ANY)
-    except InputError as error:
-        raise document.error(("recipe",), str(error)) from None
+        _built(spec, "", [])
     for part in spec.parts:
-        alone = spec.model_copy(update={"variants": {part: [part]}})
-        try:
-            alone.recipe_at(part, spec.eps[0], _ANY)
-        except InputError as error:
-            raise document.error(("parts", part), str(error)) from None
-    for variant in spec.variants:
-        try:
-            spec.recipe_at(variant, spec.eps[0], _ANY)
-        except InputError as error:
-            raise document.error(("variants", variant), str(error)) from None
+        with _at(document, "parts", part):
+            _built(spec, part, [part])
+    for variant, parts in spec.variants.items():
+        with _at(document, "variants", variant):
+            _built(spec, variant, parts)
     return spec.model_copy(update={"reference": reference, "title": spec.title or spec.name})
+
+
+def _known(kind: str, name: Any, known: Collection[str]) -> None:
+    if not isinstance(name, str) or name not in known:
+        raise unknown(kind, str(name), known)
+
+
+def _built(spec: StudySpec, name: str, parts: list[str | dict[str, Any]]) -> None:
+    """Build a recipe of these parts, which raises `InputError` where one is wrong."""
+    spec.model_copy(update={"variants": {name: parts}}).recipe_at(name, spec.eps[0], _ANY)
+
+
+def _check_budgets(spec: StudySpec) -> None:
+    if spec.threat.space != "pixels":
+        return
+    largest, data = max(spec.eps), DATASETS.get(spec.data.name)
+    if spec.threat.norm == "linf" and largest > 1:
+        raise InputError(f"{largest:g} is more than the range of pixels, 1; 8/255 may be meant")
+    if data and spec.data.image_size is None:
+        norm_ball(spec.threat.norm, largest).check_width(data.shape)

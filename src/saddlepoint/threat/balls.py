@@ -74,7 +74,8 @@ class Linf(NormBall):
         rounding of each entry; see `NormBall.near`.
 
         For an image inside the range this is the ball; a clean pixel outside it (possible in
-        normalised space, where the report clips to [−2, 2]) may be pulled to the bound.
+        normalised space, where the nine-defences report clips to [−2, 2]) may be pulled to the
+        bound.
         """
         x, c = images.double(), candidates.double()
         low, high = self.range(x)

@@ -48,7 +48,7 @@ def threat_from(
     Args:
         space: "pixels", or "normalised" for a budget on (x − mean)/std.
         bounds: "image" keeps every image in [0, 1]; in normalised space also "unbounded", and
-            "clip" to [−2, 2], the optional line of the report's Algorithm 1.
+            "clip" to [−2, 2], the optional line of Algorithm 1 in the nine-defences report.
         shape: of the images, where it is known: a budget in pixels that is wider than their range
             is refused, in Linf without it too.
 

@@ -129,8 +129,8 @@ class Ascendable(ThreatModel, Protocol):
     ) -> Float[Tensor, "n ..."]:
         """Return parameters drawn uniformly from the ball, projected on the valid range.
 
-        With `gaussian` the perturbation is normal with standard deviation eps and, as in the report's
-        Algorithm 1, not projected.
+        With `gaussian` the perturbation is normal with standard deviation eps and, as in Algorithm 1
+        of the nine-defences report, not projected.
         """
         ...
 

@@ -1,5 +1,5 @@
-"""Budgets in normalised space: the ball of the report, whose pixels are divided by the channels'
-standard deviation first.
+"""Budgets in normalised space: the ball of the nine-defences report, whose pixels are divided by
+the channels' standard deviation first.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Rescaled:
 
     8/255 in normalised space is about 1.8/255 in pixels, so results always say which space the
     budget is in. The valid range is the ball's own, in normalised units: `Linf(8/255, -inf, inf)`
-    is the report's Algorithm 1 without its optional clip, `Linf(8/255, -2, 2)` with it;
-    `Rescaled.pixels` makes the range [0, 1] in pixels.
+    is Algorithm 1 of the nine-defences report without its optional clip, `Linf(8/255, -2, 2)` with
+    it; `Rescaled.pixels` makes the range [0, 1] in pixels.
 
     >>> from saddlepoint.threat import Linf
     >>> threat = Rescaled(Linf(8 / 255, -float("inf"), float("inf")), (0.5,), (0.25,))

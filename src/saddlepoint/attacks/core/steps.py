@@ -35,7 +35,7 @@ def start_of(
     drawn = threat.random_start(
         batch.images, batch.keys, restart=restart, gaussian=start == "gaussian"
     )
-    if start == "gaussian":  # the report's is not projected; every other one is
+    if start == "gaussian":  # that of the nine-defences report is not projected; every other one is
         return batch.masked(drawn)
     if corner and norm_of(threat) == "Linf":
         drawn = clean + _OUTWARD * (drawn - clean)

@@ -1,4 +1,4 @@
-"""Attacks with the settings of a document, under a name of their own."""
+"""The attack of the nine-defences report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from saddlepoint.attacks.fixed_budget.pgd import PGD
 from saddlepoint.threat import ThreatModel
 
 
-def report_pgd(
+def nine_defences_pgd(
     threat: ThreatModel,
     *,
     steps: int = 4,
@@ -16,17 +16,17 @@ def report_pgd(
     eot_samples: int = 1,
     criterion: Criterion = Misclassified(),  # noqa: B008 - frozen, without state
 ) -> PGD:
-    """Return the report's Algorithm 1: Gaussian start, sign steps, the last iterate whatever came
-    before.
+    """Return Algorithm 1 of the nine-defences report: PGD from a Gaussian start, in sign steps, whose
+    last iterate counts whatever came before.
 
-    The report works in normalised space: give `Rescaled(Linf(eps, -inf, inf), mean, std)`, and the
+    It works in normalised space: give `Rescaled(Linf(eps, -inf, inf), mean, std)`, and the
     bounds −2 and 2 for its optional clip. Its values are eps ∈ {4, 8, 12, 16}/255, α = 2/255, N =
     4; α is in the units of the budget.
 
     >>> from saddlepoint.threat import Linf, Rescaled
     >>> inf = float("inf")
     >>> cifar = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-    >>> attack = report_pgd(Rescaled(Linf(8 / 255, -inf, inf), **cifar))
+    >>> attack = nine_defences_pgd(Rescaled(Linf(8 / 255, -inf, inf), **cifar))
     >>> attack.start, attack.keep, attack.steps, str(attack.threat)
     ('gaussian', 'last', 4, 'Linf 8/255 (normalised space)')
     """

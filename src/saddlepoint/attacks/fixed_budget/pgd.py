@@ -33,8 +33,8 @@ class PGD(FixedBudget):
         relative_step: None is 2.5, Madry et al.'s, for a constant step, and 20 for a falling one,
             which then begins at eps at most.
         restarts: independent starts; images fooled by one are not attacked by the next.
-        start: "uniform" in the ball, "gaussian" with standard deviation eps and unprojected (the report's
-            Algorithm 1), or "clean".
+        start: "uniform" in the ball, "gaussian" with standard deviation eps and unprojected
+            (Algorithm 1 of the nine-defences report), or "clean".
         loss: "cross-entropy", or "margin" (max_{j≠y} Z_j − Z_y), whose gradient does not vanish for
             confident models.
         coordinates: L1 only: the largest coordinates that share a step (Tramèr and Boneh 2019,

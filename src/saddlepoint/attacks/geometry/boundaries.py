@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from saddlepoint.attacks.geometry.half_spaces import violation, project_halfspace
+from saddlepoint.attacks.geometry.half_spaces import project_halfspace, violation
 from saddlepoint.threat.norms import norm
 
 BEYOND = 2

@@ -30,7 +30,7 @@ def accuracy_bars(results: StudyResults, comparisons: Sequence[Comparison] = ())
     it, and its success rate, under the main attack.
 
     A bar is the mean over seeds and eps, its error bar the standard deviation of the per-seed
-    means. Behind it stand the stars of the report's test and a dagger where the
+    means. Behind it stand the stars of the nine-defences report's test and a dagger where the
     honest test is significant at 5 % after Holm's correction. Raises `InputError` where no
     evaluation is finished.
 
@@ -82,7 +82,7 @@ def accuracy_bars(results: StudyResults, comparisons: Sequence[Comparison] = ())
 
 
 def _mark(comparison: Comparison) -> str:
-    """The report's stars, and a dagger where the honest test agrees after the correction."""
+    """The stars, and a dagger where the honest test agrees after the correction."""
     if not comparison.conclusive:
         return ""
     honest = comparison.adjusted is not None and comparison.adjusted < _LEVEL

@@ -1,4 +1,4 @@
-"""The captions of the figures of a study, in the report's numbering."""
+"""The captions of the figures of a study, in the numbering of the nine-defences report."""
 
 from __future__ import annotations
 
@@ -84,9 +84,10 @@ def bars_caption(results: StudyResults) -> str:
         f"Accuracy before (blue) and after (orange) the attack {attack}, and the share of the "
         f"correctly classified images that it flips (green). Means over {_seeds(results)} and "
         f"{len(results.budgets)} values of eps; error bars: standard deviation over the seeds. "
-        f"Better than '{results.reference}' (higher accuracy, lower success) by the report's "
-        "one-sided paired t-test over seeds and eps: *** p < 0.01, ** p < 0.05, * p < 0.1; "
-        "† p < 0.05 in the test on per-seed means after Holm's correction." + unmarked
+        f"Better than '{results.reference}' (higher accuracy, lower success) by the "
+        "nine-defences report's one-sided paired t-test over seeds and eps: *** p < 0.01, "
+        "** p < 0.05, * p < 0.1; † p < 0.05 in the test on per-seed means after Holm's correction."
+        + unmarked
     )
 
 

@@ -1,4 +1,6 @@
-"""Every variant of a study against the reference: as the report printed it, and honestly."""
+"""Every variant of a study against the reference: as was printed in the nine-defences report, and
+honestly.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ METRICS = (
     Metric("robust_accuracy", "after the attack", "greater"),
     Metric("success_rate", "attack success", "less"),
 )
-"""The three numbers of the report's figure 8."""
+"""The three numbers of figure 8 of the nine-defences report."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ class Comparison:
 
     Attributes:
         variant, metric: which.
-        repeats: the report's test, over every (seed, eps) that both have. The repeats of one seed
-            are not independent, so that its n is too large and its p too small.
+        repeats: the test of the nine-defences report, over every (seed, eps) that both have. The
+            repeats of one seed are not independent, so that its n is too large and its p too small.
         seeds: the honest test, over per-seed means.
         adjusted: the p-value of `seeds` by Holm's correction over all variants in this metric.
         conclusive: whether both have the clean accuracy that a conclusion needs.
@@ -95,7 +97,7 @@ class Comparison:
 
     @property
     def stars_repeats(self) -> str:
-        """The report's stars; none where nothing is to be concluded."""
+        """Those of `repeats`; none where nothing is to be concluded."""
         return stars(self.repeats.p) if self.conclusive else ""
 
     @property

@@ -1,4 +1,4 @@
-"""The figures of a study in the report's numbering, and why some are left out."""
+"""The figures of a study in the nine-defences report's numbering, and why some are left out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from saddlepoint.studies.results import StudyResults
 
 
 class StudyFigure(NamedTuple):
-    """A figure of the report: its number, the name of its file, the drawing and the caption.
+    """A figure of the nine-defences report: its number, its file's name, drawing and caption.
 
     >>> StudyFigure(9, "success", Figure(), "Success against eps.").stem
     '09-success'
@@ -42,7 +42,7 @@ class StudyFigure(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """A figure of the report that this study does not have, and why.
+    """A figure of the nine-defences report that this study does not have, and why.
 
     >>> print(LeftOut(6, "self-ensemble", "no variant uses it"))
     figure 6 (self-ensemble): no variant uses it
@@ -103,7 +103,7 @@ def study_figures(
     left_out: Callable[[LeftOut], None] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[StudyFigure]:
-    """Yield the figures of the report, by number, that make sense for this study.
+    """Yield the figures of the nine-defences report, by number, that make sense for this study.
 
     1 network, 2 images, 3 to 5 quantisation and convolutions as matrices, 6 random self-ensemble,
     7 losses, 8 accuracies, 9 success, 10 decision boundary, 11 and 12 activations, from 13 the

@@ -84,7 +84,7 @@ def page(
     Args:
         results: of the study.
         tables: with the name of each, which is its anchor.
-        findings: of the report, and whether they hold.
+        findings: of the nine-defences report, and whether they hold.
         figures: in the order they are shown.
         left_out: figures that are not shown, and why.
         notes: other things that are missing.

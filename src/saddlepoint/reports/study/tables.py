@@ -34,7 +34,7 @@ def variants_table(results: StudyResults, attack: str | None = None) -> TextTabl
     """Return the main table: every variant before and after the attack, and the attack's success.
 
     Each is the mean ± the standard deviation between the means of the seeds, with the 95 %
-    bootstrap interval over seeds and the report's stars.
+    bootstrap interval over seeds and the nine-defences report's stars.
 
     >>> results = StudyResults("s", "S", {}, ("original",), "original", (0,), (0.1,), ("pgd",), "Linf")
     >>> variants_table(results).rows
@@ -63,8 +63,8 @@ def variants_table(results: StudyResults, attack: str | None = None) -> TextTabl
     notes = [
         "In %: mean ± standard deviation between the means of the seeds [95 % bootstrap interval of"
         " the mean; whole seeds are resampled].",
-        f"Stars as the report printed them: {_STARS} in a one-sided paired t-test against"
-        f" {results.reference} over every seed and eps. The repeats of one seed are not"
+        f"Stars as the nine-defences report printed them: {_STARS} in a one-sided paired t-test"
+        f" against {results.reference} over every seed and eps. The repeats of one seed are not"
         " independent, so that these stars come too easily; the table of tests has the honest ones.",
         *shared_notes(results, attack, intervals=True),
     ]

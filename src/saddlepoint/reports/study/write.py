@@ -146,7 +146,7 @@ def _markdown(
             f"- **{f.verdict.capitalize()}:** {_plain(f.statement)} {_plain(f.evidence)}"
             for f in found
         ]
-        parts += ["## Findings of the report, in this run", "\n".join(lines)]
+        parts += ["## Findings of the nine-defences report, in this run", "\n".join(lines)]
     parts += ["## Tables", *(markdown(table).strip() for _, table in tables), *map(_plain, notes)]
     parts.append("## Figures")
     for each in figures:
@@ -154,7 +154,7 @@ def _markdown(
         parts += [f"![{_plain(each.alternative)}]({path})"]
         parts.append(f"**Figure {each.number}.** {_plain(each.caption)}")
     if left_out:
-        parts.append("Figures of the report that are left out here:")
+        parts.append("Figures of the nine-defences report that are left out here:")
         parts.append("\n".join(f"- {_plain(str(each))}" for each in left_out))
     parts += ["## Configuration", f"```yaml\n{configuration(results).strip()}\n```"]
     return "\n\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""Figures 11 and 12 of the report: the quantised activations fitted to ReLU, and what they cost."""
+"""Figures 11 and 12: the quantised activations fitted to ReLU, and what they cost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from saddlepoint.streams import generator
 
 Data = Literal["normal", "clusters"]
 
-# The label in the legend and the place in the palette; the colours are near those of the report.
+# The label in the legend and the place in the palette.
 _LABELS = {
     "naive": ("dynamic thresholds, naive", 0),
     "naive-unaveraged": ("dynamic thresholds, not averaged", 5),
@@ -63,7 +63,7 @@ class ActivationFit:
 def fit_activations(
     steps: int = 2000, bits: int = 3, seed: int = 0, data: Data = "normal"
 ) -> dict[str, ActivationFit]:
-    """Fit every activation to ReLU by gradient descent on sampled data, the report's figure 11.
+    """Fit every activation to ReLU by gradient descent on sampled data, for figure 11.
 
     Each starts with its levels evenly on [0, 1], far below the data's upper end, and takes `steps`
     steps of Adam (rate 0.01) on the squared distance from ReLU over batches of 256.

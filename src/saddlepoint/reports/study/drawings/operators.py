@@ -1,4 +1,4 @@
-"""Figures 4 and 5 of the report: a convolution as two matrices, drawn from its real weights."""
+"""Figures 4 and 5: a convolution as two matrices, drawn from its real weights."""
 
 from __future__ import annotations
 

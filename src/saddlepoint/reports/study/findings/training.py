@@ -11,7 +11,7 @@ from saddlepoint.reports.study.findings.verdict import amount, ordered
 from saddlepoint.reports.study.roles import without_penalties
 from saddlepoint.reports.study.tables_text import percent
 
-LITTLE = 0.05  # of clean accuracy: the report's "slightly", in its figure 8 a few points
+LITTLE = 0.05  # of clean accuracy: that report's "slightly", in its figure 8 a few points
 CLEARLY = 1.1  # times the loss of any other variant: a gap that figure 7 shows without a ruler
 
 
@@ -90,5 +90,5 @@ def raises_accuracy(m: Measures) -> Judged:
     return (
         verdict,
         f"Clean accuracy: {means}. Every one of them against {reference}, per-seed means:"
-        f" {evidence}. The report's rise is one of models that under-fit.",
+        f" {evidence}. The nine-defences report's rise is one of models that under-fit.",
     )
