@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saddlepoint.attacks import PGD
-from saddlepoint.cli.images import ModelChoice, prepare_model
+from saddlepoint.cli.model import ModelChoice, prepare_model
+from saddlepoint.cli.options import ModelOptions
 from saddlepoint.data import ImageData, TensorData, load_data
 from saddlepoint.defences import AdversarialTraining, Optimiser, Recipe
 from saddlepoint.errors import InputError
@@ -55,7 +56,7 @@ def subjects(
         else:
             identity = read_json(folder / "run.json")["config"]["identity"]
             test = load_data(data or identity["data"], split="test", limit=limit)
-            words = ModelChoice(identity["model"], folder, "auto", False, 0)
+            words = ModelChoice(identity["model"], ModelOptions(weights=folder))
             model = prepare_model(words, test, torch.device("cpu"))
             where = f"{folder.name}, images of {test.name}"
         model.eval().requires_grad_(False)

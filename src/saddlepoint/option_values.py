@@ -178,13 +178,15 @@ def _check_each(check: Check, name: str, values: Any) -> None:
 
 
 def _check_any(checks: list[Check], optional: bool, name: str, value: Any) -> None:
+    if optional and value is None:
+        return
     errors = []
-    for check in () if optional and value is None else checks:
+    for check in checks:
         try:
-            return check(name, value)
+            check(name, value)
         except InputError as error:
             errors.append(error)
-    if errors:
+    if len(errors) == len(checks):
         raise errors[0]
 
 

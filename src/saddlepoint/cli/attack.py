@@ -11,11 +11,7 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import progress, result, table
-from saddlepoint.cli.images import (
-    DataChoice,
-    choose_device,
-    read_data,
-)
+from saddlepoint.cli.images import choose_device, read_data
 from saddlepoint.cli.model import (
     ModelChoice,
     build_surrogate,
@@ -29,6 +25,7 @@ if TYPE_CHECKING:
     from saddlepoint.evaluation import AttackRecord
 
 
+@options.bundled
 def attack(
     data: options.Data,
     model: options.Model,
@@ -40,7 +37,6 @@ def attack(
             help="The budget: 8/255, 0.5 … Without it a minimum-norm attack reports distances."
         ),
     ] = None,
-    weights: options.Weights = None,
     norm: options.Norm = "linf",
     space: options.Space = "pixels",
     option: Annotated[
@@ -96,18 +92,11 @@ def attack(
     ] = False,
     split: options.Split = "test",
     batch_size: options.BatchSize = 128,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    normalisation: options.Normalisation = "auto",
-    mean: options.Mean = None,
-    std: options.Std = None,
     classes: options.Classes = None,
-    pretrained: options.Pretrained = False,
-    data_root: options.DataRoot = None,
-    download: options.Download = False,
-    image_size: options.ImageSize = None,
     limit: options.Limit = None,
+    *,
+    given: options.DataOptions,
+    network: options.ModelOptions,
     as_json: options.Json = False,
 ) -> None:
     """Run one attack and keep the adversarial images.
@@ -115,9 +104,9 @@ def attack(
     OUT gets attack.json, images.parquet (a row per image), adversarials.npz and a figure of images
     before, perturbation and after. The same command goes on where an interrupted one stopped.
     """
-    place = choose_device(device, threads)
-    images = read_data(DataChoice(data, data_root, download, image_size, limit), split, place)
-    choice = ModelChoice(model, weights, normalisation, pretrained, seed, mean, std, classes)
+    place = choose_device(given)
+    images = read_data(data, given, split, place, limit)
+    choice = ModelChoice(model, network, classes)
     prepared = prepare_model(choice, images, place)
     images = prepared.data
 
@@ -146,8 +135,8 @@ def attack(
     if bpda:
         chosen = BPDA(chosen, tuple(bpda))
     if surrogate is not None:
-        other = replace(choice, spec=surrogate_model or model, weights=surrogate, pretrained=False)
-        lent = build_surrogate(other, images, place)
+        own = replace(network, weights=surrogate, pretrained=False)
+        lent = build_surrogate(ModelChoice(surrogate_model or model, own), images, place)
         chosen = Transfer(chosen, lent)
         identity["surrogate"] = weights_fingerprint(lent)
     elif surrogate_model is not None:
@@ -169,7 +158,7 @@ def attack(
             out=out,
             png=png,
             batch_size=batch_size,
-            seed=seed,
+            seed=network.seed,
             eot_samples=eot_samples,
             identity=identity,
             progress=tick,

@@ -9,17 +9,14 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import progress, result, table
-from saddlepoint.cli.images import (
-    DataChoice,
-    choose_device,
-    read_data,
-)
+from saddlepoint.cli.images import choose_device, read_data
 from saddlepoint.cli.model import ModelChoice, note_random_weights, prepare_model
 
 if TYPE_CHECKING:
     from saddlepoint.evaluation import Evaluation
 
 
+@options.bundled
 def evaluate(
     data: options.Data,
     model: options.Model,
@@ -27,7 +24,6 @@ def evaluate(
         list[str], typer.Option(help="A budget, such as 8/255; give several for a curve.")
     ],
     out: options.Out,
-    weights: options.Weights = None,
     norm: options.Norm = "linf",
     space: options.Space = "pixels",
     suite: Annotated[str, typer.Option(help="quick, standard or thorough.")] = "standard",
@@ -35,18 +31,11 @@ def evaluate(
     split: options.Split = "test",
     batch_size: options.BatchSize = 128,
     eot_samples: options.EotSamples = None,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    normalisation: options.Normalisation = "auto",
-    mean: options.Mean = None,
-    std: options.Std = None,
     classes: options.Classes = None,
-    pretrained: options.Pretrained = False,
-    data_root: options.DataRoot = None,
-    download: options.Download = False,
-    image_size: options.ImageSize = None,
     limit: options.Limit = None,
+    *,
+    given: options.DataOptions,
+    network: options.ModelOptions,
     as_json: options.Json = False,
 ) -> None:
     """Measure clean and robust accuracy at one or more budgets.
@@ -60,9 +49,9 @@ def evaluate(
 
     fooled = parse_criterion(criterion)
     budgets = [parse_eps(each) for each in eps]
-    place = choose_device(device, threads)
-    images = read_data(DataChoice(data, data_root, download, image_size, limit), split, place)
-    choice = ModelChoice(model, weights, normalisation, pretrained, seed, mean, std, classes)
+    place = choose_device(given)
+    images = read_data(data, given, split, place, limit)
+    choice = ModelChoice(model, network, classes)
     prepared = prepare_model(choice, images, place)
     images = prepared.data
 
@@ -85,7 +74,7 @@ def evaluate(
             suite=suite,
             out=out,
             batch_size=batch_size,
-            seed=seed,
+            seed=network.seed,
             eot_samples=eot_samples,
             criterion=fooled,
             identity=prepared.identity,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saddlepoint.cli.console import progress
+from saddlepoint.cli.options import DataOptions
 from saddlepoint.counts import MOST_THREADS, check_count
 from saddlepoint.errors import InputError, unknown
 
@@ -16,26 +15,16 @@ if TYPE_CHECKING:
     from saddlepoint.data import ImageData
 
 
-@dataclass(frozen=True)
-class DataChoice:
-    """How a command names its images."""
-
-    spec: str
-    root: Path | None
-    download: bool
-    image_size: int | None
-    limit: int | None
-
-
-def choose_device(name: str, threads: int | None) -> torch.device:
+def choose_device(given: DataOptions) -> torch.device:
     """Return the device, after setting the number of threads; raises `InputError` where CUDA is
     absent.
     """
     import torch
 
-    if threads is not None:
-        check_count("threads", threads, most=MOST_THREADS)
-        torch.set_num_threads(threads)
+    name = given.device
+    if given.threads is not None:
+        check_count("threads", given.threads, most=MOST_THREADS)
+        torch.set_num_threads(given.threads)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
@@ -52,22 +41,24 @@ def choose_device(name: str, threads: int | None) -> torch.device:
     return torch.device(name)
 
 
-def read_data(choice: DataChoice, split: str, device: torch.device) -> ImageData:
-    """Return the images of a split, on the device where they fit in memory."""
+def read_data(
+    data: str, given: DataOptions, split: str, device: torch.device, limit: int | None = None
+) -> ImageData:
+    """Return the first `limit` images of a split, on the device where they fit in memory."""
     from saddlepoint.data import TensorData, load_data
 
-    if choice.limit is not None:
-        check_count("limit", choice.limit)
+    if limit is not None:
+        check_count("limit", limit)
     if split not in ("train", "test", "all"):
         raise unknown("split", split, ("train", "test", "all"))
     with progress("reading") as tick:
-        data = load_data(
-            choice.spec,
+        found = load_data(
+            data,
             split=split,
-            data_root=choice.root,
-            download=choice.download,
-            image_size=choice.image_size,
-            limit=choice.limit,
+            data_root=given.data_root,
+            download=given.download,
+            image_size=given.image_size,
+            limit=limit,
             progress=tick,
         )
-    return data.to(device) if isinstance(data, TensorData) else data
+    return found.to(device) if isinstance(found, TensorData) else found

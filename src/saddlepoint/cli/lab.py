@@ -11,7 +11,7 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import progress, result, table
-from saddlepoint.cli.images import DataChoice, choose_device, read_data
+from saddlepoint.cli.images import choose_device, read_data
 from saddlepoint.cli.model import ModelChoice, prepare_model
 from saddlepoint.counts import MOST
 from saddlepoint.errors import InputError, unknown
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from saddlepoint.lab import Experiment
 
 
+@options.bundled
 def lab(
     name: Annotated[
         str | None, typer.Argument(help="An experiment; without one they are listed.")
@@ -33,7 +34,6 @@ def lab(
         str | None,
         typer.Option(help="As for `attack`. [default: a small zoo:simple-cnn]", show_default=False),
     ] = None,
-    weights: options.Weights = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -60,16 +60,9 @@ def lab(
         ),
     ] = None,
     show: Annotated[bool, typer.Option("--list", help="List the experiments.")] = False,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    normalisation: options.Normalisation = "auto",
-    mean: options.Mean = None,
-    std: options.Std = None,
-    pretrained: options.Pretrained = False,
-    data_root: options.DataRoot = None,
-    download: options.Download = False,
-    image_size: options.ImageSize = None,
+    *,
+    given: options.DataOptions,
+    network: options.ModelOptions,
     as_json: options.Json = False,
 ) -> None:
     """Run a controlled experiment: OUT gets its tables (CSV) and its figure (PNG and PDF).
@@ -84,13 +77,13 @@ def lab(
         return
     if name not in EXPERIMENTS:
         raise unknown("experiment", name, EXPERIMENTS)
-    if model is None and (weights is not None or pretrained):
+    if model is None and (network.weights is not None or network.pretrained):
         raise InputError(
             "weights need a network; name it with --model, for instance zoo:simple-cnn"
         )
     experiment = EXPERIMENTS[name]
     settings = experiment.parse(options.pairs(option))
-    place = choose_device(device, threads)
+    place = choose_device(given)
 
     from saddlepoint.data import TensorData, load_data
     from saddlepoint.evaluation import check_outputs
@@ -98,25 +91,23 @@ def lab(
     from saddlepoint.threat import parse_eps
 
     several = limit or experiment.images
-    tests = read_data(DataChoice(data, data_root, download, image_size, several), "test", place)
+    tests = read_data(data, given, "test", place, several)
 
     def read_train() -> ImageData:  # only where something is trained
         found = load_data(
             data,
             split="train",
-            data_root=data_root,
-            download=download,
-            image_size=image_size,
+            data_root=given.data_root,
+            download=given.download,
+            image_size=given.image_size,
             limit=train_limit,
             progress=tick,
         )
         return found.to(place) if isinstance(found, TensorData) else found
 
-    choice = None
-    if model is not None:
-        choice = ModelChoice(model, weights, normalisation, pretrained, seed, mean, std)
+    choice = None if model is None else ModelChoice(model, network)
     prepared = None
-    if choice is not None and (weights is not None or pretrained):
+    if choice is not None and (network.weights is not None or network.pretrained):
         prepared = prepare_model(choice, tests, place)
         check_outputs(prepared.model, tests)
     with progress(name) as tick:
@@ -127,11 +118,12 @@ def lab(
             given=None if prepared is None else prepared.model,
             eps=parse_eps(train_eps),
             epochs=epochs,
-            seed=seed,
+            seed=network.seed,
             progress=tick,
         )
         identity = {
-            "model": model, "asked": [normalisation, mean, std], "pretrained": pretrained,
+            "model": model, "asked": [network.normalisation, network.mean, network.std],
+            "pretrained": network.pretrained,
             **({} if prepared is None else prepared.identity), "data": data, "train_limit": train_limit,
         }  # fmt: skip
         written = write_experiment(
@@ -155,7 +147,7 @@ def lab(
 
 
 def _built(choice: ModelChoice, data: ImageData, place: torch.device, seed: int) -> nn.Module:
-    fresh = replace(choice, weights=None, seed=seed)
+    fresh = replace(choice, given=replace(choice.given, weights=None, seed=seed))
     return prepare_model(fresh, data, place, measured=False).model
 
 

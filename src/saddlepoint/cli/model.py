@@ -1,4 +1,4 @@
-"""From what a command was given to the model: its weights, its normalisation, and what its outputs are."""
+"""From what a command was given to the model: weights, normalisation, and what its outputs are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saddlepoint.cli.console import note
+from saddlepoint.cli.options import ModelOptions
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.reading import shown
 
@@ -23,21 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """How a command names its model."""
+    """A model by name, what it gets, and the file that says what its outputs are."""
 
     spec: str
-    weights: Path | None
-    normalisation: str
-    pretrained: bool
-    seed: int
-    mean: str | None = None
-    std: str | None = None
+    given: ModelOptions
     classes: Path | None = None
-
-    @property
-    def free(self) -> bool:
-        """Whether the normalisation is left to the weights."""
-        return self.normalisation == "auto" and self.mean is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,17 +57,18 @@ def prepare_model(
     from saddlepoint.model import Normalised
     from saddlepoint.zoo import build_model, load_weights, outputs_in
 
+    given = choice.given
     chosen = None if choice.classes is None else read_class_map(choice.classes, data.classes)
     statistics = _statistics(choice, data)
-    transforms, file = _of_weights(choice.weights)
+    transforms, file = _of_weights(given.weights)
 
     def build(classes: int) -> nn.Module:
         model = build_model(
             choice.spec,
             classes=classes,
             shape=data.shape,
-            pretrained=choice.pretrained,
-            seed=choice.seed,
+            pretrained=given.pretrained,
+            seed=given.seed,
         )
         if statistics is not None:
             model = Normalised(model, *statistics)
@@ -88,21 +80,21 @@ def prepare_model(
     if chosen is not None and chosen.names is None and file is not None:
         count = outputs_in(file, build, count)
     model = build(count)
-    if choice.weights is not None and file is not None:
+    if given.weights is not None and file is not None:
         report = load_weights(model, file)
-        if report.normalisation == "module" and choice.free:
+        if report.normalisation == "module" and given.free:
             assert statistics is not None
             note(
-                f"note: {shown(choice.weights.name)} holds no normalisation; using {_told(statistics)},"
+                f"note: {shown(given.weights.name)} holds no normalisation; using {_told(statistics)},"
                 " change it with --normalisation, or --mean and --std"
             )
-        if report.normalisation == "file" and not choice.free:
-            _check_same(choice.weights, statistics, _constants(model))
+        if report.normalisation == "file" and not given.free:
+            _check_same(given.weights, statistics, _constants(model))
     model = model.to(device)
     if chosen is not None:
         data = chosen.applied(data, _counted(model, data, device))
     prepared = Prepared(model, data, _identity(choice, model))
-    if measured and ".py:" in choice.spec and choice.free and len(data.shape) == 3:
+    if measured and ".py:" in choice.spec and given.free and len(data.shape) == 3:
         from saddlepoint.cli.look import look_for_normalisation
 
         look_for_normalisation(choice.spec, model, data, device)
@@ -116,16 +108,17 @@ def build_surrogate(choice: ModelChoice, data: ImageData, device: torch.device) 
     """
     from saddlepoint.evaluation import check_outputs
 
-    free = replace(choice, classes=None, normalisation="auto", mean=None, std=None)
-    holds_own = choice.weights is not None and _file_normalisation(choice.weights) is not None
-    surrogate = prepare_model(free if holds_own else replace(choice, classes=None), data, device)
+    given = choice.given
+    if given.weights is not None and _file_normalisation(given.weights) is not None:
+        given = replace(given, normalisation="auto", mean=None, std=None)
+    surrogate = prepare_model(ModelChoice(choice.spec, given), data, device)
     check_outputs(surrogate.model, data, what="the surrogate")
     return surrogate.model
 
 
 def note_random_weights(choice: ModelChoice) -> None:
     """Say so where a model of ours is about to be measured untrained."""
-    if choice.weights is None and not choice.pretrained and ".py:" not in choice.spec:
+    if choice.given.weights is None and not choice.given.pretrained and ".py:" not in choice.spec:
         note("note: no --weights: this is a model with random weights")
 
 
@@ -133,10 +126,11 @@ def _outputs(choice: ModelChoice, data: ImageData, chosen: ClassMap | None, meas
     """Return how many outputs the model is built with."""
     from saddlepoint.zoo import pretrained_classes
 
-    own = pretrained_classes(choice.spec) if choice.pretrained or chosen is not None else None
+    given = choice.given
+    own = pretrained_classes(choice.spec) if given.pretrained or chosen is not None else None
     if chosen is None:
         count = len(data.classes)
-        if measured and choice.pretrained and choice.weights is None and own not in (None, count):
+        if measured and given.pretrained and given.weights is None and own not in (None, count):
             raise InputError(
                 f"{choice.spec} was trained for {own:,} classes, {data.name} has {count}"
                 f" ({', '.join(data.classes[:3])}{', …' if count > 3 else ''}); say which outputs"
@@ -199,15 +193,15 @@ def _identity(choice: ModelChoice, model: nn.Module) -> dict[str, Any]:
     from saddlepoint.training import WEIGHTS_FILE
 
     constants = _constants(model)
-    weights = None
-    if choice.weights is not None:
-        file = choice.weights / WEIGHTS_FILE if choice.weights.is_dir() else choice.weights
-        weights = {"file": shown(choice.weights), "fingerprint": file_digest(file)}
+    weights, path = None, choice.given.weights
+    if path is not None:
+        file = path / WEIGHTS_FILE if path.is_dir() else path
+        weights = {"file": shown(path), "fingerprint": file_digest(file)}
     mean, std = (None, None) if constants is None else constants
     return {
         "model": choice.spec,
         "weights": weights,
-        "pretrained": choice.pretrained,
+        "pretrained": choice.given.pretrained,
         "normalisation": None if mean is None else {"mean": mean, "std": std},
     }
 
@@ -240,11 +234,11 @@ def _statistics(choice: ModelChoice, data: ImageData) -> Statistics | None:
     from saddlepoint.data import IMAGENET
     from saddlepoint.zoo import default_normalisation
 
-    kind = choice.normalisation
+    given, kind = choice.given, choice.given.normalisation
     if kind not in ("auto", "data", "imagenet", "none"):
         raise unknown("normalisation", kind, ("auto", "data", "imagenet", "none"))
-    if choice.mean is not None or choice.std is not None:
-        return _given(choice, data)
+    if given.mean is not None or given.std is not None:
+        return _numbers_given(given, data)
     if kind == "none" or len(data.shape) != 3:
         return None
     if kind == "imagenet":
@@ -256,32 +250,32 @@ def _statistics(choice: ModelChoice, data: ImageData) -> Statistics | None:
     if kind == "auto":
         if ".py:" in choice.spec:
             return None
-        if choice.weights is not None and _file_normalisation(choice.weights) == "none":
+        if given.weights is not None and _file_normalisation(given.weights) == "none":
             note(
-                f"note: {shown(choice.weights.name)} was trained without normalisation; none is used"
+                f"note: {shown(given.weights.name)} was trained without normalisation; none is used"
             )
             return None
-        own = default_normalisation(choice.spec) if choice.pretrained else None
+        own = default_normalisation(choice.spec) if given.pretrained else None
         if own is not None and len(own[0]) == data.shape[0]:
             return own
     return data.mean, data.std
 
 
-def _given(choice: ModelChoice, data: ImageData) -> Statistics:
+def _numbers_given(given: ModelOptions, data: ImageData) -> Statistics:
     from saddlepoint.model.normalised import LEAST_STD
 
-    if choice.mean is None or choice.std is None:
+    if given.mean is None or given.std is None:
         raise InputError("one of --mean and --std is given without the other; give both")
-    if choice.normalisation != "auto":
+    if given.normalisation != "auto":
         raise InputError("--normalisation and --mean exclude each other; give one")
     if len(data.shape) != 3:
         raise InputError(f"the images are vectors {data.shape}; --mean and --std are per channel")
-    mean = _numbers("mean", choice.mean, data.shape[0])
-    std = _numbers("std", choice.std, data.shape[0])
+    mean = _numbers("mean", given.mean, data.shape[0])
+    std = _numbers("std", given.std, data.shape[0])
     if not all(0 <= v <= 1 for v in mean) or not all(LEAST_STD <= v <= 1 for v in std):
         raise InputError(
-            f"--mean {shown(choice.mean)} and --std {shown(choice.std)}: give them on the scale 0 … 1"
-            f" (divide by 255), and --std at least {LEAST_STD:.3g}, which float32 can divide by"
+            f"--mean {shown(given.mean)} and --std {shown(given.std)}: give them on the"
+            f" scale 0 … 1 (divide by 255), and --std at least {LEAST_STD:.3g}, which float32 can divide by"
         )
     return mean, std
 

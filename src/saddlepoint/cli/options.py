@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -101,6 +105,60 @@ EotSamples = Annotated[
         show_default=False,
     ),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """How images are read, and where they and the model are."""
+
+    device: Device = "auto"
+    threads: Threads = None
+    data_root: DataRoot = None
+    download: Download = False
+    image_size: ImageSize = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """What a model gets: weights, normalisation, and the seed of both where there are none."""
+
+    weights: Weights = None
+    seed: Seed = 0
+    normalisation: Normalisation = "auto"
+    mean: Mean = None
+    std: Std = None
+    pretrained: Pretrained = False
+
+    @property
+    def free(self) -> bool:
+        """Whether the normalisation is left to the weights."""
+        return self.normalisation == "auto" and self.mean is None
+
+
+def bundled(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command with an option for every field of those parameters that are dataclasses."""
+    hints = get_type_hints(command, include_extras=True)
+    bundles: dict[str, type[Any]] = {
+        name: kind for name, kind in hints.items() if isinstance(kind, type) and is_dataclass(kind)
+    }
+    parameters: list[Parameter] = []
+    for name, parameter in signature(command).parameters.items():
+        given = signature(bundles[name]).parameters if name in bundles else {name: parameter}
+        kinds = get_type_hints(bundles[name], include_extras=True) if name in bundles else hints
+        parameters += [
+            each.replace(kind=Parameter.KEYWORD_ONLY, annotation=kinds[key])
+            for key, each in given.items()
+        ]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        for name, kind in bundles.items():
+            given[name] = kind(**{field: given.pop(field) for field in signature(kind).parameters})
+        command(**given)
+
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
 
 
 def pairs(words: list[str] | None) -> dict[str, str]:

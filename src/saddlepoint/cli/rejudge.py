@@ -10,11 +10,7 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import note, result, table
-from saddlepoint.cli.images import (
-    DataChoice,
-    choose_device,
-    read_data,
-)
+from saddlepoint.cli.images import choose_device, read_data
 from saddlepoint.cli.model import ModelChoice, note_random_weights, prepare_model
 from saddlepoint.errors import InputError
 from saddlepoint.reading import shown
@@ -23,6 +19,7 @@ if TYPE_CHECKING:
     from saddlepoint.evaluation import Audit
 
 
+@options.bundled
 def rejudge(
     file: Annotated[Path, typer.Argument(help="A .npz, a .pt of tensors, or a folder of PNG.")],
     data: options.Data,
@@ -31,7 +28,6 @@ def rejudge(
         str | None,
         typer.Option(help="The budget: 8/255, 0.5 … Without it any distance is allowed."),
     ] = None,
-    weights: options.Weights = None,
     norm: options.Norm = "linf",
     space: options.Space = "pixels",
     target: Annotated[int | None, typer.Option(help="The class that was to be reached.")] = None,
@@ -39,17 +35,10 @@ def rejudge(
     eot_samples: options.EotSamples = None,
     split: options.Split = "test",
     batch_size: options.BatchSize = 128,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    normalisation: options.Normalisation = "auto",
-    mean: options.Mean = None,
-    std: options.Std = None,
     classes: options.Classes = None,
-    pretrained: options.Pretrained = False,
-    data_root: options.DataRoot = None,
-    download: options.Download = False,
-    image_size: options.ImageSize = None,
+    *,
+    given: options.DataOptions,
+    network: options.ModelOptions,
     as_json: options.Json = False,
 ) -> None:
     """Audit adversarial images that somebody saved: which really are adversarial and allowed.
@@ -57,9 +46,9 @@ def rejudge(
     The images belong to the first ones of the data, in their order, unless the file says otherwise
     (an array `ids`, or file names that begin with the index).
     """
-    place = choose_device(device, threads)
-    images = read_data(DataChoice(data, data_root, download, image_size, None), split, place)
-    choice = ModelChoice(model, weights, normalisation, pretrained, seed, mean, std, classes)
+    place = choose_device(given)
+    images = read_data(data, given, split, place)
+    choice = ModelChoice(model, network, classes)
     prepared = prepare_model(choice, images, place)
     images = prepared.data
 
@@ -99,7 +88,7 @@ def rejudge(
                 targets=goals,
                 criterion=fooled,
                 eot_samples=passes.samples,
-                seed=seed,
+                seed=network.seed,
             )
         )
     audit = Audit.cat(parts)

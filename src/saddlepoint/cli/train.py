@@ -10,11 +10,7 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import note, progress, result, table
-from saddlepoint.cli.images import (
-    DataChoice,
-    choose_device,
-    read_data,
-)
+from saddlepoint.cli.images import choose_device, read_data
 from saddlepoint.cli.model import ModelChoice, prepare_model
 from saddlepoint.counts import MOST, MOST_THREADS
 
@@ -22,12 +18,12 @@ if TYPE_CHECKING:
     from saddlepoint.data import ImageData
 
 
+@options.bundled
 def train(
     data: options.Data,
     model: options.Model,
     recipe: Annotated[str, typer.Option(help="A name (see `saddlepoint recipes`) or a YAML file.")],
     out: options.Out,
-    weights: options.Weights = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, max=MOST, help="In place of the recipe's.")
     ] = None,
@@ -44,17 +40,10 @@ def train(
         int,
         typer.Option(min=0, max=MOST_THREADS, help="Processes that decode images from folders."),
     ] = 0,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    normalisation: options.Normalisation = "auto",
-    mean: options.Mean = None,
-    std: options.Std = None,
-    pretrained: options.Pretrained = False,
-    data_root: options.DataRoot = None,
-    download: options.Download = False,
-    image_size: options.ImageSize = None,
     limit: options.Limit = None,
+    *,
+    given: options.DataOptions,
+    network: options.ModelOptions,
     as_json: options.Json = False,
 ) -> None:
     """Train a model by a recipe, with a checkpoint every epoch.
@@ -62,15 +51,13 @@ def train(
     The result is OUT/model.safetensors, with the normalisation inside. Ctrl-C stops after a
     checkpoint; the same command with --resume goes on, on a CPU to the bit-identical result.
     """
-    place = choose_device(device, threads)
-    choice = DataChoice(data, data_root, download, image_size, limit)
-    images = read_data(choice, "train", place)
-    tests: ImageData | None = read_data(choice, "test", place)
+    place = choose_device(given)
+    images = read_data(data, given, "train", place, limit)
+    tests: ImageData | None = read_data(data, given, "test", place, limit)
     if tests is not None and tests.split == images.split:
         tests = None  # a source of one set: accuracy on its training images is no test
         note(f"note: {images.name} has no test images apart; no test accuracy is measured")
-    chosen = ModelChoice(model, weights, normalisation, pretrained, seed, mean, std)
-    prepared = prepare_model(chosen, images, place, measured=False)
+    prepared = prepare_model(ModelChoice(model, network), images, place, measured=False)
 
     from saddlepoint.defences import load_recipe
     from saddlepoint.threat import NormBall
@@ -112,7 +99,7 @@ def train(
             plan,
             out=out,
             test=tests,
-            seed=seed,
+            seed=network.seed,
             resume=resume,
             identity=identity,
             tracker=track,

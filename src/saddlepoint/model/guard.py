@@ -66,9 +66,8 @@ class Guard:
     ledger: Ledger
     """What the passes cost, and what went wrong in them."""
     random: bool
-    """Whether the model is random at inference: it declares it, or whoever runs it found out. If
-    not, its buffers are put back before every pass; else it may draw from what is in them.
-    """
+    """Whether the model is random at inference: it declares it, or whoever runs it found out. If not,
+    its buffers are put back before every pass; else it may draw from what is in them."""
     drifting: str
     """The name of a buffer that a pass in evaluation mode has changed; "" where none was."""
     computed: torch.dtype
@@ -137,7 +136,7 @@ class Guard:
         self._stack.close()
 
     def treat_as(self, random: bool) -> None:
-        """Take the model for random at inference from now on, or for the same function each time."""
+        """Take the model for random at inference from now on, or for no such one."""
         self.random = random
 
     def suspicious(self) -> bool:
@@ -201,8 +200,7 @@ class Guard:
         Of several averaged passes it is the gradient of the mean of their own objectives.
 
         Args:
-            images: images, or with `render` the parameters that it turns into images; the gradient
-                is with respect to them.
+            images: images, or the parameters that `render` turns into images; the gradient is theirs.
             objective: from logits (m, k) to one number per sample (m,).
             index, keys: as for `logits`.
             render: from parameters to images.

@@ -57,8 +57,24 @@ class Criterion(Protocol):
         ...
 
 
+class _AgainstTheLabel:
+    """The losses of a criterion that any other class meets."""
+
+    def log_odds(
+        self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
+    ) -> Float[Tensor, " n"]:
+        """Return log Σ_{j≠y} exp Z_j − Z_y."""
+        return _log_odds(logits, labels)
+
+    def cross_entropy(
+        self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
+    ) -> Float[Tensor, " n"]:
+        """Return −log softmax(Z)_y."""
+        return _cross_entropy(logits, labels)
+
+
 @dataclass(frozen=True)
-class Misclassified:
+class Misclassified(_AgainstTheLabel):
     """The class is another than the label: the untargeted criterion.
 
     >>> logits = torch.tensor([[2.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
@@ -72,18 +88,6 @@ class Misclassified:
         """Return Z_y − max_{j≠y} Z_j."""
         own, (rival, which) = _own(logits, labels), _others(logits, labels).max(1)
         return _ruled(_difference(own, rival), which < labels)
-
-    def log_odds(
-        self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
-    ) -> Float[Tensor, " n"]:
-        """Return log Σ_{j≠y} exp Z_j − Z_y."""
-        return _log_odds(logits, labels)
-
-    def cross_entropy(
-        self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
-    ) -> Float[Tensor, " n"]:
-        """Return −log softmax(Z)_y."""
-        return _cross_entropy(logits, labels)
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class Targeted:
 
 
 @dataclass(frozen=True)
-class OutsideTopK:
+class OutsideTopK(_AgainstTheLabel):
     """At least `k` other classes come before the label, ranked by logit and then by number.
 
     >>> OutsideTopK(2).margin(torch.tensor([[2.0, 3.0, 1.0]]), torch.tensor([0]))
@@ -141,18 +145,6 @@ class OutsideTopK:
         lower = torch.arange(logits.shape[1], device=logits.device) < labels[:, None]
         before = (others > own[:, None]) | ((others == own[:, None]) & lower)
         return _ruled(_difference(own, rival), before.sum(1) >= self.k)
-
-    def log_odds(
-        self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
-    ) -> Float[Tensor, " n"]:
-        """Return log Σ_{j≠y} exp Z_j − Z_y."""
-        return _log_odds(logits, labels)
-
-    def cross_entropy(
-        self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
-    ) -> Float[Tensor, " n"]:
-        """Return −log softmax(Z)_y."""
-        return _cross_entropy(logits, labels)
 
 
 @dataclass(frozen=True)
