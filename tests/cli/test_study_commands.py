@@ -6,14 +6,12 @@ import json
 
 import pytest
 from cli.commandline import cli_fixture, refused_fixture  # noqa: F401
-from studies.tiny import CELLS, TEXT
+from studies.tiny import CELLS, TEXT, Here
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The folder of a study that was run in this process, and its file."""
-    from studies.test_study_runner import Here
-
     from saddlepoint.studies import parse_study, run_study
 
     folder = tmp_path_factory.mktemp("study")

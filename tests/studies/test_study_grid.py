@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from studies.tiny import CELLS, TEXT, tiny
+from studies.tiny import CELLS, TEXT, grid, tiny
 
 from saddlepoint.errors import InputError
-from saddlepoint.studies import build_grid, parse_study
+from saddlepoint.studies import parse_study
 from saddlepoint.studies.grid import select
-from saddlepoint.studies.subject import study_data
-
-
-def grid(spec):
-    return build_grid(spec, *(study_data(spec.data, split, None) for split in ("train", "test")))
 
 
 def addresses(spec, kind="training"):

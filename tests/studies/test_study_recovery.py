@@ -15,8 +15,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 import torch
-from studies.test_study_runner import Here
-from studies.tiny import TEXT, results, tiny
+from studies.tiny import TEXT, Here, results, tiny
 
 from saddlepoint.attacks import PGD
 from saddlepoint.data import load_data

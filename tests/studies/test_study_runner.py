@@ -9,33 +9,12 @@ import signal
 import time
 
 import pytest
-from studies.tiny import CELLS, TEXT, results, runner, tiny
+from studies.tiny import CELLS, TEXT, Here, results, runner, tiny
 
 from saddlepoint import files
 from saddlepoint.errors import InputError, OutputError
 from saddlepoint.studies import Outcome, load, load_results, load_status, run_study
 from saddlepoint.studies.work import perform
-
-
-class Here:
-    """An engine that does its jobs in this process, when it is asked for outcomes."""
-
-    slots = 1
-
-    def __init__(self, work=perform):
-        self.jobs, self.done, self.work = [], [], work
-
-    def submit(self, job):
-        self.jobs.append(job)
-
-    def wait(self, timeout):
-        outcomes = [self.work(job) for job in self.jobs]
-        self.done += [job.cell.label for job in self.jobs]
-        self.jobs = []
-        return outcomes
-
-    def close(self):
-        raise AssertionError("the caller's engine is the caller's to close")
 
 
 @pytest.fixture(scope="module")

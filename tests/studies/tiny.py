@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from saddlepoint.studies import load, parse_study
+from saddlepoint.studies import build_grid, load, parse_study
+from saddlepoint.studies.subject import study_data
+from saddlepoint.studies.work import perform
 
 TEXT = """
 name: tiny
@@ -33,6 +35,32 @@ def tiny(**changed):
         at = next(i for i, old in enumerate(lines) if old.startswith(f"{key}:"))
         lines[at] = line
     return parse_study("\n".join(lines))
+
+
+def grid(spec):
+    """The cells and places of a study."""
+    return build_grid(spec, *(study_data(spec.data, split, None) for split in ("train", "test")))
+
+
+class Here:
+    """An engine that does its jobs in this process, when it is asked for outcomes."""
+
+    slots = 1
+
+    def __init__(self, work=perform):
+        self.jobs, self.done, self.work = [], [], work
+
+    def submit(self, job):
+        self.jobs.append(job)
+
+    def wait(self, timeout):
+        outcomes = [self.work(job) for job in self.jobs]
+        self.done += [job.cell.label for job in self.jobs]
+        self.jobs = []
+        return outcomes
+
+    def close(self):
+        raise AssertionError("the caller's engine is the caller's to close")
 
 
 def results(folder):
