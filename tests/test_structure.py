@@ -83,18 +83,14 @@ def test_rooms_that_share_a_number_do_not_import_each_other_in_a_circle():
 
 
 def modules(path, known):
-    """The files that a file imports, at the top and in functions; not those for types alone."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    guards = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
-    for_types = [node for node in guards if ast.unparse(node.test) == "TYPE_CHECKING"]
-    left_out = {inner for guard in for_types for inner in ast.walk(guard)}
-    for node in ast.walk(tree):
+    """The files that a file imports, at the top, in functions, and for types alone."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names if node not in left_out else ():
+        for name in names:
             while name and name not in known:  # a name in a module
                 name = name.rpartition(".")[0]
             if name:
@@ -205,3 +201,114 @@ def test_rooms_are_found_by_name_and_others_are_not():
     assert {"threat", "evaluation", "lab", "__version__"} <= set(dir(saddlepoint))
     with pytest.raises(AttributeError, match="no attribute 'thread'"):
         saddlepoint.thread  # noqa: B018
+
+
+ATTACKS = SOURCE / "attacks"
+
+
+def attack_room(path):
+    """The folder of a file inside `attacks`, or its own name at the top."""
+    parts = path.relative_to(ATTACKS).parts
+    return parts[-2] if len(parts) > 1 else parts[0].removesuffix(".py")
+
+
+def attack_files():
+    return [path for path in sorted(ATTACKS.rglob("*.py")) if path.name != "__init__.py"]
+
+
+def attacks_imported(path):
+    """The modules below `saddlepoint.attacks` that a file imports, as paths."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            "saddlepoint.attacks."
+        ):
+            found.add(SOURCE.joinpath(*node.module.split(".")[1:]).with_suffix(".py"))
+    return found
+
+
+def defines_an_attack(path):
+    """Say whether a file has a class of one of the two kinds."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    bases = {"FixedBudget", "MinimumNorm", "Wrapper"}
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    return any(isinstance(b, ast.Name) and b.id in bases for each in classes for b in each.bases)
+
+
+@pytest.mark.parametrize("path", attack_files(), ids=lambda p: str(p.relative_to(ATTACKS)))
+def test_only_wrappers_import_attacks(path):
+    here = attack_room(path)
+    others = {other for other in attacks_imported(path) if defines_an_attack(other)}
+    if here not in ("wrappers", "registry"):
+        assert not others
+    if here == "geometry":
+        assert {attack_room(other) for other in attacks_imported(path)} <= {"geometry"}
+
+
+def test_the_attacks_have_few_rooms_on_few_levels():
+    below = {}
+    for path in attack_files():
+        here = attack_room(path)
+        below.setdefault(here, set()).update(attack_room(o) for o in attacks_imported(path))
+        below[here].discard(here)
+
+    def level(room):
+        return 1 + max((level(other) for other in below[room]), default=0)
+
+    assert len(below) <= 8
+    assert max(level(room) for room in below) <= 6
+
+
+OWNED = {
+    "attacks/core/tracker.py": {"images", "distance", "margin"},
+    "model/ledger.py": {"forwards", "backwards"},
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_state_is_written_by_its_owner(path):
+    """Tensors of a tracker and counters of a guard: nobody else assigns to them or into them."""
+    name = str(path.relative_to(SOURCE))
+    foreign = set().union(*(names for owner, names in OWNED.items() if owner != name))
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in targets if isinstance(node, ast.Assign | ast.AugAssign) else ():
+            for each in target.elts if isinstance(target, ast.Tuple) else [target]:
+                inner = each.value if isinstance(each, ast.Subscript) else each
+                if isinstance(inner, ast.Attribute) and inner.attr in foreign:
+                    mine = isinstance(inner.value, ast.Name) and inner.value.id == "self"
+                    assert mine, f"{name}:{node.lineno} writes .{inner.attr} of something else"
+
+
+def test_random_streams_have_names():
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or path.name == "streams.py":
+                continue
+            called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            stream = node.args[2:3] + [k.value for k in node.keywords if k.arg == "stream"]
+            owner = getattr(getattr(node.func, "value", None), "attr", "")
+            if called == "split" and owner == "keys":
+                stream = node.args
+            if called == "Keys" or stream == node.args:
+                assert not any(isinstance(each, ast.Constant) for each in stream), path
+
+
+def test_an_attack_says_what_it_is_and_a_wrapper_takes_one_first():
+    from saddlepoint.attacks import registry
+    from saddlepoint.attacks.wrappers.wrapper import Wrapper
+
+    for info in registry.ATTACKS.values():
+        assert info.paper
+        assert info.cost
+        assert info.norms
+    wrappers = Wrapper.__subclasses__()
+    assert len(wrappers) >= 6
+    for each in wrappers:
+        assert next(iter(inspect.signature(each).parameters)) == "attack"
+        assert not hasattr(importlib.import_module("saddlepoint.attacks"), each.__name__.lower())
+
+
+def test_no_override_is_forced():
+    for path in FILES:
+        assert "type: ignore[override]" not in path.read_text(encoding="utf-8"), path

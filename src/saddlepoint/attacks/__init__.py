@@ -23,9 +23,8 @@ from saddlepoint.attacks.core.ties import tie_note
 from saddlepoint.attacks.core.tracker import Best, Last, Nearest, Tracker
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
-from saddlepoint.attacks.fixed_budget.nine_defences import nine_defences_pgd
 from saddlepoint.attacks.fixed_budget.noise import UniformNoise
-from saddlepoint.attacks.fixed_budget.pgd import BIM, FGSM, PGD
+from saddlepoint.attacks.fixed_budget.pgd import BIM, FGSM, PGD, nine_defences_pgd
 from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.attacks.minimum_norm.alma import ALMA
 from saddlepoint.attacks.minimum_norm.carlini_wagner.l0 import CarliniWagnerL0

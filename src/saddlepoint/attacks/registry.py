@@ -14,9 +14,8 @@ from saddlepoint.attacks.core.contract import Attack, FixedBudget, MinimumNorm
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
-from saddlepoint.attacks.fixed_budget.nine_defences import nine_defences_pgd
 from saddlepoint.attacks.fixed_budget.noise import UniformNoise
-from saddlepoint.attacks.fixed_budget.pgd import BIM, FGSM, PGD
+from saddlepoint.attacks.fixed_budget.pgd import BIM, FGSM, PGD, nine_defences_pgd
 from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.attacks.minimum_norm.alma import ALMA
 from saddlepoint.attacks.minimum_norm.carlini_wagner.l0 import CarliniWagnerL0
