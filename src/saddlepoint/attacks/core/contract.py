@@ -7,7 +7,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
@@ -19,7 +18,7 @@ from saddlepoint.answers import check_logits
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.criteria import BinaryLogit, Criterion, Misclassified, Targeted
 from saddlepoint.attacks.core.faults import find_randomness, warn_of_faults
-from saddlepoint.attacks.core.inputs import full_mask, pixel_range, placed, plain
+from saddlepoint.attacks.core.inputs import Inputs, check_targets, full_mask, placed
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM, Kind
 from saddlepoint.attacks.core.result import AttackResult
 from saddlepoint.attacks.core.rounding import Reference
@@ -27,7 +26,7 @@ from saddlepoint.attacks.core.run import run
 from saddlepoint.attacks.core.stages import Stages
 from saddlepoint.attacks.core.ties import warn_of_ties
 from saddlepoint.attacks.core.tracker import Tracker
-from saddlepoint.checks import check_classes, check_labels, in_range, without_rounding
+from saddlepoint.checks import check_classes
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
 from saddlepoint.option_values import Count, check_fields
@@ -156,8 +155,8 @@ class Attack(ABC):
 
         Raises `InputError` for anything that cannot be attacked; see `saddlepoint.checks`.
         """
-        with torch.inference_mode(False), torch.no_grad():
-            batch = self._batch(model, images, labels, targets, seed, ids, eps, starts, mask)
+        given = Inputs(images, labels, targets, seed, ids, eps, starts, mask)
+        batch = self._batch(model, given.checked(self.threat))
         guard = batch.guard
         with guard:
             with guard.exact():
@@ -195,68 +194,45 @@ class Attack(ABC):
         A minimum-norm attack returns the nearest it found. `mode` says which BatchNorm statistics
         the loop sees; see `saddlepoint.model.Guard`.
         """
-        with torch.inference_mode(False), torch.no_grad():
-            batch = self._batch(model, images, labels, targets, seed, ids, mode=mode, training=True)
-            best = self.kind.training_tracker(batch.images)
+        given = Inputs(images, labels, targets, seed, ids)
+        batch = self._batch(model, given.trusted(self.threat), mode)
+        best = self.kind.training_tracker(batch.images)
         with batch.guard:
             if eps_of(batch.threat, 1.0) != 0:
                 self.perturb(batch, best)
         return best.images
 
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def _batch(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        targets: Tensor | None,
-        seed: int,
-        ids: Tensor | None,
-        eps: float | Tensor | None = None,
-        starts: Tensor | None = None,
-        mask: Tensor | None = None,
-        mode: Literal["eval", "train"] = "eval",
-        training: bool = False,
+        self, model: nn.Module, given: Inputs, mode: Literal["eval", "train"] = "eval"
     ) -> Batch:
-        if training:  # without a look at the values, which on CUDA would make every step wait
-            images = without_rounding(images, *pixel_range(self.threat))
-        else:
-            images = in_range(images, *pixel_range(self.threat))
-            check_labels(labels, len(images))
-        count, images, labels = len(images), plain(images), plain(labels)
-        if targets is not None:
-            check_labels(targets, count, "targets")
-            if isinstance(self.criterion, BinaryLogit):
-                raise InputError("a binary model has one other class; leave targets out")
-            if not isinstance(self.criterion, Misclassified | Targeted):
-                raise InputError(f"targets replace the criterion {self.criterion}; leave one out")
-            if bool((targets.to(labels.device) == labels).any()):
-                raise InputError("some targets equal the labels; give another class as the target")
-        ids = torch.arange(count) if ids is None else ids
-        check_labels(ids, count, "ids")
-        if starts is not None:
-            if starts.shape != images.shape:
-                raise InputError(
-                    f"starts have shape {tuple(starts.shape)}, the images {tuple(images.shape)}"
-                )
-            if not bool(starts.isfinite().all()):
-                raise InputError("starts contain NaN or infinity; give images")
-            starts = plain(starts)
-        fast = partial(Guard, autocast=self.autocast, compile=self.compile)
-        guard = fast(model, count, mode=mode, samples=self.eot_samples, seed=seed)
+        """Return all samples of a call, on the model's device, with a guard for it."""
+        count, targets = len(given.images), given.targets
+        guard = Guard(
+            model,
+            count,
+            mode=mode,
+            samples=self.eot_samples,
+            seed=given.seed,
+            autocast=self.autocast,
+            compile=self.compile,
+        )
         device = guard.device
-        eps = plain(eps) if isinstance(eps, Tensor) else eps
-        threat = self.kind.budgeted(self.threat, eps, count, type(self).__name__)
-        images = at_least_single(images).to(device)
+        threat = self.kind.budgeted(self.threat, given.eps, count, type(self).__name__)
+        images = at_least_single(given.images).to(device)
+        if targets is not None:
+            check_targets(targets, given.labels, self.criterion)
         return Batch(
             guard=guard,
             threat=placed(threat, images),
             criterion=self.criterion if targets is None else Targeted(),
             images=images,
-            goals=(labels if targets is None else plain(targets)).to(device, torch.int64),
-            keys=Keys(seed, plain(ids).to(device)),
+            goals=(given.labels if targets is None else targets).to(device, torch.int64),
+            keys=Keys(given.seed, given.rows.to(device)),
             index=torch.arange(count, device=device),
-            starts=None if starts is None else starts.to(device, images.dtype),
-            mask=None if mask is None else full_mask(plain(mask), images),
+            starts=None if given.starts is None else given.starts.to(device, images.dtype),
+            mask=None if given.mask is None else full_mask(given.mask, images),
         )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from saddlepoint.checks import Bound
-from saddlepoint.counts import check_count
+from saddlepoint.attacks.core.criteria import BinaryLogit, Criterion, Misclassified, Targeted
+from saddlepoint.checks import Bound, check_labels, in_range, without_rounding
 from saddlepoint.errors import InputError
 from saddlepoint.threat import Box, Linf, NormBall, Normed, Rescaled, ThreatModel, eps_of, norm_of
 
@@ -22,6 +25,73 @@ def plain(x: Tensor) -> Tensor:
     """
     with torch.inference_mode(False):  # a clone made in inference mode is still an inference tensor
         return x.clone() if x.is_inference() else x.detach()
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What a call hands in beside the model; see `Attack.__call__`.
+
+    >>> given = Inputs(torch.zeros(2, 4), torch.tensor([0, 1]))
+    >>> given.rows
+    tensor([0, 1])
+    """
+
+    images: Float[Tensor, "n ..."]
+    labels: Int64[Tensor, " n"]
+    targets: Int64[Tensor, " n"] | None = None
+    seed: int = 0
+    ids: Int64[Tensor, " n"] | None = None
+    eps: float | Float[Tensor, " n"] | None = None
+    starts: Float[Tensor, "n ..."] | None = None
+    mask: Bool[Tensor, ...] | None = None
+
+    @property
+    def rows(self) -> Int64[Tensor, " n"]:
+        """The identities of the images: their rows, where none are given."""
+        return torch.arange(len(self.images)) if self.ids is None else self.ids
+
+    def checked(self, threat: ThreatModel) -> Inputs:
+        """Return the inputs as tensors that a graph may use, images within the threat model's range;
+        raise `InputError` where they are none.
+        """
+        images = in_range(self.images, *pixel_range(threat))
+        check_labels(self.labels, len(images))
+        if self.starts is not None:
+            if self.starts.shape != images.shape:
+                raise InputError(
+                    f"starts have shape {tuple(self.starts.shape)}, the images {tuple(images.shape)}"
+                )
+            if not bool(self.starts.isfinite().all()):
+                raise InputError("starts contain NaN or infinity; give images")
+        return self._plain(images)
+
+    def trusted(self, threat: ThreatModel) -> Inputs:
+        """Return the same without a look at the values, which on CUDA would make every step wait."""
+        return self._plain(without_rounding(self.images, *pixel_range(threat)))
+
+    def _plain(self, images: Tensor) -> Inputs:
+        check_labels(self.rows, len(images), "ids")
+        held: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)} | {
+            "images": images
+        }
+        return Inputs(**{k: plain(v) if isinstance(v, Tensor) else v for k, v in held.items()})
+
+
+def check_targets(targets: Tensor, labels: Tensor, criterion: Criterion) -> None:
+    """Raise `InputError` for targets that are no other classes, or beside a criterion of their own.
+
+    >>> check_targets(torch.tensor([1]), torch.tensor([1]), Misclassified())
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: some targets equal the labels; give another class as the target
+    """
+    check_labels(targets, len(labels), "targets")
+    if isinstance(criterion, BinaryLogit):
+        raise InputError("a binary model has one other class; leave targets out")
+    if not isinstance(criterion, Misclassified | Targeted):
+        raise InputError(f"targets replace the criterion {criterion}; leave one out")
+    if bool((targets.to(labels.device) == labels).any()):
+        raise InputError("some targets equal the labels; give another class as the target")
 
 
 def check_budgets(eps: Tensor, count: int, whole: bool) -> None:
@@ -131,15 +201,3 @@ def may_move(threat: ThreatModel, images: Tensor) -> Tensor:
     if isinstance(threat, Normed):
         return threat.radius(images) > 0
     return torch.ones(len(images), dtype=torch.bool, device=images.device)
-
-
-def check_passes(**counts: int) -> None:
-    """Raise `InputError` for a number of passes that is not whole, or below 0.
-
-    >>> check_passes(bisections=-1)
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: bisections is -1; give at least 0
-    """
-    for name, count in counts.items():
-        check_count(name, count, least=0)
