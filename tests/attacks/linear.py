@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import torch
+from networks import Affine
 from torch import Tensor
+
+from saddlepoint.attacks import Attack
+from saddlepoint.threat import L1, L2, Linf
+
+BALLS = {"linf": Linf, "l2": L2, "l1": L1}
+CASES = [
+    ("linf", 12, 0.1, False), ("linf", 12, 0.3, True),
+    ("l2", 12, 0.2, False), ("l2", 12, 1.0, True), ("l2", 192, 2.0, True),
+    ("l1", 12, 0.2, False), ("l1", 12, 2.0, True), ("l1", 192, 12.0, True),
+]  # fmt: skip
 
 
 def best_change(w: Tensor, x: Tensor, eps: float | Tensor, norm: str) -> Tensor:
@@ -53,3 +64,29 @@ def case(
     clean = x @ w
     least = (x + best_change(w, x, eps, norm)) @ w
     return w, x, clean, least
+
+
+def l2_case(dtype=torch.float64):
+    """A network, eight images with the box in the way, and their least distances in L2."""
+    generator = torch.Generator().manual_seed(3)
+    w = torch.randn(12, generator=generator, dtype=torch.float64)
+    x = (1.6 * torch.rand(8, 12, generator=generator, dtype=torch.float64) - 0.3).clamp(0, 1)
+    bias = float(0.7 - (x @ w).min())
+    return Affine(w, bias).to(dtype), x.to(dtype), least_distance(w, x, bias, "l2")
+
+
+def share_of_optimum(attack: Attack, norm: str, d: int, eps: float, near: bool, targeted=False):
+    """How much of the possible loss of margin the attack attains, per image: 1 is all."""
+    w, x, clean, least = case(d, eps, norm, near_bounds=near)
+    net = Affine(w, float(1 - least.min()))  # the least margin of all is 1: every image stays right
+    labels = torch.zeros(len(x), dtype=torch.int64)
+    result = attack(net, x, labels, labels + 1 if targeted else None)
+    assert not bool(result.success.any()), "nothing may succeed"
+    assert not bool(result.rejected.any())
+    reached = result.adversarials @ w
+    return (clean - reached) / (clean - least)
+
+
+def assert_optimal(share: torch.Tensor, tolerance: float = 1e-3) -> None:
+    assert float(share.min()) >= 1 - tolerance
+    assert float(share.max()) <= 1 + 1e-5, "better than the optimum: outside the ball"

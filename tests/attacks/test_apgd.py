@@ -7,11 +7,11 @@ import warnings
 
 import pytest
 import torch
+from linear import CASES, assert_optimal, share_of_optimum
 from networks import Affine, conv_case, mlp
-from test_batch_independence import ORDER, N, in_parts
-from test_linear_optimum import CASES, assert_optimal, share_of_optimum
-from test_zero_gradients import THREATS, Flat, Saturated, Tiny
+from parts import ORDER, N, in_parts
 from torch.nn.functional import cross_entropy
+from vanishing import THREATS, Flat, Saturated, Tiny
 
 from saddlepoint.attacks import Batch, Misclassified, OutsideTopK, Targeted
 from saddlepoint.attacks.core.losses import dlr, objective

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from networks import conv_case
+from parts import ORDER, N, in_parts
 
-from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, AttackResult, UniformNoise
+from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, UniformNoise
 from saddlepoint.threat import L1, L2, Linf, Rescaled
 
 ATTACKS = {
@@ -19,18 +20,6 @@ ATTACKS = {
     "pgd-normalised": PGD(Rescaled.pixels(Linf(0.05), (0.5,) * 3, (0.2,) * 3), steps=5),
     "noise": UniformNoise(Linf(0.1), draws=8),
 }
-N = 64
-ORDER = torch.randperm(N, generator=torch.Generator().manual_seed(5))
-
-
-def in_parts(attack, net, images, labels, rows, size) -> AttackResult:
-    parts = [attack(net, images[part], labels[part], ids=part, seed=3) for part in rows.split(size)]
-    joined = AttackResult.cat(parts)
-    back = rows.argsort()
-    fields = {
-        name: getattr(joined, name)[back] for name in joined.__dataclass_fields__ if name != "space"
-    }
-    return AttackResult(**fields, space=joined.space)
 
 
 @pytest.mark.parametrize("name", ATTACKS)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from linear import least_distance
+from linear import l2_case
 from networks import Affine, conv_case, mlp
 
 from saddlepoint.attacks import BinaryLogit, Misclassified, OutsideTopK, Targeted
@@ -17,19 +17,11 @@ from saddlepoint.errors import InputError
 from saddlepoint.threat import L2
 
 
-def linear_case(dtype=torch.float64):
-    generator = torch.Generator().manual_seed(3)
-    w = torch.randn(12, generator=generator, dtype=torch.float64)
-    x = (1.6 * torch.rand(8, 12, generator=generator, dtype=torch.float64) - 0.3).clamp(0, 1)
-    bias = float(0.7 - (x @ w).min())
-    return Affine(w, bias).to(dtype), x.to(dtype), least_distance(w, x, bias, "l2")
-
-
 @pytest.mark.parametrize(
     "box", [pytest.param("tanh", marks=pytest.mark.slow), "clipped", "projected"]
 )
 def test_the_optimum_of_a_linear_model_with_the_box_active(box):
-    net, x, exact = linear_case()
+    net, x, exact = l2_case()
     reachable = exact < 9
     assert bool(reachable.any())
     result = CarliniWagnerL2(L2(), box=box)(net, x, torch.zeros(8, dtype=torch.int64))

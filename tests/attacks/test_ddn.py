@@ -8,7 +8,7 @@ import pytest
 import torch
 from nearest import CURVED, plane_case, ratio
 from networks import Affine, conv_case
-from test_zero_gradients import Flat, Tiny
+from vanishing import Flat, Tiny
 
 from saddlepoint.attacks.core.criteria import BinaryLogit
 from saddlepoint.attacks.minimum_norm.ddn import DDN

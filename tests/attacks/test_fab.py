@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
+from affine import affine, optimum
 from networks import Affine, conv_case, mlp
-from test_deepfool import affine, optimum
 from torch import nn
 
 from saddlepoint.attacks import BinaryLogit

@@ -8,10 +8,11 @@ import pytest
 import torch
 from nearest import CURVED, fewest, plane_case, ratio
 from networks import Affine, conv_case
-from test_zero_gradients import Flat, Tiny
+from vanishing import Flat, Tiny
 
 from saddlepoint.attacks.core.criteria import BinaryLogit
-from saddlepoint.attacks.minimum_norm.fmn import FMN, largest_changes, onto_l1_ball
+from saddlepoint.attacks.geometry.balls import largest_changes, onto_l1_ball
+from saddlepoint.attacks.minimum_norm.fmn import FMN
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
 from saddlepoint.threat.projections import project_l1

@@ -6,8 +6,8 @@ import warnings
 
 import pytest
 import torch
+from linear import l2_case
 from networks import conv_case
-from test_cw_l2 import linear_case
 
 from saddlepoint.attacks.minimum_norm.lbfgs import LBFGS, two_loops
 from saddlepoint.errors import InputError
@@ -15,7 +15,7 @@ from saddlepoint.threat import L2
 
 
 def test_the_optimum_of_a_linear_model_with_the_box_active():
-    net, x, exact = linear_case()
+    net, x, exact = l2_case()
     reachable = exact < 9
     result = LBFGS(L2())(net, x, torch.zeros(8, dtype=torch.int64))
     share = result.distance[reachable] / exact[reachable]

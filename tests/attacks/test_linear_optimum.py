@@ -6,19 +6,12 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from linear import best_change, case
+from linear import BALLS, CASES, assert_optimal, best_change, case, share_of_optimum
 from networks import Affine
 from scipy import optimize
 
-from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, Attack, FixedBudget, UniformNoise
-from saddlepoint.threat import L1, L2, Linf
-
-BALLS = {"linf": Linf, "l2": L2, "l1": L1}
-CASES = [
-    ("linf", 12, 0.1, False), ("linf", 12, 0.3, True),
-    ("l2", 12, 0.2, False), ("l2", 12, 1.0, True), ("l2", 192, 2.0, True),
-    ("l1", 12, 0.2, False), ("l1", 12, 2.0, True), ("l1", 192, 12.0, True),
-]  # fmt: skip
+from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, FixedBudget, UniformNoise
+from saddlepoint.threat import Linf
 
 
 def strong(norm: str, eps: float, **options) -> PGD:
@@ -28,23 +21,6 @@ def strong(norm: str, eps: float, **options) -> PGD:
     if norm == "l2":
         options |= {"relative_step": 100, "schedule": "cosine"}
     return PGD(BALLS[norm](eps), steps=200, **options)
-
-
-def share_of_optimum(attack: Attack, norm: str, d: int, eps: float, near: bool, targeted=False):
-    """How much of the possible loss of margin the attack attains, per image: 1 is all."""
-    w, x, clean, least = case(d, eps, norm, near_bounds=near)
-    net = Affine(w, float(1 - least.min()))  # the least margin of all is 1: every image stays right
-    labels = torch.zeros(len(x), dtype=torch.int64)
-    result = attack(net, x, labels, labels + 1 if targeted else None)
-    assert not bool(result.success.any()), "nothing may succeed"
-    assert not bool(result.rejected.any())
-    reached = result.adversarials @ w
-    return (clean - reached) / (clean - least)
-
-
-def assert_optimal(share: torch.Tensor, tolerance: float = 1e-3) -> None:
-    assert float(share.min()) >= 1 - tolerance
-    assert float(share.max()) <= 1 + 1e-5, "better than the optimum: outside the ball"
 
 
 @pytest.mark.parametrize(("norm", "d", "eps", "near"), CASES)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from nearest import fewest, linear_case, ratio
 from networks import Affine, conv_case
-from test_zero_gradients import Flat, Tiny
+from vanishing import Flat, Tiny
 
 from saddlepoint.attacks.core.criteria import BinaryLogit
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from torch import Tensor, nn
+from vanishing import THREATS, Flat, Saturated, Tiny
 
 from saddlepoint.attacks import (
     BIM,
@@ -19,41 +20,14 @@ from saddlepoint.attacks import (
     UniformNoise,
     nine_defences_pgd,
 )
-from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
+from saddlepoint.threat import L0, Linf
 
-THREATS = {
-    "linf": Linf(0.1), "l2": L2(0.5), "l1": L1(1.0), "box": Box(0.0, 1.0),
-    "normalised": Rescaled.pixels(L2(0.5), (0.5,), (0.25,)),
-}  # fmt: skip
 ATTACKS = {
     "fgsm": FGSM, "bim": BIM, "mi-fgsm": MIFGSM, "pgd": PGD, "noise": UniformNoise,
     "clean": lambda t, **o: PGD(t, start="clean", **o),
     "gaussian": lambda t, **o: PGD(t, start="gaussian", **o),
     "nine-defences": lambda t, **o: nine_defences_pgd(t),
 }  # fmt: skip
-
-
-class Flat(nn.Module):
-    """Logits that do not depend on the image, although a graph does."""
-
-    def forward(self, x):
-        return x.flatten(1)[:, :2] * 0 + torch.tensor([3.0, 0.0])
-
-
-class Saturated(nn.Module):
-    """A softmax in front of the logits, saturated: its gradient underflows to zero."""
-
-    def forward(self, x):
-        s = x.flatten(1).sum(1)
-        return torch.stack([1e4 + s, -s], 1).softmax(1) * 7 + 0.5
-
-
-class Tiny(nn.Module):
-    """Gradients of 1e-35, with the sign of a real one."""
-
-    def forward(self, x):
-        s = x.flatten(1).sum(1) * 1e-35
-        return torch.stack([s, -s], 1)
 
 
 @pytest.mark.parametrize("model", [Flat(), Saturated(), Tiny()], ids=lambda m: type(m).__name__)

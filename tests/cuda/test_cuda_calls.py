@@ -18,8 +18,8 @@ from saddlepoint.attacks import (
     SmallestBudget,
     Square,
     attack_targets,
-    base,
 )
+from saddlepoint.attacks.core import kinds
 from saddlepoint.attacks.core.tracker import Best
 from saddlepoint.threat import L1, L2, Box, Linf, Rescaled
 
@@ -71,7 +71,7 @@ def test_finished_samples_leave_late_and_lose_nothing(name, monkeypatch):
         def __init__(self, images, stop="success"):
             super().__init__(images, stop, lazy=False)
 
-    monkeypatch.setattr(base, "Best", Eager)
+    monkeypatch.setattr(kinds, "Best", Eager)
     eager = FIXED[name](net, images, labels)
     assert torch.equal(eager.success, lazy.success)
     assert torch.allclose(eager.adversarials, lazy.adversarials, rtol=0, atol=1e-9)
