@@ -16,7 +16,7 @@ import torch
 
 from saddlepoint.evaluation import run_attack
 from saddlepoint.studies import DataFacts, LocalEngine, load, parse_study, run_study
-from saddlepoint.studies.subject import study_data, study_model, subject_statistics
+from saddlepoint.studies.build import normalisation_of, study_data, study_model
 from saddlepoint.training import train
 
 STUDY = """
@@ -60,7 +60,7 @@ def main() -> None:
 def _bare(spec, seed) -> float:
     data, test = (study_data(spec.data, split, None) for split in ("train", "test"))
     facts = DataFacts.of(data)
-    statistics_ = subject_statistics(spec, facts)
+    statistics_ = normalisation_of(spec, facts)
     times = []
     for _ in range(2):
         model = study_model(spec, facts, seed)

@@ -16,20 +16,11 @@ from scipy import stats
 from studies.synthetic import NINE, synthetic
 
 from saddlepoint.errors import InputError
-from saddlepoint.reports.study import (
-    TextTable,
-    by_budget_table,
-    comparisons,
-    csv_text,
-    image_comparisons,
-    latex,
-    markdown,
-    mcnemar_table,
-    significance_table,
-    summaries,
-    timings_table,
-    variants_table,
-)
+from saddlepoint.reports.study import significance_table, variants_table
+from saddlepoint.reports.study.comparisons import comparisons, summaries
+from saddlepoint.reports.study.comparisons_images import image_comparisons
+from saddlepoint.reports.study.formats import TextTable, csv_text, latex, markdown
+from saddlepoint.reports.study.tables_budgets import by_budget_table, mcnemar_table, timings_table
 
 EPS = (4 / 255, 8 / 255, 12 / 255, 16 / 255)
 BUILDERS = (

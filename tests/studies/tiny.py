@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from saddlepoint.studies import build_grid, load, parse_study
-from saddlepoint.studies.subject import study_data
+from saddlepoint.studies.build import study_data
 from saddlepoint.studies.work import perform
 
 TEXT = """

@@ -165,18 +165,9 @@ def _dry_run(spec: StudySpec, only: str | None, data_root: Path | None, as_json:
         rows = []
         for variant, step in found.step_seconds.items():
             mine = [c for c in found.cells if c.variant == variant]
-            seconds = [found.seconds.get(f"{k}, {variant}", 0.0) for k in counts]
-            numbers = [str(sum(c.kind == kind for c in mine)) for kind in counts]
-            rows.append(
-                (
-                    variant,
-                    numbers[0],
-                    f"{step:.3f}",
-                    duration(seconds[0]),
-                    numbers[1],
-                    duration(seconds[1]),
-                )
-            )
+            train, attack = (duration(found.seconds.get(f"{k}, {variant}", 0.0)) for k in counts)
+            trainings, evaluations = (str(sum(c.kind == k for c in mine)) for k in counts)
+            rows.append((variant, trainings, f"{step:.3f}", train, evaluations, attack))
         heads = ("variant", "trainings", "s per step", "time", "evaluations", "time")
         table(heads, rows, title=spec.title)
         print(f"seeds {', '.join(map(str, spec.seeds))}; eps {', '.join(map(format_eps, spec.eps))}; "

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from saddlepoint.data.base import ImageData
 from saddlepoint.data.checks import checked_images
 from saddlepoint.data.datasets import DATASETS
 from saddlepoint.data.decode import check_side, resized
@@ -35,7 +34,7 @@ def load_data(
     limit: int | None = None,
     resident_bytes: int = RESIDENT_BYTES,
     progress: Progress | None = None,
-) -> ImageData:
+) -> TensorData | FolderData:
     """Return the data set that `spec` names, checked: images in [0, 1], labels 0 … K-1.
 
     `spec` is a name in `DATASETS`, a folder of class folders, a `.npz` or a `.parquet`. Named

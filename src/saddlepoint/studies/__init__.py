@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from saddlepoint.studies.build import DataFacts
 from saddlepoint.studies.engine import Engine, LocalEngine
 from saddlepoint.studies.estimate import Estimate, estimate_study
 from saddlepoint.studies.grid import Cell, Grid, Place, build_grid
@@ -12,7 +13,6 @@ from saddlepoint.studies.runner import StudyProgress, run_study
 from saddlepoint.studies.spec import DataSpec, StudySpec, ThreatSpec
 from saddlepoint.studies.status import StudyStatus, load_status
 from saddlepoint.studies.store import Store
-from saddlepoint.studies.subject import DataFacts
 from saddlepoint.studies.validate import load_study, parse_study
 
 __all__ = [

@@ -15,15 +15,15 @@ from saddlepoint.defences import TrainingBatch
 from saddlepoint.evaluation import build_suite
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.model import Guard
-from saddlepoint.studies.grid import Cell, build_grid, select
-from saddlepoint.studies.spec import StudySpec
-from saddlepoint.studies.subject import (
+from saddlepoint.studies.build import (
     DataFacts,
     check_models,
+    normalisation_of,
     study_data,
-    study_model,
-    subject_statistics,
+    variant_model,
 )
+from saddlepoint.studies.grid import Cell, build_grid, select
+from saddlepoint.studies.spec import StudySpec
 from saddlepoint.training.loop import take_step
 from saddlepoint.training.state import State
 
@@ -95,9 +95,8 @@ def estimate_study(
 
 
 def _step_seconds(spec: StudySpec, variant: str, data: ImageData) -> float:
-    facts = DataFacts.of(data)
-    recipe = spec.recipe_at(variant, spec.eps[0], subject_statistics(spec, facts))
-    model = recipe.prepare(study_model(spec, facts, 0)).train()
+    recipe, model = variant_model(spec, DataFacts.of(data), variant, 0, spec.eps[0])
+    model.train()
     ids = torch.arange(min(recipe.batch_size, len(data)))
     batch = TrainingBatch(data.images(ids), data.labels[ids], ids, seed=0)
     # Four steps' room, though two are taken: the schedule must not end.
@@ -110,9 +109,8 @@ def _step_seconds(spec: StudySpec, variant: str, data: ImageData) -> float:
 
 def _image_seconds(spec: StudySpec, variant: str, attack: str, data: ImageData) -> float:
     facts = DataFacts.of(data)
-    statistics, eps = subject_statistics(spec, facts), spec.eps[-1]
-    recipe = spec.recipe_at(variant, eps, statistics)
-    model = recipe.prepare(study_model(spec, facts, 0)).eval()
+    statistics, eps = normalisation_of(spec, facts), spec.eps[-1]
+    model = variant_model(spec, facts, variant, 0, eps)[1].eval()
     ids = torch.arange(min(_IMAGES, len(data)))
     images, values = data.images(ids), spec.attacks[attack]
     passes = passes_for(model, data, spec.eot_samples)

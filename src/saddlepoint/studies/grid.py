@@ -13,8 +13,8 @@ from saddlepoint.errors import InputError
 from saddlepoint.evaluation import build_suite
 from saddlepoint.files import fingerprint
 from saddlepoint.numerics import NUMERICS
+from saddlepoint.studies.build import DataFacts, model_identity, normalisation_of
 from saddlepoint.studies.spec import StudySpec
-from saddlepoint.studies.subject import DataFacts, model_identity, subject_statistics
 from saddlepoint.threat import Statistics, format_eps
 
 
@@ -93,7 +93,7 @@ def build_grid(spec: StudySpec, train: ImageData, test: ImageData) -> Grid:
     >>> [cell.label for cell in build_grid(spec, *digits).cells]
     ['original, seed 0, training', 'original, seed 0, eps 0.1, pgd', 'original, seed 0, eps 0.3, pgd']
     """
-    statistics = subject_statistics(spec, DataFacts.of(train))
+    statistics = normalisation_of(spec, DataFacts.of(train))
     trainings: dict[str, Cell] = {}
     evaluations: dict[str, Cell] = {}
     places = []

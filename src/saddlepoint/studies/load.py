@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.reading import decoding, shown
 from saddlepoint.reading.tensors import read_safetensors
+from saddlepoint.studies.build import DataFacts, check_file, trained_model
 from saddlepoint.studies.results import (
     CURVE_COLUMNS,
     EVALUATION_COLUMNS,
@@ -24,7 +25,6 @@ from saddlepoint.studies.results import (
 )
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.studies.store import CELL_FILE, Store
-from saddlepoint.studies.subject import DataFacts, check_file, trained_model
 from saddlepoint.studies.work import CURVE_FILE, EXAMPLES_FILE, IMAGES_FILE
 
 Table = Literal["evaluations", "trainings", "curves", "images"]

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from saddlepoint.errors import OutputError
+from saddlepoint.studies.build import DataFacts, check_models, study_data, with_absolute_file
 from saddlepoint.studies.engine import Engine, LocalEngine
 from saddlepoint.studies.grid import Cell, Grid, build_grid, select
 from saddlepoint.studies.job import Job, Outcome
 from saddlepoint.studies.pace import Pace
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.studies.store import Store
-from saddlepoint.studies.subject import DataFacts, at_home, check_models, study_data
 
 _LIVES = 3  # a cell whose worker died so often is what kills it
 _PATIENCE = 1.0  # seconds between two looks at a cell that another runner has
@@ -89,7 +89,7 @@ def run_study(
     """
     train, test = (study_data(spec.data, split, data_root) for split in ("train", "test"))
     facts = DataFacts.of(train)
-    spec = at_home(spec)
+    spec = with_absolute_file(spec)
     grid = build_grid(spec, train, test)
     cells = select(grid, only)
     check_models(spec, facts)

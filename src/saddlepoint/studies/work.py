@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.data import ImageData, TensorData
+from saddlepoint.data import FolderData, ImageData, TensorData
 from saddlepoint.errors import InputError, OutputError
 from saddlepoint.evaluation import AttackRecord, evaluate, run_attack
 from saddlepoint.evaluation.record import parquet_bytes
@@ -23,20 +23,20 @@ from saddlepoint.evaluation.steps import FOLDER as PARTS
 from saddlepoint.files import write
 from saddlepoint.model import Guard
 from saddlepoint.run_folders import environment
+from saddlepoint.studies.build import (
+    DataFacts,
+    check_file,
+    model_identity,
+    normalisation_of,
+    study_data,
+    study_model,
+    trained_model,
+)
 from saddlepoint.studies.grid import Cell
 from saddlepoint.studies.job import Job, Outcome
 from saddlepoint.studies.results import CURVE_COLUMNS, IMAGE_COLUMNS
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.studies.store import Store
-from saddlepoint.studies.subject import (
-    DataFacts,
-    check_file,
-    model_identity,
-    study_data,
-    study_model,
-    subject_statistics,
-    trained_model,
-)
 from saddlepoint.training import Interrupted, TrainingResult, train
 
 CURVE_FILE, IMAGES_FILE, EXAMPLES_FILE = "curve.parquet", "images.parquet", "examples.safetensors"
@@ -91,7 +91,7 @@ def _training(job: Job, store: Store) -> dict[str, Any]:
     spec, cell, data, facts = _begun(job, "train")
     if model_identity(spec) != cell.config["model"]:
         raise InputError("the model's file changed while the study ran; run the study again")
-    recipe = spec.recipe_at(cell.variant, cell.eps, subject_statistics(spec, facts))
+    recipe = spec.recipe_at(cell.variant, cell.eps, normalisation_of(spec, facts))
     seed, folder, identity = cell.seed, store.work(cell.address), {"cell": cell.address}
 
     def run() -> TrainingResult:
@@ -129,7 +129,7 @@ def _evaluation(job: Job, store: Store) -> dict[str, Any]:
     assert eps is not None  # as of every evaluation
     check_file(spec, store.record(training))
     model = trained_model(spec, facts, store.cell(training), cell.variant, seed, eps)
-    values, statistics = spec.attacks[cell.attack], subject_statistics(spec, facts)
+    values, statistics = spec.attacks[cell.attack], normalisation_of(spec, facts)
     options: dict[str, Any] = {
         "batch_size": spec.batch_size,
         "seed": seed,
@@ -143,7 +143,7 @@ def _evaluation(job: Job, store: Store) -> dict[str, Any]:
         budget = record.budgets[0]
         clean, robust, success = record.clean, budget.robust_accuracy, budget.success
         table, notes = _worst_case(record.images), record.notes
-        done = run_attack(model, _first(data), pgd, **{**options, "unfinished": None})
+        done = run_attack(model, data.first(_EXAMPLES), pgd, **{**options, "unfinished": None})
     else:
         attack = spec.attack(values, eps, statistics)
         done = run_attack(model, data, attack, **options)
@@ -163,7 +163,7 @@ def _evaluation(job: Job, store: Store) -> dict[str, Any]:
     }
 
 
-def _begun(job: Job, split: str) -> tuple[StudySpec, Cell, ImageData, DataFacts]:
+def _begun(job: Job, split: str) -> tuple[StudySpec, Cell, TensorData | FolderData, DataFacts]:
     """Return what every cell begins with, and set the threads that are part of its address."""
     spec = StudySpec.model_validate(job.study)
     torch.set_num_threads(spec.threads)
@@ -190,20 +190,6 @@ def _worst_case(images: pa.Table) -> pa.Table:
     wrong = pc.not_equal(clean, label)
     success = pc.or_(wrong, pc.not_equal(images["fooled_by"], ""))
     return images.append_column("initially_wrong", wrong).append_column("success", success)
-
-
-def _first(data: ImageData) -> TensorData:
-    """Return the few images that are shown as a data set of their own."""
-    ids = torch.arange(min(_EXAMPLES, len(data)))
-    return TensorData.of(
-        data.images(ids),
-        data.labels[ids],
-        name=data.name,
-        split=data.split,
-        classes=data.classes,
-        mean=data.mean,
-        std=data.std,
-    )
 
 
 def _examples(model: nn.Module, data: ImageData, done: AttackRecord, seed: int) -> bytes:

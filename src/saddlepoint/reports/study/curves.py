@@ -14,6 +14,7 @@ from matplotlib.ticker import ScalarFormatter
 
 from saddlepoint.errors import InputError
 from saddlepoint.reports.study.cells import in_levels
+from saddlepoint.reports.study.comparisons import deviation
 from saddlepoint.reports.study.roles import adversarial_variants
 from saddlepoint.reports.style import Look, style, variant_looks
 from saddlepoint.studies.results import StudyResults
@@ -100,7 +101,7 @@ def success_curves(results: StudyResults) -> Figure:
         for axes, attack in zip(panels[: len(attacks)], attacks, strict=True):
             for i, (variant, look) in enumerate(looks.items()):
                 points = sorted(
-                    (eps * unit, np.array(values))
+                    (eps * unit, values)
                     for (a, v, eps), values in rates.items()
                     if (a, v) == (attack, variant)
                 )
@@ -121,12 +122,12 @@ def success_curves(results: StudyResults) -> Figure:
 
 
 def _error_line(
-    axes: Axes, points: list[tuple[float, np.ndarray]], offset: float, look: Look, name: str
+    axes: Axes, points: list[tuple[float, list[float]]], offset: float, look: Look, name: str
 ) -> None:
     axes.errorbar(
         [eps + offset for eps, _ in points],
-        [100 * values.mean() for _, values in points],
-        yerr=[100 * values.std(ddof=1) if len(values) > 1 else 0.0 for _, values in points],
+        [100 * np.mean(values) for _, values in points],
+        yerr=[100 * (deviation(values) or 0.0) for _, values in points],
         label=name, markersize=4, linewidth=1.1, elinewidth=0.8, capsize=1.8, **look.line,
     )  # fmt: skip
 
@@ -153,7 +154,7 @@ def _losses(results: StudyResults) -> dict[str, tuple[np.ndarray, np.ndarray, np
         if variant in found:
             points = sorted(found[variant].items())
             mean = np.array([np.mean(values) for _, values in points])
-            sd = np.array([np.std(v, ddof=1) if len(v) > 1 else 0.0 for _, v in points])
+            sd = np.array([deviation(values) or 0.0 for _, values in points])
             series[variant] = (np.array([epoch for epoch, _ in points]), mean, sd)
     return series
 

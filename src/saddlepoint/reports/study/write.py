@@ -12,8 +12,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.files import write
 from saddlepoint.progress import Progress
 from saddlepoint.reports.study.figures import LeftOut, slug, study_figures
-from saddlepoint.reports.study.findings import findings
-from saddlepoint.reports.study.findings.verdict import Finding
+from saddlepoint.reports.study.findings import Finding, findings
 from saddlepoint.reports.study.formats import TextTable, csv_text, latex, markdown
 from saddlepoint.reports.study.page import PageFigure, configuration, page
 from saddlepoint.reports.study.tables import significance_table, variants_table

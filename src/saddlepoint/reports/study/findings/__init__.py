@@ -24,6 +24,8 @@ _FINDINGS = (
     settings.passes_saturate,
 )
 
+__all__ = ["Finding", "findings"]
+
 
 def findings(results: StudyResults, attack: str | None = None) -> list[Finding]:
     """Return the findings of the nine-defences report with what this study says about each.

@@ -124,8 +124,7 @@ def _curve_measures(results: StudyResults) -> dict[str, dict[str, Cells]]:
     pieces: dict[tuple[str, int, float | None], list[tuple[float, float, float]]] = defaultdict(
         list
     )
-    columns = [results.curves[name].to_pylist() for name in results.curves.schema.names]
-    by_name = dict(zip(results.curves.schema.names, columns, strict=True))
+    by_name = results.curves.to_pydict()
     keys = zip(by_name["variant"], by_name["seed"], by_name["eps"], strict=True)
     values = zip(by_name["epoch"], by_name["loss"], by_name["penalty"], strict=True)
     for key, (epoch, loss, penalty) in zip(keys, values, strict=True):

@@ -1,4 +1,4 @@
-"""From a specification to the images and the untrained model that a cell works on."""
+"""From a specification to the images and the models that a cell works on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from saddlepoint.data import IMAGENET, ImageData, load_data
+from saddlepoint.data import IMAGENET, FolderData, ImageData, TensorData, load_data
+from saddlepoint.defences import Recipe
 from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint
 from saddlepoint.model import Normalised
@@ -24,7 +25,7 @@ _LARGEST = 1 << 26  # bytes of a model's file
 
 
 @functools.lru_cache(maxsize=4)  # a worker has many cells of the same data
-def study_data(spec: DataSpec, split: str, root: Path | None) -> ImageData:
+def study_data(spec: DataSpec, split: str, root: Path | None) -> TensorData | FolderData:
     """Return the images of a split of the study's data.
 
     >>> len(study_data(DataSpec(name="digits", test_limit=20), "test", None))
@@ -58,13 +59,13 @@ class DataFacts:
         return cls(data.shape, data.classes, data.mean, data.std)
 
 
-def subject_statistics(spec: StudySpec, data: DataFacts) -> Statistics:
-    """Return the mean and the deviation of the study's normalisation; (0, 1) for none.
+def normalisation_of(spec: StudySpec, data: DataFacts) -> Statistics:
+    """Return the mean and the standard deviation of the study's normalisation; (0, 1) for none.
 
     >>> from saddlepoint.studies import parse_study
     >>> spec = parse_study("{name: s, data: digits, normalisation: none, eps: [0.1], "
     ...     "attacks: {pgd: {name: pgd}}, variants: {original: []}}")
-    >>> subject_statistics(spec, DataFacts((1, 8, 8), ("0", "1"), (0.5,), (0.25,)))
+    >>> normalisation_of(spec, DataFacts((1, 8, 8), ("0", "1"), (0.5,), (0.25,)))
     ((0.0,), (1.0,))
     """
     channels = data.shape[0]
@@ -101,13 +102,13 @@ def model_identity(spec: StudySpec) -> dict[str, Any]:
     return {**spec.model, "name": builder, "file": fingerprint(content)}
 
 
-def at_home(spec: StudySpec) -> StudySpec:
+def with_absolute_file(spec: StudySpec) -> StudySpec:
     """Return the study with the path of the model's file absolute: others read it elsewhere.
 
     >>> from saddlepoint.studies import parse_study
     >>> spec = parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
     ...     "variants: {original: []}}")
-    >>> at_home(spec) == spec
+    >>> with_absolute_file(spec) == spec
     True
     """
     name = str(spec.model["name"])
@@ -146,8 +147,7 @@ def check_models(spec: StudySpec, data: DataFacts) -> None:
     """
     for variant in spec.variants:
         try:
-            recipe = spec.recipe_at(variant, spec.eps[0], subject_statistics(spec, data))
-            recipe.prepare(study_model(spec, data, spec.seeds[0]))
+            variant_model(spec, data, variant, spec.seeds[0], spec.eps[0])
         except InputError as error:
             raise InputError(f"the variant {variant}: {error}") from error
 
@@ -167,7 +167,23 @@ def study_model(spec: StudySpec, data: DataFacts, seed: int) -> nn.Module:
     net = build_model(name, classes=classes, shape=data.shape, seed=seed, options=options)
     if spec.normalisation == "none":
         return net
-    return Normalised(net, *subject_statistics(spec, data))
+    return Normalised(net, *normalisation_of(spec, data))
+
+
+def variant_model(
+    spec: StudySpec, data: DataFacts, variant: str, seed: int, eps: float
+) -> tuple[Recipe, nn.Module]:
+    """Return the recipe of a variant at a budget, and the untrained model that it begins with.
+
+    >>> from saddlepoint.studies import parse_study
+    >>> spec = parse_study("{name: s, data: digits, recipe: {epochs: 3}, eps: [0.1], "
+    ...     "attacks: {pgd: {name: pgd}}, variants: {original: []}}")
+    >>> facts = DataFacts((1, 8, 8), ("0", "1"), (0.5,), (0.25,))
+    >>> variant_model(spec, facts, "original", 0, 0.1)[0].epochs
+    3
+    """
+    recipe = spec.recipe_at(variant, eps, normalisation_of(spec, data))
+    return recipe, recipe.prepare(study_model(spec, data, seed))
 
 
 def trained_model(
@@ -186,7 +202,6 @@ def trained_model(
         ...
     saddlepoint.errors.InputError: ... no-such-folder/model.safetensors...
     """
-    recipe = spec.recipe_at(variant, eps, subject_statistics(spec, data))
-    model = recipe.prepare(study_model(spec, data, seed))
+    _, model = variant_model(spec, data, variant, seed, eps)
     load_weights(model, folder / WEIGHTS_FILE)
     return model.eval()
