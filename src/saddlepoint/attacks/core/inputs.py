@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,6 +25,9 @@ def plain(x: Tensor) -> Tensor:
     """
     with torch.inference_mode(False):  # a clone made in inference mode is still an inference tensor
         return x.clone() if x.is_inference() else x.detach()
+
+
+_OPTIONAL = ("targets", "eps", "starts", "mask")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +74,11 @@ class Inputs:
 
     def _plain(self, images: Tensor) -> Inputs:
         check_labels(self.rows, len(images), "ids")
-        held: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)} | {
-            "images": images
-        }
-        return Inputs(**{k: plain(v) if isinstance(v, Tensor) else v for k, v in held.items()})
+        free: dict[str, Any] = {name: getattr(self, name) for name in _OPTIONAL}
+        free = {name: plain(v) if isinstance(v, Tensor) else v for name, v in free.items()}
+        return replace(
+            self, images=plain(images), labels=plain(self.labels), ids=plain(self.rows), **free
+        )
 
 
 def check_targets(targets: Tensor, labels: Tensor, criterion: Criterion) -> None:
