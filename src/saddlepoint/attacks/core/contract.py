@@ -1,6 +1,4 @@
-"""The contract of every attack: what a call takes, what it checks, and that the judge has the last
-word.
-"""
+"""`Attack`: checks a call, runs the paper's loop (`perturb`), and judges what it returns."""
 
 from __future__ import annotations
 
@@ -45,7 +43,8 @@ class Attack(ABC):
         stop: "success" finishes a sample at its first fooling iterate (evaluation); "never" goes on
             to the end (training, transfer). A model that is random at inference is never finished
             early: one lucky draw is no success.
-        keep: "best" hands the judge the iterate of smallest margin, "last" the last one.
+        keep: "best" hands the judge the first iterate that fools, or, where none does or nothing
+            stops early, that of smallest margin; "last" the last one, whatever came before.
         eot_samples: passes averaged at every step and by the judge, for models that are random at
             inference. The gradient is that of the mean of the passes' losses (expectation over
             transformation, Athalye et al. 2018, arXiv:1707.07397).
@@ -73,7 +72,7 @@ class Attack(ABC):
     compile: bool = field(default=False, kw_only=True)
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "L0", "Box")
-    """The norms that the paper, or its usual extension, covers."""
+    """The norms that the paper, or its usual extension, covers; "Box" has none."""
     paper: ClassVar[str] = ""
     """Authors, year and arXiv number of the paper."""
     cost: ClassVar[str] = ""
@@ -90,7 +89,7 @@ class Attack(ABC):
                 f"{name} needs a threat model, for instance Linf(8/255); it got {self.threat!r}"
             )
         norm = norm_of(self.threat)
-        if norm in ("Linf", "L2", "L1", "L0", "Box") and norm not in self.norms:
+        if norm in Attack.norms and norm not in self.norms:
             raise InputError(f"{name} has no {norm} form; it takes {', '.join(self.norms)}")
         check_fields(self, name)
         self.kind.check_threat(self.threat, name)
@@ -120,7 +119,8 @@ class Attack(ABC):
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Run the paper's loop on `batch`, and `record` every iterate in `best`.
 
-        Called only with samples that are not fooled yet; `best` starts with the clean images.
+        In a judged call these are the samples that are not fooled yet, in training all of them;
+        `best` starts with the clean images.
         """
 
     def __call__(
@@ -162,10 +162,10 @@ class Attack(ABC):
             with guard.exact():
                 clean = guard.logits(batch.images, None, batch.keys)
                 check_logits(clean, model, isinstance(self.criterion, BinaryLogit))
-                check_classes(
-                    batch.goals, max(clean.shape[1], 2), "labels" if targets is None else "targets"
-                )
-                check_classes(labels, max(clean.shape[1], 2))
+                classes = max(clean.shape[1], 2)  # one logit stands for two classes
+                check_classes(labels, classes)
+                if targets is not None:
+                    check_classes(batch.goals, classes, "targets")
                 declared = guard.random
                 guard.treat_as(find_randomness(guard, batch.images) if random is None else random)
             guard.ledger.expect(clean)
@@ -188,17 +188,18 @@ class Attack(ABC):
         ids: Int64[Tensor, " n"] | None = None,
         mode: Literal["eval", "train"] = "eval",
     ) -> Float[Tensor, "n ..."]:
-        """Return the last iterates, unjudged and without a clean pass: what adversarial training
-        needs.
+        """Return what adversarial training needs of the inner maximisation: the last iterates, unjudged
+        and without a clean pass.
 
         A minimum-norm attack returns the nearest it found. `mode` says which BatchNorm statistics
         the loop sees; see `saddlepoint.model.Guard`.
         """
         given = Inputs(images, labels, targets, seed, ids)
         batch = self._batch(model, given.trusted(self.threat), mode)
-        best = self.kind.training_tracker(batch.images)
+        eps = eps_of(batch.threat, 1.0)
         with batch.guard:
-            if eps_of(batch.threat, 1.0) != 0:
+            best = self.kind.training_tracker(batch.images)
+            if isinstance(eps, Tensor) or eps != 0:  # in a ball of radius 0 there is nothing to try
                 self.perturb(batch, best)
         return best.images
 
@@ -255,7 +256,8 @@ class FixedBudget(Attack):
 class MinimumNorm(Attack):
     """An attack that looks for the nearest image that fools, and reports its distance.
 
-    Its threat model is a norm without a budget.
+    Its threat model is a norm without a budget. Success ends no search, so that `stop` changes
+    nothing, and the nearest is kept: there is no `keep="last"`.
 
     >>> from saddlepoint.attacks import DDN
     >>> issubclass(DDN, MinimumNorm)
@@ -263,6 +265,11 @@ class MinimumNorm(Attack):
     """
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "L0")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.keep == "last":
+            raise InputError(f"{type(self).__name__} keeps the nearest; leave keep out")
 
     @property
     def kind(self) -> Kind:

@@ -37,7 +37,7 @@ _WIDER = 2.0
 
 
 class Loop(Protocol):
-    """What a kind and the run of a call ask of an attack."""
+    """The part of an attack that its kind and the run of a call use; the contract imports this file."""
 
     @property
     def kind(self) -> Kind:
@@ -267,13 +267,13 @@ def _elsewhere(batch: Batch, restart: int, corner: bool) -> Batch:
 
 
 def _other_ways(batch: Batch, best: Tracker, restarts: int) -> Iterator[Batch]:
-    """Yield a batch for each restart after the first: towards classes not found yet, the likely
-    ones first, and by turns from points up to twice as far as the nearest success.
+    """Yield a batch for each restart after the first: by turns towards the next class that was not
+    found, the likeliest first, and from a point up to twice as far as the nearest success.
     """
     classes = _not_found(batch, best)
     for restart in range(1, restarts):
-        turn, odd = divmod(restart - 1, 2)
-        if odd == 0 and classes is not None and turn < classes.shape[1]:
+        turn, at_random = divmod(restart - 1, 2)
+        if not at_random and classes is not None and turn < classes.shape[1]:
             yield replace(batch, criterion=Targeted(), goals=classes[:, turn], starts=None)
         else:
             yield _farther(batch, best, restart, corner=turn % 2 == 1)
@@ -285,7 +285,7 @@ def _not_found(batch: Batch, best: Tracker) -> Int64[Tensor, "m k"] | None:
     found = batch.logits(batch.threat.parametrise(best.images[batch.index])).argmax(1)
     least = likely.amin(1, keepdim=True) - 1
     ranked = rivals(batch, likely.scatter(1, found[:, None], least), _ALL)
-    return None if ranked is None else ranked[:, :-1]
+    return None if ranked is None else ranked[:, :-1]  # the last is the one that was found
 
 
 def _farther(batch: Batch, best: Tracker, restart: int, corner: bool) -> Batch:

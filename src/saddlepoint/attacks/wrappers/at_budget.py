@@ -7,7 +7,7 @@ from dataclasses import InitVar, dataclass, field, replace
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM, Kind
 from saddlepoint.attacks.core.tracker import Tracker
-from saddlepoint.attacks.wrappers.wrapper import INNER, Wrapper
+from saddlepoint.attacks.wrappers.wrapper import INHERIT, Wrapper
 from saddlepoint.errors import InputError
 from saddlepoint.threat import ThreatModel, norm_of
 
@@ -30,10 +30,10 @@ class AtBudget(Wrapper):
     tensor([False,  True])
     """
 
-    budget: InitVar[ThreatModel] = field(default=INNER, kw_only=False)
+    budget: InitVar[ThreatModel] = field(default=INHERIT, kw_only=False)
 
     def __post_init__(self, budget: ThreatModel) -> None:
-        self._take_over(threat=budget)
+        self._inherit(threat=budget)
         super().__post_init__()
         if self.attack.kind is not MINIMUM_NORM:
             raise InputError(

@@ -17,8 +17,7 @@ from saddlepoint.attacks.minimum_norm.ddn import DDN
 from saddlepoint.attacks.minimum_norm.fab import FAB
 from saddlepoint.attacks.minimum_norm.fmn import FMN
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
-from saddlepoint.attacks.wrappers.race import CLASSES, Race
-from saddlepoint.attacks.wrappers.wrapper import check_members
+from saddlepoint.attacks.wrappers.race import CLASSES, Race, check_members
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Natural
 from saddlepoint.threat import Normed, ThreatModel

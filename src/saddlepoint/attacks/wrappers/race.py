@@ -15,8 +15,8 @@ from saddlepoint.attacks.core.kinds import MINIMUM_NORM
 from saddlepoint.attacks.core.linearise import linearise
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.wrappers.restarted import Restarted
-from saddlepoint.attacks.wrappers.wrapper import check_members
 from saddlepoint.counts import check_count
+from saddlepoint.errors import InputError
 
 CLASSES = 9
 """How many other classes are aimed at, those of highest logits: all of ten."""
@@ -80,3 +80,26 @@ def _towards(
     if classes is None:
         return batch
     return replace(batch, criterion=Targeted(), goals=classes.gather(1, which)[:, 0])
+
+
+def check_members(attack: Attack, members: tuple[Attack, ...]) -> None:
+    """Raise `InputError` unless there are members, all minimum-norm attacks of the same threat.
+
+    >>> from saddlepoint.attacks import DDN
+    >>> from saddlepoint.threat import L2
+    >>> check_members(DDN(L2()), ())
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: DDN needs a member; give at least one minimum-norm attack
+    """
+    if not members:
+        name = type(attack).__name__
+        raise InputError(f"{name} needs a member; give at least one minimum-norm attack")
+    for member in members:
+        if not isinstance(member, Attack):
+            raise InputError(f"{member!r} is no attack; for one of another library see `foreign`")
+        if member.kind is not MINIMUM_NORM or member.threat != attack.threat:
+            raise InputError(
+                f"{type(member).__name__} under {member.threat} is no minimum-norm attack under"
+                f" {attack.threat}"
+            )

@@ -17,8 +17,9 @@ from saddlepoint.option_values import Count
 class Restarted(Wrapper):
     """An attack run several times; the first run is the attack itself.
 
-    With a budget, the others have random draws of their own, and start from a point drawn in the
-    ball, also those that begin at the clean image. A minimum-norm attack ends in a local optimum,
+    With a budget, the others have random draws of their own and start from a point drawn in the
+    ball, also where the attack itself begins at the clean image. (PGD and APGD have `restarts` of
+    their own, which come to the same.) A minimum-norm attack ends in a local optimum,
     often that of another class than the nearest: its restarts aim by turns at the other classes,
     the likeliest first, and start from random points up to twice as far as the nearest success
     (JSMA, which has no start, repeats itself there).
@@ -44,5 +45,6 @@ class Restarted(Wrapper):
 
     def perturb(self, batch: Batch, best: Tracker) -> None:
         """Run the attack as it is, then from elsewhere."""
+        # Not the kind's `search`: that of the call has begun already.
         stage(batch, best, partial(self.attack.perturb, batch, best))
         self.kind.restart(self.attack, batch, best, self.restarts)

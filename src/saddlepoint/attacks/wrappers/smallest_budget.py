@@ -15,7 +15,7 @@ from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM, Kind
 from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.tracker import Best, Tracker
-from saddlepoint.attacks.wrappers.wrapper import INNER, Wrapper
+from saddlepoint.attacks.wrappers.wrapper import INHERIT, Wrapper
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, Natural
 from saddlepoint.threat import Normed, norm_of
@@ -44,8 +44,8 @@ class SmallestBudget(Wrapper):
     [0.1, 0.05]
     """
 
-    smallest: float = INNER
-    largest: float = INNER
+    smallest: float = INHERIT
+    largest: float = INHERIT
     grid: Count = 8
     searches: Natural = 6
     bisections: Natural = 10
@@ -60,7 +60,7 @@ class SmallestBudget(Wrapper):
                 raise InputError(f"{name} has no budget to search for; use it as it is")
             eps = float(torch.as_tensor(threat.eps).max())
             least = 1.0 if threat.norm_name == "L0" else eps / 16
-            self._take_over(
+            self._inherit(
                 threat=threat.with_eps(math.inf),
                 keep="best",
                 smallest=least,
