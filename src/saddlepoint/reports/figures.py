@@ -65,7 +65,7 @@ def accuracy_curve(evaluations: Mapping[str, Evaluation]) -> Figure:
 
 
 def drawable(shape: Sequence[int]) -> bool:
-    """Say whether images of this shape are pictures: (1 or 3, h, w).
+    """Return whether images of this shape are pictures: (1 or 3, h, w).
 
     >>> drawable((3, 32, 32)), drawable((2, 32, 32))
     (True, False)

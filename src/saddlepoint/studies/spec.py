@@ -197,7 +197,7 @@ class StudySpec(_Part):
         return parse_recipe(values, statistics, f"of the variant {variant}")
 
     def depends_on_eps(self, variant: str) -> bool:
-        """Say whether the training of a variant is repeated for every budget."""
+        """Return whether the training of a variant is repeated for every budget."""
         attack = self.recipe_of(variant)["objective"].get("attack")
         return attack is not None and "eps" not in attack
 

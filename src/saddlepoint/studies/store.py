@@ -115,7 +115,7 @@ class Store:
         return record
 
     def health(self, address: str, thorough: bool = True) -> Health:
-        """Say whether a cell is finished; `thorough` compares every file with what was written."""
+        """Return whether a cell is finished; `thorough` compares every file with what was written."""
         folder = self.cell(address)
         if not folder.exists():
             return "missing"

@@ -125,7 +125,7 @@ class Swa(RunningAverage):
         self.start = start
 
     def due(self, progress: float) -> bool:
-        """Say whether to update when the share `progress` of training is done: after `start`."""
+        """Return whether to update when the share `progress` of training is done: after `start`."""
         return progress > self.start + 1e-9  # whichever way 3/10 of training is rounded
 
     def share(self) -> float:

@@ -108,7 +108,7 @@ def latest_checkpoint(out: Path) -> tuple[dict[str, dict[str, Tensor]], Any] | N
 
 
 def is_at_end(out: Path, epochs: int) -> bool:
-    """Say whether the newest checkpoint under `out` is whole, and that of the last epoch.
+    """Return whether the newest checkpoint under `out` is whole, and that of the last epoch.
 
     >>> is_at_end(Path("no-such-folder"), 1)
     False

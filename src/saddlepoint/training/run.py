@@ -28,7 +28,7 @@ FILES = (FOLDER, METRICS_FILE, WEIGHTS_FILE)
 
 
 def is_finished(out: Path | None, epochs: int) -> bool:
-    """Say whether the folder holds the result of so many epochs.
+    """Return whether the folder holds the result of so many epochs.
 
     >>> is_finished(Path("no-such-folder"), 1)
     False

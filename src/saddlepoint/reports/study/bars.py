@@ -15,7 +15,7 @@ from saddlepoint.reports.study.cells import (
     evaluation_cells,
     mean,
 )
-from saddlepoint.reports.study.comparisons import METRICS, Comparison, deviation
+from saddlepoint.reports.study.comparisons import METRICS, Comparison, standard_deviation
 from saddlepoint.reports.style import AFTER, BEFORE, SUCCESS, style
 from saddlepoint.studies.results import StudyResults
 
@@ -55,7 +55,9 @@ def accuracy_bars(results: StudyResults, comparisons: Sequence[Comparison] = ())
             shown = [(i, v, found[b][v]) for i, v in enumerate(variants) if found[b][v]]
             where = [i + (b - 1) * height for i, _, _ in shown]
             means = [100 * mean(cells) for _, _, cells in shown]
-            spreads = [100 * (deviation([*by_seed(c).values()]) or 0.0) for _, _, c in shown]
+            spreads = [
+                100 * (standard_deviation([*by_seed(c).values()]) or 0.0) for _, _, c in shown
+            ]
             texts = [marks.get((v, metric.column), "") for _, v, _ in shown]
             axes.barh(where, means, height, color=colour, label=name, zorder=2)
             axes.errorbar(

@@ -125,7 +125,7 @@ def class_name(results: StudyResults, number: int) -> str:
 
 
 def in_levels(results: StudyResults) -> bool:
-    """Say whether the budgets are read in 255ths, as papers give them: Linf, and all below 1.
+    """Return whether the budgets are read in 255ths, as papers give them: Linf, and all below 1.
 
     >>> from saddlepoint.reports.study.toy import toy_results
     >>> in_levels(toy_results())

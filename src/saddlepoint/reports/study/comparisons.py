@@ -120,7 +120,7 @@ def conclusive_variants(results: StudyResults, attack: str | None = None) -> dic
 
 
 def summaries(results: StudyResults, attack: str | None = None) -> list[Summary]:
-    """Return mean, deviation and interval of every variant in every metric.
+    """Return mean, standard deviation and interval of every variant in every metric.
 
     Args:
         results: of the study, finished or not.
@@ -143,8 +143,8 @@ def summaries(results: StudyResults, attack: str | None = None) -> list[Summary]
                     metric=metric,
                     repeats=len(cells),
                     seeds=len(per_seed),
-                    sd_repeats=deviation(list(cells.values())),
-                    sd_seeds=deviation(list(per_seed.values())),
+                    sd_repeats=standard_deviation(list(cells.values())),
+                    sd_seeds=standard_deviation(list(per_seed.values())),
                     interval=interval,
                     conclusive=conclusive[variant],
                 )
@@ -198,10 +198,10 @@ def comparisons(
     return found
 
 
-def deviation(numbers: list[float]) -> float | None:
+def standard_deviation(numbers: list[float]) -> float | None:
     """Return the standard deviation, by n − 1; None of fewer than two numbers.
 
-    >>> deviation([1.0, 3.0]), deviation([1.0])
+    >>> standard_deviation([1.0, 3.0]), standard_deviation([1.0])
     (1.4142135623730951, None)
     """
     if len(numbers) < 2:

@@ -14,7 +14,7 @@ from matplotlib.ticker import ScalarFormatter
 
 from saddlepoint.errors import InputError
 from saddlepoint.reports.study.cells import in_levels
-from saddlepoint.reports.study.comparisons import deviation
+from saddlepoint.reports.study.comparisons import standard_deviation
 from saddlepoint.reports.study.roles import adversarial_variants
 from saddlepoint.reports.style import Look, style, variant_looks
 from saddlepoint.studies.results import StudyResults
@@ -127,7 +127,7 @@ def _error_line(
     axes.errorbar(
         [eps + offset for eps, _ in points],
         [100 * np.mean(values) for _, values in points],
-        yerr=[100 * (deviation(values) or 0.0) for _, values in points],
+        yerr=[100 * (standard_deviation(values) or 0.0) for _, values in points],
         label=name, markersize=4, linewidth=1.1, elinewidth=0.8, capsize=1.8, **look.line,
     )  # fmt: skip
 
@@ -154,7 +154,7 @@ def _losses(results: StudyResults) -> dict[str, tuple[np.ndarray, np.ndarray, np
         if variant in found:
             points = sorted(found[variant].items())
             mean = np.array([np.mean(values) for _, values in points])
-            sd = np.array([deviation(values) or 0.0 for _, values in points])
+            sd = np.array([standard_deviation(values) or 0.0 for _, values in points])
             series[variant] = (np.array([epoch for epoch, _ in points]), mean, sd)
     return series
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from saddlepoint.reports.study.cells import chosen_attack, evaluation_cells
-from saddlepoint.reports.study.comparisons import METRICS, deviation
+from saddlepoint.reports.study.comparisons import METRICS, standard_deviation
 from saddlepoint.reports.study.comparisons_images import image_comparisons
 from saddlepoint.reports.study.formats import Cell, Numbers, TextTable
 from saddlepoint.reports.study.tables_text import MISSING, marked, shared_notes, spread
@@ -43,8 +43,10 @@ def by_budget_table(results: StudyResults, attack: str | None = None) -> TextTab
             for eps in results.budgets:
                 here = [value for (_, e), value in cells[metric][variant].items() if e == eps]
                 mean = math.fsum(here) / len(here) if here else None
-                row.append(spread(mean, deviation(here)))
-                numbers.append((variant, metric.column, eps, len(here), mean, deviation(here)))
+                row.append(spread(mean, standard_deviation(here)))
+                numbers.append(
+                    (variant, metric.column, eps, len(here), mean, standard_deviation(here))
+                )
             rows.append(tuple(row))
     return TextTable(
         caption=f"The variants by budget under {attack} ({results.threat}).",
@@ -122,7 +124,7 @@ def timings_table(results: StudyResults, attack: str | None = None) -> TextTable
         for here in (trained.get(variant, []), evaluated.get(variant, [])):
             mean = math.fsum(here) / len(here) if here else None
             texts += [str(len(here)), MISSING if mean is None else f"{mean:.1f}"]
-            line += [len(here), mean, deviation(here), math.fsum(here)]
+            line += [len(here), mean, standard_deviation(here), math.fsum(here)]
         rows.append(tuple(texts))
         numbers.append(tuple(line))
     total = math.fsum(math.fsum(each) for each in [*trained.values(), *evaluated.values()])

@@ -28,7 +28,7 @@ def percent(share: float | None, sign: bool = False) -> str:
 
 
 def spread(mean: float | None, sd: float | None) -> str:
-    """Return "mean ± sd" in percent; the mean alone where there is no deviation.
+    """Return "mean ± sd" in percent; the mean alone where there is no standard deviation.
 
     >>> spread(0.5, 0.01), spread(0.5, None), spread(float("nan"), None)
     ('50.0 ± 1.0', '50.0', '–')

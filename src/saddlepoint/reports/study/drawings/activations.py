@@ -72,8 +72,8 @@ def fit_activations(
         steps: of the descent.
         bits: N, for 2^N levels.
         seed: of the data, the same for all.
-        data: "normal", N(0, 1); or "clusters", half around 1 and half around 2 with deviation 0.05,
-            which leaves gaps that no data reaches.
+        data: "normal", N(0, 1); or "clusters", half around 1 and half around 2 with standard
+            deviation 0.05, which leaves gaps that no data reaches.
 
     >>> fits = fit_activations(steps=20, bits=2)
     >>> fits["dtrelu"].error < fits["naive-unaveraged"].error

@@ -74,7 +74,8 @@ def two_moons(count: int, seed: int, noise: float = 0.08) -> TensorData:
     Args:
         count: of points, half of each class.
         seed: of the positions.
-        noise: the normal deviation from the circles, whose radius is 1 before they are scaled.
+        noise: the standard deviation of the points around the circles, whose radius is 1 before
+            they are scaled.
 
     >>> data = two_moons(10, seed=0)
     >>> data.shape, data.labels.tolist()

@@ -205,7 +205,7 @@ def self_ensemble_figure(
 ) -> Figure:
     """Return a network before and after `random_self_ensemble`: where the noise goes in.
 
-    Raises `InputError` for a negative deviation and fewer than one pass.
+    Raises `InputError` for a negative standard deviation and fewer than one pass.
 
     >>> len(self_ensemble_figure(0.2, 0.1, 5).axes[0].texts) > 10
     True

@@ -1,4 +1,4 @@
-"""The nine-defences report's findings about settings, from studies whose variants differ in one alone."""
+"""Findings about settings, from studies whose variants differ in one alone."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ TRAINS = 2.0  # times chance, and the study's least clean accuracy: it has learn
 
 @claim("The forms of the orthogonal penalty hardly differ.")
 def orthogonal_forms(m: Measures) -> Judged:
-    """Say whether variants that differ in the orthogonal form alone are alike."""
+    """Judge whether variants that differ in the orthogonal form alone are alike."""
     groups = differ_only_in(m.found, "penalties", "orthogonal", "form")
     return _hardly(m, groups, "variants that differ in the orthogonal form alone")
 
 
 @claim("The choice of the quantised activation hardly matters.")
 def activations(m: Measures) -> Judged:
-    """Say whether variants that differ in the quantised activation alone are alike."""
+    """Judge whether variants that differ in the quantised activation alone are alike."""
     groups = differ_only_in(m.found, "transforms", "quantise", "activation")
     return _hardly(m, groups, "variants that differ in the activation alone")
 
 
 @claim("Even a binary activation trains.")
 def binary(m: Measures) -> Judged:
-    """Say whether variants with binary activations train."""
+    """Judge whether variants with binary activations train."""
     names = [
         variant
         for variant, recipe in m.found.items()
@@ -62,7 +62,7 @@ def binary(m: Measures) -> Judged:
 
 @claim("About ten passes of the random self-ensemble saturate.")
 def passes_saturate(m: Measures) -> Judged:
-    """Say whether more passes of the random self-ensemble than about ten change nothing."""
+    """Judge whether more passes of the random self-ensemble than about ten change nothing."""
     needed = "variants that differ in the number of passes alone: fewer than ten, about ten, more"
     for group in differ_only_in(m.found, "transforms", RSE, "samples"):
         ten = [n for n in sorted(group) if n in ABOUT_TEN]

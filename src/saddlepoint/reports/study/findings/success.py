@@ -1,4 +1,4 @@
-"""The nine-defences report's findings about the attack's success: its tiers, its saturation, its spread."""
+"""Findings about the attack's success: its tiers, its saturation, its spread."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from saddlepoint.threat import format_eps
 SUCCESS = METRICS[2]
 SAME = 0.05  # "do not differ": by less than five points of success, which figure 8 hardly shows
 SATURATION_BUDGETS = 3  # two increments, the fewest that can shrink
-# The deviation of four numbers is uncertain by a factor of almost two; below five seeds the
+# The standard deviation of four numbers is uncertain by a factor of almost two; below five seeds the
 # resampled ones say nothing of it.
 SPREAD_SEEDS = 5
 _RESAMPLES = 1999
@@ -37,7 +37,7 @@ _RESAMPLES = 1999
 
 @claim("Adversarial training forms the best tier: the attack succeeds least on it.")
 def best_tier(m: Measures) -> Judged:
-    """Say whether the attack succeeds least on every variant with adversarial training."""
+    """Judge whether the attack succeeds least on every variant with adversarial training."""
     best, others = m.those(adversarial=True), m.those(adversarial=False)
     reference = m.results.reference
     needed = "variants with adversarial training and an undefended reference"
@@ -60,7 +60,7 @@ def best_tier(m: Measures) -> Judged:
 
 @claim("The random self-ensemble is second, a tier of its own.")
 def second_tier(m: Measures) -> Judged:
-    """Say whether the random self-ensemble stands between adversarial training and the rest."""
+    """Judge whether the random self-ensemble stands between adversarial training and the rest."""
     best, second = m.those(adversarial=True), m.those(adversarial=False, self_ensemble=True)
     rest = m.those(adversarial=False, self_ensemble=False)
     m.require("a random self-ensemble beside adversarial training and others", best, second, rest)
@@ -75,7 +75,7 @@ def second_tier(m: Measures) -> Judged:
 
 @claim("The remaining variants do not differ from the original in the attack's success.")
 def the_rest(m: Measures) -> Judged:
-    """Say whether the other variants do not differ from the original in the attack's success."""
+    """Judge whether the other variants do not differ from the original in the attack's success."""
     reference = m.results.reference
     rest = [v for v in m.those(adversarial=False, self_ensemble=False) if v != reference]
     needed = "quantised or regularised variants and an undefended reference"
@@ -104,7 +104,7 @@ def the_rest(m: Measures) -> Judged:
 
 @claim("Success saturates in eps: its increments shrink.")
 def saturation(m: Measures) -> Judged:
-    """Say whether the increments of the success rate shrink from the smallest eps to the largest."""
+    """Judge whether the increments of the success rate shrink from the smallest eps to the largest."""
     eps = sorted(m.results.budgets)
     if len(eps) < SATURATION_BUDGETS:
         raise absent(f"at least {SATURATION_BUDGETS} budgets")
@@ -140,13 +140,13 @@ def saturation(m: Measures) -> Judged:
 
 @claim("The spread of the success rate over seeds grows with eps.")
 def spread_grows(m: Measures) -> Judged:
-    """Say whether the deviation of the success rate over seeds is larger at the largest eps."""
+    """Judge whether the spread of the success rate over seeds is larger at the largest eps."""
     eps = sorted(m.results.budgets)
     if len(eps) < 2:
         raise absent("at least two budgets")
     used, rates, left_out = _complete(m, eps)
     seeds = rates.shape[1]
-    spreads = [_pooled_deviation(rates[:, :, k]) for k in range(len(eps))] if seeds > 1 else []
+    spreads = [_pooled_spread(rates[:, :, k]) for k in range(len(eps))] if seeds > 1 else []
     text = ", ".join(
         f"{100 * sd:.2f} at {format_eps(e)}" for sd, e in zip(spreads, eps, strict=False)
     )
@@ -161,7 +161,7 @@ def spread_grows(m: Measures) -> Judged:
 
     def growth(seed: Any) -> float:
         drawn = seed.astype(np.int64)
-        return _pooled_deviation(rates[:, drawn, -1]) - _pooled_deviation(rates[:, drawn, 0])
+        return _pooled_spread(rates[:, drawn, -1]) - _pooled_spread(rates[:, drawn, 0])
 
     interval = bootstrap(
         (np.arange(seeds),),
@@ -185,7 +185,7 @@ def spread_grows(m: Measures) -> Judged:
     )
 
 
-def _pooled_deviation(rates: Float64[np.ndarray, "v s"]) -> float:
+def _pooled_spread(rates: Float64[np.ndarray, "v s"]) -> float:
     return float(np.sqrt(rates.var(axis=1, ddof=1).mean()))
 
 

@@ -1,4 +1,4 @@
-"""The nine-defences report's findings about training: its speed, its loss, its cost in accuracy."""
+"""Findings about training: its speed, its loss, its cost in accuracy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLEARLY = 1.1  # times the loss of any other variant: a gap that figure 7 shows 
 
 @claim("The regularised variants converge slowest.")
 def slowest(m: Measures) -> Judged:
-    """Say whether the regularised variants take longest over half of their fall in loss."""
+    """Judge whether the regularised variants take longest over half of their fall in loss."""
     slow, others = m.those(regularised=True), m.those(regularised=False)
     m.require("variants with and without penalties", slow, others)
     pairs = list(itertools.product(slow, others))
@@ -31,7 +31,7 @@ def slowest(m: Measures) -> Judged:
 
 @claim("The regularised variants lose a little clean accuracy.")
 def lose_a_little(m: Measures) -> Judged:
-    """Say whether every penalty costs clean accuracy, and little of it."""
+    """Judge whether every penalty costs clean accuracy, and little of it."""
     found = {v: without_penalties(m.found, v) for v in m.those(regularised=True)}
     pairs = [(v, other) for v, other in found.items() if other is not None]
     m.require("variants that differ in their penalties alone", [*itertools.chain(*pairs)])
@@ -49,7 +49,7 @@ def lose_a_little(m: Measures) -> Judged:
 
 @claim("Adversarial training with regularisation ends at a clearly higher training loss.")
 def ends_higher(m: Measures) -> Judged:
-    """Say whether adversarial training with penalties ends at a clearly higher loss."""
+    """Judge whether adversarial training with penalties ends at a clearly higher loss."""
     high = m.those(adversarial=True, regularised=True)
     others = [v for v in m.roles if v not in high]
     m.require("adversarial training with penalties, and others", high, others)
@@ -68,7 +68,7 @@ def ends_higher(m: Measures) -> Judged:
 
 @claim("Adversarial training without regularisation converges fastest in the first steps.")
 def fastest(m: Measures) -> Judged:
-    """Say whether adversarial training without penalties does most of its fall in the first steps."""
+    """Judge whether adversarial training without penalties does most of its fall in the first steps."""
     fast = m.those(adversarial=True, regularised=False)
     others = [v for v in m.roles if v not in fast]
     m.require("adversarial training without penalties, and others", fast, others)
@@ -82,7 +82,7 @@ def fastest(m: Measures) -> Judged:
 
 @claim("Adversarial training raises clean accuracy.")
 def raises_accuracy(m: Measures) -> Judged:
-    """Say whether adversarial training raises clean accuracy above the original's."""
+    """Judge whether adversarial training raises clean accuracy above the original's."""
     adversarial, reference = m.those(adversarial=True), m.results.reference
     m.require("adversarial training and an undefended reference", m.original, adversarial)
     verdict, evidence = ordered(m.clean, [(v, reference) for v in adversarial], "greater")
