@@ -15,7 +15,7 @@ from saddlepoint.attacks.minimum_norm.ddn import DDN
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L2, Linf, Rescaled
 
-PUBLISHED = {"loss": "softmax-cross-entropy", "final_gamma": 0.05, "radius": 1.0, "bisections": 0}
+PUBLISHED = dict(DDN.paper_options)
 CASES = [(12, False), (12, True), (192, True)]
 
 

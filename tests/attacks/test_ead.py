@@ -17,13 +17,7 @@ from saddlepoint.attacks.minimum_norm.ead import EAD
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L1, Rescaled
 
-PUBLISHED = {
-    "initial_const": 1e-3,
-    "steps": 1000,
-    "patience": 100,
-    "tolerance": 0.0,
-    "bisections": 0,
-}
+PUBLISHED = dict(EAD.paper_options)
 
 
 def linear():

@@ -18,7 +18,7 @@ from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
 from saddlepoint.threat.projections import project_l1
 
 BALLS = {"l0": L0, "l1": L1, "l2": L2, "linf": Linf}
-PUBLISHED = {"bisections": 0, "unfooled": "linear"}
+PUBLISHED = dict(FMN.paper_options)
 
 
 @pytest.mark.parametrize("norm", BALLS)

@@ -15,7 +15,7 @@ from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, L2, Rescaled
 
-PUBLISHED = {"bisections": 0, "prunings": 0}
+PUBLISHED = dict(SigmaZero.paper_options)
 
 
 @pytest.mark.parametrize(("d", "near"), [(12, False), (12, True), (192, True)])
