@@ -116,14 +116,14 @@ PGD = Subject(
         "projection missing": [Edit("core.steps", _STEP, "return x + expand(length, x) * step")],
         "best not kept": [_KEPT],
         "last iterate not judged": [
-            Edit("fixed_budget.pgd", "        best.evaluate(active, x)\n", "\n")
+            Edit("fixed_budget.pgd", "        tracker.offer(active, x)\n", "\n")
         ],
         "the images are an alias of what is kept": [_ALIAS],
         "a restart overwrites a success": [
             Edit(
                 "fixed_budget.pgd",
-                "active = best.unfinished(batch)",
-                "active = batch; best.margin[:] = math.inf",
+                "active = tracker.unfinished(batch)",
+                "active = batch; tracker.margin[:] = math.inf",
             )
         ],
         "targets ignored": [Edit("fixed_budget.pgd", "active.loss(self.loss)", _LOST)],
@@ -131,15 +131,15 @@ PGD = Subject(
         "L2 step not normalised": [
             Edit(
                 "core.steps",
-                "step = ascendable(batch).steepest_step(gradient, x, k, length)",
+                "step = ascendable(batch).steepest_direction(gradient, x, k, length)",
                 "step = gradient",
             )
         ],
         "gradient of the wrong sample": [
             Edit(
                 "fixed_budget.pgd",
-                "active, (x, gradient) = best.compact(active, x, gradient)",
-                "active, (x,) = best.compact(active, x); gradient = gradient[: len(x)]",
+                "active, (x, gradient) = tracker.compact(active, x, gradient)",
+                "active, (x,) = tracker.compact(active, x); gradient = gradient[: len(x)]",
             )
         ],
     },
@@ -165,7 +165,7 @@ APGD = Subject(
         ],
         "best not kept": [_KEPT],
         "last iterate not judged": [
-            Edit("fixed_budget.apgd", "        best.evaluate(batch, ascent.x)\n", "\n")
+            Edit("fixed_budget.apgd", "        tracker.offer(batch, ascent.x)\n", "\n")
         ],
         "the best loss is an alias": [
             Edit(
@@ -177,8 +177,8 @@ APGD = Subject(
         "a restart overwrites a success": [
             Edit(
                 "fixed_budget.apgd",
-                "rows = best.unfinished(batch)",
-                "rows = batch; best.margin[:] = torch.inf",
+                "rows = tracker.unfinished(batch)",
+                "rows = batch; tracker.margin[:] = torch.inf",
             )
         ],
         "targets ignored": [
@@ -195,15 +195,15 @@ APGD = Subject(
         "L2 step not normalised": [
             Edit(
                 "fixed_budget.apgd_steps",
-                "step = ascendable(batch).steepest_step(ascent.gradient, x, 1, self.length)",
+                "step = ascendable(batch).steepest_direction(ascent.gradient, x, 1, self.length)",
                 "step = ascent.gradient",
             )
         ],
         "gradient of the wrong sample": [
             Edit(
                 "fixed_budget.apgd",
-                "batch, state = best.compact(batch, *ascent, *rule)",
-                "batch, (x,) = best.compact(batch, ascent.x);"
+                "batch, state = tracker.compact(batch, *ascent, *rule)",
+                "batch, (x,) = tracker.compact(batch, ascent.x);"
                 " state = (x, *(t[: len(x)] for t in (*ascent[1:], *rule)))",
             )
         ],
@@ -248,8 +248,8 @@ CW = Subject(
         "last iterate not judged": [
             Edit(
                 f"{_ROOM}.loop",
-                "        best.record(batch, x, logits)\n",
-                "        if step < how.steps - 1:\n            best.record(batch, x, logits)\n",
+                "        tracker.record(batch, x, logits)\n",
+                "        if step < how.steps - 1:\n            tracker.record(batch, x, logits)\n",
             )
         ],
         "the images are an alias of what is kept": [_ALIAS],
@@ -257,7 +257,8 @@ CW = Subject(
             Edit(
                 f"{_ROOM}.l2",
                 "        for restart in range(1, self.restarts):\n",
-                "        for restart in range(1, self.restarts):\n            best.distance[:] = torch.inf\n",
+                "        for restart in range(1, self.restarts):\n"
+                "            tracker.distance[:] = torch.inf\n",
             )
         ],
         "targets ignored": [

@@ -130,7 +130,7 @@ def test_the_iterates_are_the_papers(ball, steps):
         def record(self, batch, z, logits):
             pass
 
-        def evaluate(self, batch, z):
+        def offer(self, batch, z):
             last.append(z)
 
     attack = ALMA(ball(), steps=steps, smoothing=0.9)

@@ -23,8 +23,8 @@ class Offer(FixedBudget):
     make: Callable[[Tensor], Tensor]
     norms = ("Linf", "L2", "L1", "L0", "Box")
 
-    def perturb(self, batch, best):
-        claim(batch, best, self.make(batch.images))
+    def perturb(self, batch, tracker):
+        claim(batch, tracker, self.make(batch.images))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +33,14 @@ class OfferNearest(MinimumNorm):
 
     make: Callable[[Tensor], Tensor]
 
-    def perturb(self, batch, best):
-        claim(batch, best, self.make(batch.images))
+    def perturb(self, batch, tracker):
+        claim(batch, tracker, self.make(batch.images))
 
 
-def claim(batch, best, images):
-    best.hand_over(batch, images)
-    if hasattr(best, "margin"):
-        best.margin[batch.index] = -1.0
+def claim(batch, tracker, images):
+    tracker.hand_over(batch, images)
+    if hasattr(tracker, "margin"):
+        tracker.margin[batch.index] = -1.0
 
 
 # The margin is x₀ − 0.5: an image is fooled as soon as its first pixel is below 0.5.

@@ -99,8 +99,8 @@ def test_the_closed_forms_agree_with_a_solver(norm):
 class Identity(FixedBudget):
     """Does nothing; every test of strength must notice."""
 
-    def perturb(self, batch, best):
-        best.evaluate(batch, batch.threat.parametrise(batch.images))
+    def perturb(self, batch, tracker):
+        tracker.offer(batch, batch.threat.parametrise(batch.images))
 
 
 @pytest.mark.parametrize(("norm", "d", "eps", "near"), CASES)

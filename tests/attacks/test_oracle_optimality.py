@@ -121,8 +121,8 @@ def test_restarted_ascent_succeeds_just_above_the_smallest_budget(name, norm, ki
 class Identity(FixedBudget):
     norms = ("L0", "L1", "L2", "Linf")
 
-    def perturb(self, batch, best):
-        best.evaluate(batch, batch.clean)
+    def perturb(self, batch, tracker):
+        tracker.offer(batch, batch.clean)
 
 
 @pytest.mark.parametrize(

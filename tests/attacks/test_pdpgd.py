@@ -114,7 +114,7 @@ def test_the_iterates_are_the_papers(prox):
         def record(self, batch, z, logits):
             seen.append(z)
 
-        def evaluate(self, batch, z):
+        def offer(self, batch, z):
             seen.append(z)
 
     attack = Spy(L2() if prox is None else L1(), steps=6)

@@ -63,9 +63,9 @@ def test_a_race_goes_to_the_nearest_class():
 
     @dataclass(frozen=True, kw_only=True)
     class Watch(DDN):
-        def perturb(self, batch, best):
+        def perturb(self, batch, tracker):
             seen.append((self.steps, int(batch.goals)))
-            super().perturb(batch, best)
+            super().perturb(batch, tracker)
 
     rounds = ((Watch(L2(), steps=20), 3), (Watch(L2(), steps=30), 2))
     result = Race(L2(), rounds=rounds)(net, x, torch.tensor([0]))

@@ -128,7 +128,7 @@ def test_an_l2_step_is_the_papers_in_loops():
     seen = {}
 
     class Spy(Square):
-        def perturb(self, batch, best):
+        def perturb(self, batch, tracker):
             seen["batch"] = batch
 
     Spy(L2(eps))(net, images, net(images).argmax(1))

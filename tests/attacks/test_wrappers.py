@@ -53,12 +53,12 @@ class Largest(FixedBudget):
 
     norms = ("L0",)
 
-    def perturb(self, batch, best):
+    def perturb(self, batch, tracker):
         _, gradient = batch.gradient(batch.clean, batch.loss("margin"))
         x = batch.project(
             torch.where(gradient > 0, 1.0, torch.where(gradient < 0, 0.0, batch.clean))
         )
-        best.evaluate(batch, x)
+        tracker.offer(batch, x)
 
 
 def test_in_l0_the_budget_is_a_whole_number():
@@ -75,8 +75,8 @@ def test_success_that_is_not_monotone_in_the_budget_is_found_on_the_grid():
             return torch.stack([torch.where(inside, -9.0, 9.0), 0 * moved], 1)
 
     class Far(FixedBudget):
-        def perturb(self, batch, best):
-            best.evaluate(batch, batch.project(batch.clean + 1))
+        def perturb(self, batch, tracker):
+            tracker.offer(batch, batch.project(batch.clean + 1))
 
     images = torch.full((1, 3), 0.5)
     result = SmallestBudget(Far(Linf(0.1)), smallest=0.01, largest=0.5, grid=12)(

@@ -82,14 +82,14 @@ class TwoObjectives(FixedBudget):
 
     then: Callable[[Tensor], Tensor]
 
-    def perturb(self, batch, best):
+    def perturb(self, batch, tracker):
         x = batch.clean
         batch.gradient(x, batch.margin)
         for _ in range(3):
             logits, gradient = batch.gradient(x, self.then)
-            best.record(batch, x, logits)
+            tracker.record(batch, x, logits)
             x = batch.project(x + 0.01 * gradient)
-        best.evaluate(batch, x)
+        tracker.offer(batch, x)
 
 
 class Sums(nn.Module):

@@ -216,8 +216,8 @@ def test_a_box_has_no_eps_but_a_record(subject, tmp_path):
 class Lucky(FixedBudget):
     """Says nothing true: its images are outside the ball."""
 
-    def perturb(self, batch, best):
-        best.hand_over(batch, torch.rand(len(batch), 1, 8, 8))
+    def perturb(self, batch, tracker):
+        tracker.hand_over(batch, torch.rand(len(batch), 1, 8, 8))
 
 
 def test_an_attack_that_leaves_the_ball_fools_nobody(subject):

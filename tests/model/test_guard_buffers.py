@@ -124,7 +124,7 @@ def test_a_pass_is_a_function_of_its_images():
         first = guard.logits(images)
         guard.logits(images * 10)
         assert torch.equal(guard.logits(images), first)
-        assert guard.drifting == "largest"
+        assert guard.changed_buffer == "largest"
 
 
 def test_a_graph_that_the_caller_holds_is_not_disturbed():

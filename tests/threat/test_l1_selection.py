@@ -87,8 +87,8 @@ def test_the_k_largest_are_chosen_and_among_equals_the_first(seed, d, values):
 def test_each_samples_own_number_of_coordinates_shares_its_step():
     gradient = torch.randn(3, 300, generator=torch.Generator().manual_seed(0))
     k = torch.tensor([1, 7, 200])
-    step = L1(1.0).steepest_step(gradient, k=k)
+    step = L1(1.0).steepest_direction(gradient, k=k)
     assert (step != 0).sum(1).tolist() == k.tolist()
     for i in range(3):
-        alone = L1(1.0).steepest_step(gradient[i : i + 1], k=int(k[i]))
+        alone = L1(1.0).steepest_direction(gradient[i : i + 1], k=int(k[i]))
         assert torch.equal(step[i : i + 1], alone)

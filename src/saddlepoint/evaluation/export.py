@@ -77,9 +77,9 @@ class Replay(FixedBudget):
     images: Float[Tensor, "n ..."]
     norms = ("Linf", "L2", "L1", "L0", "Box")
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Hand the candidates over, unseen."""
-        best.hand_over(batch, self.images.to(best.images)[batch.index])
+        tracker.hand_over(batch, self.images.to(tracker.images)[batch.index])
 
 
 def to_eight_bits(

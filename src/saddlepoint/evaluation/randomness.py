@@ -63,9 +63,10 @@ def _looked_at(model: nn.Module, data: ImageData) -> tuple[bool, tuple[str, ...]
     images = data.images(torch.arange(min(4, len(data))))
     with Guard(model, len(images)) as guard, full_precision(guard.device):
         images = images.to(guard.device)
-        if not guard.repeats(images):
+        if not guard.passes_agree(images):
             return True, ()
-        notes = [drift_warning(guard.drifting)] if guard.suspicious() and guard.drifting else []
+        written = guard.changed_buffer if guard.drew_or_wrote() else ""
+        notes = [drift_warning(written)] if written else []
         layer, few = batch_dependent(model), max(2, len(images) // 2)
         if not layer and len(images) > few:
             whole, part = (

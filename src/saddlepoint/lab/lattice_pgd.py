@@ -39,10 +39,10 @@ class LatticePGD(FixedBudget):
 
     norms = ("Box",)
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run every restart on the samples that the ones before have not fooled."""
         for restart in range(self.restarts):
-            active = best.unfinished(batch)
+            active = tracker.unfinished(batch)
             if not len(active):
                 return
             low, high = self._grid(active)
@@ -52,14 +52,14 @@ class LatticePGD(FixedBudget):
             for step in range(self.steps):
                 z = x.round() / self.levels
                 logits, gradient = active.gradient(z, active.loss("margin"))
-                best.record(active, z, logits)
-                active, (x, gradient) = best.compact(active, x, gradient)
+                tracker.record(active, z, logits)
+                active, (x, gradient) = tracker.compact(active, x, gradient)
                 if not len(active):
                     break
                 low, high = self._grid(active)
                 share = cosine(step, self.steps)
                 x = (x + share * (high - low) * gradient.sign()).clamp(low, high)
-            best.evaluate(active, x.round() / self.levels)
+            tracker.offer(active, x.round() / self.levels)
 
     def _grid(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the bounds in levels."""

@@ -213,15 +213,15 @@ def search_c(
     rows = torch.arange(len(images), device=images.device)
     with Guard(model, len(images), seed=seed) as guard:
         batch = Batch(guard, L2(), Targeted(), images, targets, Keys(seed, rows), rows)
-        best, clean = Nearest(images), batch.logits(images)
+        nearest, clean = Nearest(images), batch.logits(images)
         first = first_gradient(batch, images, how)
         c = torch.full((len(images),), first_c, device=images.device)
         low, high = torch.zeros_like(c), torch.full_like(c, torch.inf)
         for _ in range(searches):
-            found, _ = descend(batch, best, images, c, how, first=first)
+            found, _ = descend(batch, nearest, images, c, how, first=first)
             low, high = torch.where(found, low, c), torch.where(found, c, high)
             c = torch.where(high.isinf(), 10 * c, (low + high) / 2)
-        result = MINIMUM_NORM.settle(judge(batch, best.images, clean), images, clean)
+        result = MINIMUM_NORM.settle(judge(batch, nearest.images, clean), images, clean)
     return result.distance.cpu(), torch.where(result.success, high, torch.inf).cpu()
 
 

@@ -48,7 +48,7 @@ class _Recorder(Tracker):
             self.start = batch.render(x)
         self.losses.append(cross_entropy(logits, batch.goals))
 
-    def evaluate(self, batch: Batch, x: Tensor) -> None:
+    def offer(self, batch: Batch, x: Tensor) -> None:
         self.record(batch, x, batch.logits(x))
         self.images = batch.render(x)
 

@@ -22,7 +22,7 @@ Cotangents = Callable[[Tensor], Tensor]
 _ROWS_AT_ONCE, _ROWS_ON_CUDA = 64, 1024
 
 
-def slope(value: Tensor, x: Tensor, *, by_backward: bool = False) -> Tensor | None:
+def gradient_of(value: Tensor, x: Tensor, *, by_backward: bool = False) -> Tensor | None:
     """Return the gradient of the scalar `value` with respect to the leaf `x`; None where it does
     not depend on it.
 
@@ -30,7 +30,7 @@ def slope(value: Tensor, x: Tensor, *, by_backward: bool = False) -> Tensor | No
         by_backward: take it from `x.grad`, for graphs that know no other way.
 
     >>> x = torch.ones(2, requires_grad=True)
-    >>> slope(x.square().sum(), x), slope(torch.ones(1), x)
+    >>> gradient_of(x.square().sum(), x), gradient_of(torch.ones(1), x)
     (tensor([2., 2.]), None)
     """
     if not value.requires_grad:

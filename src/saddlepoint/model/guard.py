@@ -18,10 +18,10 @@ from saddlepoint.model.differentiate import (
     Cotangents,
     Objective,
     Render,
+    gradient_of,
     is_reentrant,
     no_gradient,
     products,
-    slope,
 )
 from saddlepoint.model.fixed_batch import fixed_batch
 from saddlepoint.model.generators import Generators, own_random_state
@@ -68,9 +68,9 @@ class Guard:
     random: bool
     """Whether the model is random at inference: it declares it, or whoever runs it found out. If not,
     its buffers are put back before every pass; else it may draw from what is in them."""
-    drifting: str
+    changed_buffer: str
     """The name of a buffer that a pass in evaluation mode has changed; "" where none was."""
-    computed: torch.dtype
+    logits_dtype: torch.dtype
     """What the model computed its last logits in."""
 
     def __init__(
@@ -90,15 +90,15 @@ class Guard:
         first = anchor(model)
         self.device, self.dtype = first.device, first.dtype if first.numel() else None
         self.ledger = Ledger(count, self.device)
-        self.random, self.drifting = is_random(model), ""
-        self.computed = torch.float32
+        self.random, self.changed_buffer = is_random(model), ""
+        self.logits_dtype = torch.float32
         self._mode, self._seed = mode, seed
         self._size = fixed_batch(model) if mode == "eval" else None
         self._fast: Callable[..., Any] = torch.compile(model, dynamic=True) if compile else model
-        self._half, self._exact = autocast == "bf16", False
+        self._bf16, self._exact = autocast == "bf16", False
         self._stack = contextlib.ExitStack()
         # A self-ensemble in evaluation mode runs several times in one call.
-        self._each = averaged_passes(model) if mode == "eval" else 1
+        self._passes_per_call = averaged_passes(model) if mode == "eval" else 1
         self._layers = [m for m in model.modules() if isinstance(m, RandomLayer)]
         self._passes: Counter[int] = Counter()
         self._recurrent = mode == "eval" and recurrent(model)
@@ -135,16 +135,16 @@ class Guard:
     ) -> None:
         self._stack.close()
 
-    def treat_as(self, random: bool) -> None:
+    def set_random(self, random: bool) -> None:
         """Take the model for random at inference from now on, or for no such one."""
         self.random = random
 
-    def suspicious(self) -> bool:
+    def drew_or_wrote(self) -> bool:
         """Return whether a pass drew a random number or wrote a buffer, as random models do."""
-        self._settle(thorough=True)
-        return bool(self.drifting) or self._generators.drawn()
+        self._restore_buffers(thorough=True)
+        return bool(self.changed_buffer) or self._generators.drawn()
 
-    def repeats(
+    def passes_agree(
         self,
         images: Float[Tensor, "m ..."],
         index: Int64[Tensor, " m"] | None = None,
@@ -207,14 +207,14 @@ class Guard:
         """
         with torch.enable_grad():
             x = images.detach().requires_grad_()
-            passes = self._each_pass(x if render is None else render(x), index, keys)
+            passes = self._logits_per_pass(x if render is None else render(x), index, keys)
             sound = [self.ledger.sound(logits, index) for logits in passes]
             # Each pass has its own value: where saturated passes disagree, the gradient of the
             # value of their mean vanishes.
             value = torch.stack([objective(logits) for logits in sound]).mean(0)
             try:
                 with differentiable(self._recurrent):
-                    gradient = slope(value.sum(), x, by_backward=self._reentrant)
+                    gradient = gradient_of(value.sum(), x, by_backward=self._reentrant)
             except Exception as error:  # it is the user's code: anything may come
                 if self._reentrant or not is_reentrant(error):
                     raise model_failed("cannot be differentiated at", images, error) from error
@@ -223,7 +223,7 @@ class Guard:
                 return self.gradient(images, objective, index, keys, render)
         if gradient is None:
             raise no_gradient()
-        self.ledger.spend(self.backwards, index, self.samples * self._each)
+        self.ledger.spend(self.backwards, index, self.samples * self._passes_per_call)
         logits = sound[0] if len(sound) == 1 else self.ledger.sound(averaged(passes), index)
         return logits.detach(), self.ledger.mended(gradient, index, name_of(objective))
 
@@ -258,41 +258,41 @@ class Guard:
                 raise model_failed("cannot be differentiated at", images, error) from error
         if found is None:
             raise no_gradient()
-        self.ledger.spend(self.backwards, index, len(wanted) * self.samples * self._each)
+        self.ledger.spend(self.backwards, index, len(wanted) * self.samples * self._passes_per_call)
         return logits.detach(), self.ledger.mended(found.transpose(0, 1), index, "jacobian")
 
     def _forward(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> Tensor:
-        return self.ledger.sound(averaged(self._each_pass(images, index, keys)), index)
+        return self.ledger.sound(averaged(self._logits_per_pass(images, index, keys)), index)
 
-    def _each_pass(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> list[Tensor]:
-        return [self._one_pass(images, index, keys) for _ in range(self.samples)]
+    def _logits_per_pass(self, x: Tensor, index: Tensor | None, keys: Keys | None) -> list[Tensor]:
+        return [self._one_pass(x, index, keys) for _ in range(self.samples)]
 
     def _one_pass(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> Tensor:
         stream = 0 if keys is None else keys.stream
         self._passes[stream] += 1  # per stream: the judge's noise must not tell how long a loop was
         if not self.random:
-            self._settle()
+            self._restore_buffers()
         for number, layer in enumerate(self._layers):
             layer.start_pass(keys, layer=number, number=self._passes[stream])
         logits = self.call(images)
-        self.ledger.spend(self.forwards, index, self._each)
+        self.ledger.spend(self.forwards, index, self._passes_per_call)
         return logits
 
     def call(self, images: Float[Tensor, "m ..."]) -> Float[Tensor, "m k"]:
         """Return the logits in whatever gradient mode this is, uncounted; see `apart`."""
         half: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-        if self._half and not self._exact:
+        if self._bf16 and not self._exact:
             half = torch.autocast(self.device.type, torch.bfloat16)
         with half, differentiable(self._recurrent):
             run = self.model if self._exact else self._fast
-            logits, self.computed = apart(run, images, self.dtype, self._size)
+            logits, self.logits_dtype = apart(run, images, self.dtype, self._size)
         return logits
 
-    def _settle(self, *, thorough: bool = False) -> None:
+    def _restore_buffers(self, *, thorough: bool = False) -> None:
         """Undo what the last pass has written into the buffers."""
         if self._buffers is None or self._mode == "train":
             return
         name = self._buffers.changed(thorough=thorough)
         if name:
-            self.drifting = self.drifting or name
+            self.changed_buffer = self.changed_buffer or name
             self._buffers.put_back()

@@ -24,9 +24,9 @@ def tally_of(guard: Guard) -> dict[str, Tensor]:
     buffers = guard._buffers.written() if guard.random and guard._buffers is not None else {}
     return {
         "passes": torch.tensor(sorted(guard._passes.items()), dtype=torch.int64).reshape(-1, 2),
-        "computed": torch.empty(0, dtype=guard.computed),
+        "computed": torch.empty(0, dtype=guard.logits_dtype),
         "reentrant": torch.tensor(guard._reentrant),
-        "drifting": torch.tensor(list(guard.drifting.encode()), dtype=torch.uint8),
+        "drifting": torch.tensor(list(guard.changed_buffer.encode()), dtype=torch.uint8),
         **{f"ledger {name}": value for name, value in guard.ledger.entries().items()},
         **{f"generator {number}": state for number, state in guard._generators.states().items()},
         **{f"buffer {name}": value for name, value in buffers.items()},
@@ -45,8 +45,8 @@ def go_on_from(guard: Guard, tally: Mapping[str, Tensor]) -> None:
     tensor([1, 1])
     """
     guard._passes = Counter({int(stream): int(count) for stream, count in tally["passes"]})
-    guard.computed, guard._reentrant = tally["computed"].dtype, bool(tally["reentrant"])
-    guard.drifting = bytes(tally["drifting"].tolist()).decode()
+    guard.logits_dtype, guard._reentrant = tally["computed"].dtype, bool(tally["reentrant"])
+    guard.changed_buffer = bytes(tally["drifting"].tolist()).decode()
     guard.ledger.enter(_of("ledger", tally))
     guard._generators.go_on_from(_of("generator", tally))
     if guard._buffers is not None:

@@ -10,7 +10,7 @@ from saddlepoint.threat.named import NORMS, Statistics, norm_ball, threat_from
 from saddlepoint.threat.norms import norm, unit
 from saddlepoint.threat.protocol import (
     Ascendable,
-    Cornered,
+    Clippable,
     Normed,
     ThreatModel,
     eps_of,
@@ -25,7 +25,7 @@ __all__ = [
     "NORMS",
     "Ascendable",
     "Box",
-    "Cornered",
+    "Clippable",
     "Linf",
     "NormBall",
     "Normed",

@@ -102,25 +102,25 @@ class NormBall(ABC):
         """Return the budget of each sample in the dtype of the images (float32 at least)."""
         return numbers(self.eps, at_least_single(images[:0])).expand(len(images))
 
-    def budget(self, like: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+    def eps_float64(self, like: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         """Return the budget in float64, of one number or one per sample, broadcasting with `like`.
 
         >>> from saddlepoint.threat import Linf
-        >>> Linf(0.1).budget(torch.zeros(2, 3))
+        >>> Linf(0.1).eps_float64(torch.zeros(2, 3))
         tensor(0.1000, dtype=torch.float64)
         """
         eps = numbers(self.eps, like.new_empty((), dtype=torch.float64))
         return expand(eps, like) if eps.ndim else eps
 
-    def aim(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
+    def eps_after_rounding(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
         """Return the norms in L2 and L1, in float64, whose roundings in the images' dtype are within
         the budget.
 
         >>> from saddlepoint.threat import L2
-        >>> float(L2(0.5).aim(torch.zeros(1, 2))) < 0.5
+        >>> float(L2(0.5).eps_after_rounding(torch.zeros(1, 2))) < 0.5
         True
         """
-        eps = self.budget(images).flatten().expand(len(images))
+        eps = self.eps_float64(images).flatten().expand(len(images))
         return eps * (1 - 2 * SPARED[at_least_single(images[:0]).dtype])
 
     def widest(self, shape: tuple[int, ...]) -> float:
@@ -221,7 +221,7 @@ class NormBall(ABC):
         False
         False
         """
-        limit = self.budget(images).flatten() * (1 + self.tolerance)
+        limit = self.eps_float64(images).flatten() * (1 + self.tolerance)
         return self.distance(images, candidates) <= limit
 
     def distance(
@@ -247,7 +247,7 @@ class NormBall(ABC):
         """Return the valid range as tensors that broadcast with (n, c, …) images."""
         return _bound(self.lower, like), _bound(self.upper, like)
 
-    def steepest_step(
+    def steepest_direction(
         self,
         gradient: Float[Tensor, "n ..."],
         at: Float[Tensor, "n ..."] | None = None,
@@ -280,7 +280,7 @@ class NormBall(ABC):
         return self.project(x, x + self._uniform(x, eps, keys, restart))
 
     @abstractmethod
-    def _project(self, delta: Tensor, low: Tensor, high: Tensor, images: Tensor) -> Tensor:
+    def _project(self, delta: Tensor, low: Tensor, high: Tensor, x: Tensor) -> Tensor:
         """Return the nearest perturbation (n, d) in the ball and the bounds low ≤ 0 ≤ high."""
 
     @abstractmethod

@@ -39,7 +39,7 @@ class Linf(NormBall):
         nearest point.
         """
         z = at_least_single(parameters)
-        return z.clamp(*self._corners(images, torch.promote_types(z.dtype, images.dtype)))
+        return z.clamp(*self._bounds(images, torch.promote_types(z.dtype, images.dtype)))
 
     def widest(self, shape: tuple[int, ...] = ()) -> float:
         """Return the width of the range, whatever the `shape`; see `NormBall.widest`."""
@@ -50,18 +50,18 @@ class Linf(NormBall):
         """Raise `InputError` for a budget wider than the range; see `NormBall.check_width`."""
         super().check_width(shape)
 
-    def corners(
+    def clip_bounds(
         self, images: Float[Tensor, "n ..."]
     ) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]]:
         """Return the bounds [x − eps, x + eps], rounded inwards and clipped to the range; see
-        `Cornered`.
+        `Clippable`.
         """
-        return self._corners(images, self.parametrise(images[:0]).dtype)
+        return self._bounds(images, self.parametrise(images[:0]).dtype)
 
-    def _corners(self, images: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _bounds(self, images: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         x = images.to(dtype)
         low, high = self.range(x)
-        least, most = (bound.clamp(low, high) for bound in interval(x, self.budget(x)))
+        least, most = (bound.clamp(low, high) for bound in interval(x, self.eps_float64(x)))
         return least, most
 
     def near(
@@ -79,7 +79,7 @@ class Linf(NormBall):
         """
         x, c = images.double(), candidates.double()
         low, high = self.range(x)
-        eps = self.budget(x)
+        eps = self.eps_float64(x)
         inside = ((c - x).abs() <= eps).flatten(1).all(1)
         if not x.is_cuda and bool(inside.all()):  # as what an attack of ours offers
             return inside
@@ -90,7 +90,7 @@ class Linf(NormBall):
         near = (least - c <= slack) & (c - most <= slack)
         return inside | near.flatten(1).all(1)
 
-    def steepest_step(
+    def steepest_direction(
         self,
         gradient: Float[Tensor, "n ..."],
         at: Float[Tensor, "n ..."] | None = None,
@@ -100,8 +100,8 @@ class Linf(NormBall):
         """Return the sign of the gradient; entries are independent, so the range needs no care."""
         return gradient.sign()
 
-    def _project(self, delta: Tensor, low: Tensor, high: Tensor, images: Tensor) -> Tensor:
-        eps = self.budget(delta)
+    def _project(self, delta: Tensor, low: Tensor, high: Tensor, x: Tensor) -> Tensor:
+        eps = self.eps_float64(delta)
         return delta.clamp(-eps, eps).clamp(low, high)
 
     def _steepest(self, gradient: Tensor, k: int) -> Tensor:
@@ -123,8 +123,8 @@ class L2(NormBall):
     norm_name = "L2"
     tolerance = 1e-5
 
-    def _project(self, delta: Tensor, low: Tensor, high: Tensor, images: Tensor) -> Tensor:
-        return project_l2(delta, low, high, self.aim(images), 1 + SPARED[images.dtype])
+    def _project(self, delta: Tensor, low: Tensor, high: Tensor, x: Tensor) -> Tensor:
+        return project_l2(delta, low, high, self.eps_after_rounding(x), 1 + SPARED[x.dtype])
 
     def _steepest(self, gradient: Tensor, k: int) -> Tensor:
         return unit(gradient, 2)
@@ -138,7 +138,7 @@ class L2(NormBall):
 class L1(NormBall):
     """The sum of the absolute changes is at most eps.
 
-    >>> L1(12).steepest_step(torch.tensor([[0.1, -3.0, 2.0]]))
+    >>> L1(12).steepest_direction(torch.tensor([[0.1, -3.0, 2.0]]))
     tensor([[ 0., -1.,  0.]])
     """
 
@@ -146,10 +146,10 @@ class L1(NormBall):
     norm_name = "L1"
     tolerance = 1e-5
 
-    def _project(self, delta: Tensor, low: Tensor, high: Tensor, images: Tensor) -> Tensor:
-        return project_l1(delta, low, high, self.aim(images), 1 + SPARED[images.dtype])
+    def _project(self, delta: Tensor, low: Tensor, high: Tensor, x: Tensor) -> Tensor:
+        return project_l1(delta, low, high, self.eps_after_rounding(x), 1 + SPARED[x.dtype])
 
-    def steepest_step(
+    def steepest_direction(
         self,
         gradient: Float[Tensor, "n ..."],
         at: Float[Tensor, "n ..."] | None = None,
@@ -179,7 +179,7 @@ class L1(NormBall):
         return (step * flat.sign()).reshape(gradient.shape)
 
     def _steepest(self, gradient: Tensor, k: int) -> Tensor:
-        return self.steepest_step(gradient, k=k)
+        return self.steepest_direction(gradient, k=k)
 
     def _uniform(self, x: Tensor, eps: Tensor, keys: Keys, restart: int) -> Tensor:
         # d + 1 exponential variables, divided by their sum, are uniform on the simplex.
@@ -239,8 +239,8 @@ class L0(NormBall):
         """Return how many entries count as one."""
         return images.shape[1] if self.per == "pixel" and images.ndim > 2 else 1
 
-    def _project(self, delta: Tensor, low: Tensor, high: Tensor, images: Tensor) -> Tensor:
-        return project_l0(delta, low, high, self.radius(images), self.group(images))
+    def _project(self, delta: Tensor, low: Tensor, high: Tensor, x: Tensor) -> Tensor:
+        return project_l0(delta, low, high, self.radius(x), self.group(x))
 
     def _steepest(self, gradient: Tensor, k: int) -> Tensor:
         flat = gradient.flatten(1)

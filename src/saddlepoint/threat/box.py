@@ -121,7 +121,7 @@ class Box:
         x = at_least_single(images)
         if parameters.dtype == x.dtype:
             return parameters
-        low, high = self._corners(images, x.dtype)
+        low, high = self._bounds(images, x.dtype)
         with torch.no_grad():
             near = parameters.detach().to(x.dtype).clamp(low, high)
         return near + (parameters - parameters.detach()).to(x.dtype)
@@ -131,15 +131,15 @@ class Box:
     ) -> Float[Tensor, "n ..."]:
         """Return the parameters clipped to the bounds."""
         z = at_least_single(parameters)
-        return z.clamp(*self._corners(images, torch.promote_types(z.dtype, images.dtype)))
+        return z.clamp(*self._bounds(images, torch.promote_types(z.dtype, images.dtype)))
 
-    def corners(
+    def clip_bounds(
         self, images: Float[Tensor, "n ..."]
     ) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]]:
-        """Return the bounds, rounded inwards to the images' dtype; see `Cornered`."""
-        return self._corners(images, self.parametrise(images[:0]).dtype)
+        """Return the bounds, rounded inwards to the images' dtype; see `Clippable`."""
+        return self._bounds(images, self.parametrise(images[:0]).dtype)
 
-    def _corners(self, images: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _bounds(self, images: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         x = images.to(dtype)
         low, high = self.range(x.double())
         inner = interval(low, 0.0, x.dtype)[0], interval(high, 0.0, x.dtype)[1]
@@ -170,7 +170,7 @@ class Box:
         """Return the largest change of a pixel in float64."""
         return norm(candidates.double() - images.double(), math.inf)
 
-    def steepest_step(
+    def steepest_direction(
         self,
         gradient: Float[Tensor, "n ..."],
         at: Float[Tensor, "n ..."] | None = None,

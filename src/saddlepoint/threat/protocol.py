@@ -76,15 +76,15 @@ class ThreatModel(Protocol):
 
 
 @runtime_checkable
-class Cornered(Protocol):
+class Clippable(Protocol):
     """A threat model whose parameters each have bounds of their own: projecting is clipping.
 
     >>> from saddlepoint.threat import L2, Linf
-    >>> isinstance(Linf(8 / 255), Cornered), isinstance(L2(0.5), Cornered)
+    >>> isinstance(Linf(8 / 255), Clippable), isinstance(L2(0.5), Clippable)
     (True, False)
     """
 
-    def corners(
+    def clip_bounds(
         self, images: Float[Tensor, "n ..."]
     ) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]] | None:
         """Return the lowest and the highest parameters, or None where it has no such bounds after
@@ -102,7 +102,7 @@ class Ascendable(ThreatModel, Protocol):
     True
     """
 
-    def steepest_step(
+    def steepest_direction(
         self,
         gradient: Float[Tensor, "n ..."],
         at: Float[Tensor, "n ..."] | None = None,

@@ -17,7 +17,7 @@ from saddlepoint.scalars import numbers
 from saddlepoint.streams import Keys
 from saddlepoint.threat.ball import NormBall
 from saddlepoint.threat.norms import at_least_single, ulp, within
-from saddlepoint.threat.protocol import Cornered
+from saddlepoint.threat.protocol import Clippable
 
 # Pixels this close to a bound of the range are meant to be on it.
 _ROUNDING = 1e-6
@@ -158,14 +158,14 @@ class Rescaled:
         """Return the nearest normalised parameters in the ball and its range."""
         return self.ball.project(self._parameters(images), parameters)
 
-    def corners(
+    def clip_bounds(
         self, images: Float[Tensor, "n ..."]
     ) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]] | None:
         """Return the lowest and the highest normalised parameters, None but in Linf; see
-        `Cornered`.
+        `Clippable`.
         """
         ball = self.ball
-        return ball.corners(self._parameters(images)) if isinstance(ball, Cornered) else None
+        return ball.clip_bounds(self._parameters(images)) if isinstance(ball, Clippable) else None
 
     def contains(
         self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
@@ -189,7 +189,7 @@ class Rescaled:
         """Return the distance in normalised units, in float64."""
         return self.ball.distance(self._normalise(images), self._normalise(candidates))
 
-    def steepest_step(
+    def steepest_direction(
         self,
         gradient: Float[Tensor, "n ..."],
         at: Float[Tensor, "n ..."] | None = None,
@@ -197,7 +197,7 @@ class Rescaled:
         length: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "n ..."]:
         """Return the ball's steepest step, in normalised units."""
-        return self.ball.steepest_step(gradient, at, k, length)
+        return self.ball.steepest_direction(gradient, at, k, length)
 
     def random_start(
         self,

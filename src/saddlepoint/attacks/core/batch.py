@@ -21,7 +21,7 @@ from saddlepoint.attacks.core.rounding import Reference, live_classes, rounding
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.model import Guard
 from saddlepoint.streams import Keys
-from saddlepoint.threat import Cornered, NormBall, Normed, ThreatModel
+from saddlepoint.threat import Clippable, NormBall, Normed, ThreatModel
 
 
 class Memory(Protocol):
@@ -32,7 +32,7 @@ class Memory(Protocol):
     >>> memory: Memory = Stages(Journal(None), "pgd")
     """
 
-    def run(self, batch: Batch, best: Any, work: Callable[[], None]) -> None:
+    def run(self, batch: Batch, tracker: Any, work: Callable[[], None]) -> None:
         """Do the `work` of a stage, or put back what it did before."""
 
 
@@ -175,7 +175,7 @@ class Batch:
         """Return how far below 0 the margin at these logits must be to hold in another batch."""
         clean = Reference.here(logits) if self.reference is None else self.reference
         # A step in the image is rounded as well.
-        coarser = max(self.guard.computed, self.images.dtype, key=lambda d: torch.finfo(d).eps)
+        coarser = max(self.guard.logits_dtype, self.images.dtype, key=lambda d: torch.finfo(d).eps)
         return rounding(logits, clean, coarser)
 
     def surely_fooled(self, logits: Float[Tensor, "m k"]) -> Bool[Tensor, " m"]:
@@ -207,17 +207,17 @@ class Batch:
 
     def project(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
         """Return `x` with masked features put back, projected on the budget and the range."""
-        if self._corners is None:
+        if self._clip_bounds is None:
             return self.threat.project(self.images, self.masked(x))
-        low, high = self._corners
+        low, high = self._clip_bounds
         return x.clamp(low, high)
 
     @cached_property
-    def _corners(self) -> tuple[Tensor, Tensor] | None:
+    def _clip_bounds(self) -> tuple[Tensor, Tensor] | None:
         """The bounds of the parameters where projecting is clipping; the same at every step."""
-        if not isinstance(self.threat, Cornered):
+        if not isinstance(self.threat, Clippable):
             return None
-        corners = self.threat.corners(self.images)
+        corners = self.threat.clip_bounds(self.images)
         return None if corners is None else (self.masked(corners[0]), self.masked(corners[1]))
 
     def masked(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:

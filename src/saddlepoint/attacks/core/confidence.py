@@ -59,10 +59,10 @@ class Confident:
         return logits.scatter_add(1, labels[:, None], step)
 
 
-def demand(batch: Batch, best: Tracker, confidence: float) -> Batch:
+def demand(batch: Batch, tracker: Tracker, confidence: float) -> Batch:
     """Return the batch under a criterion that asks for the confidence.
 
-    What `best` holds already, the given `starts`, was recorded without it: what is not as confident
+    What `tracker` holds already, the given `starts`, was recorded without it: what is not as confident
     no longer counts as a success there.
 
     >>> from saddlepoint.attacks import Misclassified
@@ -76,6 +76,6 @@ def demand(batch: Batch, best: Tracker, confidence: float) -> Batch:
     """
     if confidence == 0:
         return batch
-    if isinstance(best, Nearest):
-        best.demand(batch, confidence)
+    if isinstance(tracker, Nearest):
+        tracker.require_confidence(batch, confidence)
     return replace(batch, criterion=Confident(batch.criterion, confidence))

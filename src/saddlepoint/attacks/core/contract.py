@@ -116,11 +116,11 @@ class Attack(ABC):
         """What the attack looks for; see `FixedBudget` and `MinimumNorm`."""
 
     @abstractmethod
-    def perturb(self, batch: Batch, best: Tracker) -> None:
-        """Run the paper's loop on `batch`, and `record` every iterate in `best`.
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
+        """Run the paper's loop on `batch`, and `record` every iterate in `tracker`.
 
         In a judged call these are the samples that are not fooled yet, in training all of them;
-        `best` starts with the clean images.
+        `tracker` starts with the clean images.
         """
 
     def __call__(
@@ -167,7 +167,7 @@ class Attack(ABC):
                 if targets is not None:
                     check_classes(batch.goals, classes, "targets")
                 declared = guard.random
-                guard.treat_as(find_randomness(guard, batch.images) if random is None else random)
+                guard.set_random(find_randomness(guard, batch.images) if random is None else random)
             guard.ledger.expect(clean)
             reference = Reference.of(clean)
             batch = replace(batch, reference=reference, stages=stages)
@@ -198,10 +198,10 @@ class Attack(ABC):
         batch = self._batch(model, given.trusted(self.threat), mode)
         eps = eps_of(batch.threat, 1.0)
         with batch.guard:
-            best = self.kind.training_tracker(batch.images)
+            tracker = self.kind.training_tracker(batch.images)
             if isinstance(eps, Tensor) or eps != 0:  # in a ball of radius 0 there is nothing to try
-                self.perturb(batch, best)
-        return best.images
+                self.perturb(batch, tracker)
+        return tracker.images
 
     @torch.inference_mode(False)
     @torch.no_grad()

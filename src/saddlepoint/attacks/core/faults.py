@@ -29,11 +29,12 @@ def find_randomness(guard: Guard, images: Tensor, *, suspected: bool = False) ->
     ...     find_randomness(guard, x), guard.forwards.tolist()
     (False, [0])
     """
-    if guard.random or not (suspected or guard.suspicious()):
+    if guard.random or not (suspected or guard.drew_or_wrote()):
         return guard.random
     rows = torch.arange(min(_PROBED, len(images)), device=guard.device)
     # Whoever draws numbers may toss a coin once for all images: a few passes may agree by chance.
-    return not guard.repeats(images[rows], rows, passes=_TOSSES if guard.suspicious() else 2)
+    passes = _TOSSES if guard.drew_or_wrote() else 2
+    return not guard.passes_agree(images[rows], rows, passes)
 
 
 def warn_of_faults(
@@ -79,8 +80,8 @@ def warn_of_faults(
             f"the model is random at inference, undeclared; these results are of {how}, and"
             " eot_samples=10 or more attacks its expectation"
         )
-    elif guard.drifting:
-        _warn(drift_warning(guard.drifting))
+    elif guard.changed_buffer:
+        _warn(drift_warning(guard.changed_buffer))
     if layer := batch_dependent(guard.model):
         _warn(batch_warning(layer))
 

@@ -10,7 +10,7 @@ from saddlepoint.attacks.core.tracker import Nearest, Tracker
 from saddlepoint.attacks.geometry.boundaries import BEYOND
 
 
-def final_search(batch: Batch, best: Tracker, steps: int) -> None:
+def final_search(batch: Batch, tracker: Tracker, steps: int) -> None:
     """Record nearer fooling points on the way from the kept image to the clean one.
 
     The way is the norm's own: the kept image projected on balls of falling radius, which for L2 is
@@ -25,18 +25,18 @@ def final_search(batch: Batch, best: Tracker, steps: int) -> None:
     >>> bool(fine.distance < rough.distance), f"{float(fine.distance):.3f}"
     (True, '0.424')
     """
-    found = batch.at(best.distance[batch.index].isfinite())
+    found = batch.at(tracker.distance[batch.index].isfinite())
     if not len(found) or not steps:
         return
     # In full precision: a fast loop's own rounding would keep every result off the boundary.
     with batch.guard.exact():
         if found.ball.p == 0:
-            _fewer(found, best, steps)
+            _fewer(found, tracker, steps)
         else:
-            _nearer(found, best, steps)
+            _nearer(found, tracker, steps)
 
 
-def final_projection(batch: Batch, best: Tracker, steps: int, classes: int = 1) -> None:
+def final_projection(batch: Batch, tracker: Tracker, steps: int, classes: int = 1) -> None:
     """Project the clean images on the boundaries linearised at what was found, and `final_search`.
 
     For an affine model the projection is the optimum. It costs a forward pass, a backward pass for
@@ -50,18 +50,18 @@ def final_projection(batch: Batch, best: Tracker, steps: int, classes: int = 1) 
     >>> f"{float(result.distance):.4f}"  # 0.6/√2
     '0.4243'
     """
-    found = batch.at(best.distance[batch.index].isfinite())
+    found = batch.at(tracker.distance[batch.index].isfinite())
     if steps and len(found) and found.ball.p > 0:
-        x = found.threat.parametrise(best.images[found.index])
+        x = found.threat.parametrise(tracker.images[found.index])
         near = linearise(found, x, classes)
-        best.evaluate(found, near.project(found.clean, *found.bounds, found.ball.p, _OVERSHOOT))
-    final_search(batch, best, steps)
+        tracker.offer(found, near.project(found.clean, *found.bounds, found.ball.p, _OVERSHOOT))
+    final_search(batch, tracker, steps)
 
 
-def _fewer(found: Batch, best: Tracker, steps: int) -> None:
+def _fewer(found: Batch, tracker: Tracker, steps: int) -> None:
     """Halve the bracket of the number of features."""
-    x = found.threat.parametrise(best.images[found.index])
-    high = best.distance[found.index]
+    x = found.threat.parametrise(tracker.images[found.index])
+    high = tracker.distance[found.index]
     low = torch.zeros_like(high)
     for _ in range(steps):
         rows = (high - low > 1).nonzero().squeeze(1)  # the others know their number
@@ -70,9 +70,9 @@ def _fewer(found: Batch, best: Tracker, steps: int) -> None:
         found, x, low, high = found.at(rows), x[rows], low[rows], high[rows]
         radius = ((low + high) / 2).floor()
         z = found.shrunk(x, radius)
-        best.record(found, z, found.logits(z))
+        tracker.record(found, z, found.logits(z))
         # What was kept as a success, not merely a negative margin, moves the upper end.
-        length = best.distance[found.index]
+        length = tracker.distance[found.index]
         low, high = torch.where(length < high, low, radius), length
 
 
@@ -82,19 +82,19 @@ _FIRST_WIDTH = 1 / 64
 _NARROW = 1e-5
 
 
-def _nearer(found: Batch, best: Tracker, steps: int) -> None:
+def _nearer(found: Batch, tracker: Tracker, steps: int) -> None:
     """Close in on the radius at which the margin vanishes, by false position and, every third time,
     a halving.
 
     What an attack found is close to the boundary, so the first looks go a little inwards, further
     each time, until one no longer fools; from there on the margin is known on both sides.
     """
-    x = found.threat.parametrise(best.images[found.index])
-    high = best.distance[found.index]
+    x = found.threat.parametrise(tracker.images[found.index])
+    high = tracker.distance[found.index]
     low, inner = torch.zeros_like(high), torch.full_like(high, torch.nan)
     outer = torch.full_like(high, -1)
-    if isinstance(best, Nearest):
-        outer = best.margin[found.index].to(high.dtype)
+    if isinstance(tracker, Nearest):
+        outer = tracker.margin[found.index].to(high.dtype)
     beyond = torch.zeros_like(high)
     width = _FIRST_WIDTH
     for step in range(steps):
@@ -104,11 +104,11 @@ def _nearer(found: Batch, best: Tracker, steps: int) -> None:
         width = min(8 * width, 0.5)
         z = found.shrunk(x, radius)
         logits = found.logits(z)
-        best.record(found, z, logits)
+        tracker.record(found, z, logits)
         margin = found.margin(logits).to(high.dtype)
         beyond = BEYOND * found.rounding(logits).to(high.dtype)
         # What was kept as a success, not merely a negative margin, moves the upper end.
-        length = best.distance[found.index]
+        length = tracker.distance[found.index]
         moved = length < high
         low, inner = torch.where(moved, low, radius), torch.where(moved, inner, margin)
         high, outer = length, torch.where(moved, margin, outer)
@@ -122,7 +122,7 @@ def _nearer(found: Batch, best: Tracker, steps: int) -> None:
 
 
 def push_outwards(
-    batch: Batch, best: Nearest, tries: int = 12, draws: int = 8, factor: float = 1.1
+    batch: Batch, tracker: Nearest, tries: int = 12, draws: int = 8, factor: float = 1.1
 ) -> None:
     """Move what was kept outwards until it fools a random model in every one of `draws` passes.
 
@@ -140,11 +140,11 @@ def push_outwards(
     >>> float(DDN(L2(), steps=40)(Noise(), x, y).success_rate) >= 0.75
     True
     """
-    todo = batch.at(best.distance[batch.index].isfinite())
+    todo = batch.at(tracker.distance[batch.index].isfinite())
     for attempt in range(tries + 1):
         if not len(todo):
             return
-        x = todo.threat.parametrise(best.images[todo.index])
+        x = todo.threat.parametrise(tracker.images[todo.index])
         holds = torch.ones(len(todo), dtype=torch.bool, device=x.device)
         for _ in range(draws):
             holds &= todo.margin(todo.logits(x)) < 0
@@ -153,4 +153,4 @@ def push_outwards(
             return
         low, high = todo.bounds
         wider = (todo.clean + factor * (x - todo.clean)).clamp(low, high)
-        best.move(todo, wider)
+        tracker.replace(todo, wider)

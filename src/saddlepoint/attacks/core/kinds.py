@@ -55,7 +55,7 @@ class Loop(Protocol):
     def autocast(self) -> Literal["bf16"] | None:
         """The shorter precision of the loop."""
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run the loop."""
 
 
@@ -94,15 +94,15 @@ class Kind(ABC):
         """Return what tracks the iterates of an attack that is trained on."""
 
     @abstractmethod
-    def search(self, attack: Loop, batch: Batch, best: Tracker) -> None:
+    def search(self, attack: Loop, batch: Batch, tracker: Tracker) -> None:
         """Run the loop of a call, with what comes before it and after."""
 
     @abstractmethod
-    def restart(self, attack: Loop, batch: Batch, best: Tracker, restarts: int) -> None:
+    def restart(self, attack: Loop, batch: Batch, tracker: Tracker, restarts: int) -> None:
         """Run the loop again, `restarts` times in all with the run before, from elsewhere."""
 
     @abstractmethod
-    def doubtful(self, attack: Loop, best: Tracker, result: AttackResult) -> Bool[Tensor, " n"]:
+    def doubtful(self, attack: Loop, tracker: Tracker, result: AttackResult) -> Bool[Tensor, " n"]:
         """Return which samples are to be attacked again, in full precision to the end.
 
         Under autocast, TensorFloat-32 or in a model that is random without saying so, a sample may
@@ -141,22 +141,22 @@ class FixedBudgetKind(Kind):
         """Return a `Last`."""
         return Last(images)
 
-    def search(self, attack: Loop, batch: Batch, best: Tracker) -> None:
+    def search(self, attack: Loop, batch: Batch, tracker: Tracker) -> None:
         """Run the loop alone."""
-        attack.perturb(batch, best)
+        attack.perturb(batch, tracker)
 
-    def restart(self, attack: Loop, batch: Batch, best: Tracker, restarts: int) -> None:
+    def restart(self, attack: Loop, batch: Batch, tracker: Tracker, restarts: int) -> None:
         """Run the loop from points drawn in the ball, on what is not finished."""
         for restart in range(1, restarts):
-            active = best.unfinished(batch)
+            active = tracker.unfinished(batch)
             if not len(active):
                 return
             there = _elsewhere(active, restart, restart % 2 == 1)
-            stage(there, best, partial(attack.perturb, there, best))
+            stage(there, tracker, partial(attack.perturb, there, tracker))
 
-    def doubtful(self, attack: Loop, best: Tracker, result: AttackResult) -> Bool[Tensor, " n"]:
+    def doubtful(self, attack: Loop, tracker: Tracker, result: AttackResult) -> Bool[Tensor, " n"]:
         """Return what only the loop believes fooled."""
-        return best.fooled & ~result.success & ~result.rejected
+        return tracker.fooled & ~result.success & ~result.rejected
 
     def settle(
         self, result: AttackResult, images: Float[Tensor, "n ..."], clean: Float[Tensor, "n k"]
@@ -197,47 +197,47 @@ class MinimumNormKind(Kind):
         """Return a `Nearest`."""
         return Nearest(images)
 
-    def search(self, attack: Loop, batch: Batch, best: Tracker, staged: bool = False) -> None:
+    def search(self, attack: Loop, batch: Batch, tracker: Tracker, staged: bool = False) -> None:
         """Record the given starts, run the loop, and push what a random model lets through outwards.
 
         With `staged` the loop is a stage, as it is inside another attack.
         """
         if batch.starts is not None:
-            best.evaluate(batch, batch.project(batch.threat.parametrise(batch.starts)))
-        work = partial(attack.perturb, batch, best)
+            tracker.offer(batch, batch.project(batch.threat.parametrise(batch.starts)))
+        work = partial(attack.perturb, batch, tracker)
         # TensorFloat-32 is coarser than the way that is left near a boundary.
         with full_precision(batch.guard.device, not attack.autocast):
             if staged:
-                stage(batch, best, work)
+                stage(batch, tracker, work)
             else:
                 work()
-        if batch.guard.random and isinstance(best, Nearest):
-            push_outwards(batch, best)
+        if batch.guard.random and isinstance(tracker, Nearest):
+            push_outwards(batch, tracker)
 
-    def found(self, attack: Loop, batch: Batch, best: Tracker) -> Nearest:
-        """Run an attack inside another one, whose tracker is `best`; return what it found, for the
+    def found(self, attack: Loop, batch: Batch, tracker: Tracker) -> Nearest:
+        """Run an attack inside another one, whose tracker is `tracker`; return what it found, for the
         whole call.
 
         As in a call of its own, float32 is not shortened, and a success against a random model has
         to hold in several draws.
         """
-        nearest = Nearest(best.images, batch.guard.random)
+        nearest = Nearest(tracker.images, batch.guard.random)
         self.search(attack, batch, nearest, staged=True)
         return nearest
 
-    def restart(self, attack: Loop, batch: Batch, best: Tracker, restarts: int) -> None:
+    def restart(self, attack: Loop, batch: Batch, tracker: Tracker, restarts: int) -> None:
         """Search afresh, by turns towards another class and from a random point."""
         if restarts == 1:
             return
-        for there in _other_ways(batch, best, restarts):
-            found = self.found(attack, there, best).images[batch.index]
-            best.evaluate(batch, batch.threat.parametrise(found))
+        for there in _other_ways(batch, tracker, restarts):
+            found = self.found(attack, there, tracker).images[batch.index]
+            tracker.offer(batch, batch.threat.parametrise(found))
 
-    def doubtful(self, attack: Loop, best: Tracker, result: AttackResult) -> Bool[Tensor, " n"]:
+    def doubtful(self, attack: Loop, tracker: Tracker, result: AttackResult) -> Bool[Tensor, " n"]:
         """Return what only the loop believes fooled, and under autocast what it did not fool."""
         failed = ~result.success & ~result.rejected
         # bfloat16 may not see what fools.
-        return failed if attack.autocast is not None else best.fooled & failed
+        return failed if attack.autocast is not None else tracker.fooled & failed
 
     def settle(
         self, result: AttackResult, images: Float[Tensor, "n ..."], clean: Float[Tensor, "n k"]
@@ -266,32 +266,32 @@ def _elsewhere(batch: Batch, restart: int, corner: bool) -> Batch:
     return replace(batch, starts=batch.render(drawn))
 
 
-def _other_ways(batch: Batch, best: Tracker, restarts: int) -> Iterator[Batch]:
+def _other_ways(batch: Batch, tracker: Tracker, restarts: int) -> Iterator[Batch]:
     """Yield a batch for each restart after the first: by turns towards the next class that was not
     found, the likeliest first, and from a point up to twice as far as the nearest success.
     """
-    classes = _not_found(batch, best)
+    classes = _not_found(batch, tracker)
     for restart in range(1, restarts):
         turn, at_random = divmod(restart - 1, 2)
         if not at_random and classes is not None and turn < classes.shape[1]:
             yield replace(batch, criterion=Targeted(), goals=classes[:, turn], starts=None)
         else:
-            yield _farther(batch, best, restart, corner=turn % 2 == 1)
+            yield _farther(batch, tracker, restart, corner=turn % 2 == 1)
 
 
-def _not_found(batch: Batch, best: Tracker) -> Int64[Tensor, "m k"] | None:
+def _not_found(batch: Batch, tracker: Tracker) -> Int64[Tensor, "m k"] | None:
     """Return the classes that were not found, the likely ones first."""
     likely = batch.logits(batch.clean)
-    found = batch.logits(batch.threat.parametrise(best.images[batch.index])).argmax(1)
+    found = batch.logits(batch.threat.parametrise(tracker.images[batch.index])).argmax(1)
     least = likely.amin(1, keepdim=True) - 1
     ranked = rivals(batch, likely.scatter(1, found[:, None], least), _ALL)
     return None if ranked is None else ranked[:, :-1]  # the last is the one that was found
 
 
-def _farther(batch: Batch, best: Tracker, restart: int, corner: bool) -> Batch:
+def _farther(batch: Batch, tracker: Tracker, restart: int, corner: bool) -> Batch:
     """Return the batch with draws of its own, and a start around the nearest success's distance."""
     low, high = batch.bounds
     farthest = batch.ball.norm(torch.maximum(high - batch.clean, batch.clean - low))
-    radius = (_WIDER * best.distance[batch.index]).to(farthest.dtype).minimum(farthest)
+    radius = (_WIDER * tracker.distance[batch.index]).to(farthest.dtype).minimum(farthest)
     near = replace(batch, threat=batch.normed.with_eps(radius.nan_to_num(posinf=1.0)))
     return replace(_elsewhere(near, restart, corner), threat=batch.threat)

@@ -27,14 +27,14 @@ def run(
         sure: what the guard says of that is beyond doubt. Else the model is looked at once more
             where something fooled the loop and not the judge, which may have been luck.
     """
-    best, result = _attacked(attack, batch, clean)
-    doubtful = attack.kind.doubtful(attack, best, result)
+    tracker, result = _attacked(attack, batch, clean)
+    doubtful = attack.kind.doubtful(attack, tracker, result)
     if not bool(doubtful.any()):
         return result
     guard = batch.guard
     if not (sure or guard.random or attack.autocast):
         with guard.exact():
-            guard.treat_as(random=find_randomness(guard, batch.images, suspected=True))
+            guard.set_random(random=find_randomness(guard, batch.images, suspected=True))
         if guard.random:
             return _attacked(attack, batch, clean)[1]
     if guard.random:
@@ -42,17 +42,17 @@ def run(
     second = attack.kind.tracker(attack, batch.images, to_the_end=True)
     with guard.exact():
         attack.perturb(batch.at(doubtful), second)
-    images = torch.where(expand(doubtful, batch.images), second.images, best.images)
+    images = torch.where(expand(doubtful, batch.images), second.images, tracker.images)
     return _judged(attack, batch, images, clean)
 
 
 def _attacked(attack: Loop, batch: Batch, clean: Tensor) -> tuple[Tracker, AttackResult]:
     """Run the loop on what is not fooled yet, and judge what it kept."""
     todo = batch.at(~(batch.margin(clean) < 0) & may_move(batch.threat, batch.images))
-    best = attack.kind.tracker(attack, batch.images, random=batch.guard.random)
+    tracker = attack.kind.tracker(attack, batch.images, random=batch.guard.random)
     if len(todo):
-        attack.kind.search(attack, todo, best)
-    return best, _judged(attack, batch, best.images, clean)
+        attack.kind.search(attack, todo, tracker)
+    return tracker, _judged(attack, batch, tracker.images, clean)
 
 
 def _judged(attack: Loop, batch: Batch, images: Tensor, clean: Tensor) -> AttackResult:

@@ -66,20 +66,20 @@ class Stages:
         self.seconds = 0.0
         """What those that were put back had taken."""
 
-    def run(self, batch: Batch, best: Tracker, work: Callable[[], None]) -> None:
-        """Do `work`, which tells `best` of samples of `batch`; or put back what it did before."""
+    def run(self, batch: Batch, tracker: Tracker, work: Callable[[], None]) -> None:
+        """Do `work`, which tells `tracker` of samples of `batch`; or put back what it did before."""
 
         def done() -> Columns:
             work()
-            return _taken(batch, best)
+            return _taken(batch, tracker)
 
         with self._next() as name:
             before = self._shelf.found.get(name)
-            if not best.kept:  # who knows what it keeps
+            if not tracker.kept:  # who knows what it keeps
                 work()
             elif before and torch.equal(before[-1]["index"], batch.index.cpu()):
                 self.seconds += float(before[-1]["seconds"])
-                _put_back(before[-1], batch, best)
+                _put_back(before[-1], batch, tracker)
             else:
                 self._keep(name, done)
 
@@ -111,11 +111,11 @@ class Stages:
             self._place[-1] += 1
 
 
-def stage(batch: Batch, best: Tracker, work: Callable[[], None]) -> None:
+def stage(batch: Batch, tracker: Tracker, work: Callable[[], None]) -> None:
     """Do a stage of an attack, unless the call remembers that it is done; see the module.
 
     Args:
-        batch, best: as in `perturb`; what `work` tells the tracker is of these samples alone.
+        batch, tracker: as in `perturb`; what `work` tells the tracker is of these samples alone.
         work: the stage.
 
     >>> from saddlepoint.attacks import Last, Misclassified
@@ -124,26 +124,26 @@ def stage(batch: Batch, best: Tracker, work: Callable[[], None]) -> None:
     >>> from saddlepoint.threat import Linf
     >>> x, rows = torch.full((1, 3), 0.5), torch.arange(1)
     >>> batch = Batch(Guard(torch.nn.Flatten(), 1), Linf(0.1), Misclassified(), x, rows, Keys(0, rows), rows)
-    >>> best = Last(x)
-    >>> stage(batch, best, lambda: best.evaluate(batch, x + 0.1))
-    >>> best.images
+    >>> tracker = Last(x)
+    >>> stage(batch, tracker, lambda: tracker.offer(batch, x + 0.1))
+    >>> tracker.images
     tensor([[0.6000, 0.6000, 0.6000]])
     """
-    best.begin()
+    tracker.begin_loop()
     if batch.stages is None:
         work()
     else:
-        batch.stages.run(batch, best, work)
+        batch.stages.run(batch, tracker, work)
 
 
-def _taken(batch: Batch, best: Tracker) -> Columns:
-    held = {f"kept {name}": value.cpu() for name, value in best.state(batch.index).items()}
+def _taken(batch: Batch, tracker: Tracker) -> Columns:
+    held = {f"kept {name}": value.cpu() for name, value in tracker.state(batch.index).items()}
     tally = {f"guard {name}": value.cpu() for name, value in tally_of(batch.guard).items()}
     return {"index": batch.index.cpu(), **held, **tally}
 
 
-def _put_back(before: Columns, batch: Batch, best: Tracker) -> None:
-    best.restore(batch.index, _of("kept", before))
+def _put_back(before: Columns, batch: Batch, tracker: Tracker) -> None:
+    tracker.restore(batch.index, _of("kept", before))
     go_on_from(batch.guard, _of("guard", before))
 
 

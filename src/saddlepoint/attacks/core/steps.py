@@ -57,7 +57,7 @@ def ascend(
     k: int,
 ) -> Float[Tensor, "m ..."]:
     """Return the projection of `x` moved by `length` (m,) along the steepest step."""
-    step = ascendable(batch).steepest_step(gradient, x, k, length)
+    step = ascendable(batch).steepest_direction(gradient, x, k, length)
     return batch.project(x + expand(length, x) * step)
 
 

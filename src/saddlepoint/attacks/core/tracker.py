@@ -52,7 +52,7 @@ class Tracker(ABC):
     def record(self, batch: Batch, x: Float[Tensor, "m ..."], logits: Float[Tensor, "m k"]) -> None:
         """Take note of the iterate `x` and its logits."""
 
-    def evaluate(self, batch: Batch, x: Float[Tensor, "m ..."]) -> None:
+    def offer(self, batch: Batch, x: Float[Tensor, "m ..."]) -> None:
         """Record an iterate that no logits are known of; a forward pass."""
         if len(batch):
             self.record(batch, x, batch.logits(x))
@@ -69,7 +69,7 @@ class Tracker(ABC):
         """Return the samples that another restart should work on."""
         return batch
 
-    def begin(self) -> None:  # noqa: B027 - most trackers need nothing
+    def begin_loop(self) -> None:  # noqa: B027 - most trackers need nothing
         """Forget what only the loop before needed."""
 
     def state(self, rows: Tensor) -> dict[str, Tensor]:
@@ -95,7 +95,7 @@ class Last(Tracker):
     def record(self, batch: Batch, x: Float[Tensor, "m ..."], logits: Float[Tensor, "m k"]) -> None:
         """Do nothing: only the last iterate counts."""
 
-    def evaluate(self, batch: Batch, x: Float[Tensor, "m ..."]) -> None:
+    def offer(self, batch: Batch, x: Float[Tensor, "m ..."]) -> None:
         """Keep `x`, without a pass."""
         self.hand_over(batch, batch.render(x).to(self.images.dtype))
 
@@ -151,7 +151,7 @@ class Best(_ByMargin):
         """Return the samples on which another restart is worth its passes."""
         return batch.at(~self.fooled[batch.index]) if self._stop == "success" else batch
 
-    def begin(self) -> None:
+    def begin_loop(self) -> None:
         """Take over no count from the loop before, which may not have been run here."""
         self._finished = None
 
@@ -227,17 +227,17 @@ class Nearest(_ByMargin):
         self.margin[batch.index] = torch.where(better, margin, kept)
         self.distance[batch.index] = torch.where(better & sure, distance, before)
 
-    def move(self, batch: Batch, x: Float[Tensor, "m ..."]) -> None:
+    def replace(self, batch: Batch, x: Float[Tensor, "m ..."]) -> None:
         """Keep `x` in place of what is kept, although it may be farther; the margin stays."""
         self.images[batch.index] = batch.render(x).to(self.images.dtype)
         self.distance[batch.index] = batch.distance(x).to(self.distance.dtype)
 
-    def demand(self, batch: Batch, confidence: float) -> None:
+    def require_confidence(self, batch: Batch, confidence: float) -> None:
         """Ask for a margin of −`confidence` from now on, also of what is kept."""
         self.margin[batch.index] += confidence
         self.distance = torch.where(self.margin < 0, self.distance, torch.inf)
 
-    def forget(self, batch: Batch) -> None:
+    def reset(self, batch: Batch) -> None:
         """Keep the clean images again, as nothing that fools."""
         self.images[batch.index] = batch.images
         self.distance[batch.index] = self.margin[batch.index] = torch.inf

@@ -72,12 +72,12 @@ class APGD(FixedBudget):
         if self.keep == "last" and (self.restarts > 1 or self.loss == "dlr-targeted"):
             raise InputError('keep="last" returns the last run alone; leave it out, or run one')
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Ascent from every start, towards every target, with the samples not fooled before."""
         runs = list(self._targets(batch))
         for restart in range(self.restarts):
             for turn, targets in enumerate(runs):
-                rows = best.unfinished(batch)
+                rows = tracker.unfinished(batch)
                 if not len(rows):
                     return
                 at = None if targets is None else targets[torch.isin(batch.index, rows.index)]
@@ -86,10 +86,10 @@ class APGD(FixedBudget):
                     if not len(rows):
                         continue
                 number, corner = restart * len(runs) + turn, self.corners and restart % 2 == 1
-                stage(rows, best, partial(self._run, rows, best, at, number, corner))
+                stage(rows, tracker, partial(self._run, rows, tracker, at, number, corner))
 
     def _run(
-        self, batch: Batch, best: Tracker, targets: Tensor | None, number: int, corner: bool
+        self, batch: Batch, tracker: Tracker, targets: Tensor | None, number: int, corner: bool
     ) -> None:
         stages = [(3, 3 * self.steps // 10), (2, 3 * self.steps // 10)] if self._shrinks else []
         stages = [(scale, steps) for scale, steps in stages if steps]
@@ -103,13 +103,13 @@ class APGD(FixedBudget):
                 wide, Last(batch.images), targets, wide.project(x), steps, fresh
             )
             x, fresh = ascent.top, False
-        batch, ascent = self._ascend(batch, best, targets, batch.project(x), left, fresh)
-        best.evaluate(batch, ascent.x)
+        batch, ascent = self._ascend(batch, tracker, targets, batch.project(x), left, fresh)
+        tracker.offer(batch, ascent.x)
 
     def _ascend(
         self,
         batch: Batch,
-        best: Tracker,
+        tracker: Tracker,
         targets: Int64[Tensor, " m"] | None,
         x: Float[Tensor, "m ..."],
         steps: int,
@@ -126,11 +126,11 @@ class APGD(FixedBudget):
         for step in range(steps):
             loss = objective(batch, self.loss, None if targets is None else ascent.targets)
             logits, gradient = batch.gradient(ascent.x, loss)
-            best.record(batch, ascent.x, logits)
+            tracker.record(batch, ascent.x, logits)
             if step == 0:
                 warn_of_few_classes(batch, self.loss, logits)
             ascent = ascent.at(loss(logits), gradient)
-            batch, state = best.compact(batch, *ascent, *rule)
+            batch, state = tracker.compact(batch, *ascent, *rule)
             ascent, rule = Ascent(*state[: len(ascent)]), type(rule)(*state[len(ascent) :])
             if not len(batch):
                 break

@@ -134,7 +134,7 @@ class Momentum(NamedTuple):
     def move(self, batch: Batch, ascent: Ascent, first: bool) -> tuple[Momentum, Tensor]:
         """Return the state and the next iterate."""
         x = ascent.x
-        step = ascendable(batch).steepest_step(ascent.gradient, x, 1, self.length)
+        step = ascendable(batch).steepest_direction(ascent.gradient, x, 1, self.length)
         z = batch.project(x + expand(self.length, x) * step)
         if not first:
             z = batch.project(x + 0.75 * (z - x) + 0.25 * (x - self.before))
@@ -192,7 +192,7 @@ class Sparse(NamedTuple):
         x = ascent.x
         # Without the length: an overshoot of the range costs nothing, since the projection takes it
         # back before it takes from others. It left up to a fifth fewer images standing.
-        step = cast(L1, batch.ball).steepest_step(ascent.gradient, x, self.k)
+        step = cast(L1, batch.ball).steepest_direction(ascent.gradient, x, self.k)
         return self, batch.project(x + expand(self.length, x) * step)
 
 

@@ -44,17 +44,17 @@ class MIFGSM(FixedBudget):
     cost = "steps (10) each way"
     paper_options: ClassVar[Mapping[str, Any]] = {"loss": "softmax-cross-entropy"}
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Step along the momentum."""
         k = max(1, math.prod(batch.images.shape[1:]) // 100)
         x = start_of(batch, "clean", restart=0)
         g = torch.zeros_like(x)
         for _ in range(self.steps):
             logits, gradient = batch.gradient(x, batch.loss(self.loss))
-            best.record(batch, x, logits)
-            batch, (x, g, gradient) = best.compact(batch, x, g, gradient)
+            tracker.record(batch, x, logits)
+            batch, (x, g, gradient) = tracker.compact(batch, x, g, gradient)
             if not len(batch):
                 return
             g = self.decay * g + unit(gradient, 1)
             x = ascend(batch, x, g, step_length(batch, self.step_size, 1 / self.steps), k)
-        best.evaluate(batch, x)
+        tracker.offer(batch, x)

@@ -29,15 +29,15 @@ class UniformNoise(FixedBudget):
     cost = "draws (100) forward"
     gradient_free = True
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Draw, look, and keep."""
         for draw in range(self.draws):
             drawn = ascendable(batch).random_start(batch.images, batch.keys, restart=draw)
             x = batch.project(drawn)
             if draw == self.draws - 1:
-                best.evaluate(batch, x)
+                tracker.offer(batch, x)
                 return
-            best.record(batch, x, batch.logits(x))
-            batch, _ = best.compact(batch)
+            tracker.record(batch, x, batch.logits(x))
+            batch, _ = tracker.compact(batch)
             if not len(batch):
                 return

@@ -79,15 +79,15 @@ class PGD(FixedBudget):
         free = self.step_size is None and self.relative_step is None
         return free and norm_of(self.threat) in ("L2", "L1")
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run every restart on the samples that the ones before have not fooled."""
         for restart in range(self.restarts):
-            active = best.unfinished(batch)
+            active = tracker.unfinished(batch)
             if not len(active):
                 return
-            stage(active, best, partial(self._run, active, best, restart))
+            stage(active, tracker, partial(self._run, active, tracker, restart))
 
-    def _run(self, active: Batch, best: Tracker, restart: int) -> None:
+    def _run(self, active: Batch, tracker: Tracker, restart: int) -> None:
         hundredth = math.prod(active.images.shape[1:]) // 100
         x = start_of(active, self.start, restart, corner=self.corners and restart % 2 == 1)
         inside = self.start != "gaussian" or (active.starts is not None and restart == 0)
@@ -95,15 +95,15 @@ class PGD(FixedBudget):
             logits, gradient = active.gradient(x, active.loss(self.loss))
             # A Gaussian start is outside the ball: kept, it would finish a sample for nothing.
             if step > 0 or inside:
-                best.record(active, x, logits)
-            active, (x, gradient) = best.compact(active, x, gradient)
+                tracker.record(active, x, logits)
+            active, (x, gradient) = tracker.compact(active, x, gradient)
             if not len(active):
                 break
             fall = cosine(step, self.steps) if self.falling else 1.0
             alpha = fall * step_length(active, self.step_size, self._relative())
             k = self.coordinates or max(1, round(fall * hundredth))
             x = ascend(active, x, gradient, alpha, k)
-        best.evaluate(active, x)
+        tracker.offer(active, x)
 
     def _relative(self) -> float:
         if self.relative_step is not None:
@@ -169,7 +169,7 @@ class BIM(FixedBudget):
     cost = "steps (10) each way"
     paper_options: ClassVar[Mapping[str, Any]] = {"loss": "softmax-cross-entropy"}
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run PGD without a random start."""
         PGD(
             self.threat,
@@ -179,7 +179,7 @@ class BIM(FixedBudget):
             start="clean",
             loss=self.loss,
             schedule="constant",
-        ).perturb(batch, best)
+        ).perturb(batch, tracker)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,8 +203,8 @@ class FGSM(FixedBudget):
     cost = "1 forward, 1 backward"
     paper_options: ClassVar[Mapping[str, Any]] = {"loss": "softmax-cross-entropy"}
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Take the one step."""
         x = start_of(batch, "clean", restart=0)
         _, gradient = batch.gradient(x, batch.loss(self.loss))
-        best.evaluate(batch, ascend(batch, x, gradient, step_length(batch, None, 1.0), k=1))
+        tracker.offer(batch, ascend(batch, x, gradient, step_length(batch, None, 1.0), k=1))

@@ -60,7 +60,7 @@ class Square(FixedBudget):
     cost = "queries (5000) forward"
     gradient_free = True
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Propose, ask the model, and keep what raises the loss."""
         euclidean = norm_of(self.threat) == "L2"
         start, propose = (_tiles, _move) if euclidean else (_stripes, _flip)
@@ -71,7 +71,7 @@ class Square(FixedBudget):
         given = batch.starts
         x = start(batch) if given is None else batch.project(batch.threat.parametrise(given))
         trial, highest = x, torch.full_like(x.flatten(1)[:, 0], -torch.inf)
-        low, high = batch.bounds if euclidean else _corners(batch)
+        low, high = batch.bounds if euclidean else _bounds(batch)
         window = _Window.of(*_sides(self.p, height, width, least), x)
         for query in range(self.queries - 1):
             part, row = divmod(query, _QUERIES_AT_ONCE)
@@ -83,17 +83,17 @@ class Square(FixedBudget):
                     window = _Window.of(*_sides(share, height, width, least), x)
                 trial = propose(batch, x, low, high, draws[:, row], window)
             logits = batch.logits(trial)
-            best.record(batch, trial, logits)
+            tracker.record(batch, trial, logits)
             value = batch.loss(name)(logits).to(highest.dtype)
             better = value > highest
             x = torch.where(expand(better, x), trial, x)
             highest = torch.where(better, value, highest)
-            batch, (x, highest, low, high, draws) = best.compact(
+            batch, (x, highest, low, high, draws) = tracker.compact(
                 batch, x, highest, low, high, draws
             )
             if not len(batch):
                 return
-        best.evaluate(batch, x)
+        tracker.offer(batch, x)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _signs(u: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
     return 2.0 * (u < 0.5) - 1.0
 
 
-def _corners(batch: Batch) -> tuple[Tensor, Tensor]:
+def _bounds(batch: Batch) -> tuple[Tensor, Tensor]:
     """Return the lowest and the highest parameters within budget, range and mask."""
     far = torch.full_like(batch.clean, torch.inf)
     return batch.project(-far), batch.project(far)
@@ -158,7 +158,7 @@ def _corners(batch: Batch) -> tuple[Tensor, Tensor]:
 
 def _stripes(batch: Batch) -> Tensor:
     """Return vertical stripes of the lower or upper bound, each channel with its own."""
-    low, high = _corners(batch)
+    low, high = _bounds(batch)
     image = _as_image(low)
     up = batch.keys.uniform((image.shape[1], 1, image.shape[3])) < 0.5
     return torch.where(up.expand(image.shape).reshape(low.shape), high, low)
@@ -225,7 +225,7 @@ def _unit_channels(x: Float[Tensor, "m c h w"]) -> Float[Tensor, "m c h w"]:
 def _spent(batch: Batch, delta: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Return the clean parameters plus `delta` at the length of the whole budget, clipped."""
     size = torch.linalg.vector_norm(delta.flatten(1), dim=1, dtype=torch.float64)
-    length = (batch.ball.aim(batch.clean) / size.clamp_min(_TINY)).to(delta.dtype)
+    length = (batch.ball.eps_after_rounding(batch.clean) / size.clamp_min(_TINY)).to(delta.dtype)
     return within(batch.clean, expand(length, delta) * delta).clamp(low, high)
 
 

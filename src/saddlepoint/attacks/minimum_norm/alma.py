@@ -87,7 +87,7 @@ class ALMA(MinimumNorm):
     cost = "steps (1000) each way"
     paper_options: ClassVar[Mapping[str, Any]] = {"bisections": 0}
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Descend on the Lagrangian, move the multipliers."""
         clean, (low, high) = batch.clean, batch.bounds
         x = start_of(batch, "clean", 0)
@@ -104,7 +104,7 @@ class ALMA(MinimumNorm):
                 return penalty(y, now.rho, now.mu)
 
             logits, gradient = batch.gradient(x, lagrangian)
-            best.record(batch, x, logits)
+            tracker.record(batch, x, logits)
             state = state.at_step(step, constraint(logits), past)
             if step == 0:
                 gradient = _never_zero(batch, gradient)
@@ -118,8 +118,8 @@ class ALMA(MinimumNorm):
             since = (step - first).clamp_min(0) / (self.steps - first).clamp_min(1)
             velocity = past * velocity + direction
             x = (x - expand(rate * _DECAY**since, x) * velocity).clamp(low, high)
-        best.evaluate(batch, x)
-        final_search(batch, best, self.bisections)
+        tracker.offer(batch, x)
+        final_search(batch, tracker, self.bisections)
 
     def _past(self) -> float:
         if self.smoothing is not None:

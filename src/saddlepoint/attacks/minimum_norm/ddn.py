@@ -66,20 +66,20 @@ class DDN(MinimumNorm):
         "loss": "softmax-cross-entropy", "final_gamma": 0.05, "radius": 1.0, "bisections": 0,
     }  # fmt: skip
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Turn the change towards the gradient, and rescale it to the radius."""
         if self.loss != "both":
-            x = self._run(batch, best, self.loss, 0, self.steps)
+            x = self._run(batch, tracker, self.loss, 0, self.steps)
         else:
             half = self.steps // 2
-            x = self._run(batch, best, "margin", 0, self.steps - half)
+            x = self._run(batch, tracker, "margin", 0, self.steps - half)
             if half:
-                best.evaluate(batch, x)
-                x = self._run(batch, best, "cross-entropy", self.steps - half, half)
-        best.evaluate(batch, x)
-        final_search(batch, best, self.bisections)
+                tracker.offer(batch, x)
+                x = self._run(batch, tracker, "cross-entropy", self.steps - half, half)
+        tracker.offer(batch, x)
+        final_search(batch, tracker, self.bisections)
 
-    def _run(self, batch: Batch, best: Tracker, loss: Loss, begun: int, steps: int) -> Tensor:
+    def _run(self, batch: Batch, tracker: Tracker, loss: Loss, begun: int, steps: int) -> Tensor:
         """Return the last iterate of `steps` steps from the start, which is not recorded."""
         clean, (low, high) = batch.clean, batch.bounds
         farthest = euclidean(torch.maximum(high - clean, clean - low))
@@ -92,11 +92,11 @@ class DDN(MinimumNorm):
             logits, gradient = batch.gradient(x, batch.loss(loss))
             margin = batch.margin(logits)
             fooled = margin < 0
-            best.record(batch, x, logits)
+            tracker.record(batch, x, logits)
             norm = euclidean(gradient)
             if step == 0:
                 radius = self._first(margin.abs().to(norm.dtype) / norm, farthest, loss)
-                nearest = best.distance[batch.index].to(radius.dtype)
+                nearest = tracker.distance[batch.index].to(radius.dtype)
                 radius = torch.where(nearest.isfinite(), nearest, radius)
             gradient, norm = usable(gradient, norm, spare, begun + step)
             radius = torch.where(fooled, (1 - gamma) * radius, (1 + gamma) * radius)

@@ -65,11 +65,11 @@ class DeepFool(MinimumNorm):
     cost = "a few steps, each 1 forward and min(k, classes) − 1 (9) backward"
     paper_options: ClassVar[Mapping[str, Any]] = {"nearest": 10, "projections": 0, "bisections": 0}
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Step until every sample has crossed, then pull back what was found."""
         p = batch.ball.p
         # A start that fools is crossed already, and a candidate as it is.
-        fooled = expand(best.distance[batch.index].isfinite(), batch.images)
+        fooled = expand(tracker.distance[batch.index].isfinite(), batch.images)
         x = torch.where(fooled, batch.clean, start_of(batch, "clean", 0))
         active, rounding = batch, None
         known: Known | None = None
@@ -83,8 +83,8 @@ class DeepFool(MinimumNorm):
         for step in range(self.steps + projections + 1):
             choose = None if known is None else partial(known.nearest, active.goals, self.nearest)
             near = linearise(active, x, self.classes, choose, rounding)
-            best.record(active, x, near.logits)
-            done = self._crossed(active, best, x, near)
+            tracker.record(active, x, near.logits)
+            done = self._crossed(active, tracker, x, near)
             if self.bisections and bool(done.any()):
                 some = active.at(done)
                 crossed[rows[done]] = True
@@ -111,13 +111,13 @@ class DeepFool(MinimumNorm):
                 rounding, known = rounding[left], None if known is None else known.at(left)
             x = moved
         if self.bisections:
-            best.evaluate(batch.at(crossed), refined[crossed])
-            final_search(batch, best, self.bisections)
+            tracker.offer(batch.at(crossed), refined[crossed])
+            final_search(batch, tracker, self.bisections)
 
     @staticmethod
-    def _crossed(batch: Batch, best: Tracker, x: Tensor, near: Boundaries) -> Tensor:
+    def _crossed(batch: Batch, tracker: Tracker, x: Tensor, near: Boundaries) -> Tensor:
         """Return, per sample, whether it has crossed a boundary by more than rounding."""
-        kept = best.distance[batch.index]
+        kept = tracker.distance[batch.index]
         return (batch.margin(near.logits) < 0) & (kept <= batch.distance(x) * (1 + 1e-6))
 
 

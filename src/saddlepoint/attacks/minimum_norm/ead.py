@@ -79,9 +79,9 @@ class EAD(MinimumNorm):
         "initial_const": 1e-3, "steps": 1000, "patience": 100, "tolerance": 0.0, "bisections": 0,
     }  # fmt: skip
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Search over c, FISTA inside; the first gradient serves every search."""
-        batch = demand(batch, best, self.confidence)
+        batch = demand(batch, tracker, self.confidence)
         logits, gradient = batch.gradient(batch.clean, batch.margin)
         record = _Record(batch, logits, self.beta if self.rule == "en" else None)
         c = self._first_const(batch, gradient)
@@ -104,8 +104,8 @@ class EAD(MinimumNorm):
             upper[rows] = torch.where(found, c[rows], upper[rows])
             lower[rows] = torch.where(found, lower[rows], c[rows])
             c = torch.where(upper.isinf(), 10 * lower, (lower + upper) / 2)
-        record.hand_over(best)
-        final_projection(batch, best, self.bisections)
+        record.hand_over(tracker)
+        final_projection(batch, tracker, self.bisections)
 
     def _first_const(self, batch: Batch, gradient: Float[Tensor, "m ..."]) -> Float[Tensor, " m"]:
         """Return the first c: thrice the least that moves an entry, or the first of the tenfold series
@@ -190,10 +190,10 @@ class _Record:
         self.x[among] = x[here]
         return fooled
 
-    def hand_over(self, best: Tracker) -> None:
+    def hand_over(self, tracker: Tracker) -> None:
         """Give the tracker what was found."""
         found = self.score.isfinite()
-        best.record(self.batch.at(found), self.x[found], self.logits[found])
+        tracker.record(self.batch.at(found), self.x[found], self.logits[found])
 
 
 def elastic_net(change: Float[Tensor, "m ..."], beta: float) -> Float[Tensor, " m"]:

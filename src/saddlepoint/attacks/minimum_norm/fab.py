@@ -82,37 +82,37 @@ class FAB(MinimumNorm):
     cost = "2 forward and min(k, classes − 1) (10) backward per step (100); targeted 2 and 1 per target"
     paper_options: ClassVar[Mapping[str, Any]] = {"classes": "all", "bisections": 0}
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Descend once for each target and restart, then pull back what was found."""
         turns: list[Tensor | None] = [None]
         if self.targets is not None:
             logits = batch.logits(batch.clean)
-            best.record(batch, batch.clean, logits)
+            tracker.record(batch, batch.clean, logits)
             classes = rivals(batch, logits, self.targets)
             turns = turns if classes is None else list(torch.split(classes, 1, dim=1))
         for turn, classes in enumerate(turns):
             for restart in range(self.restarts):
-                run = partial(self._run, batch, best, classes, restart, turn)
-                stage(batch, best, run)
-        search(batch, best, self.search)
-        final_projection(batch, best, self.bisections, self.targets or self._looked_at)
+                run = partial(self._run, batch, tracker, classes, restart, turn)
+                stage(batch, tracker, run)
+        search(batch, tracker, self.search)
+        final_projection(batch, tracker, self.bisections, self.targets or self._looked_at)
 
     @property
     def _looked_at(self) -> int:
         return _ALL if self.classes == "all" else self.classes
 
     def _run(
-        self, batch: Batch, best: Tracker, classes: Tensor | None, restart: int, turn: int
+        self, batch: Batch, tracker: Tracker, classes: Tensor | None, restart: int, turn: int
     ) -> None:
-        x = self._start(batch, best, restart, draw=turn)
-        self._descend(batch, best, x, classes)
+        x = self._start(batch, tracker, restart, draw=turn)
+        self._descend(batch, tracker, x, classes)
 
     def _start(
-        self, batch: Batch, best: Tracker, restart: int, draw: int
+        self, batch: Batch, tracker: Tracker, restart: int, draw: int
     ) -> Float[Tensor, "m ..."]:
         if restart == 0:
             return start_of(batch, "clean", 0)
-        length = best.distance[batch.index]
+        length = tracker.distance[batch.index]
         unknown = _RADIUS[batch.ball.p] if self.eps is None else self.eps
         radius = torch.where(length.isfinite(), length, unknown)
         if self.eps is not None:
@@ -125,14 +125,14 @@ class FAB(MinimumNorm):
     def _descend(
         self,
         batch: Batch,
-        best: Tracker,
+        tracker: Tracker,
         x: Float[Tensor, "m ..."],
         classes: Int64[Tensor, "m 1"] | None,
     ) -> None:
         clean, (low, high), p = batch.clean, batch.bounds, batch.ball.p
         for _ in range(self.steps):
             near = linearise(batch, x, self._looked_at, classes)
-            best.record(batch, x, near.logits)
+            tracker.record(batch, x, near.logits)
             margin, w = near.pick(near.distances(p).argmin(dim=1))
             offset = (w.double() * x.double()).flatten(1).sum(1) - (margin + near.beyond).double()
             del near
@@ -142,7 +142,7 @@ class FAB(MinimumNorm):
             x = (1 - alpha) * (x + self.eta * to_x) + alpha * (clean + self.eta * to_clean)
             x = batch.masked(x.clamp(low, high))
             logits = batch.logits(x)
-            best.record(batch, x, logits)
+            tracker.record(batch, x, logits)
             fooled = expand(batch.margin(logits) < 0, x)
             x = torch.where(fooled, clean + self.beta * (x - clean), x)
 
@@ -159,16 +159,16 @@ def balance(
     return (near / torch.where(total > 0, total, 1.0)).clamp_max(most)
 
 
-def search(batch: Batch, best: Tracker, steps: int) -> None:
+def search(batch: Batch, tracker: Tracker, steps: int) -> None:
     """Record nearer fooling points on the segment from the kept image to the clean one.
 
     Each step looks where the margin would vanish if it were linear between the nearest points known
     on both sides.
     """
-    found = batch.at(best.distance[batch.index].isfinite())
+    found = batch.at(tracker.distance[batch.index].isfinite())
     if not len(found) or not steps:
         return
-    clean, x = found.clean, found.threat.parametrise(best.images[found.index])
+    clean, x = found.clean, found.threat.parametrise(tracker.images[found.index])
     before, after = found.logits(clean), found.logits(x)
     beyond = BEYOND * torch.maximum(found.rounding(before), found.rounding(after))
     outer, inner = found.margin(after), found.margin(before)
@@ -178,7 +178,7 @@ def search(batch: Batch, best: Tracker, steps: int) -> None:
         at = low + part * (high - low)
         z = clean + expand(at, x).to(x.dtype) * (x - clean)
         logits = found.logits(z)
-        best.record(found, z, logits)
+        tracker.record(found, z, logits)
         margin = found.margin(logits)
         fooled = margin < 0
         low, inner = torch.where(fooled, low, at), torch.where(fooled, inner, margin)

@@ -68,12 +68,12 @@ class FMN(MinimumNorm):
     cost = "steps (100) each way, 11 forward"
     paper_options: ClassVar[Mapping[str, Any]] = {"unfooled": "linear", "bisections": 0}
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Step along the gradient, and project on the ball that closes in."""
         p, clean, (low, high) = batch.ball.p, batch.clean, batch.bounds
         farthest = batch.ball.norm(torch.maximum(high - clean, clean - low))
         largest = self.step_size or (10.0 if p == math.inf else 1.0)
-        x, spare = self._start(batch, best), Spare(batch)
+        x, spare = self._start(batch, tracker), Spare(batch)
         delta = x - clean
         length = batch.ball.norm(delta)
         radius = length.clamp_min(1.0) if p == 0 else torch.full_like(length, math.inf)
@@ -85,9 +85,9 @@ class FMN(MinimumNorm):
             margin = batch.margin(logits).to(length.dtype)
             fooled = margin < 0
             found = found | fooled
-            best.record(batch, x, logits)
+            tracker.record(batch, x, logits)
             norm = euclidean(gradient)
-            nearest = best.distance[batch.index].to(length.dtype)
+            nearest = tracker.distance[batch.index].to(length.dtype)
             if p == 0:
                 radius = counted(radius, nearest, fooled, gamma)
             else:
@@ -108,17 +108,17 @@ class FMN(MinimumNorm):
             x = project_ball(delta, radius, batch.ball).add_(clean).clamp_(low, high)
             delta = torch.sub(x, clean, out=delta)
             length = batch.ball.norm(delta)
-        best.evaluate(batch, x)
-        final_search(batch, best, self.bisections)
+        tracker.offer(batch, x)
+        final_search(batch, tracker, self.bisections)
 
-    def _start(self, batch: Batch, best: Tracker) -> Tensor:
+    def _start(self, batch: Batch, tracker: Tracker) -> Tensor:
         """Return the clean images, or the given starts, where they fool at the boundary."""
         start = start_of(batch, "clean", 0)
         if batch.starts is None:
             return start
-        final_search(batch, best, self.bisections)
-        found = best.distance[batch.index].isfinite()
-        nearest = batch.threat.parametrise(best.images[batch.index])
+        final_search(batch, tracker, self.bisections)
+        found = tracker.distance[batch.index].isfinite()
+        nearest = batch.threat.parametrise(tracker.images[batch.index])
         return torch.where(expand(found, nearest), nearest, start)
 
 

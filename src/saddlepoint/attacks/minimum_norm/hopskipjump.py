@@ -74,41 +74,41 @@ class HopSkipJump(MinimumNorm):
                 " give no more at first than at most"
             )
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Walk along the boundary from a random start."""
-        batch, x = self._start(batch, best)
+        batch, x = self._start(batch, tracker)
         if not len(batch):
             return
         theta = min(self._theta(batch), _FINE)
-        x = _to_boundary(batch, best, x, theta)
+        x = _to_boundary(batch, tracker, x, theta)
         for step in range(1, self.steps + 1):
             length = batch.distance(x)
             probes = min(round(self.initial_probes * math.sqrt(step)), self.max_probes)
             direction = self._direction(batch, x, self._reach(batch, length, step), step, probes)
-            jumped, moved = _jump(batch, best, x, direction, length / math.sqrt(step))
+            jumped, moved = _jump(batch, tracker, x, direction, length / math.sqrt(step))
             rows = moved.nonzero().squeeze(1)
             if len(rows):
-                back = _to_boundary(batch.at(rows), best, jumped[rows], theta)
+                back = _to_boundary(batch.at(rows), tracker, jumped[rows], theta)
                 x = x.index_copy(0, rows, back)
 
-    def _start(self, batch: Batch, best: Tracker) -> tuple[Batch, Tensor]:
+    def _start(self, batch: Batch, tracker: Tracker) -> tuple[Batch, Tensor]:
         """Return the samples that have a fooling start, and the starts."""
         low, high = batch.bounds
-        waiting = best.distance[batch.index].isinf()
+        waiting = tracker.distance[batch.index].isinf()
         if bool(waiting.any()) and not bool((high - low).isfinite().all()):
             raise InputError(
                 f"{batch.threat} has no valid range to draw random starts from; give `starts` that fool"
             )
         for draw in range(self.draws):
-            rows = best.distance[batch.index].isinf().nonzero().squeeze(1)
+            rows = tracker.distance[batch.index].isinf().nonzero().squeeze(1)
             if not len(rows):
                 break
             some = batch.at(rows)
             noise = some.keys.uniform(low.shape[1:], step=0, restart=draw).to(low.dtype)
             x = low[rows] + (high - low)[rows] * noise
-            best.record(some, x, some.logits(x))
-        batch = batch.at(best.distance[batch.index].isfinite())
-        return batch, batch.threat.parametrise(best.images[batch.index])
+            tracker.record(some, x, some.logits(x))
+        batch = batch.at(tracker.distance[batch.index].isfinite())
+        return batch, batch.threat.parametrise(tracker.images[batch.index])
 
     def _theta(self, batch: Batch) -> float:
         d = math.prod(batch.images.shape[1:])
@@ -173,7 +173,7 @@ def _fooled(batch: Batch, rows: Tensor, x: Tensor) -> Bool[Tensor, " r"]:
     return many.margin(many.logits(x)) < 0
 
 
-def _to_boundary(batch: Batch, best: Tracker, x: Tensor, theta: float) -> Float[Tensor, "m ..."]:
+def _to_boundary(batch: Batch, tracker: Tracker, x: Tensor, theta: float) -> Float[Tensor, "m ..."]:
     """Return fooling points towards the clean images, at most a share `theta` off the boundary."""
     clean, length = batch.clean, batch.distance(x)
     low, high = torch.zeros_like(length), torch.ones_like(length)
@@ -181,7 +181,7 @@ def _to_boundary(batch: Batch, best: Tracker, x: Tensor, theta: float) -> Float[
         share = (low + high) / 2
         z = _nearer(batch, clean, x, share, length)
         logits = batch.logits(z)
-        best.record(batch, z, logits)
+        tracker.record(batch, z, logits)
         fooled = batch.margin(logits) < 0
         low, high = torch.where(fooled, low, share), torch.where(fooled, share, high)
     return _nearer(batch, clean, x, high, length)
@@ -197,7 +197,7 @@ def _nearer(batch: Batch, clean: Tensor, x: Tensor, share: Tensor, length: Tenso
 
 
 def _jump(
-    batch: Batch, best: Tracker, x: Tensor, direction: Tensor, size: Tensor
+    batch: Batch, tracker: Tracker, x: Tensor, direction: Tensor, size: Tensor
 ) -> tuple[Float[Tensor, "m ..."], Bool[Tensor, " m"]]:
     """Return the first fooling point on the way halved again and again, and whose there is."""
     low, high = batch.bounds
@@ -208,7 +208,7 @@ def _jump(
         some = batch.at(rows)
         z = (x + expand(size, x) * direction)[rows].clamp(low[rows], high[rows])
         logits = some.logits(z)
-        best.record(some, z, logits)
+        tracker.record(some, z, logits)
         fooled = some.margin(logits) < 0
         jumped[rows[fooled]], moved[rows[fooled]] = z[fooled], True
         rows = rows[~fooled]

@@ -68,7 +68,7 @@ class JSMA(MinimumNorm):
         if not 0 < abs(self.theta) <= 1:
             raise InputError(f"theta is {self.theta}; give −1 to 1 and not 0, for instance 1.0")
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Change two features at a time until the target is reached."""
         whole, low, high = batch, *batch.bounds
         if not bool((high - low).isfinite().all()):
@@ -79,20 +79,20 @@ class JSMA(MinimumNorm):
         allowed = max(2, math.floor(self.max_changed * x[0].numel()))
         while len(batch):
             logits, rows = batch.jacobian(x, self._cotangents(batch, targets))
-            best.record(batch, x, logits)
+            tracker.record(batch, x, logits)
             free = (x < high if self.theta > 0 else x > low).flatten(1)
             a, b = self._saliency(rows.flatten(2))
             pairs, found = best_pairs(a, b, free)
-            going = found & best.distance[batch.index].isinf()
+            going = found & tracker.distance[batch.index].isinf()
             batch, state = _only(going, batch, x, low, high, targets, pairs)
             x, low, high, targets, pairs = state
             x = self._moved(x, low, high, pairs)
             # No room for another pair: this was the last change, and needs no Jacobian.
             changed = (x != batch.clean).flatten(1).sum(1)
             full = changed + 2 > allowed
-            best.evaluate(batch.at(full), x[full])
+            tracker.offer(batch.at(full), x[full])
             batch, (x, low, high, targets) = _only(~full, batch, x, low, high, targets)
-        final_search(whole, best, self.bisections)
+        final_search(whole, tracker, self.bisections)
 
     def _moved(self, x: Tensor, low: Tensor, high: Tensor, pairs: Tensor) -> Tensor:
         least, most, flat = low.flatten(1), high.flatten(1), x.flatten(1)

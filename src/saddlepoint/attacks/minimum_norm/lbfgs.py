@@ -71,7 +71,7 @@ class LBFGS(MinimumNorm):
     cost = "some 100 to 300 each way"
     paper_options: ClassVar[Mapping[str, Any]] = {"loss": "softmax-cross-entropy", "bisections": 0}
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Search for the largest weight on the distance that still succeeds."""
         start = start_of(batch, "clean", 0)
         logits, gradient = batch.gradient(batch.clean, batch.loss("margin"))
@@ -83,14 +83,14 @@ class LBFGS(MinimumNorm):
         if self.initial_c is not None:
             c = torch.full_like(c, self.initial_c)
         low, high = torch.zeros_like(c), torch.full_like(c, torch.inf)
-        gain = self._gain(batch, best, factor)
+        gain = self._gain(batch, tracker, factor)
         for _ in range(self.searches):
-            found = self._descend(batch, best, start, c, gain)
+            found = self._descend(batch, tracker, start, c, gain)
             low, high = torch.where(found, c, low), torch.where(found, high, c)
             middle = (low * high).sqrt()
             c = torch.where(high.isinf(), 10 * low, torch.where(low == 0, high / 10, middle))
             c = c.clamp(_SMALLEST, _LARGEST)
-        final_projection(batch, best, self.bisections)
+        final_projection(batch, tracker, self.bisections)
 
     def _factor(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
         """Return what the logits are multiplied by."""
@@ -99,10 +99,10 @@ class LBFGS(MinimumNorm):
         spread = Reference.of(logits).spread
         return torch.where(spread > 0, _SPREAD / spread, 1.0).clamp(_SMALLEST, _LARGEST)
 
-    def _gain(self, batch: Batch, best: Tracker, factor: Tensor) -> Gain:
+    def _gain(self, batch: Batch, tracker: Tracker, factor: Tensor) -> Gain:
         if self.loss == "softmax-cross-entropy":
             return lambda some, logits: some.criterion.cross_entropy(logits, some.goals)
-        each = torch.ones_like(best.distance, dtype=factor.dtype)
+        each = torch.ones_like(tracker.distance, dtype=factor.dtype)
         each[batch.index] = factor
 
         def gain(some: Batch, logits: Tensor) -> Tensor:
@@ -111,11 +111,11 @@ class LBFGS(MinimumNorm):
 
         return gain
 
-    def _descend(self, batch: Batch, best: Tracker, x: Tensor, c: Tensor, gain: Gain) -> Tensor:
+    def _descend(self, batch: Batch, tracker: Tracker, x: Tensor, c: Tensor, gain: Gain) -> Tensor:
         """Minimise at these c from `x`; return who succeeded on the way."""
         success = torch.zeros_like(c, dtype=torch.bool)
         rows = torch.arange(len(batch), device=c.device)
-        loss, gradient, fooled = _evaluate(batch, best, x, c, gain)
+        loss, gradient, fooled = _evaluate(batch, tracker, x, c, gain)
         success |= fooled
         pairs: list[tuple[Tensor, Tensor]] = []
         for _ in range(self.steps):
@@ -138,7 +138,7 @@ class LBFGS(MinimumNorm):
                 some = batch.at(todo)
                 step = x[todo] + expand(rate[todo], x) * direction[todo]
                 at = step.clamp(low[todo], high[todo])
-                after, change, fooled = _evaluate(some, best, at, c[todo], gain)
+                after, change, fooled = _evaluate(some, tracker, at, c[todo], gain)
                 success[rows[todo]] |= fooled
                 decrease = _dot(gradient[todo], at - x[todo])
                 good = (after <= loss[todo] + _ARMIJO * decrease) & (after < loss[todo])
@@ -191,11 +191,11 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _evaluate(
-    batch: Batch, best: Tracker, x: Tensor, c: Tensor, gain: Gain
+    batch: Batch, tracker: Tracker, x: Tensor, c: Tensor, gain: Gain
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the loss, its gradient, and who is fooled at `x`."""
     logits, rise = batch.gradient(x, lambda z: gain(batch, z))
-    best.record(batch, x, logits)
+    tracker.record(batch, x, logits)
     change = x - batch.clean
     loss = c * _dot(change, change) - gain(batch, logits).to(c.dtype)
     fooled = batch.surely_fooled(logits)

@@ -91,7 +91,7 @@ class PDGD(MinimumNorm):
     cost = "steps (1000) each way"
     paper_options: ClassVar[Mapping[str, Any]] = {"bisections": 0}
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Descend on the image, ascend on the weights."""
         clean, (low, high) = batch.clean, batch.bounds
         x = start_of(batch, "clean", 0)
@@ -99,14 +99,14 @@ class PDGD(MinimumNorm):
         adam = Adam(x)
         for step in range(self.steps):
             logits, gradient = batch.gradient(x, _softplus(batch))
-            best.record(batch, x, logits)
+            tracker.record(batch, x, logits)
             near, far = dual.mean.unbind(1)
             gradient = expand(near, x) * unit(x - clean, 2) + expand(far, x) * gradient
             direction, _ = _step(adam, gradient)
             x = (x - _rate(self, step) * direction).clamp(low, high)
             dual.ascend(batch.margin(logits), _dual_rate(self, step))
-        best.evaluate(batch, x)
-        final_projection(batch, best, self.bisections)
+        tracker.offer(batch, x)
+        final_projection(batch, tracker, self.bisections)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ class PDPGD(MinimumNorm):
     cost = "steps (1000) each way"
     paper_options: ClassVar[Mapping[str, Any]] = {"bisections": 0}
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Descend on the image, shrink its change, ascend on the weights."""
         clean, (low, high) = batch.clean, batch.bounds
         x, proximal = start_of(batch, "clean", 0), _PROXIMAL[batch.ball.p]
@@ -150,7 +150,7 @@ class PDPGD(MinimumNorm):
         adam = Adam(x)
         for step in range(self.steps):
             logits, gradient = batch.gradient(x, _softplus(batch))
-            best.record(batch, x, logits)
+            tracker.record(batch, x, logits)
             direction, metric = _step(adam, gradient)
             rate = _rate(self, step)
             x = (x - rate * direction).clamp(low, high)
@@ -158,8 +158,8 @@ class PDPGD(MinimumNorm):
             change = proximal(x - clean, rate * near / far, metric)
             x = (clean + change).clamp(low, high)
             dual.ascend(batch.margin(logits), _dual_rate(self, step))
-        best.evaluate(batch, x)
-        final_projection(batch, best, self.bisections)
+        tracker.offer(batch, x)
+        final_projection(batch, tracker, self.bisections)
 
 
 _PROXIMAL = {

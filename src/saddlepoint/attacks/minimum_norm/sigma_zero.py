@@ -61,7 +61,7 @@ class SigmaZero(MinimumNorm):
     cost = "steps (1000) each way, up to 63 forward"
     paper_options: ClassVar[Mapping[str, Any]] = {"bisections": 0, "prunings": 0}
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Step with Adam, clip, and put back what is below the threshold."""
         clean, (low, high) = batch.clean, batch.bounds
         x = start_of(batch, "clean", 0)
@@ -72,8 +72,8 @@ class SigmaZero(MinimumNorm):
         for step in range(self.steps):
             logits, gradient = batch.gradient(x, _hinge(batch))
             fooled = batch.margin(logits) < 0
-            best.record(batch, x, logits)
-            rows = (best.distance[batch.index] > 1).nonzero().squeeze(1)
+            tracker.record(batch, x, logits)
+            rows = (tracker.distance[batch.index] > 1).nonzero().squeeze(1)
             if len(rows) < len(batch):  # nothing is nearer than one change
                 batch, fooled = batch.at(rows), fooled[rows]
                 clean, low, high, delta, gradient, tau = (
@@ -95,9 +95,9 @@ class SigmaZero(MinimumNorm):
             delta = put_back(x - clean, tau, batch.ball.group(clean))
             x = clean + delta
             length = batch.ball.norm(delta)
-        best.evaluate(batch, x)
-        final_search(batch, best, self.bisections)
-        prune(batch, best, self.prunings)
+        tracker.offer(batch, x)
+        final_search(batch, tracker, self.bisections)
+        prune(batch, tracker, self.prunings)
 
     def _slope(self, delta: Tensor, channels: int) -> Tensor:
         """Return the gradient of mean δ²/(δ² + σ), 2δσ/(δ² + σ)²/d."""
@@ -128,16 +128,16 @@ def put_back(
     return torch.where(large, delta, 0.0)
 
 
-def prune(batch: Batch, best: Tracker, tries: int) -> None:
+def prune(batch: Batch, tracker: Tracker, tries: int) -> None:
     """Put back one change after the other of the kept image, where it still fools without it.
 
     The order is that of each change's part in the linearised margin, least first. First the changes
     are carried to the bounds of the range where that lowers the margin: L0 asks nothing for it.
     """
-    found = batch.at(best.distance[batch.index].isfinite() & (best.distance[batch.index] > 1))
+    found = batch.at(tracker.distance[batch.index].isfinite() & (tracker.distance[batch.index] > 1))
     if not len(found) or not tries:
         return
-    x, order = _at_bounds(found, best)
+    x, order = _at_bounds(found, tracker)
     count = found.ball.norm(x - found.clean).long()
     for turn in range(tries):
         left = (turn < count).nonzero().squeeze(1)
@@ -151,17 +151,17 @@ def prune(batch: Batch, best: Tracker, tries: int) -> None:
         )
         z = torch.where(dropped.repeat(1, channels).reshape(x.shape), clean, x)
         logits = found.logits(z)
-        before = best.distance[found.index]
-        best.record(found, z, logits)
-        nearer = best.distance[found.index] < before
+        before = tracker.distance[found.index]
+        tracker.record(found, z, logits)
+        nearer = tracker.distance[found.index] < before
         x = torch.where(expand(nearer, x), z, x)
 
 
-def _at_bounds(batch: Batch, best: Tracker) -> tuple[Tensor, Tensor]:
+def _at_bounds(batch: Batch, tracker: Tracker) -> tuple[Tensor, Tensor]:
     """Return the kept images with their changes at the bounds where that fools by a larger margin,
     and the changes in the order of their part in the margin (the unchanged features last).
     """
-    x, clean = batch.threat.parametrise(best.images[batch.index]), batch.clean
+    x, clean = batch.threat.parametrise(tracker.images[batch.index]), batch.clean
     low, high = batch.bounds
     logits, gradient = batch.gradient(x, batch.loss("margin"))
     moved = torch.where(x == clean, x, torch.where(gradient > 0, high, low))

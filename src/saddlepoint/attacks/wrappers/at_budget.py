@@ -48,8 +48,8 @@ class AtBudget(Wrapper):
         """A budget."""
         return FIXED_BUDGET
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Search for the nearest fooling point, and pull it into the ball where it is outside."""
         free = replace(batch, threat=batch.normed.with_eps(float("inf")))
-        nearest = MINIMUM_NORM.found(self.attack, free, best)
-        best.evaluate(batch, batch.project(batch.threat.parametrise(nearest.images[batch.index])))
+        nearest = MINIMUM_NORM.found(self.attack, free, tracker)
+        tracker.offer(batch, batch.project(batch.threat.parametrise(nearest.images[batch.index])))

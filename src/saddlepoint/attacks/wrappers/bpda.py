@@ -51,10 +51,10 @@ class BPDA(Wrapper):
         if not self.modules:
             raise InputError("name at least one module whose backward is to be replaced")
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run the attack with the replaced backward."""
         with backward_replaced(batch.guard.model, self.modules, self.surrogate):
-            self.attack.perturb(batch, best)
+            self.attack.perturb(batch, tracker)
 
 
 @contextlib.contextmanager

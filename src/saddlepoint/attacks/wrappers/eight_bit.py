@@ -44,20 +44,20 @@ class EightBit(Wrapper):
         if self.kind is not MINIMUM_NORM or not isinstance(self.threat, NormBall):
             raise InputError("the lattice search takes a minimum-norm attack in pixels")
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Attack, round, and move pixels to a neighbouring level until the image fools again."""
-        nearest = Nearest(best.images)
+        nearest = Nearest(tracker.images)
         if batch.starts is not None:  # recorded already, but perhaps off the lattice
-            nearest.evaluate(batch, batch.project(batch.starts))
-            if isinstance(best, Nearest):
-                best.forget(batch)
+            nearest.offer(batch, batch.project(batch.starts))
+            if isinstance(tracker, Nearest):
+                tracker.reset(batch)
         self.attack.perturb(batch, nearest)
         batch = batch.at(nearest.distance[batch.index].isfinite())
         if len(batch):
-            lattice_search(batch, best, nearest.images[batch.index], self.levels, self.searches)
+            lattice_search(batch, tracker, nearest.images[batch.index], self.levels, self.searches)
 
 
-def lattice_search(batch: Batch, best: Tracker, x: Tensor, levels: int, searches: int) -> None:
+def lattice_search(batch: Batch, tracker: Tracker, x: Tensor, levels: int, searches: int) -> None:
     """Record lattice points near `x` that fool: the rounded image, or neighbours of it.
 
     Each search moves the pixels that, by the gradient there, lower the margin the most by one level,
@@ -89,8 +89,8 @@ def lattice_search(batch: Batch, best: Tracker, x: Tensor, levels: int, searches
     for _ in range(searches):
         z = pixels(grid)
         logits, gradient = batch.gradient(z, batch.margin)
-        best.record(batch, z, logits)
-        go = best.distance[batch.index].isinf()
+        tracker.record(batch, z, logits)
+        go = tracker.distance[batch.index].isinf()
         if not bool(go.any()):
             return
         batch, gradient, grid, fewest = batch.at(go), gradient[go], grid[go], fewest[go]
@@ -104,4 +104,4 @@ def lattice_search(batch: Batch, best: Tracker, x: Tensor, levels: int, searches
         fewest = torch.maximum(needed, 2 * fewest).clamp_max(gain.shape[1])
         chosen = (largest_k(gain, fewest) & (gain > 0)).reshape(grid.shape)
         grid = grid + torch.where(chosen, towards, 0.0)
-    best.evaluate(batch, pixels(grid))
+    tracker.offer(batch, pixels(grid))

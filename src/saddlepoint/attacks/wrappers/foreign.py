@@ -38,9 +38,9 @@ class Foreign(FixedBudget):
 
     norms = ("Linf", "L2", "L1", "L0", "Box")
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Hand over the images once, and take what comes back."""
-        _hand_over(self.run, batch, best)
+        _hand_over(self.run, batch, tracker)
 
 
 @identified("Foreign")
@@ -56,12 +56,12 @@ class NearestForeign(MinimumNorm):
     run: Callable[[Call], Tensor] = field(kw_only=True)
     nearest: bool = field(default=True, init=False)
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Hand over the images once, and take what comes back."""
-        _hand_over(self.run, batch, best)
+        _hand_over(self.run, batch, tracker)
 
 
-def _hand_over(run: Callable[[Call], Tensor], batch: Batch, best: Tracker) -> None:
+def _hand_over(run: Callable[[Call], Tensor], batch: Batch, tracker: Tracker) -> None:
     if batch.mask is not None:
         raise InputError("a foreign attack does not know of a mask; leave it out")
     model = Counted(batch)
@@ -85,7 +85,7 @@ def _hand_over(run: Callable[[Call], Tensor], batch: Batch, best: Tracker) -> No
         what="pixels that the foreign attack returned",
     )
     # But for rounding as they are, unprojected: whether they are valid is the judge's to say.
-    best.evaluate(batch, batch.threat.parametrise(images))
+    tracker.offer(batch, batch.threat.parametrise(images))
 
 
 def foreign(attack: Any, threat: ThreatModel, **options: Any) -> Foreign | NearestForeign:

@@ -49,12 +49,12 @@ class Portfolio(MinimumNorm):
         super().__post_init__()
         check_members(self, self.members)
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run the members, and record what each found."""
         for member in self.members:
-            own = MINIMUM_NORM.found(member, batch, best)
-            best.evaluate(batch, batch.threat.parametrise(own.images[batch.index]))
-        final_search(batch, best, self.bisections)
+            own = MINIMUM_NORM.found(member, batch, tracker)
+            tracker.offer(batch, batch.threat.parametrise(own.images[batch.index]))
+        final_search(batch, tracker, self.bisections)
 
 
 # The clean check, the linearisation and the ranking, the last bisections and the judge.

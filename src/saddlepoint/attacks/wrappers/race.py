@@ -53,7 +53,7 @@ class Race(MinimumNorm):
         for attack, runs in self.rounds:
             check_count(f"{type(attack).__name__}: classes that it is run towards", runs)
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run every round towards the classes that are nearest so far."""
         near = linearise(batch, batch.clean, CLASSES)
         classes, distance = near.classes, near.distances(max(batch.ball.p, 1.0))
@@ -66,8 +66,8 @@ class Race(MinimumNorm):
                 restarts = runs // count + (rank < runs % count)
                 which = ranking[:, rank : rank + 1]
                 aimed = _towards(batch, classes, which)
-                own = MINIMUM_NORM.found(Restarted(attack, restarts), aimed, best)
-                best.evaluate(batch, batch.threat.parametrise(own.images[batch.index]))
+                own = MINIMUM_NORM.found(Restarted(attack, restarts), aimed, tracker)
+                tracker.offer(batch, batch.threat.parametrise(own.images[batch.index]))
                 length = own.distance[batch.index, None].to(found.dtype)
                 found = found.scatter_reduce(1, which, length, "amin")
             distance = found

@@ -43,8 +43,8 @@ class Restarted(Wrapper):
         if self.keep == "last":
             raise InputError('keep="last" returns the last restart alone; use keep="best"')
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run the attack as it is, then from elsewhere."""
         # Not the kind's `search`: that of the call has begun already.
-        stage(batch, best, partial(self.attack.perturb, batch, best))
-        self.kind.restart(self.attack, batch, best, self.restarts)
+        stage(batch, tracker, partial(self.attack.perturb, batch, tracker))
+        self.kind.restart(self.attack, batch, tracker, self.restarts)

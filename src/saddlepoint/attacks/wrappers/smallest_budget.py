@@ -77,7 +77,7 @@ class SmallestBudget(Wrapper):
         """A distance."""
         return MINIMUM_NORM
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Raise the budget until the first success, then halve the bracket around it."""
         low = torch.zeros(len(batch), device=batch.images.device, dtype=batch.clean.dtype)
         high = torch.full_like(low, math.inf)
@@ -85,26 +85,26 @@ class SmallestBudget(Wrapper):
             share = step / max(self.grid - 1, 1)
             eps = torch.full_like(low, self.smallest * (self.largest / self.smallest) ** share)
             todo = high.isinf().nonzero().squeeze(1)
-            low, high = self._try(batch, best, todo, eps, low, high)
+            low, high = self._try(batch, tracker, todo, eps, low, high)
         for _ in range(self.searches):
             todo = (high.isfinite() & (high - low > self._finest())).nonzero().squeeze(1)
-            low, high = self._try(batch, best, todo, (low + high) / 2, low, high)
-        final_search(batch, best, self.bisections)
+            low, high = self._try(batch, tracker, todo, (low + high) / 2, low, high)
+        final_search(batch, tracker, self.bisections)
 
     def _try(
-        self, batch: Batch, best: Tracker, todo: Tensor, eps: Tensor, low: Tensor, high: Tensor
+        self, batch: Batch, tracker: Tracker, todo: Tensor, eps: Tensor, low: Tensor, high: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Attack the samples `todo` at their `eps`, and return the brackets that follow."""
         if not len(todo):
             return low, high
         eps = eps.floor().clamp_min(1) if batch.ball.p == 0 else eps
         some, threat = batch.at(todo), batch.normed
-        inner = Best(best.images, "never" if batch.guard.random else "success")
+        inner = Best(tracker.images, "never" if batch.guard.random else "success")
         tried = replace(some, threat=threat.with_eps(eps[todo]))
         stage(tried, inner, partial(self.attack.perturb, tried, inner))
-        best.evaluate(some, threat.parametrise(inner.images[some.index]))
+        tracker.offer(some, threat.parametrise(inner.images[some.index]))
         # A point may be nearer than the budget it was found at.
-        length = best.distance[some.index]
+        length = tracker.distance[some.index]
         fooled = length < high[todo]
         low = low.index_copy(0, todo, torch.where(fooled, low[todo], eps[todo]))
         return low, high.index_copy(0, todo, torch.where(fooled, length, high[todo]))

@@ -45,7 +45,7 @@ class Transfer(Wrapper):
 
     paper = "Papernot, McDaniel and Goodfellow 2016, arXiv:1605.07277"
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Attack the surrogate to the end, and offer the outcome to the attacked model once."""
         own, place = batch.guard, device_of(self.surrogate)
         if place != own.device:
@@ -61,7 +61,7 @@ class Transfer(Wrapper):
             compile=self.attack.compile,
         )
         # The first success would fool the surrogate by a hair, and the other model not at all.
-        found = self.kind.tracker(self.attack, best.images, to_the_end=True)
+        found = self.kind.tracker(self.attack, tracker.images, to_the_end=True)
         with guard:
             there = replace(batch, guard=guard)
             clean = there.logits(there.clean)
@@ -69,4 +69,4 @@ class Transfer(Wrapper):
             check_classes(batch.goals, max(clean.shape[1], 2), "the surrogate: labels or targets")
             guard.ledger.expect(clean, batch.index)
             self.attack.perturb(replace(there, reference=Reference.of(clean)), found)
-        best.evaluate(batch, batch.threat.parametrise(found.images[batch.index]))
+        tracker.offer(batch, batch.threat.parametrise(found.images[batch.index]))

@@ -86,9 +86,9 @@ class CarliniWagnerL0(MinimumNorm):
         "box": "tanh", "initial_c": 1e-3, "share": 1e-9, "rounds": 10_000, "bisections": 0,
     }  # fmt: skip
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Shrink the set of each sample until nothing can leave it."""
-        batch = whole = demand(batch, best, self.confidence)
+        batch = whole = demand(batch, tracker, self.confidence)
         group = batch.ball.group(batch.images)
         start = start_of(batch, "clean", 0)
         c, _ = estimate(batch, first_gradient(batch, start, Descent.of(self)), self.objective)
@@ -99,7 +99,7 @@ class CarliniWagnerL0(MinimumNorm):
         kept, good, score = allowed, start, torch.zeros_like(allowed, dtype=c.dtype)
         leave, won = torch.zeros_like(batch.index), torch.zeros_like(c, dtype=torch.bool)
         for _ in range(self.rounds):
-            found, x, c = self._on(batch, best, self._undone(batch, good, allowed), c, allowed)
+            found, x, c = self._on(batch, tracker, self._undone(batch, good, allowed), c, allowed)
             if bool(found.any()):  # the margin's gradient where it was found
                 rows = found.nonzero().squeeze(1)
                 kept = kept.index_copy(0, rows, allowed[rows])
@@ -118,7 +118,7 @@ class CarliniWagnerL0(MinimumNorm):
             c, kept, good, score, leave, won = (t[go] for t in (c, kept, good, score, leave, won))
             ranked = torch.where(kept, -score, -torch.inf)
             allowed = kept & ~largest_k(ranked, leave.minimum(kept.sum(1) - 1))
-        final_search(whole, best, self.bisections)
+        final_search(whole, tracker, self.bisections)
 
     def _features(self, batch: Batch, pixels: Tensor) -> Tensor:
         """Return the features (m, …) of the pixels (m, p)."""
@@ -137,12 +137,12 @@ class CarliniWagnerL0(MinimumNorm):
         return change.sum(1).abs() * slope.abs().sum(1)
 
     def _on(
-        self, batch: Batch, best: Tracker, start: Tensor, c: Tensor, allowed: Tensor
+        self, batch: Batch, tracker: Tracker, start: Tensor, c: Tensor, allowed: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Raise c until there is a success on the allowed pixels; return as `raising` does."""
         mask = self._features(batch, allowed)
         some = replace(batch, mask=mask if batch.mask is None else mask & batch.mask)
         return raising(
-            some, best, start, c, Descent.of(self),
+            some, tracker, start, c, Descent.of(self),
             enough=torch.inf, factor=_RAISE, searches=self.searches,
         )  # fmt: skip

@@ -115,9 +115,9 @@ class CarliniWagnerL2(MinimumNorm):
         steps = options.get("steps", cls.paper_options["steps"])
         return super().published(threat, **{"patience": max(1, steps // 10), **options})
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Search over c from every start, and pull what was found towards the image."""
-        batch = demand(batch, best, self.confidence)
+        batch = demand(batch, tracker, self.confidence)
         start = start_of(batch, "clean", 0)
         slope = first_gradient(batch, batch.clean, Descent.of(self))
         c, reach = estimate(batch, slope, self.objective)
@@ -126,23 +126,23 @@ class CarliniWagnerL2(MinimumNorm):
         if self.initial_c is not None:
             c = torch.full_like(c, self.initial_c)
         else:  # Adam's first step, of equal size in every feature, goes no further than the boundary
-            most = torch.full_like(best.distance, self.learning_rate, dtype=c.dtype)
+            most = torch.full_like(tracker.distance, self.learning_rate, dtype=c.dtype)
             moving = (slope[1] != 0).flatten(1).sum(1).clamp_min(1)
             near = reach / moving.sqrt()
             most[batch.index] = near.clamp(_LEAST_RATE * self.learning_rate, self.learning_rate)
             how = replace(how, rates=most)
-        stage(batch, best, partial(self._search, batch, best, start, c, how, first))
+        stage(batch, tracker, partial(self._search, batch, tracker, start, c, how, first))
         for restart in range(1, self.restarts):
-            radius = torch.minimum(best.distance[batch.index], reach)
+            radius = torch.minimum(tracker.distance[batch.index], reach)
             ball = batch.normed.with_eps(radius)
-            drawn = ball.random_start(batch.images, batch.keys, restart=restart)
-            stage(batch, best, partial(self._search, batch, best, batch.masked(drawn), c, how))
-        final_search(batch, best, self.bisections)
+            drawn = batch.masked(ball.random_start(batch.images, batch.keys, restart=restart))
+            stage(batch, tracker, partial(self._search, batch, tracker, drawn, c, how))
+        final_search(batch, tracker, self.bisections)
 
     def _search(
         self,
         batch: Batch,
-        best: Tracker,
+        tracker: Tracker,
         start: Tensor,
         c: Tensor,
         how: Descent,
@@ -151,9 +151,9 @@ class CarliniWagnerL2(MinimumNorm):
         """Halve each sample's bracket of c; `first` is of `start`."""
         begin, low, high = start, torch.zeros_like(c), torch.full_like(c, torch.inf)
         for search in range(self.searches):
-            before = best.distance[batch.index]
-            found, last = descend(batch, best, start, c, how, first=first)
-            after = best.distance[batch.index]
+            before = tracker.distance[batch.index]
+            found, last = descend(batch, tracker, start, c, how, first=first)
+            after = tracker.distance[batch.index]
             low, high = torch.where(found, low, c), torch.where(found, c, high)
             c = torch.where(high.isinf(), (10 * c).clamp_max(HUGE), (low + high) / 2)
             go = torch.ones_like(found)
@@ -161,7 +161,7 @@ class CarliniWagnerL2(MinimumNorm):
                 go = ~(found & after.isfinite() & (after >= before * (1 - self.gain)))
             if search == self.searches - 1 or not bool(go.any()):
                 return
-            nearest = batch.threat.parametrise(best.images[batch.index])
+            nearest = batch.threat.parametrise(tracker.images[batch.index])
             on = torch.where(expand(after.isfinite(), last), nearest, last) if self.warm else begin
             if self.warm:
                 first = None

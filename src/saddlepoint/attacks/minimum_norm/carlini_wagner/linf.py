@@ -101,9 +101,9 @@ class CarliniWagnerLinf(MinimumNorm):
         "bisections": 0,
     }  # fmt: skip
 
-    def perturb(self, batch: Batch, best: Tracker) -> None:
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Lower τ, sample by sample, until it fails."""
-        batch = whole = demand(batch, best, self.confidence)
+        batch = whole = demand(batch, tracker, self.confidence)
         x = start_of(batch, "clean", 0)
         c = self._first_c(batch, x)
         tau = torch.ones_like(c)
@@ -112,7 +112,7 @@ class CarliniWagnerLinf(MinimumNorm):
         refined = torch.zeros_like(batch.index)
         for _ in range(self.rounds):
             found, x, c = raising(
-                batch, best, x, c, Descent.of(self), beyond_tau, tau,
+                batch, tracker, x, c, Descent.of(self), beyond_tau, tau,
                 enough=0.0, factor=_RAISE, searches=self.searches,
             )  # fmt: skip
             reached = batch.distance(x).minimum(tau)
@@ -125,7 +125,7 @@ class CarliniWagnerLinf(MinimumNorm):
                 break
             batch = batch.at(go)
             x, c, tau, used, step, refined = (t[go] for t in (x, c, tau, used, step, refined))
-        final_projection(whole, best, self.bisections)
+        final_projection(whole, tracker, self.bisections)
 
     def _first_c(self, batch: Batch, x: Tensor) -> Tensor:
         _, gradient = first_gradient(batch, x, Descent.of(self))

@@ -97,7 +97,7 @@ def first_gradient(batch: Batch, start: Tensor, how: Descent) -> First:
 
 def descend(
     batch: Batch,
-    best: Tracker,
+    tracker: Tracker,
     start: Float[Tensor, "m ..."],
     c: Float[Tensor, " m"],
     how: Descent,
@@ -108,7 +108,7 @@ def descend(
 ) -> tuple[Bool[Tensor, " m"], Float[Tensor, "m ..."]]:
     """Minimise penalty(δ, size) + c·f(x + δ); return who succeeded on the way, and the last images.
 
-    Every iterate is recorded in `best`. `first` is what `first_gradient` returned for this start.
+    Every iterate is recorded in `tracker`. `first` is what `first_gradient` returned for this start.
     Where `enough` is given, only a fooling iterate whose penalty is at most that is a success, and
     it ends the sample's descent.
     """
@@ -126,7 +126,7 @@ def descend(
     for step in range(how.steps):
         x = box.image(w, frame)
         logits, gradient = first if step == 0 and first else _gradient(batch, x, how)
-        best.record(batch, x, logits)
+        tracker.record(batch, x, logits)
         # As sure as the tracker wants it: the two must agree on what a success is.
         fooled = batch.surely_fooled(logits)
         f = OBJECTIVES[how.objective](batch.criterion, logits, batch.goals).to(c.dtype)
@@ -165,7 +165,7 @@ def descend(
 
 def raising(
     batch: Batch,
-    best: Tracker,
+    tracker: Tracker,
     start: Float[Tensor, "m ..."],
     c: Float[Tensor, " m"],
     how: Descent,
@@ -188,7 +188,7 @@ def raising(
     for _ in range(searches):
         sizes = None if size is None else size[rows]
         here, last = descend(
-            batch.at(rows), best, begin[rows], raised[rows], how, penalty, sizes, enough=enough
+            batch.at(rows), tracker, begin[rows], raised[rows], how, penalty, sizes, enough=enough
         )
         begin = begin.index_copy(0, rows, last)
         good = rows[here]
