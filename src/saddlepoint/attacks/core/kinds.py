@@ -8,32 +8,26 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal, Protocol
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.criteria import Targeted, predict, tied
+from saddlepoint.attacks.core.criteria import predict, tied
 from saddlepoint.attacks.core.final_search import push_outwards
 from saddlepoint.attacks.core.inputs import with_budget
-from saddlepoint.attacks.core.linearise import rivals
+from saddlepoint.attacks.core.restarts import elsewhere, other_ways
 from saddlepoint.attacks.core.result import AttackResult
 from saddlepoint.attacks.core.stages import stage
-from saddlepoint.attacks.core.steps import start_of
 from saddlepoint.attacks.core.tracker import Best, Last, Nearest, Tracker
 from saddlepoint.errors import InputError
 from saddlepoint.model import full_precision
-from saddlepoint.streams import Stream
-from saddlepoint.threat import Ascendable, ThreatModel, eps_of, norm_of
+from saddlepoint.threat import ThreatModel, eps_of, norm_of
 from saddlepoint.threat.norms import expand
-
-_ALL = 1 << 30
-_WIDER = 2.0
 
 
 class Loop(Protocol):
@@ -151,7 +145,7 @@ class FixedBudgetKind(Kind):
             active = tracker.unfinished(batch)
             if not len(active):
                 return
-            there = _elsewhere(active, restart, restart % 2 == 1)
+            there = elsewhere(active, restart, restart % 2 == 1)
             stage(there, tracker, partial(attack.perturb, there, tracker))
 
     def doubtful(self, attack: Loop, tracker: Tracker, result: AttackResult) -> Bool[Tensor, " n"]:
@@ -229,7 +223,7 @@ class MinimumNormKind(Kind):
         """Search afresh, by turns towards another class and from a random point."""
         if restarts == 1:
             return
-        for there in _other_ways(batch, tracker, restarts):
+        for there in other_ways(batch, tracker, restarts):
             found = self.found(attack, there, tracker).images[batch.index]
             tracker.offer(batch, batch.threat.parametrise(found))
 
@@ -255,43 +249,3 @@ class MinimumNormKind(Kind):
 
 FIXED_BUDGET = FixedBudgetKind()
 MINIMUM_NORM = MinimumNormKind()
-
-
-def _elsewhere(batch: Batch, restart: int, corner: bool) -> Batch:
-    """Return the batch with draws of its own, and a start drawn from the ball."""
-    batch = replace(batch, keys=batch.keys.split(Stream.RESTARTS + restart), starts=None)
-    if not isinstance(batch.threat, Ascendable):
-        return batch
-    drawn = start_of(batch, "uniform", 0, corner)
-    return replace(batch, starts=batch.render(drawn))
-
-
-def _other_ways(batch: Batch, tracker: Tracker, restarts: int) -> Iterator[Batch]:
-    """Yield a batch for each restart after the first: by turns towards the next class that was not
-    found, the likeliest first, and from a point up to twice as far as the nearest success.
-    """
-    classes = _not_found(batch, tracker)
-    for restart in range(1, restarts):
-        turn, at_random = divmod(restart - 1, 2)
-        if not at_random and classes is not None and turn < classes.shape[1]:
-            yield replace(batch, criterion=Targeted(), goals=classes[:, turn], starts=None)
-        else:
-            yield _farther(batch, tracker, restart, corner=turn % 2 == 1)
-
-
-def _not_found(batch: Batch, tracker: Tracker) -> Int64[Tensor, "m k"] | None:
-    """Return the classes that were not found, the likely ones first."""
-    likely = batch.logits(batch.clean)
-    found = batch.logits(batch.threat.parametrise(tracker.images[batch.index])).argmax(1)
-    least = likely.amin(1, keepdim=True) - 1
-    ranked = rivals(batch, likely.scatter(1, found[:, None], least), _ALL)
-    return None if ranked is None else ranked[:, :-1]  # the last is the one that was found
-
-
-def _farther(batch: Batch, tracker: Tracker, restart: int, corner: bool) -> Batch:
-    """Return the batch with draws of its own, and a start around the nearest success's distance."""
-    low, high = batch.bounds
-    farthest = batch.ball.norm(torch.maximum(high - batch.clean, batch.clean - low))
-    radius = (_WIDER * tracker.distance[batch.index]).to(farthest.dtype).minimum(farthest)
-    near = replace(batch, threat=batch.normed.with_eps(radius.nan_to_num(posinf=1.0)))
-    return replace(_elsewhere(near, restart, corner), threat=batch.threat)
