@@ -145,8 +145,8 @@ PGD = Subject(
     },
 )
 
-_ASCENT = "z = batch.project(x + expand(self.length, x) * step)"
-_GLIDE = "z = batch.project(x + 0.75 * (z - x) + 0.25 * (x - self.before))"
+_ASCENT = "z = batch.project(x + expand(self.eta, x) * d)"
+_GLIDE = "z = batch.project(x + _ALPHA * (z - x) + (1 - _ALPHA) * (x - self.x_before))"
 
 APGD = Subject(
     (*_CORE, "core.losses", "fixed_budget.apgd_steps", "fixed_budget.apgd"),
@@ -156,11 +156,11 @@ APGD = Subject(
             Edit("fixed_budget.apgd_steps", _ASCENT, _ASCENT.replace("x + expand", "x - expand"))
         ],
         "projection missing": [
-            Edit("fixed_budget.apgd_steps", _ASCENT, "z = x + expand(self.length, x) * step"),
+            Edit("fixed_budget.apgd_steps", _ASCENT, "z = x + expand(self.eta, x) * d"),
             Edit(
                 "fixed_budget.apgd_steps",
                 _GLIDE,
-                "z = x + 0.75 * (z - x) + 0.25 * (x - self.before)",
+                "z = x + _ALPHA * (z - x) + (1 - _ALPHA) * (x - self.x_before)",
             ),
         ],
         "best not kept": [_KEPT],
@@ -170,15 +170,15 @@ APGD = Subject(
         "the best loss is an alias": [
             Edit(
                 "fixed_budget.apgd_steps",
-                "peak=torch.where(higher, value, self.peak)",
-                "peak=self.peak.copy_(torch.where(higher, value, self.peak))",
+                "f_best=torch.where(higher, f, self.f_best)",
+                "f_best=self.f_best.copy_(torch.where(higher, f, self.f_best))",
             )
         ],
         "a restart overwrites a success": [
             Edit(
                 "fixed_budget.apgd",
-                "rows = tracker.unfinished(batch)",
-                "rows = batch; tracker.margin[:] = torch.inf",
+                "active = tracker.unfinished(batch)",
+                "active = batch; tracker.margin[:] = torch.inf",
             )
         ],
         "targets ignored": [
@@ -195,8 +195,8 @@ APGD = Subject(
         "L2 step not normalised": [
             Edit(
                 "fixed_budget.apgd_steps",
-                "step = ascendable(batch).steepest_direction(ascent.gradient, x, 1, self.length)",
-                "step = ascent.gradient",
+                "d = ascendable(batch).steepest_direction(ascent.gradient, x, 1, self.eta)",
+                "d = ascent.gradient",
             )
         ],
         "gradient of the wrong sample": [

@@ -142,20 +142,19 @@ def test_the_best_iterate_is_not_an_alias_of_the_present_one():
         Keys(0, torch.arange(1)), torch.arange(1),
     )  # fmt: skip
     ascent, rule = Ascent.begin(clean, batch.goals), Momentum.begin(batch, clean)
-    ends = checkpoints(100)
+    interval_at = checkpoints(100)
     for step in range(100):
-        ascent = ascent.at(
-            torch.tensor([float(step)]), torch.ones_like(clean)
-        )  # rises all the time
-        rule, ascent = rule.adapt(batch, ascent, ends.get(step, 0), 0.75)
+        # It rises all the time.
+        ascent = ascent.observe(torch.tensor([float(step)]), torch.ones_like(clean))
+        rule, ascent = rule.adapt(batch, ascent, interval_at.get(step, 0), 0.75)
         rule, x = rule.move(batch, ascent, step == 0)
         ascent = ascent._replace(x=x)
-    assert float(rule.length) == pytest.approx(0.2)
+    assert float(rule.eta) == pytest.approx(0.2)
     for step in range(100):  # and falls all the time: halved each time
-        ascent = ascent.at(torch.tensor([-float(step)]), torch.ones_like(clean))
-        rule, ascent = rule.adapt(batch, ascent, ends.get(step, 0), 0.75)
-    assert float(rule.length) == pytest.approx(0.2 / 2 ** len(ends))
-    assert float(ascent.peak) == 99
+        ascent = ascent.observe(torch.tensor([-float(step)]), torch.ones_like(clean))
+        rule, ascent = rule.adapt(batch, ascent, interval_at.get(step, 0), 0.75)
+    assert float(rule.eta) == pytest.approx(0.2 / 2 ** len(interval_at))
+    assert float(ascent.f_best) == 99
 
 
 @pytest.mark.parametrize("targeted", [False, True])

@@ -129,9 +129,9 @@ def steps_that_rise_keep_their_length(trial):
     ascent, zero = steps.Ascent.begin(x, targets), torch.zeros(1)
     rule = steps.Momentum(x, zero + 1, zero - 1, targets * 0, targets != 0, zero - torch.inf)
     for step in range(1, 13):
-        ascent = ascent.at(zero + step, x)
+        ascent = ascent.observe(zero + step, x)
         rule, ascent = rule.adapt(None, ascent, 4 if step % 4 == 0 else 0, 0.75)
-    assert float(rule.length) == 1
+    assert float(rule.eta) == 1
 
 
 def leaves_the_images_alone(trial):

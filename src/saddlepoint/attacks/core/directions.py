@@ -1,4 +1,4 @@
-"""Gradients as directions: their lengths, and what stands in for those that are zero."""
+"""Gradients as directions: their Euclidean length, and random directions where they are zero."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def euclidean(x: Float[Tensor, "m ..."]) -> Float[Tensor, " m"]:
 _LEAST, _MOST = 1e-15, 1e15
 
 
-class Spare:
+class RandomDirections:
     """Random directions for samples whose gradient is zero, another one at each step.
 
     On CUDA, where nobody looks whether one is needed, a single draw serves every step, moved on by
@@ -36,9 +36,13 @@ class Spare:
     >>> from saddlepoint.threat import L2
     >>> images, rows = torch.zeros(1, 2), torch.arange(1)
     >>> guard = Guard(torch.nn.Flatten(), count=1)
-    >>> spare = Spare(Batch(guard, L2(), Misclassified(), images, rows, Keys(0, rows), rows))
-    >>> euclidean(spare.at(0)), bool((spare.at(0) != spare.at(1)).all())
+    >>> batch = Batch(guard, L2(), Misclassified(), images, rows, Keys(0, rows), rows)
+    >>> directions = RandomDirections(batch)
+    >>> euclidean(directions.at(0)), bool((directions.at(0) != directions.at(1)).all())
     (tensor([1.]), True)
+    >>> gradient, norm = directions.replace_zeros(images, torch.zeros(1), step=0)
+    >>> torch.equal(gradient, directions.at(0)), norm
+    (True, tensor([1.]))
     """
 
     def __init__(self, batch: Batch) -> None:
@@ -58,22 +62,18 @@ class Spare:
         images = self._batch.images
         return self._batch.keys.normal(images.shape[1:], step=step).to(images.dtype)
 
-
-def usable(
-    gradient: Float[Tensor, "m ..."], norm: Float[Tensor, " m"], spare: Spare | None, step: int
-) -> tuple[Float[Tensor, "m ..."], Float[Tensor, " m"]]:
-    """Return a gradient and its length that divide safely; a random direction where it is zero.
-
-    >>> g = torch.tensor([[3.0, 4.0]])
-    >>> usable(g, euclidean(g), None, 0)  # nothing to draw
-    (tensor([[3., 4.]]), tensor([5.]))
-    """
-    rough = ~((norm > _LEAST) & (norm < _MOST))
-    blind = gradient.is_cuda  # a look at the values would make the step wait
-    if not blind and not bool(rough.any()):
-        return gradient, norm
-    scaled = unit(gradient, 2)
-    flat = ~(scaled != 0).flatten(1).any(1)
-    if spare is not None and (blind or bool(flat.any())):
-        scaled = torch.where(expand(flat, scaled), spare.at(step).to(scaled.dtype), scaled)
-    return torch.where(expand(rough, gradient), scaled, gradient), torch.where(rough, 1.0, norm)
+    def replace_zeros(
+        self, gradient: Float[Tensor, "m ..."], norm: Float[Tensor, " m"], step: int
+    ) -> tuple[Float[Tensor, "m ..."], Float[Tensor, " m"]]:
+        """Return gradients and lengths whose ratio is a unit direction: where the gradient is zero a
+        random one, and where its square would under- or overflow it and 1.
+        """
+        rough = ~((norm > _LEAST) & (norm < _MOST))
+        blind = gradient.is_cuda  # a look at the values would make the step wait
+        if not blind and not bool(rough.any()):
+            return gradient, norm
+        scaled = unit(gradient, 2)
+        flat = ~(scaled != 0).flatten(1).any(1)
+        if blind or bool(flat.any()):
+            scaled = torch.where(expand(flat, scaled), self.at(step).to(scaled.dtype), scaled)
+        return torch.where(expand(rough, gradient), scaled, gradient), torch.where(rough, 1.0, norm)

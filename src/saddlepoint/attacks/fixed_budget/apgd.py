@@ -1,8 +1,8 @@
-"""APGD: projected gradient ascent that finds its own step lengths."""
+"""APGD: projected gradient ascent with momentum that finds its own step size."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -27,24 +27,31 @@ from saddlepoint.threat import Normed, norm_of
 
 @dataclass(frozen=True, kw_only=True)
 class APGD(FixedBudget):
-    """Auto-PGD: ascent with momentum, whose step halves, and which returns to its highest point,
-    wherever too few steps rose.
+    """Auto-PGD: projected ascent with momentum; at checkpoints where too few steps raised the loss,
+    η halves and x returns to x_max.
 
-    In L1 the step is shared by as many coordinates as the best perturbation's support suggests.
+    In L1, without momentum, a step is shared by k coordinates, and k follows how many x_max has
+    changed.
 
     Args:
         threat: Linf, L2, L1, or Box (as Linf).
-        steps: iterations per restart and target; a pass each way, and one forward at the end.
+        steps: N, the iterations per restart and target; a pass each way, and one forward at the
+            end.
         restarts: independent random starts; images fooled by one are not attacked by the next.
-        loss: "cross-entropy"; "margin"; "dlr", the scale-free difference of logits ratio, of
-            at least three classes; or "dlr-targeted", which raises in turn the `targets` other
-            classes of largest clean logit, of at least four. With too few classes the loss is the
-            margin, and a warning says so. In a targeted attack both are the targeted DLR towards
-            the target; a criterion other than `Misclassified` has no classes to be taken in turn.
-        targets: "dlr-targeted": the number of classes, at most all others; each costs `steps`.
-        rho: the share of steps between two checkpoints that must rise for the step to stay.
-        shrinking: spend the first 30 % of the steps in the ball of 3·eps and the next in that of
-            2·eps. None is in L1 alone, where it is part of the published attack.
+        loss: "cross-entropy", through its monotone log-odds log Σ_{j≠y} e^{Z_j} − Z_y, whose
+            gradient does not vanish; "margin", max_{j≠y} Z_j − Z_y, the negative of the
+            criterion's margin; "softmax-cross-entropy", as published; "dlr", the scale-free
+            difference of logits ratio, of at least three classes; or "dlr-targeted", which raises
+            in turn the `targets` other classes of largest clean logit, of at least four. With too
+            few classes the loss is the margin, in one run, and a warning says so. In a targeted
+            attack both are the targeted DLR towards the target; a criterion other than
+            `Misclassified` has no classes to be taken in turn.
+        targets: "dlr-targeted": the number of classes, at most all others; each costs `steps`, and
+            one forward pass of the clean images says which they are.
+        rho: ρ, the share of the steps between two checkpoints that must raise the loss for η to
+            stay.
+        shrinking: spend the first 30 % of the steps in the ball of 3·eps and the next 30 % in that
+            of 2·eps. None is in L1 alone, where it is part of the published attack.
         corners: as for `PGD`.
 
     >>> from saddlepoint.threat import Linf
@@ -62,7 +69,7 @@ class APGD(FixedBudget):
     corners: bool = added(True)
 
     paper = "Croce and Hein 2020, arXiv:2003.01690; L1 2021, arXiv:2103.01208"
-    cost = "steps × restarts (100 × 1) each way"
+    cost = "steps × restarts (100 × 1) each way, 1 forward per restart"
     paper_options: ClassVar[Mapping[str, Any]] = {"loss": "softmax-cross-entropy", "corners": False}
 
     def __post_init__(self) -> None:
@@ -73,37 +80,41 @@ class APGD(FixedBudget):
             raise InputError('keep="last" returns the last run alone; leave it out, or run one')
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
-        """Ascent from every start, towards every target, with the samples not fooled before."""
-        runs = list(self._targets(batch))
+        """Ascend from every start, towards every target, with the samples not fooled before."""
+        runs = self._targets(batch)
         for restart in range(self.restarts):
             for turn, targets in enumerate(runs):
-                rows = tracker.unfinished(batch)
-                if not len(rows):
+                active = tracker.unfinished(batch)
+                if not len(active):
                     return
-                at = None if targets is None else targets[torch.isin(batch.index, rows.index)]
-                if at is not None:
-                    rows, at = rows.at(at >= 0), at[at >= 0]
-                    if not len(rows):
+                active_targets = targets
+                if targets is not None:
+                    # They are those of `batch`, of which `active` is a part in the same order; −1
+                    # where no live class is left, which is no target.
+                    active_targets = targets[torch.isin(batch.index, active.index)]
+                    some = active_targets >= 0
+                    active, active_targets = active.at(some), active_targets[some]
+                    if not len(active):
                         continue
                 number, corner = restart * len(runs) + turn, self.corners and restart % 2 == 1
-                stage(rows, tracker, partial(self._run, rows, tracker, at, number, corner))
+                run = partial(self._run, active, tracker, active_targets, number, corner)
+                stage(active, tracker, run)
 
     def _run(
         self, batch: Batch, tracker: Tracker, targets: Tensor | None, number: int, corner: bool
     ) -> None:
-        stages = [(3, 3 * self.steps // 10), (2, 3 * self.steps // 10)] if self._shrinks else []
-        stages = [(scale, steps) for scale, steps in stages if steps]
-        left = self.steps - sum(steps for _, steps in stages)
-        x = start_of(_wider(batch, stages[0][0] if stages else 1), "uniform", number, corner)
-        fresh = batch.starts is None or number > 0
-        for scale, steps in stages:
-            wide = _wider(batch, scale)
-            # Nothing out here counts: a tracker that keeps nothing.
-            _, ascent = self._ascend(
-                wide, Last(batch.images), targets, wide.project(x), steps, fresh
-            )
-            x, fresh = ascent.top, False
-        batch, ascent = self._ascend(batch, tracker, targets, batch.project(x), left, fresh)
+        # paper: 0.3, 0.3, 0.4 of N at 3ε, 2ε, ε
+        part = 3 * self.steps // 10
+        schedule = [3, 2] if self._shrinks and part else []
+        x = start_of(_scaled_budget(batch, max(schedule, default=1)), "uniform", number, corner)
+        random_start = batch.starts is None or number > 0
+        for scale in schedule:
+            wide = _scaled_budget(batch, scale)
+            unused = Last(batch.images)  # what fools outside the budget does not count
+            _, ascent = self._ascend(wide, unused, targets, wide.project(x), part, random_start)
+            x, random_start = ascent.x_best, False
+        left = self.steps - len(schedule) * part
+        batch, ascent = self._ascend(batch, tracker, targets, batch.project(x), left, random_start)
         tracker.offer(batch, ascent.x)
 
     def _ascend(
@@ -113,42 +124,40 @@ class APGD(FixedBudget):
         targets: Int64[Tensor, " m"] | None,
         x: Float[Tensor, "m ..."],
         steps: int,
-        fresh: bool,
+        random_start: bool,
     ) -> tuple[Batch, Ascent]:
         """Take `steps` steps from `x`; return what is left of the batch, and where it is."""
         ascent = Ascent.begin(x, batch.goals if targets is None else targets)
         rule: Momentum | Sparse
         if self._sparse:
-            rule, every = Sparse.begin(batch, x, fresh), max(1, steps // 25)
-            ends = dict.fromkeys(range(every, steps, every), every)
+            # paper: every max(⌊0.04·N⌋, 1) steps
+            rule, every = Sparse.begin(batch, x, random_start), max(1, steps // 25)
+            interval_at = dict.fromkeys(range(every, steps, every), every)
         else:
-            rule, ends = Momentum.begin(batch, x), checkpoints(steps)
+            rule, interval_at = Momentum.begin(batch, x), checkpoints(steps)
         for step in range(steps):
             loss = objective(batch, self.loss, None if targets is None else ascent.targets)
             logits, gradient = batch.gradient(ascent.x, loss)
             tracker.record(batch, ascent.x, logits)
             if step == 0:
                 warn_of_few_classes(batch, self.loss, logits)
-            ascent = ascent.at(loss(logits), gradient)
+            ascent = ascent.observe(loss(logits), gradient)
             batch, state = tracker.compact(batch, *ascent, *rule)
             ascent, rule = Ascent(*state[: len(ascent)]), type(rule)(*state[len(ascent) :])
             if not len(batch):
                 break
-            rule, ascent = rule.adapt(batch, ascent, ends.get(step, 0), self.rho)
+            rule, ascent = rule.adapt(batch, ascent, interval_at.get(step, 0), self.rho)
             rule, x = rule.move(batch, ascent, step == 0)
             ascent = ascent._replace(x=x)
         return batch, ascent
 
-    def _targets(self, batch: Batch) -> Iterator[Int64[Tensor, " m"] | None]:
-        """Yield the targets of each run: None is the criterion's own."""
-        if self.loss != "dlr-targeted" or not isinstance(batch.criterion, Misclassified):
-            yield None
-            return
-        logits = batch.logits(batch.clean)
-        if logits.shape[1] < 4:
-            yield None
-            return
-        yield from others(batch, logits, self.targets)
+    def _targets(self, batch: Batch) -> list[Int64[Tensor, " m"] | None]:
+        """Return the targets of each run: None is the criterion's own."""
+        in_turn = self.loss == "dlr-targeted" and isinstance(batch.criterion, Misclassified)
+        logits = batch.logits(batch.clean) if in_turn else None
+        if logits is None or logits.shape[1] < 4:
+            return [None]
+        return list(others(batch, logits, self.targets))
 
     @property
     def _sparse(self) -> bool:
@@ -159,7 +168,7 @@ class APGD(FixedBudget):
         return self._sparse if self.shrinking is None else self.shrinking
 
 
-def _wider(batch: Batch, scale: int) -> Batch:
+def _scaled_budget(batch: Batch, scale: int) -> Batch:
     """Return the batch with `scale` times the budget."""
     threat = batch.threat
     if scale == 1 or not isinstance(threat, Normed):

@@ -1,4 +1,4 @@
-"""MI-FGSM: a running mean of normalised gradients carries the attack over local maxima."""
+"""MI-FGSM: steps along a decaying sum of normalised gradients, which carries over local maxima."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class MIFGSM(FixedBudget):
         steps: iterations.
         step_size: α in the units of the budget; None is eps/steps.
         decay: μ ≥ 0, the weight of the past.
-        loss: "cross-entropy" or "margin".
+        loss: "cross-entropy", through its monotone log-odds log Σ_{j≠y} e^{Z_j} − Z_y, whose
+            gradient does not vanish; "margin", max_{j≠y} Z_j − Z_y, the negative of the
+            criterion's margin; or "softmax-cross-entropy", as published.
 
     >>> from saddlepoint.threat import Linf
     >>> MIFGSM(Linf(16 / 255)).decay
@@ -41,7 +43,7 @@ class MIFGSM(FixedBudget):
     loss: Loss = "cross-entropy"
 
     paper = "Dong et al. 2018, arXiv:1710.06081"
-    cost = "steps (10) each way"
+    cost = "steps (10) each way, 1 forward"
     paper_options: ClassVar[Mapping[str, Any]] = {"loss": "softmax-cross-entropy"}
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:

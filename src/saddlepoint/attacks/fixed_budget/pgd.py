@@ -1,6 +1,4 @@
-"""PGD and its two simplest relatives, FGSM and BIM: steps along the steepest direction,
-projected.
-"""
+"""PGD, BIM and FGSM: projected steps along the loss's steepest direction in the norm."""
 
 from __future__ import annotations
 
@@ -24,29 +22,33 @@ from saddlepoint.threat import ThreatModel, norm_of
 
 @dataclass(frozen=True, kw_only=True)
 class PGD(FixedBudget):
-    """Projected gradient descent: x ← Π(x + α·d), d the steepest step of the loss in the norm.
+    """Projected gradient descent: x ← Π(x + α·d), d the direction in which the loss rises most.
+
+    d has unit norm in the threat model's norm: sign ∇L in Linf, ∇L/‖∇L‖₂ in L2.
 
     Args:
         threat: Linf, L2, L1, or Box.
         steps: iterations per restart.
         step_size: α in the units of the budget; None is `relative_step`·eps/steps.
-        relative_step: None is 2.5, Madry et al.'s, for a constant step, and 20 for a falling one,
+        relative_step: None is 2.5, Madry et al.'s, for a constant step, and 20 for one that decays,
             which then begins at eps at most.
         restarts: independent starts; images fooled by one are not attacked by the next.
         start: "uniform" in the ball, "gaussian" with standard deviation eps and unprojected
             (Algorithm 1 of the nine-defences report), or "clean".
-        loss: "cross-entropy", or "margin" (max_{j≠y} Z_j − Z_y), whose gradient does not vanish for
-            confident models.
+        loss: "cross-entropy", through its monotone log-odds log Σ_{j≠y} e^{Z_j} − Z_y, whose
+            gradient does not vanish; "margin", max_{j≠y} Z_j − Z_y, the negative of the
+            criterion's margin; or "softmax-cross-entropy", as published.
         coordinates: L1 only: the largest coordinates that share a step (Tramèr and Boneh 2019,
-            arXiv:1904.13000); None is one in a hundred, at least one, and falls as α does.
-        schedule: "constant", or "cosine", with which α falls to 0 along half a cosine. None is
-            constant in Linf and wherever a step is given, and cosine in L2 and L1: there a
-            constant step of 2.5·eps/steps in all ends short of the optimum even of a linear model.
+            arXiv:1904.13000). A given number stays constant; None is one in a hundred, at least
+            one, and decays as α does.
+        schedule: "constant", or "cosine", with which α decays to 0 along half a cosine. None is
+            constant in Linf and wherever a step is given, and cosine in L2 and L1: there constant
+            steps of 2.5·eps/steps end short of the optimum even of a linear model.
         corners: in Linf every second restart begins at a corner of the ball, out of sight from
             within.
 
     >>> from saddlepoint.threat import L2
-    >>> PGD(L2(0.5), steps=100).falling, PGD(L2(0.5), steps=100, step_size=0.0125).falling
+    >>> PGD(L2(0.5), steps=100).decays, PGD(L2(0.5), steps=100, step_size=0.0125).decays
     (True, False)
     """
 
@@ -61,7 +63,7 @@ class PGD(FixedBudget):
     corners: bool = added(True)
 
     paper = "Madry et al. 2018, arXiv:1706.06083"
-    cost = "steps × restarts (20 × 1) each way"
+    cost = "steps × restarts (20 × 1) each way, 1 forward per restart"
     paper_options: ClassVar[Mapping[str, Any]] = {
         "schedule": "constant", "loss": "softmax-cross-entropy", "corners": False,
     }  # fmt: skip
@@ -72,8 +74,8 @@ class PGD(FixedBudget):
             raise InputError('keep="last" returns the last restart alone; leave restarts at 1')
 
     @property
-    def falling(self) -> bool:
-        """Whether the step falls along the cosine."""
+    def decays(self) -> bool:
+        """Whether α decays to 0 along half a cosine."""
         if self.schedule is not None:
             return self.schedule == "cosine"
         free = self.step_size is None and self.relative_step is None
@@ -90,25 +92,26 @@ class PGD(FixedBudget):
     def _run(self, active: Batch, tracker: Tracker, restart: int) -> None:
         hundredth = math.prod(active.images.shape[1:]) // 100
         x = start_of(active, self.start, restart, corner=self.corners and restart % 2 == 1)
-        inside = self.start != "gaussian" or (active.starts is not None and restart == 0)
+        # A Gaussian start is outside the ball: recorded, it would finish a sample for nothing.
+        start_is_valid = self.start != "gaussian" or (active.starts is not None and restart == 0)
+        # x_{t+1} = Π(x_t + α·d); the gradient call is also the forward pass that x_t is recorded by.
         for step in range(self.steps):
             logits, gradient = active.gradient(x, active.loss(self.loss))
-            # A Gaussian start is outside the ball: kept, it would finish a sample for nothing.
-            if step > 0 or inside:
+            if step > 0 or start_is_valid:
                 tracker.record(active, x, logits)
             active, (x, gradient) = tracker.compact(active, x, gradient)
             if not len(active):
-                break
-            fall = cosine(step, self.steps) if self.falling else 1.0
-            alpha = fall * step_length(active, self.step_size, self._relative())
-            k = self.coordinates or max(1, round(fall * hundredth))
+                break  # all are fooled: `offer` has no sample left, and makes no pass
+            decay = cosine(step, self.steps) if self.decays else 1.0
+            alpha = decay * step_length(active, self.step_size, self._relative())
+            k = self.coordinates or max(1, round(decay * hundredth))  # L1 only
             x = ascend(active, x, gradient, alpha, k)
         tracker.offer(active, x)
 
     def _relative(self) -> float:
         if self.relative_step is not None:
             return self.relative_step / self.steps
-        return min(20 / self.steps, 1.0) if self.falling else 2.5 / self.steps
+        return min(20 / self.steps, 1.0) if self.decays else 2.5 / self.steps
 
 
 def nine_defences_pgd(
@@ -154,7 +157,9 @@ class BIM(FixedBudget):
     Args:
         steps: iterations.
         step_size: α in the units of the budget; None is eps/steps.
-        loss: "cross-entropy" or "margin".
+        loss: "cross-entropy", through its monotone log-odds log Σ_{j≠y} e^{Z_j} − Z_y, whose
+            gradient does not vanish; "margin", max_{j≠y} Z_j − Z_y, the negative of the
+            criterion's margin; or "softmax-cross-entropy", as published.
 
     >>> from saddlepoint.threat import Linf
     >>> BIM(Linf(8 / 255)).steps
@@ -166,16 +171,16 @@ class BIM(FixedBudget):
     loss: Loss = "cross-entropy"
 
     paper = "Kurakin et al. 2017, arXiv:1607.02533"
-    cost = "steps (10) each way"
+    cost = "steps (10) each way, 1 forward"
     paper_options: ClassVar[Mapping[str, Any]] = {"loss": "softmax-cross-entropy"}
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
-        """Run PGD without a random start."""
-        PGD(
+        """Run PGD from the clean image with a constant step."""
+        PGD(  # the tracker and the guard have stop, keep and the rest already
             self.threat,
             steps=self.steps,
             step_size=self.step_size,
-            relative_step=1.0,
+            relative_step=1.0,  # α = eps/steps
             start="clean",
             loss=self.loss,
             schedule="constant",
@@ -184,13 +189,15 @@ class BIM(FixedBudget):
 
 @dataclass(frozen=True, kw_only=True)
 class FGSM(FixedBudget):
-    """The fast gradient sign method: one steepest step of length eps from the clean image.
+    """The fast gradient sign method: x + eps·d, d the direction in which the loss rises most.
 
     In Linf x + eps·sign ∇L; in L2 x + eps·∇L/‖∇L‖₂; in L1 the whole budget on the largest
     coordinate.
 
     Args:
-        loss: "cross-entropy" or "margin".
+        loss: "cross-entropy", through its monotone log-odds log Σ_{j≠y} e^{Z_j} − Z_y, whose
+            gradient does not vanish; "margin", max_{j≠y} Z_j − Z_y, the negative of the
+            criterion's margin; or "softmax-cross-entropy", as published.
 
     >>> from saddlepoint.threat import Linf
     >>> FGSM(Linf(8 / 255)).loss
@@ -200,7 +207,7 @@ class FGSM(FixedBudget):
     loss: Loss = "cross-entropy"
 
     paper = "Goodfellow et al. 2015, arXiv:1412.6572"
-    cost = "1 forward, 1 backward"
+    cost = "2 forward, 1 backward"
     paper_options: ClassVar[Mapping[str, Any]] = {"loss": "softmax-cross-entropy"}
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:

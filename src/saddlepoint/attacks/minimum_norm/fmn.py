@@ -14,7 +14,7 @@ from torch import Tensor
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import MinimumNorm
 from saddlepoint.attacks.core.criteria import Loss
-from saddlepoint.attacks.core.directions import Spare, euclidean, usable
+from saddlepoint.attacks.core.directions import RandomDirections, euclidean
 from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.steps import cosine, start_of
 from saddlepoint.attacks.core.tracker import Tracker
@@ -73,7 +73,7 @@ class FMN(MinimumNorm):
         p, clean, (low, high) = batch.ball.p, batch.clean, batch.bounds
         farthest = batch.ball.norm(torch.maximum(high - clean, clean - low))
         largest = self.step_size or (10.0 if p == math.inf else 1.0)
-        x, spare = self._start(batch, tracker), Spare(batch)
+        x, random_directions = self._start(batch, tracker), RandomDirections(batch)
         delta = x - clean
         length = batch.ball.norm(delta)
         radius = length.clamp_min(1.0) if p == 0 else torch.full_like(length, math.inf)
@@ -102,7 +102,7 @@ class FMN(MinimumNorm):
                 more = torch.where(found, (1 + gamma) * radius, ahead)
                 radius = torch.where(fooled, less, more)
             radius = torch.minimum(radius, farthest)
-            gradient, norm = usable(gradient, norm, spare, step)
+            gradient, norm = random_directions.replace_zeros(gradient, norm, step)
             alpha = largest * (0.01 + 0.99 * fall)
             delta.addcmul_(gradient, expand(alpha / norm, x))
             x = project_ball(delta, radius, batch.ball).add_(clean).clamp_(low, high)

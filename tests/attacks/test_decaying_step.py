@@ -45,12 +45,12 @@ class Shift(nn.Module):
 
 
 def test_a_step_that_is_given_is_constant_unless_said_otherwise():
-    assert PGD(L2(1.0)).falling
-    assert PGD(L1(1.0)).falling
-    assert not PGD(Linf(1.0)).falling
-    assert not PGD(L2(1.0), step_size=0.1).falling
-    assert not PGD(L2(1.0), relative_step=2.5).falling
-    assert PGD(L2(1.0), step_size=0.1, schedule="cosine").falling
+    assert PGD(L2(1.0)).decays
+    assert PGD(L1(1.0)).decays
+    assert not PGD(Linf(1.0)).decays
+    assert not PGD(L2(1.0), step_size=0.1).decays
+    assert not PGD(L2(1.0), relative_step=2.5).decays
+    assert PGD(L2(1.0), step_size=0.1, schedule="cosine").decays
 
 
 def test_budgets_may_be_any_real_number_but_no_truth_value():
