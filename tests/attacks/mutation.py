@@ -93,8 +93,8 @@ def load(modules: Sequence[str], edits: Sequence[Edit]) -> dict[str, types.Modul
 
 
 _LOST = "lambda z: -z.amax(1)"  # away from the present class, wherever to
-_STEP = "return batch.project(x + expand(length, x) * step)"
-_KEPT = Edit("core.tracker", "better = margin < kept\n", "better = margin < torch.inf\n")
+_STEP = "return batch.project(x + expand(alpha, x) * d)"
+_KEPT = Edit("core.tracker", "better = margin < kept_margin\n", "better = margin < torch.inf\n")
 _ALIAS = Edit("core.tracker", "self.images = images.clone()\n", "self.images = images\n")
 
 # What holds the trackers and the kinds, in the order of their imports.
@@ -113,7 +113,7 @@ PGD = Subject(
                 "x = ascend(active, x, -gradient,",
             )
         ],
-        "projection missing": [Edit("core.steps", _STEP, "return x + expand(length, x) * step")],
+        "projection missing": [Edit("core.steps", _STEP, "return x + expand(alpha, x) * d")],
         "best not kept": [_KEPT],
         "last iterate not judged": [
             Edit("fixed_budget.pgd", "        tracker.offer(active, x)\n", "\n")
@@ -131,8 +131,8 @@ PGD = Subject(
         "L2 step not normalised": [
             Edit(
                 "core.steps",
-                "step = ascendable(batch).steepest_direction(gradient, x, k, length)",
-                "step = gradient",
+                "d = ascendable(batch).steepest_direction(gradient, x, k, alpha)",
+                "d = gradient",
             )
         ],
         "gradient of the wrong sample": [
@@ -241,7 +241,7 @@ CW = Subject(
         "best not kept": [
             Edit(
                 "core.tracker",
-                "torch.where(sure, distance < before,",
+                "torch.where(sure, nearer,",
                 "torch.where(sure, torch.ones_like(sure),",
             )
         ],

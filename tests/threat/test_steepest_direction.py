@@ -1,4 +1,4 @@
-"""The steepest step attains the dual norm, for gradients of any size, and is never NaN."""
+"""The steepest direction attains the dual norm, for gradients of any size, and is never NaN."""
 
 from __future__ import annotations
 

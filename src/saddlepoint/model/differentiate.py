@@ -27,7 +27,8 @@ def gradient_of(value: Tensor, x: Tensor, *, by_backward: bool = False) -> Tenso
     not depend on it.
 
     Args:
-        by_backward: take it from `x.grad`, for graphs that know no other way.
+        by_backward: take it from `x.grad`, for graphs that know no other way (reentrant
+            checkpoints).
 
     >>> x = torch.ones(2, requires_grad=True)
     >>> gradient_of(x.square().sum(), x), gradient_of(torch.ones(1), x)

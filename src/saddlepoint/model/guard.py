@@ -1,11 +1,10 @@
-"""The guard: attacks run inside it, and the user's module comes out as it went in."""
+"""The guard runs a user's model for attacks, counts its passes, and leaves it as it was."""
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Any, Literal, Self
 
 import torch
@@ -40,14 +39,14 @@ from saddlepoint.streams import Keys, derive
 
 
 class Guard:
-    """The context in which a model is attacked; see the module's text.
+    """The context in which a model is attacked: frozen, its passes counted, and put back at the end.
 
     Args:
         model: from images in [0, 1] to logits (n, k).
         count: the number of samples of the batch, whose passes are counted.
         mode: "eval" for evaluation; "train" leaves the training flags as they are (adversarial
             training that sees batch statistics) and restores the buffers afterwards.
-        samples: passes averaged by each call of `logits`; for a random model the logits are then
+        samples: passes averaged by each call of `logits`, for a random model: the logits are then
             the logarithm of the mean softmax.
         seed: of the forked generator that a foreign random model draws from.
         autocast: "bf16" runs the passes in bfloat16 where torch.autocast finds it safe; not inside
@@ -67,11 +66,11 @@ class Guard:
     """What the passes cost, and what went wrong in them."""
     random: bool
     """Whether the model is random at inference: it declares it, or whoever runs it found out. If not,
-    its buffers are put back before every pass; else it may draw from what is in them."""
+    its buffers are put back before every pass; if so they are not, since it may draw from them."""
     changed_buffer: str
     """The name of a buffer that a pass in evaluation mode has changed; "" where none was."""
     logits_dtype: torch.dtype
-    """What the model computed its last logits in."""
+    """The dtype in which the model returned its last logits."""
 
     def __init__(
         self,
@@ -127,20 +126,15 @@ class Guard:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
     def set_random(self, random: bool) -> None:
-        """Take the model for random at inference from now on, or for no such one."""
+        """Say whether the model is to be treated as random at inference from now on."""
         self.random = random
 
     def drew_or_wrote(self) -> bool:
-        """Return whether a pass drew a random number or wrote a buffer, as random models do."""
+        """Return whether a pass drew a random number or wrote into a buffer, as random models do."""
         self._restore_buffers(thorough=True)
         return bool(self.changed_buffer) or self._generators.drawn()
 
@@ -150,8 +144,10 @@ class Guard:
         index: Int64[Tensor, " m"] | None = None,
         passes: int = 2,
     ) -> bool:
-        """Return whether `passes` agree, each beginning where the one before left the model."""
-        before, self.random = self.random, True
+        """Return whether so many passes over the same images give the same logits, but for rounding;
+        each begins where the one before left the model.
+        """
+        before, self.random = self.random, True  # so that buffers are not put back between them
         try:
             first = self.logits(images, index)
             return all(
@@ -163,7 +159,7 @@ class Guard:
 
     @contextlib.contextmanager
     def exact(self) -> Iterator[None]:
-        """Run the passes inside in full precision, uncompiled, as the judge needs."""
+        """Run the passes within in full float32 or float64, uncompiled, as the judge needs."""
         before, self._exact = self._exact, True
         try:
             with full_precision(self.device):
@@ -197,7 +193,7 @@ class Guard:
     ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m ..."]]:
         """Return the logits and the gradient of each sample's objective; a pass each way.
 
-        Of several averaged passes it is the gradient of the mean of their own objectives.
+        Of several averaged passes (EOT) it is the gradient of the mean of their own objectives.
 
         Args:
             images: images, or the parameters that `render` turns into images; the gradient is theirs.
@@ -209,8 +205,8 @@ class Guard:
             x = images.detach().requires_grad_()
             passes = self._logits_per_pass(x if render is None else render(x), index, keys)
             sound = [self.ledger.sound(logits, index) for logits in passes]
-            # Each pass has its own value: where saturated passes disagree, the gradient of the
-            # value of their mean vanishes.
+            # EOT: the mean of the passes' values, not the value of their mean, whose gradient
+            # vanishes where saturated passes disagree.
             value = torch.stack([objective(logits) for logits in sound]).mean(0)
             try:
                 with differentiable(self._recurrent):
@@ -237,6 +233,9 @@ class Guard:
     ) -> tuple[Float[Tensor, "m K"], Float[Tensor, "m k ..."]]:
         """Return the logits and k products of each sample's cotangents with the Jacobian; one
         forward pass (k of a model under torch.compile), k backward.
+
+        Of several averaged passes it is the Jacobian of the averaged logits, not the mean of their
+        own as in `gradient`: cotangents are chosen by one set of logits, whose boundaries decide.
 
         Args:
             images, index, keys, render: as for `gradient`.
@@ -279,7 +278,7 @@ class Guard:
         return logits
 
     def call(self, images: Float[Tensor, "m ..."]) -> Float[Tensor, "m k"]:
-        """Return the logits in whatever gradient mode this is, uncounted; see `apart`."""
+        """Return the logits of one pass in the present gradient mode, uncounted; see `apart`."""
         half: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if self._bf16 and not self._exact:
             half = torch.autocast(self.device.type, torch.bfloat16)

@@ -22,7 +22,7 @@ def tally_of(guard: Guard) -> dict[str, Tensor]:
     """
     # The buffers of any other model are put back before the next pass.
     buffers = guard._buffers.written() if guard.random and guard._buffers is not None else {}
-    return {
+    return {  # by names that earlier versions' unfinished folders hold too
         "passes": torch.tensor(sorted(guard._passes.items()), dtype=torch.int64).reshape(-1, 2),
         "computed": torch.empty(0, dtype=guard.logits_dtype),
         "reentrant": torch.tensor(guard._reentrant),

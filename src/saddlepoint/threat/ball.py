@@ -1,6 +1,4 @@
-"""What all norm balls share: the budget, the valid range, distance, steepest step and random
-start.
-"""
+"""What all norm balls share: budget, valid range, distance, steepest direction, random start."""
 
 from __future__ import annotations
 
@@ -33,8 +31,8 @@ Bound = float | tuple[float, ...]
 FINE = 2.0**-10
 """The budget below which parameters are float64; see `NormBall.fine`."""
 SPARED = {torch.float32: 2.0**-22, torch.float64: 2.0**-46}
-"""Twice this share of a budget is left over by projections in L2 and L1, by the images' dtype: more
-than what rounding the entries adds to a norm. Points up to once this share from the surface stay.
+"""Projections in L2 and L1 aim at ε(1 − 2·SPARED), so that rounding the entries cannot leave the ball;
+by the images' dtype. Points of norm up to ε(1 − SPARED) are not moved.
 """
 ON_BOUND = 1e-6
 """A pixel this close to a bound of the range is on it: projecting may round it off by an ulp, and
@@ -103,7 +101,7 @@ class NormBall(ABC):
         return numbers(self.eps, at_least_single(images[:0])).expand(len(images))
 
     def eps_float64(self, like: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        """Return the budget in float64, of one number or one per sample, broadcasting with `like`.
+        """Return ε in float64, one number or (n, 1, …) one per sample, to broadcast with `like`.
 
         >>> from saddlepoint.threat import Linf
         >>> Linf(0.1).eps_float64(torch.zeros(2, 3))
@@ -113,8 +111,8 @@ class NormBall(ABC):
         return expand(eps, like) if eps.ndim else eps
 
     def eps_after_rounding(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
-        """Return the norms in L2 and L1, in float64, whose roundings in the images' dtype are within
-        the budget.
+        """Return the ε(1 − 2·SPARED) of each sample, in float64, that projections in L2 and L1 aim at,
+        so that rounding the entries cannot leave the ball.
 
         >>> from saddlepoint.threat import L2
         >>> float(L2(0.5).eps_after_rounding(torch.zeros(1, 2))) < 0.5
@@ -254,9 +252,7 @@ class NormBall(ABC):
         k: int = 1,
         length: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "n ..."]:
-        """Return the step of unit norm that attains the dual norm of the gradient; see
-        `Ascendable`.
-        """
+        """Return the unit direction that attains the dual norm of the gradient; see `Ascendable`."""
         if at is not None:
             low, high = self.range(at)
             room = torch.where(gradient < 0, at - low, high - at)

@@ -53,9 +53,7 @@ class Linf(NormBall):
     def clip_bounds(
         self, images: Float[Tensor, "n ..."]
     ) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]]:
-        """Return the bounds [x − eps, x + eps], rounded inwards and clipped to the range; see
-        `Clippable`.
-        """
+        """Return x − eps and x + eps, rounded inwards and clipped to the range; see `Clippable`."""
         return self._bounds(images, self.parametrise(images[:0]).dtype)
 
     def _bounds(self, images: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -156,11 +154,12 @@ class L1(NormBall):
         k: int | Int64[Tensor, " n"] = 1,
         length: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "n ..."]:
-        """Return the step that shares a unit of L1 norm among the k largest coordinates, k one
+        """Return the direction that shares a unit of L1 norm among the k largest coordinates, k one
         number or each sample's own; see `Ascendable`.
 
-        Without regard for the room left, the largest coordinate would take every step although
-        projecting has just freed a sliver of it: the attack would circle far from the optimum.
+        With `length`, no coordinate gets more than the range has room for. Else the largest would
+        take every step although projecting has just freed a sliver of it, and PGD would circle far
+        from the optimum.
         """
         flat = gradient.flatten(1)
         room = torch.full_like(flat, math.inf)

@@ -1,4 +1,4 @@
-"""The protocol: what every threat model can do, so that an attack loop is written once.
+"""What every threat model can do, as protocols, so that an attack loop is written once.
 
 A threat model says what the adversary may do to an image. Attacks move *parameters*; `render` turns
 parameters into images. For the norm balls the parameters are the perturbed image itself; for a
@@ -77,7 +77,7 @@ class ThreatModel(Protocol):
 
 @runtime_checkable
 class Clippable(Protocol):
-    """A threat model whose parameters each have bounds of their own: projecting is clipping.
+    """A threat model that projects by clipping: each parameter has bounds of its own.
 
     >>> from saddlepoint.threat import L2, Linf
     >>> isinstance(Linf(8 / 255), Clippable), isinstance(L2(0.5), Clippable)
@@ -87,8 +87,8 @@ class Clippable(Protocol):
     def clip_bounds(
         self, images: Float[Tensor, "n ..."]
     ) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]] | None:
-        """Return the lowest and the highest parameters, or None where it has no such bounds after
-        all.
+        """Return the bounds that projecting clips the parameters to, lower and upper; None where
+        it is no clipping after all, as in a rescaled L2 ball.
         """
         ...
 
@@ -109,13 +109,13 @@ class Ascendable(ThreatModel, Protocol):
         k: int = 1,
         length: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "n ..."]:
-        """Return the step d of unit norm with the largest ⟨gradient, d⟩; zero where the gradient is
-        zero.
+        """Return the direction d of unit norm with the largest ⟨gradient, d⟩; zero where the
+        gradient is zero.
 
         With the current parameters `at`, components that would leave the valid range are left out.
-        `k` is the number of coordinates among which an L1 step is shared (1 is the exact dual
-        step). With `length`, by which the step will be multiplied, an L1 step puts into no
-        coordinate more than the range has room for, and goes on to the next.
+        `k` is the number of coordinates among which d is shared in L1 (1 is the exact maximiser).
+        With `length`, by which d will be multiplied, no coordinate in L1 gets more than the range
+        has room for, and the rest goes on to the next.
         """
         ...
 

@@ -96,18 +96,14 @@ class Rescaled:
         normalised: Tensor = (images.double() - mean) / std
         return normalised
 
-    def _parameters(self, images: Tensor) -> Tensor:
-        """Return the normalised images in the dtype of the ball's parameters."""
-        dtype = torch.float64 if self.ball.fine else at_least_single(images[:0]).dtype
-        return self._normalise(images).to(dtype)
-
     def radius(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
         """Return the budget of each sample in normalised units."""
         return self.ball.radius(images)
 
     def parametrise(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        """Return the normalised images."""
-        return self._parameters(images)
+        """Return the normalised images, in the dtype of the ball's parameters."""
+        dtype = torch.float64 if self.ball.fine else at_least_single(images[:0]).dtype
+        return self._normalise(images).to(dtype)
 
     def render(
         self, images: Float[Tensor, "n ..."], parameters: Float[Tensor, "n ..."]
@@ -121,7 +117,7 @@ class Rescaled:
         x = at_least_single(images)
         _, std = self._scale(x)
         _, exact = self._scale(x.double())
-        clean = self._parameters(x)
+        clean = self.parametrise(x)
         change = ((parameters - clean) * std).to(x.dtype)
         with torch.no_grad():
             pixels = within(x, (parameters.double() - clean.double()) * exact)
@@ -156,16 +152,14 @@ class Rescaled:
         self, images: Float[Tensor, "n ..."], parameters: Float[Tensor, "n ..."]
     ) -> Float[Tensor, "n ..."]:
         """Return the nearest normalised parameters in the ball and its range."""
-        return self.ball.project(self._parameters(images), parameters)
+        return self.ball.project(self.parametrise(images), parameters)
 
     def clip_bounds(
         self, images: Float[Tensor, "n ..."]
     ) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]] | None:
-        """Return the lowest and the highest normalised parameters, None but in Linf; see
-        `Clippable`.
-        """
+        """Return the ball's bounds of the normalised parameters, None but in Linf; see `Clippable`."""
         ball = self.ball
-        return ball.clip_bounds(self._parameters(images)) if isinstance(ball, Clippable) else None
+        return ball.clip_bounds(self.parametrise(images)) if isinstance(ball, Clippable) else None
 
     def contains(
         self, images: Float[Tensor, "n ..."], candidates: Float[Tensor, "n ..."]
@@ -196,7 +190,7 @@ class Rescaled:
         k: int = 1,
         length: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "n ..."]:
-        """Return the ball's steepest step, in normalised units."""
+        """Return the ball's steepest direction, in normalised units."""
         return self.ball.steepest_direction(gradient, at, k, length)
 
     def random_start(
@@ -209,5 +203,5 @@ class Rescaled:
     ) -> Float[Tensor, "n ..."]:
         """Return normalised parameters drawn from the ball."""
         return self.ball.random_start(
-            self._parameters(images), keys, restart=restart, gaussian=gaussian
+            self.parametrise(images), keys, restart=restart, gaussian=gaussian
         )

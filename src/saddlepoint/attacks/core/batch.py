@@ -45,14 +45,14 @@ class Batch:
             right rows.
         threat: the threat model of these samples.
         criterion: what counts as fooled.
-        images: (m, …) clean images.
-        goals: (m,) the labels, or the targets of a targeted attack.
+        images: (m, …) the clean images in pixels; `clean` are the same images as parameters.
+        goals: (m,) y, or t in a targeted attack.
         keys: the random stream of each sample.
         index: (m,) the rows of the caller's batch that these samples are.
         starts: (m, …) images to start from, or None.
         mask: (m, …) True where a feature may change, or None.
-        reference: what the logits of the clean images say of the model's scale; None where they
-            were not computed, and each iterate's own logits say it.
+        reference: the scale of the logits and the live classes, by the clean images; None where
+            no clean pass was made, and each iterate's own logits say it.
         stages: remembers the stages of the call that are done, or None.
 
     >>> from saddlepoint.attacks import Misclassified
@@ -108,8 +108,7 @@ class Batch:
     ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m ..."]]:
         """Return the logits at `x` and the gradient of the objective there; a pass each way.
 
-        The gradient of features that may not change is zero: a steepest step spends nothing on
-        them.
+        The gradient of features that may not change is zero: a step spends nothing on them.
         """
         logits, gradient = self.guard.gradient(x, objective, self.index, self.keys, self.render)
         return logits, gradient if self.mask is None else gradient * self.mask
@@ -127,7 +126,9 @@ class Batch:
 
     @property
     def clean(self) -> Float[Tensor, "m ..."]:
-        """The parameters of the clean images, which distances are measured from."""
+        """The parameters of the clean `images`, which distances are measured from; in a norm ball
+        without rescaling, the images themselves.
+        """
         return self.threat.parametrise(self.images)
 
     @cached_property
@@ -168,7 +169,7 @@ class Batch:
         return self.criterion.margin(logits, self.goals)
 
     def live(self, logits: Float[Tensor, "m k"]) -> Bool[Tensor, "m k"]:
-        """Return which classes can come at all, by the clean logits where those are known."""
+        """Return which classes are not masked; by the clean logits where those are known."""
         return live_classes(logits) if self.reference is None else self.reference.live
 
     def rounding(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
@@ -214,11 +215,11 @@ class Batch:
 
     @cached_property
     def _clip_bounds(self) -> tuple[Tensor, Tensor] | None:
-        """The bounds of the parameters where projecting is clipping; the same at every step."""
+        """The bounds of each parameter where projecting is clipping, else None; computed once."""
         if not isinstance(self.threat, Clippable):
             return None
-        corners = self.threat.clip_bounds(self.images)
-        return None if corners is None else (self.masked(corners[0]), self.masked(corners[1]))
+        bounds = self.threat.clip_bounds(self.images)
+        return None if bounds is None else (self.masked(bounds[0]), self.masked(bounds[1]))
 
     def masked(self, x: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
         """Return `x` with the features that may not change put back."""

@@ -1,8 +1,8 @@
-"""The judge: it believes nothing a loop says, and measures every image again.
+"""The judge re-evaluates an attack's outputs in full precision; only what passes here is a success.
 
-The final images are classified afresh in full precision and the distance is recomputed in float64.
-An image that is outside the ball or the valid range, or not finite, or not fooled, is not a success;
-nor is one for which the model returns NaN.
+The images are classified afresh, whatever the loop believed, and the distance is recomputed in
+float64. An image farther than ε·(1 + tolerance) (see `NormBall.near`), outside the valid range, not
+finite, or not fooled is not a success; nor is one for which the model returns NaN.
 """
 
 from __future__ import annotations
@@ -21,24 +21,29 @@ from saddlepoint.threat.norms import expand
 def judge(
     batch: Batch,
     candidates: Float[Tensor, "n ..."],
-    clean: Float[Tensor, "n k"],
+    clean_logits: Float[Tensor, "n k"],
 ) -> AttackResult:
-    """Return the judged result of offering `candidates` for the images of the whole `batch`.
+    """Return which of an attack's outputs are successes, with their predictions and distances.
 
     Args:
         batch: every sample of the call, in the caller's order, inside its guard.
-        candidates: (n, …) what the attack offers; anything at all.
-        clean: (n, k) the logits of the clean images; where they are fooled already, the image is
-            left alone.
+        candidates: (n, …) the attack's outputs; anything at all.
+        clean_logits: (n, k) of the clean images. Where the criterion holds for them, the image is
+            `initially_wrong` (under `Targeted`: it is the target already) and left alone.
 
-    >>> from saddlepoint.attacks import UniformNoise
+    >>> from saddlepoint.attacks import Misclassified
+    >>> from saddlepoint.model import Guard
+    >>> from saddlepoint.streams import Keys
     >>> from saddlepoint.threat import Linf
-    >>> result = UniformNoise(Linf(0.1))(torch.nn.Flatten(), torch.tensor([[0.5, 0.4]]), torch.tensor([0]))
-    >>> bool(result.distance <= 0.1 + 1e-6)
-    True
+    >>> images, label, rows = torch.tensor([[0.6, 0.4]]), torch.tensor([0]), torch.arange(1)
+    >>> with Guard(torch.nn.Flatten(), 1) as guard:
+    ...     batch = Batch(guard, Linf(0.1), Misclassified(), images, label, Keys(0, rows), rows)
+    ...     result = judge(batch, images.flip(1), guard.logits(images))
+    >>> result.success, result.rejected  # it would fool, from 0.2 away
+    (tensor([False]), tensor([True]))
     """
     images = batch.images
-    initially_wrong = batch.margin(clean) < 0
+    initially_wrong = batch.margin(clean_logits) < 0
     valid = batch.threat.contains(images, candidates)
     valid &= candidates.isfinite().flatten(1).all(1)
     if batch.mask is not None:
@@ -47,15 +52,14 @@ def judge(
         expand(valid & ~initially_wrong, images), candidates.to(images.dtype), images
     )
     guard = batch.guard
-    guard.ledger.expect(clean)
+    guard.ledger.expect(clean_logits)
     with guard.exact():
         logits = guard.logits(final, batch.index, batch.keys.split(Stream.JUDGE))
-    if guard.ledger.lost is not None:  # of those the model says nothing: they keep the clean image
+    if guard.ledger.lost is not None:  # NaN or infinite logits: the clean image is returned there
         final = torch.where(expand(guard.ledger.lost, images), images, final)
-    # What was not moved is the clean image, whose prediction is known; another draw of a random model
-    # is no attack.
+    # Where nothing moved, the clean logits stand: another draw of a random model is no attack.
     moved = (final != images).flatten(1).any(1)
-    logits = torch.where(moved[:, None], logits, clean.to(logits.dtype))
+    logits = torch.where(moved[:, None], logits, clean_logits.to(logits.dtype))
     success = initially_wrong | (valid & (batch.margin(logits) < 0))
     return AttackResult(
         adversarials=final,

@@ -25,15 +25,16 @@ _TINY = 1e-12
 def dlr(
     logits: Float[Tensor, "n k"], margin: Float[Tensor, " n"], third: int = 3, mean: int = 1
 ) -> Float[Tensor, " n"]:
-    """Return −margin/(Z_π1 − Z_π3), where π sorts the logits from the largest.
+    """Return the difference of logits ratio, −margin/(Z_π1 − Z_π3); π sorts from the largest logit.
 
     The ratio does not change when the logits are scaled or shifted, so that a model cannot hide its
     gradient behind large logits.
 
     Args:
-        margin: the criterion's, a difference of two logits.
+        margin: the criterion's, such as Z_y − max_{j≠y} Z_j; or Z_y − Z_t, towards a target t.
         third: the rank in place of 3.
-        mean: how many logits from that rank on are averaged; 2 in the targeted form.
+        mean: how many logits from that rank on are averaged; 2 in the targeted form, whose
+            denominator is Z_π1 − (Z_π3 + Z_π4)/2.
 
     Reference: Croce and Hein 2020, arXiv:2003.01690.
 
@@ -48,7 +49,7 @@ def dlr(
 def objective(
     batch: Batch, loss: Loss | Ratio, targets: Int64[Tensor, " m"] | None = None
 ) -> Callable[[Tensor], Tensor]:
-    """Return the function of the logits (m, k) that an attack on `batch` ascends.
+    """Return the loss of that name as a function of the logits (m, k), one number per sample.
 
     Under `Targeted` "dlr" and "dlr-targeted" are both the targeted DLR towards the batch's goals.
     Where too few classes are alive both are the margin.
@@ -71,16 +72,16 @@ def objective(
         needed = third + mean - 1
         if logits.shape[1] < needed:
             return -margin
-        # The dead are below the living: those that the ratio reads are alive if enough are.
+        # Masked classes are below all others: those that the ratio reads are live if enough are.
         enough = batch.live(logits).sum(1) >= needed
-        some = torch.where(enough[:, None], logits, 0.0)
-        return torch.where(enough, dlr(some, margin, third, mean), -margin)
+        finite = torch.where(enough[:, None], logits, 0.0)
+        return torch.where(enough, dlr(finite, margin, third, mean), -margin)
 
     return value
 
 
 def _ranks(batch: Batch, loss: str) -> tuple[int, int]:
-    """Return the first rank that the denominator takes away, and how many."""
+    """Return the arguments `third` and `mean` of `dlr`."""
     criterion = batch.criterion
     if isinstance(criterion, Targeted):
         return 3, 2

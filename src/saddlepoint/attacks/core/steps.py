@@ -1,4 +1,4 @@
-"""Pieces that several first-order loops share: where they start and how far they step."""
+"""What the loops of PGD's kind share: the start, the step x ← Π(x + α·d), and α."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from saddlepoint.threat import Ascendable, norm_of
 from saddlepoint.threat.norms import expand
 
 Start = Literal["uniform", "gaussian", "clean"]
-_OUTWARD = 1e4
+_OUTWARD = 1e4  # so far, projecting ends at a vertex of the ball
 
 
 def start_of(
     batch: Batch, start: Start, restart: int, corner: bool = False
 ) -> Float[Tensor, "m ..."]:
-    """Return the first iterate: the given `starts` for the first restart, else a draw or the image.
+    """Return x_0: the given `starts` for the first restart, else a draw or the clean image.
 
-    With `corner` the draw is moved to a corner of the ball in Linf: a pocket there is out of sight
-    from within. Attacks ask for it in every second restart.
+    With `corner` the draw is moved to a vertex of the ball in Linf: what fools only there is out of
+    sight from within. Attacks ask for it in every second restart.
     """
     clean = batch.threat.parametrise(batch.images)
     if batch.starts is not None and restart == 0:
@@ -43,9 +43,9 @@ def start_of(
 
 
 def ascendable(batch: Batch) -> Ascendable:
-    """Return the batch's threat model, or explain that it has no steepest step."""
+    """Return the batch's threat model; raises `InputError` where it has no steepest direction."""
     if not isinstance(batch.threat, Ascendable):
-        raise InputError(f"{batch.threat} has no steepest step; use a gradient-free attack")
+        raise InputError(f"{batch.threat} has no steepest direction; use a gradient-free attack")
     return batch.threat
 
 
@@ -53,22 +53,22 @@ def ascend(
     batch: Batch,
     x: Float[Tensor, "m ..."],
     gradient: Float[Tensor, "m ..."],
-    length: Tensor,
+    alpha: Tensor,
     k: int,
 ) -> Float[Tensor, "m ..."]:
-    """Return the projection of `x` moved by `length` (m,) along the steepest step."""
-    step = ascendable(batch).steepest_direction(gradient, x, k, length)
-    return batch.project(x + expand(length, x) * step)
+    """Return Π(x + α·d), α (m,) and d the steepest direction; in L1 `k` coordinates share a step."""
+    d = ascendable(batch).steepest_direction(gradient, x, k, alpha)
+    return batch.project(x + expand(alpha, x) * d)
 
 
 def step_length(batch: Batch, step_size: float | None, relative: float) -> Float[Tensor, " m"]:
-    """Return each sample's step: `step_size`, or `relative` times its budget."""
+    """Return each sample's α: `step_size`, or where that is None `relative` times its budget."""
     radius = batch.threat.radius(batch.images)
     return torch.full_like(radius, step_size) if step_size is not None else relative * radius
 
 
 def cosine(step: int, steps: int) -> float:
-    """Return the factor that falls from 1 to almost 0 over `steps` along half a cosine.
+    """Return the factor that decays from 1 to almost 0 over `steps` along half a cosine.
 
     >>> cosine(0, 10), round(cosine(5, 10), 3)
     (1.0, 0.5)

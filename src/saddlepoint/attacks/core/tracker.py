@@ -17,17 +17,18 @@ from torch import Tensor
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.threat.norms import expand
 
-# The names under which a tracker's tensors are saved.
+# The names of a tracker's tensors in files. `distance` was once called "length", and unfinished
+# folders of then are still gone on with.
 _SAVED_AS = {"images": "images", "distance": "length", "margin": "margin"}
 
 
 class Tracker(ABC):
-    """What a loop tells of its iterates: `record` every one, `compact` after it, `evaluate` at the
-    end.
+    """Keeps one iterate per sample: a loop calls `record` at every one, then `compact`, and `offer`
+    with the last.
 
     Attributes:
         images: (n, …) the kept iterates, rendered; the clean images at first.
-        distance: (n,) of the kept image where it fools; infinity where none does, or where the
+        distance: (n,) of the kept image where it fools; infinity where it does not, or where the
             tracker does not measure.
 
     >>> Last(torch.zeros(1, 2)).distance
@@ -50,15 +51,17 @@ class Tracker(ABC):
 
     @abstractmethod
     def record(self, batch: Batch, x: Float[Tensor, "m ..."], logits: Float[Tensor, "m k"]) -> None:
-        """Take note of the iterate `x` and its logits."""
+        """Keep the iterate `x`, whose logits are known, where it is better than the kept one."""
 
     def offer(self, batch: Batch, x: Float[Tensor, "m ..."]) -> None:
-        """Record an iterate that no logits are known of; a forward pass."""
+        """Record an iterate whose logits are not known, at the cost of a forward pass; where logits
+        do not matter (`Last`), keep it without one.
+        """
         if len(batch):
             self.record(batch, x, batch.logits(x))
 
     def hand_over(self, batch: Batch, images: Float[Tensor, "m ..."]) -> None:
-        """Keep these images for the judge, unseen and whatever came before."""
+        """Keep these images for the judge in place of the kept ones, without a pass."""
         self.images[batch.index] = images
 
     def compact(self, batch: Batch, *state: Tensor) -> tuple[Batch, tuple[Tensor, ...]]:
@@ -70,14 +73,14 @@ class Tracker(ABC):
         return batch
 
     def begin_loop(self) -> None:  # noqa: B027 - most trackers need nothing
-        """Forget what only the loop before needed."""
+        """Forget what only the loop before needed; what is kept stays."""
 
     def state(self, rows: Tensor) -> dict[str, Tensor]:
-        """Return what is kept of the rows, for `restore`."""
+        """Return what is kept of these rows of the call, for `restore`."""
         return {_SAVED_AS[name]: getattr(self, name)[rows] for name in self.kept}
 
     def restore(self, rows: Tensor, state: Mapping[str, Tensor]) -> None:
-        """Keep of the rows what another tracker of the same call kept."""
+        """Keep for these rows what `state` returned of another tracker of the same call."""
         for name in self.kept:
             mine: Tensor = getattr(self, name)
             mine[rows] = state[_SAVED_AS[name]].to(mine)
@@ -101,7 +104,7 @@ class Last(Tracker):
 
 
 class _ByMargin(Tracker):
-    """A tracker that knows the margin (n,) of what it keeps."""
+    """A tracker that knows the criterion's margin (n,) of what it keeps."""
 
     kept = ("images", "distance", "margin")
 
@@ -139,20 +142,20 @@ class Best(_ByMargin):
 
     def record(self, batch: Batch, x: Float[Tensor, "m ..."], logits: Float[Tensor, "m k"]) -> None:
         """Keep `x` for the samples whose margin it lowers; see `Tracker`."""
-        margin, kept = batch.margin(logits).to(self.margin.dtype), self.margin[batch.index]
-        better = margin < kept
+        margin, kept_margin = batch.margin(logits).to(self.margin.dtype), self.margin[batch.index]
+        better = margin < kept_margin
         if self._stop == "success":
-            better &= kept >= 0
-        image, before = batch.render(x).to(self.images.dtype), self.images[batch.index]
-        self.images[batch.index] = torch.where(expand(better, image), image, before)
-        self.margin[batch.index] = torch.where(better, margin, kept)
+            better &= kept_margin >= 0  # the first fooling iterate stays
+        image, kept_image = batch.render(x).to(self.images.dtype), self.images[batch.index]
+        self.images[batch.index] = torch.where(expand(better, image), image, kept_image)
+        self.margin[batch.index] = torch.where(better, margin, kept_margin)
 
     def unfinished(self, batch: Batch) -> Batch:
         """Return the samples on which another restart is worth its passes."""
         return batch.at(~self.fooled[batch.index]) if self._stop == "success" else batch
 
     def begin_loop(self) -> None:
-        """Take over no count from the loop before, which may not have been run here."""
+        """Forget the count of finished samples: the loop before may not have been run here."""
         self._finished = None
 
     def compact(self, batch: Batch, *state: Tensor) -> tuple[Batch, tuple[Tensor, ...]]:
@@ -169,7 +172,7 @@ class Best(_ByMargin):
         return batch.at(rows), tuple(tensor[rows] for tensor in state)
 
     def _quarter_finished(self, fooled: Tensor) -> bool:
-        """Return whether a quarter was finished one call ago, and send for the present count."""
+        """Return whether a quarter was finished one call ago, and ask for the present count."""
         before = self._finished
         count = torch.empty((), dtype=torch.int64, pin_memory=fooled.is_cuda)
         count.copy_(fooled.sum(), non_blocking=True)
@@ -187,9 +190,10 @@ class Best(_ByMargin):
 class Nearest(_ByMargin):
     """Keeps the fooling iterate nearest to the clean image: what minimum-norm attacks ask for.
 
-    An iterate counts as fooling when its margin is below 0 by more than rounding, so that it still
-    does in another batch. Until there is one, the iterate of smallest margin is kept; the
-    judge decides whether it is a success after all.
+    An iterate fools *surely* when its margin is below 0 by more than rounding, so that it still does
+    in another batch; `distance` is that of the nearest such iterate. Until there is one, the iterate
+    of smallest margin is kept, and `fooled` says that this margin is below 0 at all: then the
+    distance stays infinite, and the judge decides whether it is a success after all.
 
     Of a model that is `random` at inference one draw says little: a new nearest must fool in four
     more of them.
@@ -204,40 +208,45 @@ class Nearest(_ByMargin):
         self._draws = 4 if random else 0
 
     def record(self, batch: Batch, x: Float[Tensor, "m ..."], logits: Float[Tensor, "m k"]) -> None:
-        """Keep `x` where it fools from nearer than before, or at least lowers the margin."""
-        margin, kept = batch.margin(logits).to(self.margin.dtype), self.margin[batch.index]
-        before = self.distance[batch.index]
-        distance = batch.distance(x).to(before.dtype)
-        sure = batch.surely_fooled(logits)
+        """Keep `x` where it fools from nearer than the kept one, or where none fools yet and it
+        lowers the margin.
+        """
+        margin, kept_margin = batch.margin(logits).to(self.margin.dtype), self.margin[batch.index]
+        kept_distance = self.distance[batch.index]
+        distance = batch.distance(x).to(kept_distance.dtype)
+        nearer, sure = distance < kept_distance, batch.surely_fooled(logits)
         for _ in range(self._draws):
-            rows = (sure & (distance < before)).nonzero().squeeze(1)
+            rows = (sure & nearer).nonzero().squeeze(1)
             if not len(rows):
                 break
             again = batch.at(rows)
             sure[rows] = again.margin(again.logits(x[rows])) < 0
-        better = torch.where(sure, distance < before, before.isinf() & (margin < kept))
+        better = torch.where(sure, nearer, kept_distance.isinf() & (margin < kept_margin))
         if not x.is_cuda:  # on CUDA a look at the values would make the step wait
             rows = better.nonzero().squeeze(1)
             if not len(rows):
                 return
             batch, x, sure, better = batch.at(rows), x[rows], sure[rows], better[rows]
-            margin, kept, distance, before = margin[rows], kept[rows], distance[rows], before[rows]
-        image, held = batch.render(x).to(self.images.dtype), self.images[batch.index]
-        self.images[batch.index] = torch.where(expand(better, image), image, held)
-        self.margin[batch.index] = torch.where(better, margin, kept)
-        self.distance[batch.index] = torch.where(better & sure, distance, before)
+            margin, kept_margin = margin[rows], kept_margin[rows]
+            distance, kept_distance = distance[rows], kept_distance[rows]
+        image, kept_image = batch.render(x).to(self.images.dtype), self.images[batch.index]
+        self.images[batch.index] = torch.where(expand(better, image), image, kept_image)
+        self.margin[batch.index] = torch.where(better, margin, kept_margin)
+        self.distance[batch.index] = torch.where(better & sure, distance, kept_distance)
 
     def replace(self, batch: Batch, x: Float[Tensor, "m ..."]) -> None:
-        """Keep `x` in place of what is kept, although it may be farther; the margin stays."""
+        """Keep `x` in place of the kept iterate, although it may be farther; the margin stays."""
         self.images[batch.index] = batch.render(x).to(self.images.dtype)
         self.distance[batch.index] = batch.distance(x).to(self.distance.dtype)
 
     def require_confidence(self, batch: Batch, confidence: float) -> None:
-        """Ask for a margin of −`confidence` from now on, also of what is kept."""
+        """Count what is kept as fooling only where its margin was below −`confidence`; of what is
+        recorded later the batch's criterion must ask it.
+        """
         self.margin[batch.index] += confidence
         self.distance = torch.where(self.margin < 0, self.distance, torch.inf)
 
     def reset(self, batch: Batch) -> None:
-        """Keep the clean images again, as nothing that fools."""
+        """Keep the clean images again, and no success."""
         self.images[batch.index] = batch.images
         self.distance[batch.index] = self.margin[batch.index] = torch.inf
