@@ -153,15 +153,6 @@ def test_one_logit():
     assert torch.allclose(result.distance, torch.tensor([0.5, 0.5]).double() / 2**0.5, rtol=2e-3)
 
 
-@pytest.mark.parametrize("size", [4])
-def test_results_do_not_depend_on_the_batch(size):
-    net, x, y = conv_case(11, torch.float64)
-    whole = DDN(L2(), steps=20)(net, x, y)
-    for part in torch.arange(11).split(size):
-        alone = DDN(L2(), steps=20)(net, x[part], y[part], ids=part)
-        assert torch.allclose(alone.adversarials, whole.adversarials[part], rtol=0, atol=1e-9)
-
-
 def test_no_gradient_and_next_to_none():
     x, y = torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 0])
     with pytest.warns(UserWarning, match="exactly 0"):

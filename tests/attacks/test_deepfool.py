@@ -170,17 +170,6 @@ def test_masked_features_stay_and_normalised_budgets_are_measured_there():
     assert torch.allclose(shaped.distance / 4, DeepFool(L2())(net, x, y).distance, rtol=1e-2)
 
 
-@pytest.mark.parametrize("ball", BALLS)
-def test_a_sample_s_result_does_not_depend_on_the_batch(ball):
-    net, x, y = conv_case(12, torch.float64)
-    whole = DeepFool(ball())(net, x, y)
-    assert bool(whole.success.all())
-    for rows in (torch.tensor([5]), torch.tensor([9, 4])):
-        part = DeepFool(ball())(net, x[rows], y[rows], ids=rows)
-        assert torch.allclose(part.adversarials, whole.adversarials[rows], atol=1e-9)
-        assert torch.equal(part.backwards, whole.backwards[rows])
-
-
 @pytest.mark.parametrize("scale", [0.0, 1e-30, 1e25])
 @pytest.mark.parametrize("ball", BALLS)
 @pytest.mark.filterwarnings("ignore:the gradient was exactly 0")

@@ -181,16 +181,6 @@ def test_targets_masks_and_normalised_space(norm):
     assert float((scaled / free.distance).mean()) == pytest.approx(factor, rel=0.2)
 
 
-@pytest.mark.parametrize("norm", BALLS)
-def test_results_do_not_depend_on_the_batch(norm):
-    net, x, y = conv_case(12, torch.float64)
-    attack = FMN(BALLS[norm](), steps=20)
-    whole = attack(net, x, y)
-    for part in torch.arange(12).split(5):
-        alone = attack(net, x[part], y[part], ids=part)
-        assert torch.allclose(alone.adversarials, whole.adversarials[part], rtol=0, atol=1e-9)
-
-
 def test_starts_that_fool_are_where_the_search_begins():
     """The margin is flat at the image, so only the start shows the way."""
 

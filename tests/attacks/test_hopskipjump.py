@@ -6,7 +6,7 @@ import pytest
 import torch
 from networks import Affine, conv_case
 
-from saddlepoint.attacks import AttackResult, BinaryLogit
+from saddlepoint.attacks import BinaryLogit
 from saddlepoint.attacks.minimum_norm import hopskipjump as module
 from saddlepoint.attacks.minimum_norm.hopskipjump import HopSkipJump
 from saddlepoint.errors import InputError
@@ -112,16 +112,11 @@ def test_a_target_is_reached_from_a_start_of_its_class(ball):
 
 
 @pytest.mark.parametrize("ball", [L2(), Linf()], ids=str)
-def test_company_does_not_matter(ball):
-    net, images, labels = conv_case(8, torch.float64, wrong=1)
-    attack = HopSkipJump(ball, steps=2)
-    whole = attack(net, images, labels, seed=3)
-    order = torch.randperm(8, generator=torch.Generator().manual_seed(0))
-    parts = [attack(net, images[p], labels[p], ids=p, seed=3) for p in order.split(7)]
-    joined, back = AttackResult.cat(parts), order.argsort()
-    assert torch.allclose(whole.adversarials, joined.adversarials[back], rtol=0, atol=1e-9)
-    assert torch.equal(whole.forwards, joined.forwards[back])
-    assert not torch.equal(whole.adversarials, attack(net, images, labels, seed=4).adversarials)
+def test_another_seed_draws_otherwise(ball):
+    net, images, labels = conv_case(4, torch.float64, wrong=1)
+    attack = HopSkipJump(ball, steps=1)
+    one, other = (attack(net, images, labels, seed=seed).adversarials for seed in (3, 4))
+    assert not torch.equal(one, other)
 
 
 def test_memory_is_bounded_by_parts_that_change_nothing(monkeypatch):

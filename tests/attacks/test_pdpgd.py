@@ -127,27 +127,10 @@ def test_the_iterates_are_the_papers(prox):
 
 
 @pytest.mark.parametrize(("attack", "ball"), ATTACKS)
-def test_a_result_does_not_depend_on_the_batch(attack, ball):
-    net, x, y = conv_case(6, torch.float64)
-    whole = attack(ball(), steps=15)(net, x, y)
-    single = attack(ball(), steps=15)(net, x[4:5], y[4:5])
-    assert torch.allclose(whole.adversarials[4], single.adversarials[0], rtol=0, atol=1e-9)
-
-
-@pytest.mark.parametrize(("attack", "ball"), ATTACKS)
-def test_masks_and_rescaled_spaces(attack, ball):
+def test_in_a_rescaled_space_all_are_fooled(attack, ball):
     net, x, y = conv_case(6, wrong=0)
-    mask = torch.zeros(3, 8, 8, dtype=torch.bool)
-    mask[:, :5] = True
-    result = attack(ball(), steps=40)(net, x, y, mask=mask)
-    assert bool(result.success.any())
-    assert torch.equal(result.adversarials[:, ~mask], x[:, ~mask])
     space = Rescaled.pixels(ball(), (0.5,) * 3, (0.25,) * 3)
-    scaled = attack(space, steps=60)(net, x, y)
-    assert bool(scaled.success.all())
-    there = (x - 0.5) / 0.25
-    moved = (scaled.adversarials - 0.5) / 0.25 - there
-    assert torch.allclose(ball().norm(moved).double(), scaled.distance, rtol=1e-4)
+    assert bool(attack(space, steps=60)(net, x, y).success.all())
 
 
 @pytest.mark.parametrize(("attack", "ball"), ATTACKS)

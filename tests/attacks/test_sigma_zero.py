@@ -119,16 +119,6 @@ def test_targets_masks_and_normalised_space():
     assert float(scaled.distance.mean()) <= 1.5 * float(free.distance.mean())
 
 
-def test_results_do_not_depend_on_the_batch():
-    net, x, y = conv_case(12, torch.float64)
-    attack = SigmaZero(L0(), steps=30)
-    whole = attack(net, x, y)
-    for part in torch.arange(12).split(5):
-        alone = attack(net, x[part], y[part], ids=part)
-        assert torch.allclose(alone.adversarials, whole.adversarials[part], rtol=0, atol=1e-9)
-        assert torch.equal(alone.forwards, whole.forwards[part])
-
-
 def test_one_logit():
     class One(torch.nn.Module):
         def forward(self, x):

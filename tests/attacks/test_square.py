@@ -9,7 +9,7 @@ import torch
 from linear import case
 from networks import Affine, conv_case
 
-from saddlepoint.attacks import AttackResult, BinaryLogit, UniformNoise
+from saddlepoint.attacks import BinaryLogit, UniformNoise
 from saddlepoint.attacks.fixed_budget import square as module
 from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.errors import InputError
@@ -173,17 +173,11 @@ def test_sides_fall_from_p_along_the_schedule():
 
 
 @pytest.mark.parametrize("threat", [Linf(0.02), L2(0.3)], ids=str)
-def test_company_does_not_matter(threat):
+def test_another_seed_draws_otherwise(threat):
     net, images, labels = conv_case(12, torch.float64)
     attack = Square(threat, queries=100)
-    whole = attack(net, images, labels, seed=3)
-    order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
-    parts = [attack(net, images[p], labels[p], ids=p, seed=3) for p in order.split(5)]
-    joined, back = AttackResult.cat(parts), order.argsort()
-    assert torch.allclose(whole.adversarials, joined.adversarials[back], rtol=0, atol=1e-9)
-    assert torch.equal(whole.forwards, joined.forwards[back])
+    whole, other = (attack(net, images, labels, seed=seed) for seed in (3, 4))
     assert 0.2 < whole.success_rate < 0.9
-    other = attack(net, images, labels, seed=4)
     assert not torch.equal(whole.adversarials, other.adversarials)
 
 

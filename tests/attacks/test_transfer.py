@@ -6,7 +6,7 @@ import pytest
 import torch
 from networks import conv_case, conv_net
 
-from saddlepoint.attacks import BIM, DDN, MIFGSM, MINIMUM_NORM, PGD, AttackResult
+from saddlepoint.attacks import BIM, DDN, MIFGSM, MINIMUM_NORM, PGD
 from saddlepoint.attacks.minimum_norm.hopskipjump import HopSkipJump
 from saddlepoint.attacks.wrappers.transfer import Transfer
 from saddlepoint.errors import InputError
@@ -84,17 +84,6 @@ def test_targets_masks_and_seeds_reach_the_surrogate():
     assert bool((result.adversarials == images)[:, ~mask].all())
     other = attack(net, images, labels, targets, mask=mask, seed=2)
     assert not torch.equal(result.adversarials, other.adversarials)
-
-
-def test_company_does_not_matter():
-    net, surrogate, images, labels = pair()
-    attack = Transfer(PGD(L2(0.3), steps=6), surrogate=surrogate)
-    whole = attack(net, images, labels, seed=3)
-    rows = torch.arange(len(labels))
-    parts = [attack(net, images[p], labels[p], ids=p, seed=3) for p in rows.split(5)]
-    joined = AttackResult.cat(parts)
-    assert torch.allclose(whole.adversarials, joined.adversarials, rtol=0, atol=1e-9)
-    assert torch.equal(whole.success, joined.success)
 
 
 def test_a_minimum_norm_attack_counts_where_its_nearest_point_fools_the_model():

@@ -146,14 +146,6 @@ def test_attacks_that_begin_at_the_image_restart_elsewhere():
     assert int(robust.sum()) > 0
 
 
-def test_restarts_do_not_depend_on_the_batch():
-    net, images, labels = conv_case(12, torch.float64)
-    attack = Restarted(PGD(Linf(0.02), steps=3), 3)
-    whole = attack(net, images, labels)
-    part = attack(net, images[5:9], labels[5:9], ids=torch.arange(5, 9))
-    assert torch.allclose(whole.adversarials[5:9], part.adversarials, atol=1e-9)
-
-
 @pytest.mark.parametrize("attack", [DDN(L2(), steps=20), FMN(L0(), steps=20)])
 def test_restarts_of_a_minimum_norm_attack_only_come_nearer(attack):
     net, images, labels = conv_case(12, torch.float64)
