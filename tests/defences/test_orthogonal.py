@@ -221,9 +221,9 @@ def test_settings_are_described_and_the_state_is_not():
 
 
 def test_refusals():
-    with pytest.raises(InputError, match="form is 5; give 1, 2, 3 or 4"):
+    with pytest.raises(InputError, match="form is 5; it is one of 1, 2, 3, 4"):
         Orthogonal(form=5)
-    with pytest.raises(InputError, match="unknown norm 'frob'; did you mean 'fro'"):
+    with pytest.raises(InputError, match='norm is "frob"; it is "fro" or "spectral"'):
         Orthogonal(norm="frob")
     with pytest.raises(InputError, match=r"iterations is 1\.5"):
         Orthogonal(iterations=1.5)

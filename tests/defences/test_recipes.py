@@ -49,7 +49,7 @@ def test_the_nine_defences_recipes_have_the_reports_settings():
 
 
 def test_a_normalised_budget_needs_the_statistics():
-    with pytest.raises(InputError, match="normalised space needs the mean and deviation"):
+    with pytest.raises(InputError, match="normalised space needs the mean and standard deviation"):
         load_recipe("nine-defences-adversarial")
 
 
