@@ -1,8 +1,10 @@
-"""The evaluation: cheap attacks first, only survivors go on, budgets ascending.
+"""Validates, configures and records an evaluation; the loop over budgets and attacks is in
+survivors.py.
 
-An image fooled at a budget is fooled at every larger one, since the smaller ball lies in the
-larger; it is not attacked again. Survivors start at the next budget from the best iterate that the
-last one found.
+Cheap attacks come first, budgets ascend, and only survivors go on: an image fooled at a budget is
+fooled at every larger one, since the smaller ball lies in the larger. At the next budget survivors
+start from what the last attack of the previous budget kept of them; AutoAttack, which has one
+budget, carries nothing over.
 """
 
 from __future__ import annotations
@@ -63,8 +65,8 @@ def evaluate(
             this himself; None is `out`.
         batch_size: images per pass.
         seed: of every random draw.
-        eot_samples: passes averaged at each step; None is 10 for a model that is random at
-            inference, else 1.
+        eot_samples: passes averaged at each step; None is the attacks' own where one exceeds 1,
+            else 10 for a random model, else 1.
         criterion: what counts as fooled, for every attack of the suite; None is the attacks' own,
             which must agree.
         identity: what else distinguishes the run, for the folder.
@@ -107,6 +109,7 @@ def evaluate(
             attack,
             criterion=criteria[0],
             eot_samples=passes.samples,
+            # One average that fools may be luck, and must not finish an image.
             stop="never" if passes.samples > 1 else attack.stop,
         )
         for name, attack in attacks.items()
@@ -115,6 +118,8 @@ def evaluate(
         "model": weights_fingerprint(model),
         "identity": identity,
         "data": data_identity(data),
+        # One budget by its words, "Linf 8/255" or "Box"; of several the first, and all as eps. The
+        # records that exist have it so.
         "threat": str(threats[0]) if len(threats) == 1 else threats[0],
         "space": threat.space,
         "eps": [budget_of(each) for each in threats],
@@ -142,18 +147,15 @@ def evaluate(
 
 
 def _threats(threat: ThreatModel, eps: Sequence[float] | None) -> list[ThreatModel]:
-    if eps is None:
-        return _narrow([threat])
-    if not isinstance(threat, Normed):
-        raise InputError(f"a {threat} has no eps; leave eps out")
-    if not eps:
-        raise InputError("eps is empty; give at least one budget")
-    return _narrow([threat.with_eps(each) for each in sorted(set(eps))])
-
-
-def _narrow(threats: list[ThreatModel]) -> list[ThreatModel]:
-    """Return the threat models; a budget that none can mean is refused before any work."""
+    """Return a threat model per budget, ascending; raises `InputError` for budgets none can mean."""
+    threats: list[ThreatModel] = [threat]
+    if eps is not None:
+        if not isinstance(threat, Normed):
+            raise InputError(f"a {threat} has no eps; leave eps out")
+        if not eps:
+            raise InputError("eps is empty; give at least one budget")
+        threats = [threat.with_eps(each) for each in sorted(set(eps))]
     for each in threats:
-        if isinstance(each, Linf):
+        if isinstance(each, Linf):  # the width of the other balls depends on the images' shape
             each.check_width()
     return threats

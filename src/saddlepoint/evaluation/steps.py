@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import torch
@@ -23,8 +22,7 @@ from saddlepoint.evaluation.journal import Columns, Journal
 from saddlepoint.files import fingerprint
 
 FOLDER = "parts"
-# Survivors are re-batched within a part.
-SIZE = 512
+SIZE = 512  # images of a part
 Work = Callable[[Tensor, Stages | None], Columns]
 """From the ids of a batch, and what remembers the stages of its attack, to a row per id."""
 
@@ -51,30 +49,25 @@ class Steps:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         # Whatever stops the work, what is done stays, unless the disk refuses; and what could not
         # be begun leaves nothing.
         if kind is not None and not issubclass(kind, InputError):
             self._done.save()
 
     def parts(self, ids: Tensor) -> tuple[Tensor, ...]:
-        """Return the ids of each part."""
+        """Return the ids of each part; survivors are batched within it."""
         return torch.split(ids, SIZE)
 
     def run(self, name: str, ids: Tensor, work: Work, waits: bool = False) -> Columns:
-        """Return a row for every id (ascending), those of batches that were done before as they
-        were found; a column `seconds` says how long each took.
+        """Do `work` for all ids but those that were done before, in batches; return a row per id,
+        ascending, with a column `seconds` of the time per image.
 
         Args:
             name: what is done with the images; no two works of a run share one.
             ids: (m,) the images.
             work: called for a batch at a time.
-            waits: it is soon done again, and not saved before an attack was.
+            waits: cheap to repeat, it is saved only along with later work that is not.
         """
         found = [_at(rows, torch.isin(rows["id"], ids)) for rows in self._done.found.get(name, [])]
         rows = [each for each in found if len(each["id"])]

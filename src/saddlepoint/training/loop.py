@@ -44,10 +44,12 @@ class TrainingResult:
     Attributes:
         model: the given model, trained; with `ema` or `swa` in the recipe it holds the averaged
             weights.
-        metrics: one mapping per epoch: loss, accuracy on what was trained on, test accuracy where
-            data was given, seconds; `curve`, the loss in at most 50 pieces of the epoch, and with
-            penalties their share of both, `penalty` and `penalty_curve`.
-        seconds: the time of the epochs, over all resumptions.
+        metrics: one mapping per epoch: `epoch`, from 1; `loss`, penalties included, and `accuracy`,
+            on the images that were trained on, adversarial ones perhaps; `learning_rate`, that of
+            the step after the epoch; `seconds`; `curve`, the loss in at most 50 pieces of the
+            epoch; with penalties `penalty` and `penalty_curve`, their part of loss and curve; and
+            `test_accuracy`, of clean images, where `test` was given.
+        seconds: the time of the epochs, over all resumptions, without that of testing.
 
     >>> TrainingResult(nn.Identity(), [{"epoch": 1, "loss": 0.5}], 1.0).metrics[-1]["loss"]
     0.5
@@ -84,11 +86,12 @@ def train(
             weights.
         identity: what else distinguishes the run (the model's name …); a resumption with another is
             refused.
-        tracker: "tensorboard" or "mlflow".
+        tracker: where the metrics go besides: "tensorboard" or "mlflow".
         workers: processes that decode images which do not fit in memory.
 
-    Raises `InputError` for a folder of another run, a loss that is no longer finite; `OutputError`
-    where the disk refuses; `Interrupted` after the checkpoint that a signal asked for.
+    Raises `InputError` for a folder of another run and, at the end of an epoch and before its
+    checkpoint, for a loss or logits that are not finite; `OutputError` where the disk refuses;
+    `Interrupted` after the checkpoint that a signal asked for.
 
     >>> from saddlepoint.data import load_data
     >>> from saddlepoint.zoo import build_model
@@ -104,7 +107,7 @@ def train(
     check_seed(seed)
     check_count("workers", workers, least=0, most=MOST_THREADS)
     feed = Feed(data, recipe, seed, Guard(model, 0).device, workers)  # refuses what is no module
-    state = _prepared(model, feed)
+    state = _prepared(model, feed)  # by the first batch of the first epoch, resumed or not
     model = state.model
 
     def refresh() -> None:
@@ -119,6 +122,8 @@ def train(
         run = Run(state, out, found, tracker)
         with stop_on_signals() as stop, forked_random_state(), contextlib.closing(run):
             while state.epoch < recipe.epochs:
+                # Resumed within an epoch, its time goes on from the checkpoint's, and its batches
+                # from the checkpoint's step in the same order: that is a function of the epoch.
                 began = time.perf_counter() - state.seconds
                 model.train()
                 for batch in feed.epoch(state.epoch, state.step):
@@ -149,7 +154,8 @@ def _prepared(model: nn.Module, feed: Feed) -> State:
 
 
 def take_step(state: State, batch: TrainingBatch) -> None:
-    """Take one step of the descent on a batch.
+    """Take one outer step: inner maximisation and loss gradient (`objective.accumulate`), penalty
+    gradient, optimiser step, EMA.
 
     >>> state = State(nn.Linear(2, 2), Recipe(batch_size=1), images=1)
     >>> batch = TrainingBatch(torch.ones(1, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
@@ -170,7 +176,7 @@ def take_step(state: State, batch: TrainingBatch) -> None:
 
 
 def _penalise(model: nn.Module, penalties: Sequence[tuple[float, Penalty]]) -> Tensor:
-    """Add the gradients of the penalties; return their weighted sum."""
+    """Add the gradient of the weighted sum of the penalties; return the sum."""
     if not penalties:
         return torch.zeros((), device=next(model.parameters()).device)
     total: Tensor = sum(  # type: ignore[assignment]

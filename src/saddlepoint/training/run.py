@@ -1,4 +1,4 @@
-"""A training as its folder has it: gone on with where it was, and kept after every epoch."""
+"""The folder of a training: goes on from its newest checkpoint, and writes metrics and weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FILES = (FOLDER, METRICS_FILE, WEIGHTS_FILE)
 
 
 def is_finished(out: Path | None, epochs: int) -> bool:
-    """Return whether the folder holds the result of so many epochs.
+    """Return whether the folder holds the final weights of a training of so many epochs.
 
     >>> is_finished(Path("no-such-folder"), 1)
     False
@@ -40,9 +40,9 @@ class Run:
     """The metrics of a training, and where it has a folder, its checkpoints and its weights.
 
     Args:
-        state: of the training; brought to the newest checkpoint in the folder.
-        out: the folder; None keeps the metrics alone.
-        found: how far the run in it is.
+        state: of the training; the newest checkpoint in the folder is loaded into it.
+        out: the folder; None keeps the metrics in memory alone.
+        found: how far the run in the folder is: "new", "begun" or "finished".
         tracker: what else is told of the metrics; see `open_tracker`.
 
     >>> from saddlepoint.defences import Recipe
@@ -68,7 +68,7 @@ class Run:
         self.tracker = None if self.finished else open_tracker(tracker, out)
 
     def add(self, record: dict[str, Any]) -> None:
-        """Keep the metrics of an epoch that has ended, and a checkpoint."""
+        """Write the metrics of an epoch that has ended, and a checkpoint."""
         self.metrics.append(record)
         if self.out is not None:
             append_metrics(self.out, record)
@@ -84,7 +84,7 @@ class Run:
         raise Interrupted(signal, saved=self.out is not None)
 
     def finish(self) -> None:
-        """Keep the weights, the result."""
+        """Write the final weights, once."""
         if self.out is not None and not self.finished:
             save_weights(self.state.model, self.out / WEIGHTS_FILE)
 

@@ -1,4 +1,4 @@
-"""All that changes while training, and its way into a checkpoint and back."""
+"""All that changes while training, and how a checkpoint saves and restores it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PIECES = 50  # the training curve has at most so many points per epoch
 
 
 class State:
-    """Everything of a training that the next step depends on.
+    """All that the next step of a training depends on: weights, optimiser, averages, position, sums.
 
     Args:
         model: to be trained; its device is that of everything else here.
@@ -64,9 +64,10 @@ class State:
         self.clear()
 
     def clear(self) -> None:
-        """Forget the sums of the epoch so far."""
+        """Set the sums of the epoch to 0."""
         self.seen = 0
-        # Sums stay on the device: reading them at every step would make it wait.
+        # Of loss with penalty, right predictions and penalty, by image. They stay on the device:
+        # reading them at every step would make it wait.
         self.sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         self.losses = torch.zeros(self.steps, 2, dtype=torch.float64, device=self.device)
 
@@ -81,13 +82,15 @@ class State:
         return self.recipe.epochs * self.steps
 
     def learning_rate(self) -> float:
-        """Return the rate of the next step."""
+        """Return the learning rate of the next step."""
         # The first step of a warm-up and the last of a decay would stand still at exactly zero.
         factor = max(self.recipe.schedule.factor(self.done / self.total), 1e-3)
         return self.recipe.optimiser.learning_rate * factor
 
     def add(self, loss: Tensor, penalty: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add a step to the sums of the epoch; `loss` is without the penalty."""
+        """Add a step's losses and right predictions to the sums of the epoch; `loss` is without the
+        penalty.
+        """
         correct = (logits.argmax(1) == labels).sum()
         losses = torch.stack([loss + penalty, penalty]).double()
         self.sums += torch.stack(
@@ -97,8 +100,9 @@ class State:
         self.seen += len(labels)
 
     def finish_epoch(self) -> dict[str, Any]:
-        """Close the epoch, average the weights where that is due, and return its metrics; raises
-        `InputError` for a loss that is not finite.
+        """Return the metrics of the epoch and begin the next; average the weights where SWA is due.
+
+        Raises `InputError` where the mean loss of the epoch is not finite.
         """
         loss, correct, penalty = (self.sums / self.seen).tolist()
         if not math.isfinite(loss):
@@ -128,7 +132,7 @@ class State:
 
     @contextlib.contextmanager
     def averaged(self, refresh: Callable[[], None]) -> Iterator[None]:
-        """Give the model the averaged weights, which are the result, while the block runs."""
+        """Give the model the averaged weights while the block runs, then its own again."""
         if self.average is None or not self.average.updates:
             yield
             return
@@ -175,7 +179,7 @@ class State:
         save_checkpoint(out, (self.epoch, self.step), files, state)
 
     def load(self, tensors: dict[str, dict[str, Tensor]], state: Any) -> None:
-        """Take over a checkpoint."""
+        """Restore what `save` wrote, from a checkpoint's tensors and values."""
         self.model.load_state_dict(tensors["model"])
         restore_optimiser(self.optimiser, tensors.get("optimiser", {}), state["optimiser"])
         self.losses = tensors["curve"]["losses"].to(self.device)
