@@ -65,8 +65,8 @@ class RandomDirections:
     def replace_zeros(
         self, gradient: Float[Tensor, "m ..."], norm: Float[Tensor, " m"], step: int
     ) -> tuple[Float[Tensor, "m ..."], Float[Tensor, " m"]]:
-        """Return gradients and lengths whose ratio is a unit direction: where the gradient is zero a
-        random one, and where its square would under- or overflow it and 1.
+        """Return gradients and lengths such that gradient/length is a unit direction: a random one
+        where the gradient is zero. Where its square would under- or overflow, the length is 1.
         """
         rough = ~((norm > _LEAST) & (norm < _MOST))
         blind = gradient.is_cuda  # a look at the values would make the step wait

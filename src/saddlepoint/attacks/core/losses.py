@@ -49,7 +49,7 @@ def dlr(
 def objective(
     batch: Batch, loss: Loss | Ratio, targets: Int64[Tensor, " m"] | None = None
 ) -> Callable[[Tensor], Tensor]:
-    """Return the loss of that name as a function of the logits (m, k), one number per sample.
+    """Return the named loss as a function of the logits (m, k): a number per sample, to ascend.
 
     Under `Targeted` "dlr" and "dlr-targeted" are both the targeted DLR towards the batch's goals.
     Where too few classes are alive both are the margin.

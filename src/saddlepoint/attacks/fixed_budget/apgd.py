@@ -155,7 +155,7 @@ class APGD(FixedBudget):
         """Return the targets of each run: None is the criterion's own."""
         in_turn = self.loss == "dlr-targeted" and isinstance(batch.criterion, Misclassified)
         logits = batch.logits(batch.clean) if in_turn else None
-        if logits is None or logits.shape[1] < 4:
+        if logits is None or logits.shape[1] < 4:  # of the targeted DLR's four ranks
             return [None]
         return list(others(batch, logits, self.targets))
 

@@ -125,7 +125,8 @@ class Momentum(NamedTuple):
         here = self._replace(f_before=ascent.f, rises=rises)
         if not interval:
             return here, ascent
-        # 1: too few steps rose. 2: η was kept at the last checkpoint, and x_max is none the higher.
+        # Condition 1: too few steps raised the loss. Condition 2: η was kept at the last checkpoint,
+        # and f_max has not risen since.
         stuck = ~self.halved & (ascent.f_best <= self.f_best_at_checkpoint)
         halve = (rises < rho * interval) | stuck
         # `f_best` need not be copied, since nothing writes into it: if something did, it would

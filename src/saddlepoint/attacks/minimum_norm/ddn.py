@@ -70,7 +70,7 @@ class DDN(MinimumNorm):
     }  # fmt: skip
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
-        """Run the loop with the loss, or with one after the other; then search on the segment."""
+        """Run the loop with the loss, or with both in turn; then search the segment to the image."""
         if self.loss != "both":
             x = self._run(batch, tracker, self.loss, 0, self.steps)
         else:
