@@ -57,7 +57,7 @@ def test_value_and_gradient_are_those_of_the_printed_formula(form, norm, shape):
     expected = explicit(W, form, norm)
     (slope,) = torch.autograd.grad(expected, W)
     net, penalty = linear(W), Orthogonal(form, norm, iterations=20)
-    for _ in range(200):
+    for _ in range(40):
         value = penalty(net)
     value.backward()
     torch.testing.assert_close(value, expected, rtol=1e-8, atol=1e-8)
@@ -124,7 +124,7 @@ def test_a_zero_weight_gives_no_nan(form, norm):
         assert float(value.detach()) == pytest.approx(expected)
 
 
-def minimised(W, form, norm="fro", steps=4000):
+def minimised(W, form, norm="fro", steps=300):
     net, penalty = linear(W), Orthogonal(form, norm, iterations=1 if norm == "fro" else 3)
     penalty.begin(net)
     for step in range(steps):
@@ -132,7 +132,7 @@ def minimised(W, form, norm="fro", steps=4000):
         net.weight.grad = None
         value.backward()
         # The slope of a norm does not fade at its zero: steps that fall get there.
-        net.weight.data -= 0.02 * (1 - step / steps) * net.weight.grad
+        net.weight.data -= 0.1 * (1 - step / steps) * net.weight.grad
     return float(explicit(net.weight.detach(), form, norm))
 
 
@@ -179,7 +179,7 @@ def test_all_layers_count_and_groups_one_by_one():
     ]
     for form in FORMS:
         expected = sum(explicit(W, form) for W in matrices)
-        value = Orthogonal(form, iterations=500)(net)
+        value = Orthogonal(form, iterations=60)(net)
         torch.testing.assert_close(value, expected, rtol=1e-6, atol=0)
 
 
