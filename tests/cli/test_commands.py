@@ -242,7 +242,7 @@ def test_streams_of_a_process_that_is_stopped(tmp_path, net):
     """SIGTERM in training: 143, one line that says --resume; then the same bits."""
     words = [
         "train", "--data", "digits", "--limit", 320, "--model", net[0], "--recipe", "standard",
-        "--epochs", 40, "--batch-size", 16,
+        "--epochs", 12, "--batch-size", 16,
     ]  # fmt: skip
     for number, name in ((15, "SIGTERM"), (2, "SIGINT")):
         out = tmp_path / name

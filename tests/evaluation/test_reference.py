@@ -14,6 +14,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.evaluation import Evaluation, build_suite, evaluate
 from saddlepoint.threat import L0, L1, L2, Box, Linf
 
+COUNT = 32
 EPS = (8 / 255, 16 / 255, 32 / 255, 48 / 255)
 SUITE = {
     "fgsm": FGSM(Linf(1.0)),
@@ -55,7 +56,7 @@ def naive(model, data, threats, attacks, seed=0):
 @pytest.fixture(scope="module")
 def subject():
     torch.set_num_threads(1)
-    return trained(torch.float64), digits("test", 64)
+    return trained(torch.float64), digits("test", COUNT)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def found(subject):
 
 def test_every_image_is_fooled_as_in_the_naive_evaluation(found, reference):
     table = found.images.to_pylist()
-    assert len(table) == 64 * len(EPS)
+    assert len(table) == COUNT * len(EPS)
     for line in table:
         row = reference[line["id"]]
         fooled = row["at"] <= line["eps"]
@@ -111,7 +112,7 @@ def test_only_survivors_are_attacked_and_every_attempt_is_recorded(found, refere
 
 
 def test_the_summary_counts_the_tables(found):
-    total = 64
+    total = COUNT
     rows, tries = found.images.to_pylist(), found.attempts.to_pylist()
     right = sum(r["clean_prediction"] == r["label"] for r in rows if r["eps"] == EPS[0])
     assert (found.clean.count, found.clean.total) == (right, total)
@@ -142,7 +143,7 @@ def test_accuracy_falls_with_the_budget_and_once_fooled_is_always_fooled(found):
 
 def test_at_the_first_budget_it_is_the_union_of_the_attacks_on_everything(subject, found):
     model, data = subject
-    images, union = data.images(torch.arange(64)), torch.zeros(64, dtype=torch.bool)
+    images, union = data.images(torch.arange(COUNT)), torch.zeros(COUNT, dtype=torch.bool)
     for attack in SUITE.values():
         union |= replace(attack, threat=Linf(EPS[0]))(model, images, data.labels).success
     here = [row["fooled_by"] != "" for row in found.images.to_pylist() if row["eps"] == EPS[0]]
@@ -157,7 +158,7 @@ def values(record):
 
 
 def test_batches_and_parts_do_not_change_a_result(subject, found, monkeypatch):
-    for batch_size, parts in [(1, 64), (7, 21), (64, 3), (1000, 512)]:
+    for batch_size, parts in [(1, 32), (7, 11), (32, 3), (1000, 512)]:
         monkeypatch.setattr("saddlepoint.evaluation.steps.SIZE", parts)
         other = evaluate(*subject, Linf(), eps=EPS, suite=SUITE, batch_size=batch_size)
         for name in ("id", "eps", "fooled_by", "fooled_at", "prediction"):
@@ -178,7 +179,7 @@ def test_batches_and_parts_do_not_change_a_result(subject, found, monkeypatch):
 
 
 def test_an_evaluation_in_float32_agrees_where_margins_are_no_rounding_errors(found):
-    other = evaluate(trained(), digits("test", 64), Linf(), eps=EPS, suite=SUITE, batch_size=13)
+    other = evaluate(trained(), digits("test", COUNT), Linf(), eps=EPS, suite=SUITE, batch_size=13)
     for mine, theirs in zip(found.budgets, other.budgets, strict=True):
         assert abs(mine.robust_accuracy.count - theirs.robust_accuracy.count) <= 1
 
