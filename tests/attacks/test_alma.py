@@ -12,6 +12,7 @@ from linear import best_change, case, least_distance
 from networks import Affine, conv_case, mlp
 
 from saddlepoint.attacks import BinaryLogit
+from saddlepoint.attacks.core.inputs import Inputs
 from saddlepoint.attacks.minimum_norm.alma import ALMA, penalty, penalty_slope
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L1, L2
@@ -126,7 +127,7 @@ def test_the_iterates_are_the_papers(ball, steps):
             last.append(z)
 
     attack = ALMA(ball(), steps=steps, smoothing=0.9)
-    batch = attack._batch(net, x, y, None, 0, None)
+    batch = attack._batch(net, Inputs(x, y).trusted(attack.threat))
     with batch.guard:
         attack.perturb(batch, Tracker())
     for i in range(3):

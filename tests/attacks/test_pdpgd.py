@@ -12,6 +12,7 @@ from linear import best_change, case, least_distance
 from networks import Affine, conv_case, mlp
 
 from saddlepoint.attacks import BinaryLogit
+from saddlepoint.attacks.core.inputs import Inputs
 from saddlepoint.attacks.geometry.proximal import clip_largest, shrink, soft_threshold, two_thirds
 from saddlepoint.attacks.minimum_norm.pdpgd import PDGD, PDPGD
 from saddlepoint.errors import InputError
@@ -118,7 +119,7 @@ def test_the_iterates_are_the_papers(prox):
             seen.append(z)
 
     attack = Spy(L2() if prox is None else L1(), steps=6)
-    batch = attack._batch(net, x, y, None, 0, None)
+    batch = attack._batch(net, Inputs(x, y).trusted(attack.threat))
     with batch.guard:
         attack.perturb(batch, Tracker())
     for i in range(3):
