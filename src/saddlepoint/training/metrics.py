@@ -16,7 +16,7 @@ from saddlepoint.reading.text import check_depth
 METRICS_FILE = "metrics.jsonl"
 
 
-class Tracker(Protocol):
+class MetricsLog(Protocol):
     """Where metrics go besides the file.
 
     >>> open_tracker("tensorbord", Path("runs"))
@@ -80,12 +80,12 @@ class MLflow:
         self._mlflow.end_run()
 
 
-TRACKERS: Mapping[str, Callable[[Path], Tracker]] = MappingProxyType(
+TRACKERS: Mapping[str, Callable[[Path], MetricsLog]] = MappingProxyType(
     {"tensorboard": TensorBoard, "mlflow": MLflow}
 )
 
 
-def open_tracker(name: str | None, out: Path | None) -> Tracker | None:
+def open_tracker(name: str | None, out: Path | None) -> MetricsLog | None:
     """Return the tracker of that name, or None for None.
 
     >>> open_tracker(None, Path("runs"))

@@ -84,7 +84,7 @@ class ALMA(MinimumNorm):
 
     norms = ("L1", "L2")
     paper = "Rony et al. 2021, arXiv:2011.11857"
-    cost = "steps (1000) each way"
+    cost = "steps (1000) each way, up to 11 forward"
     paper_options: ClassVar[Mapping[str, Any]] = {"bisections": 0}
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:

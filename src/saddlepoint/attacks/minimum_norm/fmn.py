@@ -65,7 +65,7 @@ class FMN(MinimumNorm):
     bisections: Natural = 10
 
     paper = "Pintor et al. 2021, arXiv:2102.12827"
-    cost = "steps (100) each way, 11 forward"
+    cost = "steps (100) each way, up to 11 forward"
     paper_options: ClassVar[Mapping[str, Any]] = {"unfooled": "linear", "bisections": 0}
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:

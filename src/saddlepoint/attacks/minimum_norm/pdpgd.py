@@ -88,7 +88,7 @@ class PDGD(MinimumNorm):
 
     norms = ("L2",)
     paper = PAPER
-    cost = "steps (1000) each way"
+    cost = "steps (1000) each way, about a dozen forward"
     paper_options: ClassVar[Mapping[str, Any]] = {"bisections": 0}
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
@@ -139,7 +139,7 @@ class PDPGD(MinimumNorm):
     bisections: Natural = 10
 
     paper = PAPER
-    cost = "steps (1000) each way"
+    cost = "steps (1000) each way, about a dozen forward"
     paper_options: ClassVar[Mapping[str, Any]] = {"bisections": 0}
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
