@@ -25,7 +25,7 @@ from overhead import subject
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saddlepoint.attacks import APGD, DDN, FMN, PGD, Attack
+from saddlepoint.attacks import APGD, DDN, FMN, MINIMUM_NORM, PGD, Attack
 from saddlepoint.evaluation import build_suite
 from saddlepoint.model import full_precision
 from saddlepoint.threat import L2, Linf
@@ -114,7 +114,7 @@ def row(attack: Attack, case: Case, repeats: int) -> str:
     return (
         f"{bare.seconds:8.4f}{ours.seconds:8.4f}{ours.seconds / bare.seconds:7.3f}"
         f"{len(case.images) / ours.seconds:9.0f}{bare.peak / 2**20:7.0f}{ours.peak / 2**20:6.0f}"
-        f"  {forwards} / {backwards}{found if attack.minimum_norm else ''}"
+        f"  {forwards} / {backwards}{found if attack.kind is MINIMUM_NORM else ''}"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -136,18 +137,30 @@ def check_value(name: str, value: Any, kind: Any) -> None:
 
 @functools.cache
 def _checks(settings: type[Any]) -> tuple[tuple[str, Check], ...]:
-    try:
-        hints = typing.get_type_hints(settings, include_extras=True)
-    except NameError:  # of a class whose module has no name: nobody knows what its words mean
-        hints = {}
+    hints = _hints(settings)
     found = (
         (field.name, _check_of(hints.get(field.name))) for field in dataclasses.fields(settings)
     )
     return tuple((name, check) for name, check in found if check is not None)
 
 
+def _hints(settings: type[Any]) -> dict[str, Any]:
+    """Return the types of the fields by name, but for those whose words mean nothing at run time."""
+    found: dict[str, Any] = {}
+    for each in reversed(settings.__mro__):
+        words = vars(sys.modules[each.__module__]) if each.__module__ in sys.modules else {}
+        for name, kind in vars(each).get("__annotations__", {}).items():
+            try:
+                found[name] = eval(kind, dict(words)) if isinstance(kind, str) else kind
+            except NameError:  # a name that is imported for types alone
+                found.pop(name, None)
+    return found
+
+
 def _check_of(kind: Any, optional: bool = False) -> Check | None:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is bool:
+        return functools.partial(_check_word, (True, False))
     if origin is Annotated:
         rules = [each for each in arguments[1:] if isinstance(each, Whole | Interval)]
         return rules[0].check if rules else None

@@ -68,7 +68,8 @@ def generator(seed: int, *parts: int | str, device: torch.device | str = "cpu") 
 
 
 class Stream(IntEnum):
-    """What the random numbers of a (seed, id) are for; each use has numbers of its own.
+    """What the random numbers of a (seed, id) are for; each use has numbers of its own, but that the
+    ninth and later targets of FAB share theirs with restarts.
 
     >>> int(Keys(0, torch.tensor([5])).split(Stream.JUDGE).stream)
     1

@@ -42,6 +42,7 @@ def test_the_papers_attack_runs(attack):
     result = attack.published(threat(*budget), **short)(net, images, labels)
     again = net(result.adversarials).argmax(1) != labels
     assert torch.equal(again, result.success)
+    assert int(result.forwards.min()) > 2, "more than the clean check and the judge"
 
 
 def test_published_pgd_takes_constant_steps_from_inside():

@@ -119,7 +119,7 @@ class AdversarialTraining:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.attack.kind is not FIXED_BUDGET:
+        if not isinstance(self.attack, Attack) or self.attack.kind is not FIXED_BUDGET:
             raise InputError("adversarial training needs a fixed-budget attack, for instance PGD")
 
     def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from saddlepoint.attacks import Criterion
+from saddlepoint.attacks import Attack, Criterion
 from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import ImageData, data_identity
 from saddlepoint.errors import InputError
@@ -96,6 +96,9 @@ def evaluate(
     attacks = build_suite(suite, threats[0]) if isinstance(suite, str) else suite
     if not attacks:
         raise InputError("the suite is empty; give at least one attack")
+    for name, attack in attacks.items():
+        if not isinstance(attack, Attack):
+            raise InputError(f"{name} of the suite is {attack!r}; give an attack, as PGD({threat})")
     criteria = [a.criterion if criterion is None else criterion for a in attacks.values()]
     if any(each != criteria[0] for each in criteria):
         raise InputError(f"the attacks disagree on what is fooled: {criteria}; give one criterion")

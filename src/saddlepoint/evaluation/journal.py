@@ -73,7 +73,10 @@ class Journal:
         """
         if self._folder is None:
             return
-        self._new.append((name, {key: value.detach().cpu() for key, value in columns.items()}))
+        # Copies: a tensor that stands in two entries cannot be written.
+        self._new.append(
+            (name, {key: value.detach().clone().cpu() for key, value in columns.items()})
+        )
         due = min(max(SOONEST, self._cost / _SHARE), LATEST)
         if not waits and self._clock() - self._since >= due:
             self.save()

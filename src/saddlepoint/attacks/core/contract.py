@@ -27,7 +27,7 @@ from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.checks import check_classes
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
-from saddlepoint.option_values import Count, check_fields
+from saddlepoint.option_values import Count, check_fields, check_value
 from saddlepoint.streams import Keys
 from saddlepoint.threat import ThreatModel, eps_of, norm_of
 from saddlepoint.threat.norms import at_least_single
@@ -92,7 +92,11 @@ class Attack(ABC):
         if norm in Attack.norms and norm not in self.norms:
             raise InputError(f"{name} has no {norm} form; it takes {', '.join(self.norms)}")
         check_fields(self, name)
-        self.kind.check_threat(self.threat, name)
+        if isinstance(self.criterion, type) or not isinstance(self.criterion, Criterion):
+            raise InputError(
+                f"{name} needs a criterion, for instance Misclassified(); it got {self.criterion!r}"
+            )
+        self.kind.check(self.threat, self.keep, name)
 
     @classmethod
     def published(cls, threat: ThreatModel, **options: Any) -> Self:
@@ -209,6 +213,7 @@ class Attack(ABC):
         self, model: nn.Module, given: Inputs, mode: Literal["eval", "train"] = "eval"
     ) -> Batch:
         """Return all samples of a call, on the model's device, with a guard for it."""
+        check_value("mode", mode, Literal["eval", "train"])
         count, targets = len(given.images), given.targets
         guard = Guard(
             model,
@@ -265,11 +270,6 @@ class MinimumNorm(Attack):
     """
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "L0")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.keep == "last":
-            raise InputError(f"{type(self).__name__} keeps the nearest; leave keep out")
 
     @property
     def kind(self) -> Kind:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from saddlepoint.errors import InputError, unknown
+from saddlepoint.option_values import Count, check_fields
 
 # The margin of a tie that is won: no difference of two logits lies between it and 0.
 _WON_TIE = -torch.finfo(torch.float32).tiny
@@ -126,11 +127,10 @@ class OutsideTopK(_AgainstTheLabel):
     tensor([1.])
     """
 
-    k: int = 5
+    k: Count = 5
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise InputError(f"k is {self.k}; OutsideTopK needs k of at least 1")
+        check_fields(self, "OutsideTopK")
 
     def margin(
         self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]

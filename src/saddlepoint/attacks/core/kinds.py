@@ -31,7 +31,7 @@ from saddlepoint.threat.norms import expand
 
 
 class Loop(Protocol):
-    """The part of an attack that its kind and the run of a call use; the contract imports this file."""
+    """The part of an attack that its kind and a judged call use: options, and `perturb`."""
 
     @property
     def kind(self) -> Kind:
@@ -63,8 +63,10 @@ class Kind(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def check_threat(self, threat: ThreatModel, attack: str) -> None:
-        """Raise `InputError` where an attack of that name cannot be built for the threat model."""
+    def check(self, threat: ThreatModel, keep: str, attack: str) -> None:
+        """Raise `InputError` where an attack of that name cannot be built for the threat model, or
+        cannot keep what it should.
+        """
 
     @abstractmethod
     def budgeted(
@@ -115,7 +117,7 @@ class FixedBudgetKind(Kind):
 
     name = "fixed budget"
 
-    def check_threat(self, threat: ThreatModel, attack: str) -> None:
+    def check(self, threat: ThreatModel, keep: str, attack: str) -> None:
         """Accept any budget: it may come with the call."""
 
     def budgeted(
@@ -164,8 +166,12 @@ class MinimumNormKind(Kind):
 
     name = "minimum norm"
 
-    def check_threat(self, threat: ThreatModel, attack: str) -> None:
-        """Raise `InputError` unless the threat model is a norm without a budget."""
+    def check(self, threat: ThreatModel, keep: str, attack: str) -> None:
+        """Raise `InputError` unless the threat model is a norm without a budget, and the nearest is
+        kept.
+        """
+        if keep == "last":
+            raise InputError(f"{attack} keeps the nearest; leave keep out")
         eps = eps_of(threat, 1.0)
         if isinstance(eps, Tensor) or not math.isinf(eps):
             raise InputError(

@@ -62,8 +62,14 @@ class DeepFool(MinimumNorm):
 
     norms = ("L2", "Linf")
     paper = "Moosavi-Dezfooli et al. 2016, arXiv:1511.04599"
-    cost = "a few steps, each 1 forward and min(k, classes) − 1 (9) backward"
-    paper_options: ClassVar[Mapping[str, Any]] = {"nearest": 10, "projections": 0, "bisections": 0}
+    cost = (
+        "a few steps, each 1 forward; min(10, classes − 1) backward in the first, 3 in the others"
+    )
+    paper_options: ClassVar[Mapping[str, Any]] = {
+        "nearest": 1000,
+        "projections": 0,
+        "bisections": 0,
+    }
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Step until every sample has crossed, then pull back what was found."""

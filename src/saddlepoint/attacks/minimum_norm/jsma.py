@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -18,7 +18,7 @@ from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.geometry.pairs import best_pairs
 from saddlepoint.errors import InputError
-from saddlepoint.option_values import Natural, Share
+from saddlepoint.option_values import Interval, Natural, Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class JSMA(MinimumNorm):
     tensor([[0.6000, 1.0000, 0.1000]])
     """
 
-    theta: float = 1.0
+    theta: Annotated[float, Interval("[-1, 1]")] = 1.0
     max_changed: Share = 0.145
     on: Literal["logits", "probabilities"] = "logits"
     bisections: Natural = 10
@@ -65,7 +65,7 @@ class JSMA(MinimumNorm):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < abs(self.theta) <= 1:
+        if self.theta == 0:
             raise InputError(f"theta is {self.theta}; give −1 to 1 and not 0, for instance 1.0")
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:

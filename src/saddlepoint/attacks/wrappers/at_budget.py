@@ -9,7 +9,7 @@ from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM, Kind
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.wrappers.wrapper import INHERIT, Wrapper
 from saddlepoint.errors import InputError
-from saddlepoint.threat import ThreatModel, norm_of
+from saddlepoint.threat import ThreatModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class AtBudget(Wrapper):
 
     Args:
         attack: a minimum-norm attack.
-        budget: a ball of the same norm with its budget, the threat model.
+        budget: a ball of the same norm with its budget; it is the threat model.
 
     Raises `InputError` where the attack has a budget already or the norms differ.
 
@@ -33,15 +33,15 @@ class AtBudget(Wrapper):
     budget: InitVar[ThreatModel] = field(default=INHERIT, kw_only=False)
 
     def __post_init__(self, budget: ThreatModel) -> None:
-        self._inherit(threat=budget)
+        if budget is not INHERIT:
+            object.__setattr__(self, "threat", budget)
         super().__post_init__()
         if self.attack.kind is not MINIMUM_NORM:
             raise InputError(
                 f"{type(self.attack).__name__} has a budget of its own; give it {self.threat}"
             )
-        norms = norm_of(self.attack.threat), norm_of(self.threat)
-        if norms[0] != norms[1]:
-            raise InputError(f"the attack measures {norms[0]} and the budget is in {norms[1]}")
+        if self.threat == self.attack.threat:
+            raise InputError(f"AtBudget needs a budget; give {self.threat}(eps) second")
 
     @property
     def kind(self) -> Kind:

@@ -45,8 +45,10 @@ class BPDA(Wrapper):
     paper = "Athalye, Carlini and Wagner 2018, arXiv:1802.00420"
 
     def __post_init__(self) -> None:
-        if isinstance(self.modules, str):
-            object.__setattr__(self, "modules", (self.modules,))
+        modules: Any = (self.modules,) if isinstance(self.modules, str) else self.modules
+        if not isinstance(modules, list | tuple) or not all(isinstance(m, str) for m in modules):
+            raise InputError(f"modules is {modules!r}; give names of modules, such as ('0',)")
+        object.__setattr__(self, "modules", tuple(modules))
         super().__post_init__()
         if not self.modules:
             raise InputError("name at least one module whose backward is to be replaced")

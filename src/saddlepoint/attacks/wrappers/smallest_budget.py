@@ -17,7 +17,7 @@ from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.tracker import Best, Tracker
 from saddlepoint.attacks.wrappers.wrapper import INHERIT, Wrapper
 from saddlepoint.errors import InputError
-from saddlepoint.option_values import Count, Natural
+from saddlepoint.option_values import Count, Natural, Positive
 from saddlepoint.threat import Normed, norm_of
 
 
@@ -44,8 +44,8 @@ class SmallestBudget(Wrapper):
     [0.1, 0.05]
     """
 
-    smallest: float = INHERIT
-    largest: float = INHERIT
+    smallest: Positive = INHERIT
+    largest: Positive = INHERIT
     grid: Count = 8
     searches: Natural = 6
     bisections: Natural = 10

@@ -10,7 +10,7 @@ from saddlepoint.attacks.core.criteria import Criterion
 from saddlepoint.attacks.core.kinds import Kind
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count
-from saddlepoint.threat import ThreatModel
+from saddlepoint.threat import ThreatModel, norm_of
 
 INHERIT: Any = ...
 """Stands for the value that follows from the attack inside."""
@@ -49,6 +49,9 @@ class Wrapper(Attack):
             )
         self._inherit(**{name: getattr(self.attack, name) for name in _CONTRACT})
         super().__post_init__()
+        norms = norm_of(self.attack.threat), norm_of(self.threat)
+        if norms[0] != norms[1]:
+            raise InputError(f"the attack measures {norms[0]} and the budget is in {norms[1]}")
 
     def _inherit(self, **values: Any) -> None:
         """Give the fields these values where nobody gave them any."""
