@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,6 +21,22 @@ BALLS = {"Linf": Linf, "L2": L2, "L1": L1, "L0": L0}
 BUDGETS = {"Linf": 0.13, "L2": 0.45, "L1": 0.95, "L0": 2, "Box": 0.13}
 MEAN, STD = (0.4, 0.5), (0.2, 0.3)
 COUNT = 6
+
+# As short as still fools some: the promises do not depend on the number of steps.
+FEW: Mapping[str, Mapping[str, object]] = {
+    "bim": {"steps": 3}, "mi-fgsm": {"steps": 3}, "pgd": {"steps": 3, "restarts": 2},
+    "nine-defences-pgd": {"steps": 8}, "apgd": {"steps": 5, "restarts": 2}, "square": {"queries": 15},
+    "uniform-noise": {"draws": 8}, "deepfool": {"steps": 3, "bisections": 3},
+    "fab": {"steps": 3, "bisections": 3}, "cw-l2": {"steps": 8, "searches": 2, "bisections": 3},
+    "cw-l0": {"steps": 8, "searches": 2, "rounds": 3, "bisections": 2},
+    "cw-linf": {"steps": 6, "searches": 2, "rounds": 2, "bisections": 3},
+    "ead": {"steps": 8, "searches": 2, "bisections": 3}, "ddn": {"steps": 8, "bisections": 3},
+    "fmn": {"steps": 8, "bisections": 3}, "alma": {"steps": 12, "bisections": 3},
+    "pdgd": {"steps": 12, "bisections": 3}, "pdpgd": {"steps": 20, "bisections": 2},
+    "sigma-zero": {"steps": 12, "prunings": 2, "bisections": 3}, "jsma": {"max_changed": 1.0},
+    "l-bfgs": {"steps": 4, "searches": 1, "bisections": 3}, "portfolio": {"passes": 200},
+    "hop-skip-jump": {"steps": 2, "initial_probes": 6, "max_probes": 8, "draws": 30},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from contract import FEW
 from networks import conv_case
 
 from saddlepoint.attacks import (
@@ -203,7 +204,8 @@ def test_the_range_of_the_threat_model_is_the_range_of_the_images():
 def test_every_listed_attack_builds_runs_and_takes_text(name):
     norm = ATTACKS[name].norms[0]
     eps = 1 if norm == "l0" else 0.1
-    attack = build_attack(name, norm_ball(norm, eps), {"eot-samples": "2"})
+    options = {"eot-samples": "2"} | {key: str(value) for key, value in FEW.get(name, {}).items()}
+    attack = build_attack(name, norm_ball(norm, eps), options)
     assert attack.eot_samples == 2
     result = attack(NET, IMAGES, LABELS)
     assert len(result) == 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from networks import mlp
@@ -31,13 +33,19 @@ def problem(seed: int):
         return net, images, net(images).argmax(1)
 
 
-def grid_margins(net, ball, image, label, target=None) -> torch.Tensor:
-    """The margins of the criterion at the points of a dense grid that the threat model contains."""
+@functools.cache
+def grid(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A dense grid of the plane, and the logits of the problem's network there."""
     axis = torch.linspace(0, 1, 301, dtype=torch.float64)
     points = torch.cartesian_prod(axis, axis)
-    points = points[ball.contains(image.expand_as(points), points)]
     with torch.no_grad():
-        logits = net(points)
+        return points, problem(seed)[0](points)
+
+
+def grid_margins(seed, ball, image, label, target=None) -> torch.Tensor:
+    """The margins of the criterion at the points of the grid that the threat model contains."""
+    points, logits = grid(seed)
+    logits = logits[ball.contains(image.expand_as(points), points)]
     goal = label if target is None else target
     own = logits[:, goal]
     others = torch.cat([logits[:, :goal], logits[:, goal + 1 :]], 1).amax(1)
@@ -57,7 +65,7 @@ def test_pgd_finds_success_wherever_the_grid_does(name, seed, targeted):
     for i in range(len(images)):
         target = int(targets[i]) if targeted else None
         own = ball.at(torch.tensor([i])) if name == "box" else ball
-        least = float(grid_margins(net, own, images[i], int(labels[i]), target).min())
+        least = float(grid_margins(seed, own, images[i], int(labels[i]), target).min())
         if least < -1e-3:
             possible += 1
             assert bool(result.success[i]), f"image {i}: the grid reaches {least:.4f}"

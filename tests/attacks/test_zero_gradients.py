@@ -23,7 +23,8 @@ from saddlepoint.attacks import (
 from saddlepoint.threat import L0, Linf
 
 ATTACKS = {
-    "fgsm": FGSM, "bim": BIM, "mi-fgsm": MIFGSM, "pgd": PGD, "noise": UniformNoise,
+    "fgsm": FGSM, "bim": BIM, "mi-fgsm": MIFGSM, "pgd": PGD,
+    "noise": lambda t, **o: UniformNoise(t, draws=20, **o),
     "clean": lambda t, **o: PGD(t, start="clean", **o),
     "gaussian": lambda t, **o: PGD(t, start="gaussian", **o),
     "nine-defences": lambda t, **o: nine_defences_pgd(t),
