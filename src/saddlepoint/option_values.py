@@ -152,7 +152,7 @@ def _hints(settings: type[Any]) -> dict[str, Any]:
         for name, kind in vars(each).get("__annotations__", {}).items():
             try:
                 found[name] = eval(kind, dict(words)) if isinstance(kind, str) else kind
-            except NameError:  # a name that is imported for types alone
+            except (NameError, AttributeError, TypeError):  # of a name for types alone
                 found.pop(name, None)
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 from torch import nn
 
 from saddlepoint.attacks import BPDA, DDN, PGD, AtBudget, EightBit, Restarted, Transfer
@@ -32,6 +33,12 @@ PGD_LINF, NEAREST = PGD(Linf(0.1)), DDN(L2())
 def test_what_does_not_agree_is_refused(build, message):
     with pytest.raises(InputError, match=message):
         build()
+
+
+def test_every_sample_may_have_a_budget_of_its_own():
+    net, images = nn.Flatten(), torch.tensor([[0.9, 0.3], [0.9, 0.3]])
+    attack = AtBudget(DDN(L2(), steps=10), L2(torch.tensor([0.1, 0.9])))
+    assert attack(net, images, torch.tensor([0, 0])).success.tolist() == [False, True]
 
 
 def test_another_budget_is_taken_either_way():

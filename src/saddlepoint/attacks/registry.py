@@ -35,7 +35,7 @@ from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.attacks.wrappers.portfolio import Portfolio, portfolio
 from saddlepoint.errors import unknown
 from saddlepoint.option_values import parse_options
-from saddlepoint.threat import NORMS, Normed, ThreatModel
+from saddlepoint.threat import NORMS, Normed, ThreatModel, unlimited
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,7 @@ def build_attack(
     given = parse_options(name, options or {}, option_types(name))
     if info.minimum_norm and isinstance(threat, Normed):
         attack = info.build(threat.with_eps(math.inf), **given)
-        unlimited = isinstance(threat.eps, float) and math.isinf(threat.eps)
-        return attack if unlimited else AtBudget(attack, threat)
+        return attack if unlimited(threat) else AtBudget(attack, threat)
     return info.build(threat, **given)
 
 

@@ -75,7 +75,7 @@ class Journal:
             return
         # Copies: a tensor that stands in two entries cannot be written.
         self._new.append(
-            (name, {key: value.detach().clone().cpu() for key, value in columns.items()})
+            (name, {key: value.detach().to("cpu", copy=True) for key, value in columns.items()})
         )
         due = min(max(SOONEST, self._cost / _SHARE), LATEST)
         if not waits and self._clock() - self._since >= due:

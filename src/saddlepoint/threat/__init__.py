@@ -15,6 +15,7 @@ from saddlepoint.threat.protocol import (
     ThreatModel,
     eps_of,
     norm_of,
+    unlimited,
 )
 from saddlepoint.threat.spaces import Rescaled
 
@@ -40,4 +41,5 @@ __all__ = [
     "parse_eps",
     "threat_from",
     "unit",
+    "unlimited",
 ]

@@ -7,6 +7,7 @@ rotation they would be an angle, for a patch its pixels.
 
 from __future__ import annotations
 
+import math
 from typing import Protocol, Self, runtime_checkable
 
 from jaxtyping import Bool, Float
@@ -183,3 +184,14 @@ def eps_of(threat: ThreatModel, otherwise: float) -> float | Tensor:
     """
     eps: float | Tensor = getattr(threat, "eps", otherwise)
     return eps
+
+
+def unlimited(threat: ThreatModel) -> bool:
+    """Return whether the threat model is a norm without a budget, as minimum-norm attacks take it.
+
+    >>> from saddlepoint.threat import Box, Linf
+    >>> unlimited(Linf()), unlimited(Linf(0.5)), unlimited(Box(0.0, 1.0))
+    (True, False, False)
+    """
+    eps = eps_of(threat, 1.0)
+    return not isinstance(eps, Tensor) and math.isinf(eps)

@@ -13,7 +13,17 @@ from torch import Tensor
 from saddlepoint.attacks.core.criteria import BinaryLogit, Criterion, Misclassified, Targeted
 from saddlepoint.checks import Bound, check_labels, in_range, without_rounding
 from saddlepoint.errors import InputError
-from saddlepoint.threat import Box, Linf, NormBall, Normed, Rescaled, ThreatModel, eps_of, norm_of
+from saddlepoint.threat import (
+    Box,
+    Linf,
+    NormBall,
+    Normed,
+    Rescaled,
+    ThreatModel,
+    eps_of,
+    norm_of,
+    unlimited,
+)
 
 
 def plain(x: Tensor) -> Tensor:
@@ -147,7 +157,7 @@ def with_budget(
     budget = eps_of(threat, 1.0)
     if isinstance(budget, Tensor):
         check_budgets(budget, count, norm_of(threat) == "L0")
-    elif math.isinf(budget):
+    elif unlimited(threat):
         raise InputError(f"{name} needs a budget: {threat} has none, give {threat}(eps)")
     if isinstance(threat, Linf):
         threat.check_width()

@@ -6,7 +6,6 @@ attack for the nearest image that fools. A wrapper has the kind of the attack in
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from functools import partial
@@ -26,7 +25,7 @@ from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.tracker import Best, Last, Nearest, Tracker
 from saddlepoint.errors import InputError
 from saddlepoint.model import full_precision
-from saddlepoint.threat import ThreatModel, eps_of, norm_of
+from saddlepoint.threat import ThreatModel, norm_of, unlimited
 from saddlepoint.threat.norms import expand
 
 
@@ -172,8 +171,7 @@ class MinimumNormKind(Kind):
         """
         if keep == "last":
             raise InputError(f"{attack} keeps the nearest; leave keep out")
-        eps = eps_of(threat, 1.0)
-        if isinstance(eps, Tensor) or not math.isinf(eps):
+        if not unlimited(threat):
             raise InputError(
                 f"{attack} finds the smallest distance itself: give {norm_of(threat)}() without a"
                 " budget"

@@ -22,7 +22,6 @@ from saddlepoint.attacks.geometry.proximal import clip_largest, shrink, soft_thr
 from saddlepoint.option_values import Count, Interval, Natural, Positive
 from saddlepoint.threat.norms import expand, unit
 
-PAPER = "Matyasko and Chau 2021, arXiv:2106.01538"
 Ratio = Annotated[float, Interval("[1e-6, 1e6]", "give a number from 1e-6 to 1e6")]
 _LOG_LEAST = math.log(1e-6)
 """The weights' ratio stays within 1e-6 … 1e6."""
@@ -59,25 +58,15 @@ def _step(adam: Adam, gradient: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PDGD(MinimumNorm):
-    """Primal-dual gradient descent: Adam on λ₀·‖δ‖₂ + λ₁·softplus(margin), λ ascending meanwhile.
-
-    (λ₀, λ₁) = softmax(0, ℓ); ℓ rises while the class holds and falls while it does not, so that the
-    iterates come to swing about the boundary.
+class _PrimalDual(MinimumNorm):
+    """What the two attacks share: Adam on the image, and the weights' own rate.
 
     Args:
         steps: iterations, a pass each way.
         step_size: Adam's rate in the units of the image; it falls geometrically to 1 %.
         ratio: λ₀/λ₁ at the start.
         dual_step: the step of ℓ, which falls linearly to 10 %.
-        bisections: forward passes at the end that pull the result towards the image; 0 is as
-            published.
-
-    >>> from saddlepoint.threat import L2
-    >>> net, x = torch.nn.Flatten(), torch.tensor([[0.9, 0.2]])
-    >>> result = PDGD(L2(), steps=100)(net, x, torch.tensor([0]))
-    >>> f"{float(result.distance):.3f}"
-    '0.495'
+        bisections: forward passes at the end that pull the result towards the image.
     """
 
     steps: Count = 1000
@@ -86,10 +75,35 @@ class PDGD(MinimumNorm):
     dual_step: Positive = 0.1
     bisections: Natural = 10
 
-    norms = ("L2",)
-    paper = PAPER
+    paper = "Matyasko and Chau 2021, arXiv:2106.01538"
     cost = "steps (1000) each way, about a dozen forward"
     paper_options: ClassVar[Mapping[str, Any]] = {"bisections": 0}
+
+    def _rate(self, step: int) -> float:
+        """Return Adam's rate, which falls geometrically to 1 %."""
+        return float(self.step_size * 0.01 ** (step / self.steps))
+
+    def _dual_rate(self, step: int) -> float:
+        """Return the rate of the weights, which falls linearly to 10 %."""
+        return self.dual_step * (1 - 0.9 * step / max(self.steps - 1, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PDGD(_PrimalDual):
+    """Primal-dual gradient descent: Adam on λ₀·‖δ‖₂ + λ₁·softplus(margin), λ ascending meanwhile.
+
+    (λ₀, λ₁) = softmax(0, ℓ); ℓ rises while the class holds and falls while it does not, so that the
+    iterates come to swing about the boundary. Options: `steps`, `step_size`, `ratio` (λ₀/λ₁ at the
+    start), `dual_step` (of ℓ) and `bisections`.
+
+    >>> from saddlepoint.threat import L2
+    >>> net, x = torch.nn.Flatten(), torch.tensor([[0.9, 0.2]])
+    >>> result = PDGD(L2(), steps=100)(net, x, torch.tensor([0]))
+    >>> f"{float(result.distance):.3f}"
+    '0.495'
+    """
+
+    norms = ("L2",)
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Descend on the image, ascend on the weights."""
@@ -103,27 +117,19 @@ class PDGD(MinimumNorm):
             near, far = dual.mean.unbind(1)
             gradient = expand(near, x) * unit(x - clean, 2) + expand(far, x) * gradient
             direction, _ = _step(adam, gradient)
-            x = (x - _rate(self, step) * direction).clamp(low, high)
-            dual.ascend(batch.margin(logits), _dual_rate(self, step))
+            x = (x - self._rate(step) * direction).clamp(low, high)
+            dual.ascend(batch.margin(logits), self._dual_rate(step))
         tracker.offer(batch, x)
         final_projection(batch, tracker, self.bisections)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PDPGD(MinimumNorm):
+class PDPGD(_PrimalDual):
     """Primal-dual proximal gradient descent: Adam on softplus(margin), then the norm's proximal map
     in Adam's metric, weighted by λ₀/λ₁.
 
     The map is exact: the paper approaches it by five inner iterations, which fall short where the
-    metric is small. L0 is approached by Σ|δ|^⅔.
-
-    Args:
-        steps: iterations, a pass each way.
-        step_size: Adam's rate in the units of the image; it falls geometrically to 1 %.
-        ratio: λ₀/λ₁ at the start.
-        dual_step: the step of ℓ, which falls linearly to 10 %.
-        bisections: forward passes at the end that pull the result towards the image; 0 is as
-            published.
+    metric is small. L0 is approached by Σ|δ|^⅔. Options as for `PDGD`.
 
     >>> from saddlepoint.threat import L1
     >>> net, x = torch.nn.Flatten(), torch.tensor([[0.9, 0.2]])
@@ -131,16 +137,6 @@ class PDPGD(MinimumNorm):
     >>> f"{float(result.distance):.2f}"
     '0.70'
     """
-
-    steps: Count = 1000
-    step_size: Positive = 0.1
-    ratio: Ratio = 0.01
-    dual_step: Positive = 0.1
-    bisections: Natural = 10
-
-    paper = PAPER
-    cost = "steps (1000) each way, about a dozen forward"
-    paper_options: ClassVar[Mapping[str, Any]] = {"bisections": 0}
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Descend on the image, shrink its change, ascend on the weights."""
@@ -152,12 +148,12 @@ class PDPGD(MinimumNorm):
             logits, gradient = batch.gradient(x, _softplus(batch))
             tracker.record(batch, x, logits)
             direction, metric = _step(adam, gradient)
-            rate = _rate(self, step)
+            rate = self._rate(step)
             x = (x - rate * direction).clamp(low, high)
             near, far = dual.mean.unbind(1)
             change = proximal(x - clean, rate * near / far, metric)
             x = (clean + change).clamp(low, high)
-            dual.ascend(batch.margin(logits), _dual_rate(self, step))
+            dual.ascend(batch.margin(logits), self._dual_rate(step))
         tracker.offer(batch, x)
         final_projection(batch, tracker, self.bisections)
 
@@ -185,13 +181,3 @@ def _softplus(batch: Batch) -> Callable[[Tensor], Tensor]:
     spread = torch.where(clean.spread > 0, clean.spread, 1.0)
     factor = spread.clamp(_NARROW, _WIDE) / spread
     return lambda logits: functional.softplus(factor * batch.margin(logits))
-
-
-def _rate(attack: PDGD | PDPGD, step: int) -> float:
-    """Return Adam's rate, which falls geometrically to 1 %."""
-    return float(attack.step_size * 0.01 ** (step / attack.steps))
-
-
-def _dual_rate(attack: PDGD | PDPGD, step: int) -> float:
-    """Return the rate of the weights, which falls linearly to 10 %."""
-    return attack.dual_step * (1 - 0.9 * step / max(attack.steps - 1, 1))

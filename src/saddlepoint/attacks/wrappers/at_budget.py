@@ -9,7 +9,7 @@ from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM, Kind
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.wrappers.wrapper import INHERIT, Wrapper
 from saddlepoint.errors import InputError
-from saddlepoint.threat import ThreatModel
+from saddlepoint.threat import ThreatModel, unlimited
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class AtBudget(Wrapper):
             raise InputError(
                 f"{type(self.attack).__name__} has a budget of its own; give it {self.threat}"
             )
-        if self.threat == self.attack.threat:
+        if unlimited(self.threat):
             raise InputError(f"AtBudget needs a budget; give {self.threat}(eps) second")
 
     @property

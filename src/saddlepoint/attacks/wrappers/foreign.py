@@ -20,7 +20,7 @@ from saddlepoint.attacks.wrappers.foreign_runs import Call, run_of
 from saddlepoint.checks import settled
 from saddlepoint.configuration import identified
 from saddlepoint.errors import InputError
-from saddlepoint.threat import ThreatModel, eps_of
+from saddlepoint.threat import ThreatModel, unlimited
 
 
 @identified("Foreign")
@@ -114,11 +114,8 @@ def foreign(attack: Any, threat: ThreatModel, **options: Any) -> Foreign | Neare
     """
     if inspect.isclass(attack):
         raise InputError(f"{attack.__name__} is a class; give an attack that was constructed")
-    budget = eps_of(threat, 0.0)
-    nearest = isinstance(budget, float) and budget == float("inf")
-    return (NearestForeign if nearest else Foreign)(
-        threat, run=run_of(attack, options), stop="never"
-    )
+    kind = NearestForeign if unlimited(threat) else Foreign
+    return kind(threat, run=run_of(attack, options), stop="never")
 
 
 class Counted(nn.Module):
