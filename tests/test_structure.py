@@ -24,7 +24,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = {
     "errors": 0, "scalars": 0, "files": 1, "reading": 1, "configuration": 1, "streams": 1, "checks": 1,
     "progress": 1, "answers": 1, "counts": 1, "numerics": 1, "document": 2, "locks": 2, "run_folders": 2,
-    "option_values": 2, "threat": 3, "model": 3, "data": 3,
+    "option_values": 2, "plugins": 2, "threat": 3, "model": 3, "data": 3,
     "zoo": 4, "attacks": 5, "defences": 6, "training": 7, "evaluation": 8, "studies": 9,
     "reports": 10, "lab": 11, "demo": 11, "cli": 12, "__main__": 13,
 }  # fmt: skip

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence, Set
+from types import ModuleType
 from typing import Any, TypeVar
 
 
@@ -29,7 +31,10 @@ def configuration(value: Any) -> Any:
             if not f.metadata.get(_ADDED) or getattr(value, f.name) != f.default
         )
         values = {f.name: configuration(getattr(value, f.name)) for f in told}
-        return {"type": vars(type(value)).get("__identity__", type(value).__name__), **values}
+        kind = type(value)
+        source = source_of(kind)
+        brought = {} if source is None else {_PLUGIN: source}
+        return {"type": vars(kind).get("__identity__", kind.__name__), **values, **brought}
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if value is None or isinstance(value, bool | int | float | str):
@@ -104,7 +109,42 @@ def identified(name: str) -> Callable[[_Component], _Component]:
 
 def _named(component: Any) -> str:
     own = vars(component).get("__identity__")  # not an inherited one
+    source = source_of(component)
+    if source is not None:  # in place of the module's name, which would hold the place of a file
+        return f"{source}:{own or component.__qualname__}"
     return own or f"{component.__module__}.{component.__qualname__}"
+
+
+_PLUGIN, _SOURCE = "plugin", "__saddlepoint_source__"
+
+
+def sourced(module: ModuleType, source: str) -> None:
+    """Mark a module, and those in it, as a plug-in's: `source` is a file's name and digest, or a
+    distribution and its version, and is part of every configuration of what they define.
+
+    >>> import types
+    >>> module = types.ModuleType("mine")
+    >>> sourced(module, "mine.py 0123456789abcdef")
+    >>> source_of(module)
+    'mine.py 0123456789abcdef'
+    """
+    setattr(module, _SOURCE, source)
+
+
+def source_of(component: Any) -> str | None:
+    """Return the plug-in that a module, a class or a function is of; None for all others.
+
+    >>> source_of(configuration)
+    """
+    if isinstance(component, ModuleType):
+        return vars(component).get(_SOURCE)
+    name = getattr(component, "__module__", None) or ""
+    while isinstance(name, str) and name:
+        source = getattr(sys.modules.get(name), _SOURCE, None)
+        if source is not None:
+            return str(source)
+        name = name.rpartition(".")[0]
+    return None
 
 
 def differences(before: Any, now: Any, path: str = "") -> list[str]:

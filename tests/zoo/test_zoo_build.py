@@ -179,12 +179,12 @@ def test_own_weights_depend_on_the_seed_alone(mine):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("everythin", "has no callable 'everythin'; did you mean 'everything'"),
+        ("everythin", "has no 'everythin'; did you mean 'everything'"),
         ("needs", "needs the argument 'depth', which is not known here"),
         ("fails", "failed: KeyError: 'no"),
         ("wrong", "returned a int; return a torch.nn.Module"),
         ("number", "is a int, not a callable"),
-        ("", "names no callable; write"),
+        ("", "names nothing in the file; write"),
     ],
 )
 def test_own_code_that_is_refused(mine, name, message):
@@ -196,7 +196,7 @@ def test_own_code_that_is_refused(mine, name, message):
 def test_files_that_are_refused(tmp_path):
     with pytest.raises(InputError, match="no file"):
         build(f"{tmp_path}/missing.py:net")
-    with pytest.raises(InputError, match="names no callable; write"):
+    with pytest.raises(InputError, match="names nothing in the file; write"):
         build(f"{tmp_path}/missing.py")
     for content, message in (
         ("1 +", "cannot be run: SyntaxError"),

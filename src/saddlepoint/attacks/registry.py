@@ -1,14 +1,12 @@
-"""The attacks by name, for the command line, for recipes and for lists."""
+"""The attacks by name, for the command line, for recipes and for lists; ours and others'."""
 
 from __future__ import annotations
 
-import inspect
 import math
-import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from saddlepoint.attacks.core.contract import Attack, FixedBudget, MinimumNorm
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM
@@ -33,14 +31,17 @@ from saddlepoint.attacks.minimum_norm.pdpgd import PDGD, PDPGD
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.attacks.wrappers.portfolio import Portfolio, portfolio
-from saddlepoint.errors import unknown
+from saddlepoint.configuration import source_of
+from saddlepoint.errors import InputError
 from saddlepoint.option_values import parse_options
+from saddlepoint.plugins import Registry, lacks, parameter_types, returned
 from saddlepoint.threat import NORMS, Normed, ThreatModel, unlimited
 
 
 @dataclass(frozen=True)
 class AttackInfo:
-    """What a list of attacks says of one; all of it is read from the class.
+    """What a list of attacks says of one; all of it is read from the class. `source` is the plug-in
+    that brought it.
 
     >>> ATTACKS["pgd"].paper, ATTACKS["square"].kind
     ('Madry et al. 2018, arXiv:1706.06083', 'fixed budget, gradient-free')
@@ -51,6 +52,7 @@ class AttackInfo:
     attack: type[FixedBudget] | type[MinimumNorm]
     paper: str
     cost: str
+    source: str = ""
 
     @property
     def kind(self) -> str:
@@ -67,6 +69,32 @@ class AttackInfo:
     def norms(self) -> tuple[str, ...]:
         """The names of its norms."""
         return tuple(name for name, ball in NORMS.items() if ball.norm_name in self.attack.norms)
+
+
+def brought_attack(name: str, found: object) -> AttackInfo:
+    """Return the entry of a plug-in: a class of an attack, or a function of the threat model that
+    is annotated with the class that it returns.
+
+    Raises `InputError` for what is neither, and says what it lacks.
+
+    >>> brought_attack("mine.py:Mine", PGD).kind
+    'fixed budget'
+    >>> brought_attack("mine.py:Mine", dict)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: mine.py:Mine is no attack: ...
+    """
+    attack = found if isinstance(found, type) else returned(found)
+    if not isinstance(attack, type) or not issubclass(attack, FixedBudget | MinimumNorm):
+        raise InputError(
+            f"{name} is no attack: give a subclass of FixedBudget or MinimumNorm, or a function"
+            " (threat, …) that is annotated with the one it returns"
+        )
+    lacks(name, attack, {"perturb": ("batch", "tracker")})
+    build = cast(Callable[..., Attack], found)
+    if "threat" not in parameter_types(build):
+        raise InputError(f"{name} takes no threat; give the function a parameter of that name")
+    return AttackInfo(name, build, attack, attack.paper, attack.cost, source_of(found) or "")
 
 
 _CLASSES: Mapping[str, type[FixedBudget] | type[MinimumNorm]] = {
@@ -104,20 +132,26 @@ _BUILDERS: Mapping[str, tuple[Callable[..., Attack], str, str]] = {
     "portfolio": (portfolio, Portfolio.paper, Portfolio.cost),
 }  # fmt: skip
 
-ATTACKS: Mapping[str, AttackInfo] = MappingProxyType(
+ALIASES: Mapping[str, str] = MappingProxyType({"report-pgd": "nine-defences-pgd"})
+"""Earlier names, which work and are not listed."""
+
+ATTACKS: Registry[AttackInfo] = Registry(
+    "attack",
     {
         name: AttackInfo(name, build, attack, paper, cost)
         for name, attack in _CLASSES.items()
         for build, paper, cost in [_BUILDERS.get(name, (attack, attack.paper, attack.cost))]
-    }
+    },
+    brought_attack,
+    group="saddlepoint.attacks",
+    aliases=ALIASES,
 )
-
-ALIASES: Mapping[str, str] = MappingProxyType({"report-pgd": "nine-defences-pgd"})
-"""Earlier names, which work and are not listed."""
+"""Our attacks, and those that installed packages bring."""
 
 
 def attack_info(name: str) -> AttackInfo:
-    """Return what a list says of the attack of that name, an earlier one too.
+    """Return what a list says of the attack of that name, an earlier one too, or of
+    `FILE.py:NAME`, whose code is run.
 
     >>> attack_info("report-pgd").name
     'nine-defences-pgd'
@@ -126,10 +160,7 @@ def attack_info(name: str) -> AttackInfo:
         ...
     saddlepoint.errors.InputError: unknown attack 'pgdd'; did you mean 'pgd'? (known: ...)
     """
-    known = ALIASES.get(name, name)
-    if known not in ATTACKS:
-        raise unknown("attack", name, ATTACKS)
-    return ATTACKS[known]
+    return ATTACKS.find(name)
 
 
 def build_attack(
@@ -140,7 +171,7 @@ def build_attack(
     A minimum-norm attack with a budget becomes a fixed-budget one, through `AtBudget`.
 
     Args:
-        name: a key of `ATTACKS`, or an earlier name.
+        name: a key of `ATTACKS`, an earlier name, or `FILE.py:NAME`, whose code is run.
         threat: the threat model, with its budget.
         options: hyper-parameters by name; "2/255" is understood where a number is.
 
@@ -155,7 +186,7 @@ def build_attack(
     saddlepoint.errors.InputError: unknown option of pgd 'step'; did you mean 'steps'? (known: ...)
     """
     info = attack_info(name)
-    given = parse_options(name, options or {}, option_types(name))
+    given = parse_options(name, options or {}, _options(info))
     if info.minimum_norm and isinstance(threat, Normed):
         attack = info.build(threat.with_eps(math.inf), **given)
         return attack if unlimited(threat) else AtBudget(attack, threat)
@@ -168,7 +199,9 @@ def option_types(name: str) -> dict[str, Any]:
     >>> option_types("bim")["steps"]
     <class 'int'>
     """
-    build = attack_info(name).build
-    hints = typing.get_type_hints(build)
-    names = inspect.signature(build).parameters
-    return {key: hints[key] for key in names if key not in ("threat", "criterion")}
+    return _options(attack_info(name))
+
+
+def _options(info: AttackInfo) -> dict[str, Any]:
+    types = parameter_types(info.build)
+    return {key: kind for key, kind in types.items() if key not in ("threat", "criterion")}

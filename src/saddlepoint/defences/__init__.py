@@ -26,8 +26,11 @@ from saddlepoint.defences.recipe_file import (
     resolve_recipe,
 )
 from saddlepoint.defences.registry import (
+    OBJECTIVES,
     PENALTIES,
     TRANSFORMS,
+    DefenceInfo,
+    build_objective,
     build_penalty,
     build_transform,
     transforms_of,
@@ -42,12 +45,14 @@ from saddlepoint.defences.spectral import SpectralNorm
 
 __all__ = [
     "ACTIVATIONS",
+    "OBJECTIVES",
     "PENALTIES",
     "TRANSFORMS",
     "AdversarialTraining",
     "DDTReLU",
     "DTReLU",
     "DeepEnsemble",
+    "DefenceInfo",
     "GaussianNoise",
     "ModelTransform",
     "NaiveDynamicThreshold",
@@ -64,6 +69,7 @@ __all__ = [
     "TrainingBatch",
     "TrainingObjective",
     "attack_from",
+    "build_objective",
     "build_penalty",
     "build_transform",
     "calibrate",

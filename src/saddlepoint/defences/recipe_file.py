@@ -11,43 +11,27 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, with_config
 
 from saddlepoint.attacks import Attack, build_attack
-from saddlepoint.defences.objectives import AdversarialTraining, Standard
 from saddlepoint.defences.recipe import Optimiser, Penalty, Recipe, Schedule
 from saddlepoint.defences.registry import (
+    OBJECTIVES,
     PENALTIES,
     TRANSFORMS,
+    DefenceInfo,
+    build_objective,
     build_penalty,
     build_transform,
     resolved,
 )
 from saddlepoint.document import parse_document, read_document
 from saddlepoint.errors import InputError, unknown
+from saddlepoint.plugins import Registry
 from saddlepoint.reading import shown
 from saddlepoint.threat import Statistics, threat_from
 
 _STRICT = ConfigDict(extra="forbid")
-
-
-@with_config(_STRICT)
-@dataclass(frozen=True)
-class _StandardSpec:
-    name: Literal["standard"] = "standard"
-    label_smoothing: float = 0.0
-
-
-@with_config(_STRICT)
-@dataclass(frozen=True)
-class _AdversarialSpec:
-    attack: dict[str, Any]
-    name: Literal["adversarial-training"] = "adversarial-training"
-    mode: Literal["eval", "train"] = "eval"
-    label_smoothing: float = 0.0
-
-
-_ObjectiveSpec = Annotated[_StandardSpec | _AdversarialSpec, Field(discriminator="name")]
 
 
 @with_config(_STRICT)
@@ -73,7 +57,7 @@ _Named = Annotated[dict[str, Any], BeforeValidator(_named)]
 @with_config(_STRICT)
 @dataclass(frozen=True)
 class _RecipeSpec:
-    objective: _ObjectiveSpec = field(default_factory=_StandardSpec)
+    objective: _Named = field(default_factory=lambda: {"name": "standard"})
     transforms: tuple[_Named, ...] = ()
     penalties: tuple[_Named, ...] = ()
     epochs: int = 10
@@ -163,13 +147,8 @@ def parse_recipe(
     saddlepoint.errors.InputError: the recipe given: optimiser.learning_rat is 0.2: unexpected ...
     """
     spec = _validated(values, source)
-    if isinstance(spec.objective, _AdversarialSpec):
-        attack = attack_from(spec.objective.attack, statistics)
-        objective: Standard | AdversarialTraining = AdversarialTraining(
-            attack, spec.objective.mode, spec.objective.label_smoothing
-        )
-    else:
-        objective = Standard(spec.objective.label_smoothing)
+    name, options = _split(spec.objective, "objective")
+    objective = build_objective(name, options, lambda values: attack_from(values, statistics))
     names = ("epochs", "batch_size", "augmentation", "ema", "swa", "autocast")
     plain = {name: getattr(spec, name) for name in names}
     return Recipe(
@@ -190,6 +169,7 @@ def resolve_recipe(values: Any, source: str = "given") -> dict[str, Any]:
     """
     spec = _validated(values, source)
     plain: dict[str, Any] = TypeAdapter(_RecipeSpec).dump_python(spec, mode="json")
+    plain["objective"] = _resolved(plain["objective"], "objective")
     for field_name, kind in (("transforms", "transform"), ("penalties", "penalty")):
         plain[field_name] = [_resolved(each, kind) for each in plain[field_name]]
     return plain
@@ -207,14 +187,17 @@ def _validated(values: Any, source: str) -> _RecipeSpec:
         raise InputError(f"the recipe {source}: {where} is {seen}: {message}") from None
 
 
+_KINDS: Mapping[str, Registry[DefenceInfo]] = MappingProxyType(
+    {"objective": OBJECTIVES, "transform": TRANSFORMS, "penalty": PENALTIES}
+)
+
+
 def _split(values: Mapping[str, Any], kind: str) -> tuple[str, dict[str, Any]]:
     options = dict(values)
     name = options.pop("name", None)
-    known = TRANSFORMS if kind == "transform" else PENALTIES
     if not isinstance(name, str):
-        raise InputError(f"a {kind} has no name; give one of {', '.join(known)}")
-    if name not in known:
-        raise unknown(kind, name, known)
+        an = "an" if kind == "objective" else "a"
+        raise InputError(f"{an} {kind} has no name; give one of {', '.join(_KINDS[kind])}")
     return name, options
 
 
@@ -229,7 +212,7 @@ def _penalty(values: Mapping[str, Any]) -> tuple[float, Penalty]:
 def _resolved(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
     name, options = _split(values, kind)
     weight = {"weight": options.pop("weight", None)} if kind == "penalty" else {}
-    return {"name": name, **weight, **resolved(name, options)}
+    return {"name": name, **weight, **resolved(_KINDS[kind].find(name), options)}
 
 
 def attack_from(values: Mapping[str, Any], statistics: Statistics | None) -> Attack:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from saddlepoint.zoo.build import build_model, default_normalisation, pretrained_classes
+from saddlepoint.zoo.build import (
+    build_model,
+    default_normalisation,
+    model_source,
+    pretrained_classes,
+)
 from saddlepoint.zoo.preact_block import PreActBlock
 from saddlepoint.zoo.preact_resnet import PreActResNet
 from saddlepoint.zoo.registry import ZOO, Build, ModelInfo
@@ -35,6 +40,7 @@ __all__ = [
     "build_model",
     "default_normalisation",
     "load_weights",
+    "model_source",
     "normalisation_of",
     "outputs_in",
     "pretrained_classes",

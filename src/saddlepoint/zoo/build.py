@@ -13,6 +13,7 @@ from torch import nn
 
 from saddlepoint.data import IMAGENET
 from saddlepoint.errors import InputError, unknown
+from saddlepoint.plugins import file_source, is_file_spec
 from saddlepoint.threat import Statistics
 from saddlepoint.zoo.library import (
     build_timm,
@@ -48,33 +49,27 @@ def build_model(
     >>> network(torch.rand(2, 1, 8, 8)).shape
     torch.Size([2, 10])
     """
-    # Vectors are for whoever brings a model for them.
-    if ".py:" in spec and len(shape) != 3 and not pretrained:
-        check_counts(classes, *shape)
-        with _seeded(seed):
-            return build_user(spec, classes=classes, shape=shape)
-    if len(shape) != 3:
-        raise InputError(f"the images have shape {tuple(shape)}; models take (C, H, W)")
-    channels, height, width = shape
-    check_counts(classes, channels)
-    sides((height, width))
     source, name = _parsed(spec)
     if pretrained and source in ("zoo", "file"):
         raise InputError(f"{spec} has no pretrained weights; build it without and load a file")
-    if options and source != "zoo":
+    if options and source in ("timm", "torchvision"):
         raise InputError(f"{spec} takes no options; options are for models of the zoo")
+    # Vectors are for whoever brings a model for them.
+    if len(shape) != 3 and source != "file":
+        raise InputError(f"the images have shape {tuple(shape)}; models take (C, H, W)")
+    check_counts(classes, shape[0] if shape else 0)
+    if len(shape) == 3:
+        sides((shape[1], shape[2]))
     with _seeded(seed):
         if source == "zoo":
-            if name not in ZOO:
-                raise unknown("zoo model", name, ZOO)
-            size = height if height == width else (height, width)
-            build = partial(ZOO[name].build, classes=classes, channels=channels, size=size)
+            size = shape[1] if shape[1] == shape[2] else (shape[1], shape[2])
+            build = partial(ZOO.find(name).build, classes=classes, channels=shape[0], size=size)
             return _with_options(name, build, options or {})
         if source == "timm":
             return build_timm(name, classes=classes, shape=shape, pretrained=pretrained)
         if source == "torchvision":
             return build_torchvision(name, classes=classes, shape=shape, pretrained=pretrained)
-        return build_user(spec, classes=classes, shape=shape)
+        return build_user(spec, classes=classes, shape=shape, options=options or {})
 
 
 def default_normalisation(spec: str) -> Statistics | None:
@@ -111,7 +106,7 @@ def _with_options(
     known = inspect.signature(build).parameters
     free = [key for key in known if key not in ("depth", "width", "classes", "channels", "size")]
     for key in options:
-        if key not in free:
+        if key not in free and "options" not in known:  # a plug-in checks its own
             raise unknown(f"option of {name}", key, free)
     try:
         return build(**options)
@@ -121,6 +116,19 @@ def _with_options(
         raise InputError(f"{name} cannot be built with {dict(options)}: {error}") from error
 
 
+def model_source(spec: str) -> str:
+    """Return the plug-in that brings a model: a file and its digest, or a package and its version;
+    "" for all others, and for a file that cannot be read.
+
+    >>> model_source("zoo:resnet20")
+    ''
+    """
+    source, name = _parsed(spec)
+    if source == "file":
+        return file_source(spec)
+    return ZOO.find(name).source if source == "zoo" else ""
+
+
 def _parsed(spec: str) -> tuple[str, str]:
     """Return the source, `zoo`, `timm`, `torchvision` or `file`, and the name within it."""
     source, colon, name = spec.partition(":")
@@ -128,7 +136,7 @@ def _parsed(spec: str) -> tuple[str, str]:
         return source, name
     if spec in ZOO:
         return "zoo", spec
-    if ".py:" in spec or spec.endswith(".py"):
+    if is_file_spec(spec):
         return "file", spec
     raise unknown("model", spec, (*ZOO, "timm:NAME", "torchvision:NAME", "FILE.py:CALLABLE"))
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import nn
 
+from saddlepoint.configuration import source_of
+from saddlepoint.errors import InputError
+from saddlepoint.plugins import Registry
 from saddlepoint.zoo.carlini import Carlini
 from saddlepoint.zoo.preact_resnet import PreActResNet
 from saddlepoint.zoo.resnet_cifar import ResNetCifar
-from saddlepoint.zoo.shapes import Size
+from saddlepoint.zoo.shapes import Size, sides
 from saddlepoint.zoo.simple_cnn import SimpleCNN
+from saddlepoint.zoo.user_code import made
 from saddlepoint.zoo.wide_resnet import WideResNet
 
 
@@ -26,14 +29,15 @@ class Build(Protocol):
     'SimpleCNN'
     """
 
-    def __call__(self, *, classes: int, channels: int, size: Size) -> nn.Module:
+    def __call__(self, *, classes: int, channels: int, size: Size, **options: Any) -> nn.Module:
         """Return the network; those that end in a global average pass over `size`."""
         ...
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A name, how to build the network, and where it was published.
+    """A name, how to build the network, and where it was published; `source` is the plug-in that
+    brought it.
 
     >>> ZOO["resnet20"].reference
     'He et al., Deep Residual Learning for Image Recognition, 2016, arXiv:1512.03385'
@@ -42,6 +46,22 @@ class ModelInfo:
     name: str
     build: Build
     reference: str
+    source: str = ""
+
+
+def _brought(name: str, found: object) -> ModelInfo:
+    """Return the entry of a plug-in: a function or a class that makes a network."""
+    if not callable(found) or isinstance(found, nn.Module):
+        raise InputError(
+            f"the model {name} is a {type(found).__name__}; give a function or a class that makes a"
+            " torch.nn.Module"
+        )
+
+    def build(*, classes: int, channels: int, size: Size, **options: Any) -> nn.Module:
+        return made(found, name, classes, (channels, *sides(size)), options)
+
+    said = (inspect.getdoc(found) or "").partition("\n")[0]
+    return ModelInfo(name, build, said, source_of(found) or "")
 
 
 def _resnet(depth: int, *, classes: int, channels: int, size: Size) -> nn.Module:
@@ -67,7 +87,8 @@ _CARLINI = (
     "Carlini & Wagner, Towards Evaluating the Robustness of Neural Networks, 2017, arXiv:1608.04644"
 )
 
-ZOO: Mapping[str, ModelInfo] = MappingProxyType(
+ZOO: Registry[ModelInfo] = Registry(
+    "zoo model",
     {
         info.name: info
         for info in (
@@ -92,5 +113,8 @@ ZOO: Mapping[str, ModelInfo] = MappingProxyType(
             ModelInfo("carlini-mnist", partial(_carlini, (32, 64), 200), _CARLINI),
             ModelInfo("carlini-cifar", partial(_carlini, (64, 128), 256), _CARLINI),
         )
-    }
+    },
+    _brought,
+    group="saddlepoint.models",
 )
+"""Our own architectures, and those that installed packages bring."""

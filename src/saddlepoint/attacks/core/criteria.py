@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.option_values import Count, check_fields
+from saddlepoint.plugins import from_file, is_file_spec, lacks, why
 
 # The margin of a tie that is won: no difference of two logits lies between it and 0.
 _WON_TIE = -torch.finfo(torch.float32).tiny
@@ -193,11 +194,14 @@ where the model is confident.
 
 
 def parse_criterion(text: str) -> Criterion:
-    """Return the criterion of a word: "misclassified", "binary-logit", "outside-top-5" …
+    """Return the criterion of a word: "misclassified", "binary-logit", "outside-top-5" …, or
+    `FILE.py:NAME`, whose code is run: a `Criterion`, or a class of it that needs no argument.
 
     >>> parse_criterion("outside-top-3")
     OutsideTopK(k=3)
     """
+    if is_file_spec(text):
+        return _brought(text)
     if text == "misclassified":
         return Misclassified()
     if text == "binary-logit":
@@ -206,6 +210,18 @@ def parse_criterion(text: str) -> Criterion:
     if head == "outside-top" and k.isascii() and k.isdecimal():
         return OutsideTopK(int(k))
     raise unknown("criterion", text, ("misclassified", "binary-logit", "outside-top-5"))
+
+
+def _brought(text: str) -> Criterion:
+    found = from_file(text)
+    arguments = ("logits", "labels")
+    lacks(text, found, dict.fromkeys(("margin", "log_odds", "cross_entropy"), arguments))
+    if isinstance(found, type):
+        try:
+            found = found()
+        except Exception as error:
+            raise InputError(f"{text} cannot be made without arguments: {why(error)}") from error
+    return cast(Criterion, found)
 
 
 def predict(logits: Float[Tensor, "n k"]) -> Int64[Tensor, " n"]:
