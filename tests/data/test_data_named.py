@@ -184,7 +184,7 @@ def test_without_torchvision_the_extra_is_named(tmp_path, monkeypatch):
         ("missing.npz", {}, "no file missing.npz"),
         ("missing.parquet", {}, "no file missing.parquet"),
         ("no/such", {}, "no file or folder no/such; or name one of digits"),
-        (__file__, {}, "is neither a folder nor a .npz nor a .parquet"),
+        (__file__, {}, "names nothing in the file; write"),
         ("digits", {"split": "tests"}, "unknown split 'tests'; did you mean 'test'"),
         ("digits", {"limit": 0}, "the limit is 0; give 1 or more"),
     ],

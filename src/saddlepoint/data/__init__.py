@@ -5,6 +5,7 @@ from __future__ import annotations
 from saddlepoint.data.augment import AUGMENTATIONS, Augmentation, crop, crop_flip, unchanged
 from saddlepoint.data.base import ImageData, data_identity
 from saddlepoint.data.batches import LabelledBatch, batches, epoch_order
+from saddlepoint.data.brought import SOURCES, DataSource
 from saddlepoint.data.class_map import ClassMap, read_class_map
 from saddlepoint.data.datasets import DATASETS, IMAGENET, DatasetInfo
 from saddlepoint.data.folder import FolderData
@@ -16,8 +17,10 @@ __all__ = [
     "DATASETS",
     "IMAGENET",
     "RESIDENT_BYTES",
+    "SOURCES",
     "Augmentation",
     "ClassMap",
+    "DataSource",
     "DatasetInfo",
     "FolderData",
     "ImageData",

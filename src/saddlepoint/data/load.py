@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from saddlepoint.data.brought import SOURCES, DataSource
 from saddlepoint.data.checks import checked_images
 from saddlepoint.data.datasets import DATASETS
 from saddlepoint.data.decode import check_side, resized
@@ -18,6 +19,7 @@ from saddlepoint.data.parquet import read_parquet
 from saddlepoint.data.tensor_data import TensorData, joined
 from saddlepoint.data.vision import read_vision
 from saddlepoint.errors import InputError, unknown
+from saddlepoint.plugins import is_file_spec
 from saddlepoint.progress import Progress
 from saddlepoint.reading import expanded, shown
 
@@ -37,7 +39,8 @@ def load_data(
 ) -> TensorData | FolderData:
     """Return the data set that `spec` names, checked: images in [0, 1], labels 0 … K-1.
 
-    `spec` is a name in `DATASETS`, a folder of class folders, a `.npz` or a `.parquet`. Named
+    `spec` is a name in `DATASETS` or of an installed plug-in, a folder of class folders, a `.npz`,
+    a `.parquet`, or `FILE.py:NAME`, a function whose code is run. Named
     sets are looked for below `data_root` (else the variable SADDLEPOINT_DATA, else
     ~/.cache/saddlepoint/data), first as Parquet, NAME/SPLIT*.parquet, then in torchvision's
     layout, and fetched only with `download`. `split` is `train`, `test` or `all`; a file or folder
@@ -59,6 +62,16 @@ def load_data(
     if spec in DATASETS:
         root = default_root() if data_root is None else data_root
         return _named(spec, split, root, download, image_size, limit, progress)
+    if spec in SOURCES or is_file_spec(spec):
+        source = SOURCES.find(spec)
+        assert isinstance(source, DataSource)  # ours are told above
+        found = source.read(split, data_root or default_root())
+        found = found if limit is None else found.first(limit)
+        if image_size is None:
+            return found
+        if isinstance(found, TensorData):
+            return _resized(found, image_size)
+        raise InputError(f"{spec} is on disk; give its own sides in place of an image size")
     path = expanded(spec)
     if path.is_dir():
         folder = FolderData.of(path, split=split, image_size=image_size)
@@ -76,9 +89,9 @@ def load_data(
     elif path.exists():
         raise InputError(f"{shown(path)} is neither a folder nor a .npz nor a .parquet file")
     elif os.sep in spec or path.suffix:
-        raise InputError(f"no file or folder {shown(path)}; or name one of {', '.join(DATASETS)}")
+        raise InputError(f"no file or folder {shown(path)}; or name one of {', '.join(SOURCES)}")
     else:
-        raise unknown("data set", spec, DATASETS)
+        raise unknown("data set", spec, SOURCES)
     return data if limit is None else data.first(limit)
 
 
@@ -122,10 +135,12 @@ def _named(
         data = _one(name, split, root, download, limit, progress)
     if limit is not None:
         data = data.first(limit)
-    if image_size is not None:
-        pixels = torch.from_numpy(resized(data.pixels.numpy(), image_size))
-        data = replace(data, pixels=checked_images(pixels))
-    return data
+    return data if image_size is None else _resized(data, image_size)
+
+
+def _resized(data: TensorData, image_size: int) -> TensorData:
+    pixels = torch.from_numpy(resized(data.pixels.numpy(), image_size))
+    return replace(data, pixels=checked_images(pixels))
 
 
 def _one(

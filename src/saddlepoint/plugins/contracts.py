@@ -77,7 +77,7 @@ def parameter_types(build: Callable[..., Any]) -> dict[str, Any]:
     """
     plain = inspect.isclass(build) and not dataclasses.is_dataclass(build)
     try:
-        hints = typing.get_type_hints(build.__init__ if plain else build)  # type: ignore[misc]
+        hints = typing.get_type_hints(build.__init__ if plain else build)
     except (NameError, AttributeError, TypeError):
         hints = {}
     taken = inspect.signature(build).parameters.values()

@@ -55,21 +55,22 @@ def build_model(
     if options and source in ("timm", "torchvision"):
         raise InputError(f"{spec} takes no options; options are for models of the zoo")
     # Vectors are for whoever brings a model for them.
-    if len(shape) != 3 and source != "file":
+    if source == "file":
+        check_counts(classes, shape[0] if shape else 0)
+        with _seeded(seed):
+            return build_user(spec, classes=classes, shape=shape, options=options or {})
+    if len(shape) != 3:
         raise InputError(f"the images have shape {tuple(shape)}; models take (C, H, W)")
-    check_counts(classes, shape[0] if shape else 0)
-    if len(shape) == 3:
-        sides((shape[1], shape[2]))
+    channels, height, width = shape
+    check_counts(classes, channels)
+    sides((height, width))
     with _seeded(seed):
         if source == "zoo":
-            size = shape[1] if shape[1] == shape[2] else (shape[1], shape[2])
-            build = partial(ZOO.find(name).build, classes=classes, channels=shape[0], size=size)
+            size = height if height == width else (height, width)
+            build = partial(ZOO.find(name).build, classes=classes, channels=channels, size=size)
             return _with_options(name, build, options or {})
-        if source == "timm":
-            return build_timm(name, classes=classes, shape=shape, pretrained=pretrained)
-        if source == "torchvision":
-            return build_torchvision(name, classes=classes, shape=shape, pretrained=pretrained)
-        return build_user(spec, classes=classes, shape=shape, options=options or {})
+        library = build_timm if source == "timm" else build_torchvision
+        return library(name, classes=classes, shape=shape, pretrained=pretrained)
 
 
 def default_normalisation(spec: str) -> Statistics | None:

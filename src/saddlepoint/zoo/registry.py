@@ -29,7 +29,7 @@ class Build(Protocol):
     'SimpleCNN'
     """
 
-    def __call__(self, *, classes: int, channels: int, size: Size, **options: Any) -> nn.Module:
+    def __call__(self, *, classes: int, channels: int, size: Size) -> nn.Module:
         """Return the network; those that end in a global average pass over `size`."""
         ...
 
