@@ -21,9 +21,10 @@ PAGES = (
     "docs/portfolio.md",
     "docs/lab.md",
     "docs/architecture.md",
+    "docs/extending.md",
 )
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"# (\S+\.yaml)\n")  # the first line of a block that later commands read
+FILE = re.compile(r"# (\S+\.(?:yaml|py))\n")  # the first line of a block that is a file
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -44,11 +45,11 @@ def test_the_page_runs(page, tmp_path, monkeypatch, capsys):
                 arguments = [a.replace("ADDRESS", str(names.get("address"))) for a in arguments]
                 assert run(arguments) == 0, (line, capsys.readouterr().err)
                 ran += 1
+        elif file := FILE.match(text):
+            Path(file[1]).write_text(text, encoding="utf-8")
         elif kind == "python":
             exec(compile(text, page, "exec", dont_inherit=True), names)
             ran += 1
-        elif kind == "yaml" and (file := FILE.match(text)):
-            Path(file[1]).write_text(text, encoding="utf-8")
     assert ran >= 3
 
 

@@ -16,7 +16,7 @@ from saddlepoint.cli.console import note, plain_warnings
 from saddlepoint.cli.demo import demo
 from saddlepoint.cli.evaluate import evaluate
 from saddlepoint.cli.lab import lab
-from saddlepoint.cli.lists import attacks, data, models, recipes
+from saddlepoint.cli.lists import attacks, data, defences, models, recipes
 from saddlepoint.cli.rejudge import rejudge
 from saddlepoint.cli.streams import failed, flushed, occupy
 from saddlepoint.cli.study import study
@@ -50,7 +50,19 @@ def _root(
     """A laboratory for adversarial robustness: attacks, defences, evaluation and studies."""
 
 
-for command in (demo, train, attack, evaluate, rejudge, lab, attacks, models, data, recipes):
+for command in (
+    demo,
+    train,
+    attack,
+    evaluate,
+    rejudge,
+    lab,
+    attacks,
+    defences,
+    models,
+    data,
+    recipes,
+):
     app.command()(command)
 app.add_typer(study, name="study")
 

@@ -1,11 +1,19 @@
-"""`saddlepoint attacks`, `models`, `data`, `recipes`: what there is, with the paper."""
+"""`saddlepoint attacks`, `defences`, `models`, `data`, `recipes`: what there is, with paper and
+cost; also what installed packages bring.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from saddlepoint.cli.console import result, table
 from saddlepoint.cli.options import Json
+
+if TYPE_CHECKING:
+    from saddlepoint.zoo import ModelInfo
+
+_FROM = "from"
 
 
 def attacks(as_json: Json = False) -> None:
@@ -13,28 +21,58 @@ def attacks(as_json: Json = False) -> None:
     from saddlepoint.attacks import ATTACKS
 
     rows = [
-        (info.name, ", ".join(info.norms), info.kind, info.cost, info.paper)
-        for info in ATTACKS.values()
+        (info.name, ", ".join(info.norms), info.kind, info.cost, info.paper, info.source)
+        for info in ATTACKS.listed()
     ]
-    _print(("attack", "norms", "kind", "passes per image", "paper"), rows, as_json)
+    _print(("attack", "norms", "kind", "passes per image", "paper", _FROM), rows, as_json)
+
+
+def defences(as_json: Json = False) -> None:
+    """List the objectives, transforms and penalties of recipes: cost and paper."""
+    from saddlepoint.defences import OBJECTIVES, PENALTIES, TRANSFORMS
+
+    rows = [
+        (info.name, registry.kind, info.cost, info.paper, info.source)
+        for registry in (OBJECTIVES, TRANSFORMS, PENALTIES)
+        for info in registry.listed()
+    ]
+    _print(("defence", "kind", "cost", "paper", _FROM), rows, as_json)
 
 
 def models(as_json: Json = False) -> None:
     """List the built-in models; any timm or torchvision model can be named too."""
     from saddlepoint.zoo import ZOO
 
-    rows = [(f"zoo:{info.name}", info.reference) for info in ZOO.values()]
-    rows += [
-        ("timm:NAME", "any model of timm (saddlepoint[zoo]), for instance timm:resnet18"),
-        ("torchvision:NAME", "any classifier of torchvision (saddlepoint[zoo])"),
-        ("FILE.py:CALLABLE", "your own: the callable returns a torch.nn.Module; its code is run"),
+    rows = [
+        (info.name if info.source else f"zoo:{info.name}", _cost(info), info.reference, info.source)
+        for info in ZOO.listed()
     ]
-    _print(("model", "paper"), rows, as_json)
+    rows += [
+        ("timm:NAME", "", "any model of timm (saddlepoint[zoo]), for instance timm:resnet18", ""),
+        ("torchvision:NAME", "", "any classifier of torchvision (saddlepoint[zoo])", ""),
+        (
+            "FILE.py:NAME",
+            "",
+            "your own: NAME returns a torch.nn.Module; the file's code is run",
+            "",
+        ),
+    ]
+    _print(("model", "cost of a 3×32×32 image, 10 classes", "paper", _FROM), rows, as_json)
+
+
+def _cost(info: ModelInfo) -> str:
+    from saddlepoint.errors import InputError
+    from saddlepoint.zoo.cost import model_cost
+
+    try:
+        return str(model_cost(info))
+    except InputError:  # of a plug-in that is for other images
+        return "–"
 
 
 def data(as_json: Json = False) -> None:
     """List the data sets by name; folders, .npz and .parquet files can be named too."""
-    from saddlepoint.data import DATASETS
+    from saddlepoint.data import SOURCES, DatasetInfo
 
     rows = [
         (
@@ -44,10 +82,13 @@ def data(as_json: Json = False) -> None:
             f"{info.train:,}",
             f"{info.test:,}",
             info.reference,
+            "",
         )
-        for info in DATASETS.values()
+        if isinstance(info, DatasetInfo)
+        else (info.name, "–", "–", "–", "–", info.reference, info.source)
+        for info in SOURCES.listed()
     ]
-    _print(("data", "image", "classes", "train", "test", "source"), rows, as_json)
+    _print(("data", "image", "classes", "train", "test", "source", _FROM), rows, as_json)
 
 
 def recipes(as_json: Json = False) -> None:
@@ -60,5 +101,8 @@ def recipes(as_json: Json = False) -> None:
 
 
 def _print(columns: Sequence[str], rows: Sequence[Sequence[str]], as_json: bool) -> None:
+    """Print the rows; for people the last column, of plug-ins, only where there is one."""
     records = [dict(zip(columns, row, strict=True)) for row in rows]
+    if columns[-1] == _FROM and not any(row[-1] for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     result(records, as_json, lambda: table(columns, rows))
