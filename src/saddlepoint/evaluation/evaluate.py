@@ -145,7 +145,8 @@ def evaluate(
                 model, data, threats, attacks, seed, passes, criteria[0], steps, progress
             )
             columns = joined([run.part(part) for part in steps.parts(torch.arange(len(data)))])
-        evaluation = summarise(columns, config, threats, list(attacks), (*told, *passes.notes))
+        notes = (*told, *passes.notes)
+        evaluation = summarise(columns, config, threats, list(attacks), notes, data.classes)
         if out is not None:
             evaluation.save(out)
             steps.forget()
