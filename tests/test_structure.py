@@ -23,8 +23,9 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # `configuration` and `run_folders` belong to everybody; so do `streams` and `checks`.
 ORDER = {
     "errors": 0, "scalars": 0, "files": 1, "reading": 1, "configuration": 1, "streams": 1, "checks": 1,
-    "progress": 1, "answers": 1, "counts": 1, "numerics": 1, "document": 2, "locks": 2, "run_folders": 2,
-    "option_values": 2, "plugins": 2, "threat": 3, "model": 3, "data": 3,
+    "progress": 1, "answers": 1, "counts": 1, "numerics": 1, "tables": 1,
+    "document": 2, "locks": 2, "run_folders": 2, "option_values": 2, "plugins": 2,
+    "threat": 3, "model": 3, "data": 3,
     "zoo": 4, "attacks": 5, "defences": 6, "training": 7, "evaluation": 8, "studies": 9,
     "reports": 10, "lab": 11, "demo": 11, "cli": 12, "__main__": 13,
 }  # fmt: skip
@@ -178,6 +179,7 @@ def public():
         "document",
         "locks",
         "option_values",
+        "tables",
     )
     for name in (*rooms, "run_folders", "demo"):
         module = importlib.import_module(f"saddlepoint.{name}")

@@ -2,13 +2,54 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.errors import InputError
+from saddlepoint.reading import shown
+
+_MOST_TOLD = 8  # outputs of a model that an error names
+
+
+def parts_of(output: object) -> dict[str, Any]:
+    """Return the named values that a model returned, those of a tuple by their places; of what is
+    one value alone, none.
+
+    >>> parts_of({"logits": 1}), parts_of((2, None)), parts_of(torch.zeros(1))
+    ({'logits': 1}, {'0': 2, '1': None}, {})
+    """
+    if isinstance(output, Tensor | str | bytes):
+        return {}
+    if isinstance(output, Mapping):
+        return {str(key): value for key, value in output.items()}
+    if isinstance(output, tuple | list):
+        names = getattr(output, "_fields", range(len(output)))
+        return {str(name): value for name, value in zip(names, output, strict=True)}
+    if dataclasses.is_dataclass(output) or hasattr(output, "__dict__"):
+        public = {k: v for k, v in vars(output).items() if not k.startswith("_")}
+        return public if any(isinstance(v, Tensor) for v in public.values()) else {}
+    return {}
+
+
+def described(output: object) -> str:
+    """Return what a model returned, in words: its kind, and the name and shape of each value in it.
+
+    >>> described({"logits": torch.zeros(1, 2), "loss": None})
+    'a dict of logits (1, 2), loss NoneType'
+    """
+    told = [
+        f"{shown(name)} {tuple(v.shape) if isinstance(v, Tensor) else type(v).__name__}"
+        for name, v in parts_of(output).items()
+    ]
+    more = ", …" if len(told) > _MOST_TOLD else ""
+    of = f" of {', '.join(told[:_MOST_TOLD])}{more}" if told else ""
+    return f"a {type(output).__name__}{of}"
 
 
 def check_output(output: object, count: int) -> None:
@@ -17,12 +58,19 @@ def check_output(output: object, count: int) -> None:
     >>> check_output((torch.zeros(1, 2), None), 1)
     Traceback (most recent call last):
         ...
-    saddlepoint.errors.InputError: the model returns a tuple; wrap it so that it returns the logits
-    alone
+    saddlepoint.errors.InputError: the model returns a tuple of 0 (1, 2), 1 NoneType; say which are
+    the logits, output=0, or wrap it: saddlepoint.model.ReadOutput(model, 0)
     """
     if not isinstance(output, Tensor):
+        likely = _likely(output, count)
+        if likely is None:
+            raise InputError(
+                f"the model returns {described(output)}, and no logits ({count}, classes); wrap it"
+                " so that it returns the logits alone"
+            )
         raise InputError(
-            f"the model returns a {type(output).__name__}; wrap it so that it returns the logits alone"
+            f"the model returns {described(output)}; say which are the logits, output={likely}, or"
+            f" wrap it: saddlepoint.model.ReadOutput(model, {likely})"
         )
     if output.ndim != 2 or len(output) != count:
         raise InputError(
@@ -31,6 +79,20 @@ def check_output(output: object, count: int) -> None:
         )
     if not output.is_floating_point():
         raise InputError(f"the model returns {output.dtype}; logits are floats")
+
+
+def _likely(output: object, count: int) -> str | None:
+    """Return, as one would write it, the name of the output that may be the logits."""
+    parts = parts_of(output)
+    fit = [
+        name
+        for name, v in parts.items()
+        if isinstance(v, Tensor) and v.is_floating_point() and v.ndim == 2 and len(v) == count
+    ]
+    if not fit:
+        return None
+    name = min(fit, key=lambda name: ("logit" not in name.lower(), fit.index(name)))
+    return name if type(output) in (tuple, list) else f'"{shown(name)}"'
 
 
 def model_failed(what: str, images: Tensor, error: Exception, who: str = "the model") -> Exception:

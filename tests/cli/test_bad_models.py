@@ -99,7 +99,7 @@ def test_weights(refused, net, words, make, message):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("pair", "the model returns a tuple; wrap it so that it returns the logits alone"),
+        ("pair", "the model returns a tuple of 0 "),
         ("nan", "the model returns NaN or infinite logits"),
         ("whole", "logits have shape"),
         ("few", "but the model has 4 classes: use 0 … 3"),

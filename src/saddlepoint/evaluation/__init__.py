@@ -5,6 +5,7 @@ from __future__ import annotations
 from saddlepoint.evaluation.attack_record import AttackRecord
 from saddlepoint.evaluation.attack_run import run_attack
 from saddlepoint.evaluation.bootstrap import Interval, bootstrap_interval
+from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
 from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, stars
 from saddlepoint.evaluation.evaluate import evaluate
 from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
@@ -12,7 +13,7 @@ from saddlepoint.evaluation.masks import read_mask
 from saddlepoint.evaluation.mcnemar import McNemar, mcnemar_test
 from saddlepoint.evaluation.optimality import local_optimality, smallest_distances
 from saddlepoint.evaluation.outputs import check_outputs
-from saddlepoint.evaluation.record import Budget, Evaluation
+from saddlepoint.evaluation.record import Evaluation
 from saddlepoint.evaluation.rejudge import Audit, rejudge
 from saddlepoint.evaluation.saved_images import read_saved
 from saddlepoint.evaluation.shims import AutoAttack, TorchattacksStyle
@@ -22,9 +23,11 @@ from saddlepoint.evaluation.suites import SUITES, Suite, build_suite
 __all__ = [
     "SUITES",
     "AttackRecord",
+    "AttackShare",
     "Audit",
     "AutoAttack",
     "Budget",
+    "ClassShare",
     "Evaluation",
     "Export",
     "Interval",

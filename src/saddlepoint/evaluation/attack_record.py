@@ -16,17 +16,19 @@ from saddlepoint.attacks import AttackResult
 from saddlepoint.attacks.core.result import TENSORS
 from saddlepoint.evaluation.record import IMAGES_FILE, parquet_bytes, proportion_of
 from saddlepoint.evaluation.statistics import Proportion
+from saddlepoint.evaluation.tables import passes_text
 from saddlepoint.files import write, write_json
 from saddlepoint.reading import decoding, read_json
 from saddlepoint.reading.arrays import read_archive
 from saddlepoint.reading.tables import read_table
+from saddlepoint.tables import Shown, Table
 
 RECORD_FILE, TENSORS_FILE = "attack.json", "adversarials.npz"
 
 
-@dataclass(frozen=True, eq=False)
-class AttackRecord:
-    """What one attack did to a data set.
+@dataclass(frozen=True, eq=False, repr=False)
+class AttackRecord(Shown):
+    """What one attack did to a data set; prints as a table.
 
     Attributes:
         config: everything that determined it, as JSON values.
@@ -93,6 +95,24 @@ class AttackRecord:
         """A line that says what was run."""
         name, threat = self.config["attack"]["type"], self.config["threat"]
         return f"{name}, {threat}, {len(self.ids):,} images of {self.config['data']['name']}"
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return the table that the record prints as."""
+        columns = (
+            "clean accuracy",
+            "accuracy under attack",
+            "attack success",
+            "mean distance",
+            "passes per image",
+        )
+        row = (
+            str(self.clean),
+            str(self.robust_accuracy),
+            str(self.success),
+            "–" if self.mean_distance is None else f"{self.mean_distance:.4g}",
+            passes_text(self.forwards, self.backwards),
+        )
+        return (Table(self.title, columns, [row], self.notes),)
 
     def json(self) -> dict[str, Any]:
         """Return the summary as JSON values."""

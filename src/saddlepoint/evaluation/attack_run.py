@@ -32,7 +32,7 @@ from saddlepoint.evaluation.record import IMAGES_FILE
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.steps import FOLDER, Steps, joined
 from saddlepoint.files import fingerprint
-from saddlepoint.model import Guard
+from saddlepoint.model import Guard, reading
 from saddlepoint.progress import Progress
 from saddlepoint.run_folders import claimed
 from saddlepoint.zoo import weights_fingerprint
@@ -54,6 +54,7 @@ def run_attack(
     batch_size: int = 128,
     seed: int = 0,
     eot_samples: int | None = None,
+    output: str | int | None = None,
     identity: Any = None,
     progress: Progress | None = None,
 ) -> AttackRecord:
@@ -74,6 +75,7 @@ def run_attack(
         batch_size, seed: of the passes, of the random draws.
         eot_samples: passes averaged at each step; None is 10 for a model that is random at
             inference, else the attack's own.
+        output: which of several outputs of the model are the logits; see `ReadOutput`.
         identity: what else distinguishes the run, for the folder.
         progress: called with (images done, in all, what).
 
@@ -87,6 +89,7 @@ def run_attack(
     20
     """
     Guard(model, 0)  # refuses what is no module
+    model = reading(model, output)
     out = None if out is None else Path(out)
     check_count("batch_size", batch_size)
     check_seed(seed)

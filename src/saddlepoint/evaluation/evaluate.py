@@ -28,7 +28,7 @@ from saddlepoint.evaluation.steps import FOLDER, Steps, joined
 from saddlepoint.evaluation.suites import Suite, build_suite
 from saddlepoint.evaluation.summary import summarise
 from saddlepoint.evaluation.survivors import Survivors, budget_of
-from saddlepoint.model import Guard
+from saddlepoint.model import Guard, reading
 from saddlepoint.progress import Progress
 from saddlepoint.run_folders import claimed
 from saddlepoint.threat import Linf, Normed, ThreatModel
@@ -48,6 +48,7 @@ def evaluate(
     seed: int = 0,
     eot_samples: int | None = None,
     criterion: Criterion | None = None,
+    output: str | int | None = None,
     identity: Any = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -69,6 +70,7 @@ def evaluate(
             else 10 for a random model, else 1.
         criterion: what counts as fooled, for every attack of the suite; None is the attacks' own,
             which must agree.
+        output: which of several outputs of the model are the logits; see `ReadOutput`.
         identity: what else distinguishes the run, for the folder.
 
     Raises `InputError` for what cannot be evaluated, `OutputError` where the disk refuses.
@@ -83,6 +85,7 @@ def evaluate(
     True
     """
     Guard(model, 0)  # refuses what is no module
+    model = reading(model, output)
     out = None if out is None else Path(out)
     if not isinstance(suite, str | Mapping):
         raise InputError("a suite is a name or a mapping from names to attacks")
@@ -142,7 +145,8 @@ def evaluate(
                 model, data, threats, attacks, seed, passes, criteria[0], steps, progress
             )
             columns = joined([run.part(part) for part in steps.parts(torch.arange(len(data)))])
-        evaluation = summarise(columns, config, threats, list(attacks), (*told, *passes.notes))
+        notes = (*told, *passes.notes)
+        evaluation = summarise(columns, config, threats, list(attacks), notes, data.classes)
         if out is not None:
             evaluation.save(out)
             steps.forget()

@@ -8,46 +8,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Int64
+from numpy.typing import NDArray
 
+from saddlepoint.errors import InputError
+from saddlepoint.evaluation.breakdown import (
+    AttackShare,
+    Budget,
+    ClassShare,
+    by_attack,
+    confusion,
+    per_class,
+)
 from saddlepoint.evaluation.statistics import Proportion
+from saddlepoint.evaluation.tables import attack_table, budget_table, budget_text, class_table
 from saddlepoint.files import write, write_json
 from saddlepoint.reading import decoding, read_json
 from saddlepoint.reading.tables import read_table
+from saddlepoint.tables import Shown, Table
+from saddlepoint.threat import format_eps, parse_eps
 
 RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE = "evaluation.json", "images.parquet", "attempts.parquet"
 
 
-@dataclass(frozen=True)
-class Budget:
-    """What was found at one budget.
-
-    Attributes:
-        eps: the budget, in the units of the threat model; NaN (null in JSON) where it has none.
-        robust_accuracy: the share of all images that no attack of the suite fooled at this budget
-            or below it.
-        success: of the images that were right before, the share that was fooled.
-        forwards, backwards: passes per image of the whole set, spent at this budget.
-        fooled_by: attack → images that it was the first to fool.
-        attacked: attack → images that were still standing when its turn came.
-
-    >>> Budget(0.1, Proportion(6, 10), Proportion(3, 9), 12.0, 10.0, {"fgsm": 3}, {"fgsm": 9}).eps
-    0.1
-    """
-
-    eps: float
-    robust_accuracy: Proportion
-    success: Proportion
-    forwards: float
-    backwards: float
-    fooled_by: dict[str, int]
-    attacked: dict[str, int]
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """The result of `evaluate`.
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Shown):
+    """The result of `evaluate`; prints as a table.
 
     Attributes:
         config: everything that determined it, as JSON values.
@@ -58,6 +47,7 @@ class Evaluation:
         attempts: a row per image, budget and attack that was run on it.
         seconds: wall time, over all resumptions.
         notes: what a reader must know to trust the numbers.
+        classes: the names of the classes; empty where they are their numbers.
 
     >>> Evaluation({}, Proportion(9, 10), (), pa.table({}), pa.table({}), 1.0, ()).clean.count
     9
@@ -70,6 +60,53 @@ class Evaluation:
     attempts: pa.Table
     seconds: float
     notes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+
+    def by_attack(self) -> tuple[AttackShare, ...]:
+        """Return which attack fooled how many at each budget, and the robust accuracy after it."""
+        return by_attack(self.clean, self.budgets, self.attempts)
+
+    def per_class(self) -> tuple[ClassShare, ...]:
+        """Return clean and robust accuracy of every class, and the classes that it becomes."""
+        return per_class(self.images, self.clean.total, len(self.budgets), self.classes)
+
+    def confusion(self, eps: float | str | None = None) -> Int64[NDArray[np.int64], "k k"]:
+        """Return how many images of class i (row) are taken for class j (column).
+
+        Args:
+            eps: one of the budgets; None is the largest, 0 before any attack.
+
+        Raises `InputError` for a budget that was not evaluated.
+        """
+        known = [budget.eps for budget in self.budgets]
+        wanted = known[-1] if eps is None else parse_eps(eps)
+        level = len(known) - 1 if eps is None else -1
+        for number, each in enumerate(known):
+            level = number if math.isclose(each, wanted, rel_tol=1e-9) else level
+        if level < 0 and wanted != 0:
+            raise InputError(
+                f"{format_eps(wanted)} was not evaluated; the budgets are"
+                f" {', '.join(map(budget_text, known))}"
+            )
+        rows = self.images.slice(max(level, 0) * self.clean.total, self.clean.total)
+        return confusion(rows, "clean_prediction" if level < 0 else "prediction")
+
+    def budget_table(self) -> Table:
+        """Return a row per budget, as `print` shows it."""
+        return budget_table(self.clean, self.budgets, self.notes)
+
+    def attack_table(self) -> Table:
+        """Return a row per budget and attack."""
+        return attack_table(self.by_attack())
+
+    def class_table(self) -> Table:
+        """Return a row per class."""
+        eps = [budget.eps for budget in self.budgets]
+        return class_table(self.per_class(), eps, self.classes)
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return the tables that an evaluation prints as."""
+        return self.budget_table(), self.attack_table()
 
     def json(self) -> dict[str, Any]:
         """Return the summary as JSON values.
@@ -94,6 +131,7 @@ class Evaluation:
             ],
             "seconds": self.seconds,
             "notes": list(self.notes),
+            **({"classes": list(self.classes)} if self.classes else {}),
         }
 
     def save(self, out: Path) -> None:
@@ -115,6 +153,7 @@ class Evaluation:
                 attempts=read_table(out / ATTEMPTS_FILE),
                 seconds=float(record["seconds"]),
                 notes=tuple(str(line) for line in record["notes"]),
+                classes=tuple(str(name) for name in record.get("classes", ())),
             )
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from saddlepoint.attacks import tie_note
 from saddlepoint.configuration import configuration
+from saddlepoint.evaluation.breakdown import INITIALLY_WRONG, STANDS, Budget
 from saddlepoint.evaluation.journal import Columns
-from saddlepoint.evaluation.record import Budget, Evaluation
+from saddlepoint.evaluation.record import Evaluation
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.survivors import STANDING, WRONG_BEFORE, budget_of
 from saddlepoint.threat import ThreatModel
@@ -41,6 +42,7 @@ def summarise(
     threats: Sequence[ThreatModel],
     names: list[str],
     notes: tuple[str, ...],
+    classes: Sequence[str] = (),
 ) -> Evaluation:
     """Return the record of an evaluation from its columns."""
     columns = _sorted(_sorted(columns, _IMAGES), _ATTEMPTS)
@@ -79,10 +81,11 @@ def summarise(
         config=configuration(config),
         clean=Proportion(right, total),
         budgets=tuple(budgets),
-        images=_to_table(columns, _IMAGES, eps, ["initially wrong", "", *names], 2),
+        images=_to_table(columns, _IMAGES, eps, [INITIALLY_WRONG, STANDS, *names], 2),
         attempts=_to_table(columns, _ATTEMPTS, eps, names, 0),
         seconds=float(columns["seconds"].sum()),
         notes=notes if told is None else (*notes, told),
+        classes=tuple(classes) if any(c != str(i) for i, c in enumerate(classes)) else (),
     )
 
 

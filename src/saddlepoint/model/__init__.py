@@ -20,15 +20,18 @@ from saddlepoint.model.randomness import (
     log_mean_probability,
     same_logits,
 )
+from saddlepoint.model.read_output import ReadOutput, reading
 
 __all__ = [
     "Guard",
     "Normalised",
     "RandomLayer",
+    "ReadOutput",
     "averaged_passes",
     "device_of",
     "full_precision",
     "is_random",
     "log_mean_probability",
+    "reading",
     "same_logits",
 ]

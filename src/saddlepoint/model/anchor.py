@@ -34,13 +34,14 @@ def anchor(model: nn.Module) -> Tensor:
 
 
 def constants(model: nn.Module) -> list[Tensor]:
-    """Return the tensors in a script's own graph, which `torch.jit.freeze` makes of weights.
+    """Return the tensors in the graphs of a script, or of the scripts inside a module, which
+    `torch.jit.freeze` makes of weights.
 
     >>> constants(nn.Linear(1, 1))
     []
     """
     if not isinstance(model, torch.jit.ScriptModule):
-        return []
+        return [value for child in model.children() for value in constants(child)]
     graph: Any = model.inlined_graph  # its nodes live no longer than it
     nodes = graph.findAllNodes("prim::Constant")
     return [n.t("value") for n in nodes if n.output().type().kind() == "TensorType"]

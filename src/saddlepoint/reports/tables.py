@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
-from saddlepoint.evaluation import Evaluation
-from saddlepoint.threat import format_eps
+from saddlepoint.evaluation import Evaluation, Proportion
+from saddlepoint.evaluation.tables import budget_table
 
 
 def evaluation_rows(
@@ -20,24 +19,6 @@ def evaluation_rows(
     >>> evaluation_rows({})[0][0]
     'model'
     """
-    columns = (
-        "model",
-        "eps",
-        "clean accuracy",
-        "robust accuracy",
-        "attack success",
-        "passes per image",
-    )
-    rows: list[tuple[str, ...]] = [
-        (
-            name,
-            "–" if math.isnan(budget.eps) else format_eps(budget.eps),
-            str(evaluation.clean),
-            str(budget.robust_accuracy),
-            str(budget.success),
-            f"{budget.forwards:.1f} + {budget.backwards:.1f}",
-        )
-        for name, evaluation in evaluations.items()
-        for budget in evaluation.budgets
-    ]
-    return columns, rows
+    tables = {name: evaluation.budget_table() for name, evaluation in evaluations.items()}
+    columns = ("model", *budget_table(Proportion(0, 0), ()).columns)
+    return columns, [(name, *row) for name, table in tables.items() for row in table.rows]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from saddlepoint.training.accuracy import accuracy
 from saddlepoint.training.averages import Ema, Swa, refresh_batch_norm
 from saddlepoint.training.checkpoint import latest_checkpoint, save_checkpoint
-from saddlepoint.training.loop import TrainingResult, train
+from saddlepoint.training.loop import train
 from saddlepoint.training.metrics import TRACKERS, read_metrics
+from saddlepoint.training.result import TrainingResult
 from saddlepoint.training.run import WEIGHTS_FILE
 from saddlepoint.training.signals import Interrupted
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,34 +29,12 @@ from saddlepoint.training.averages import Ema, refresh_batch_norm
 from saddlepoint.training.feed import Feed
 from saddlepoint.training.preflight import check_sound, check_training
 from saddlepoint.training.randomness import forked_random_state, seed_layers
+from saddlepoint.training.result import TrainingResult
 from saddlepoint.training.run import FILES, Run, is_finished
 from saddlepoint.training.signals import stop_on_signals
 from saddlepoint.training.state import State
 
 REFRESH = 100  # batches that BatchNorm statistics are measured on after averaging the weights
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingResult:
-    """A trained model and how it came about.
-
-    Attributes:
-        model: the given model, trained; with `ema` or `swa` in the recipe it holds the averaged
-            weights.
-        metrics: one mapping per epoch: `epoch`, from 1; `loss`, penalties included, and `accuracy`,
-            on the images that were trained on, adversarial ones perhaps; `learning_rate`, that of
-            the step after the epoch; `seconds`; `curve`, the loss in at most 50 pieces of the
-            epoch; with penalties `penalty` and `penalty_curve`, their part of loss and curve; and
-            `test_accuracy`, of clean images, where `test` was given.
-        seconds: the time of the epochs, over all resumptions, without that of testing.
-
-    >>> TrainingResult(nn.Identity(), [{"epoch": 1, "loss": 0.5}], 1.0).metrics[-1]["loss"]
-    0.5
-    """
-
-    model: nn.Module
-    metrics: list[dict[str, Any]]
-    seconds: float
 
 
 def train(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint, write
-from saddlepoint.model import Normalised
+from saddlepoint.model import Normalised, ReadOutput
 from saddlepoint.model.anchor import constants
 from saddlepoint.reading import shown
 from saddlepoint.reading.tensors import read_metadata
@@ -147,7 +147,13 @@ def weights_fingerprint(module: nn.Module) -> str:
     described = {key: _described(value) for key, value in net.state_dict().items()}
     # `torch.jit.freeze` makes constants of the weights, and `state_dict` knows none of them.
     frozen = {f"constant {i}": _described(v) for i, v in enumerate(constants(net))}
-    return fingerprint({**described, **frozen})
+    # Another output of the same weights is another model.
+    read = {
+        f"output {name}": str(layer.output)
+        for name, layer in net.named_modules()
+        if isinstance(layer, ReadOutput)
+    }
+    return fingerprint({**described, **frozen, **read})
 
 
 def _described(value: object) -> object:

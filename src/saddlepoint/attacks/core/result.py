@@ -10,11 +10,12 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from saddlepoint.errors import InputError
+from saddlepoint.tables import Shown, Table
 
 
-@dataclass(frozen=True, eq=False)
-class AttackResult:
-    """The judged outcome of an attack on n images.
+@dataclass(frozen=True, eq=False, repr=False)
+class AttackResult(Shown):
+    """The judged outcome of an attack on n images; prints as a table.
 
     Attributes:
         adversarials: (n, c, h, w), always inside the valid range and the budget; the clean image
@@ -67,6 +68,31 @@ class AttackResult:
     def robust_accuracy(self) -> float:
         """The share of all images that the model still classifies correctly."""
         return float((~self.success).float().mean())
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return the table that the result prints as."""
+        hits = self.success & ~self.initially_wrong
+        columns = (
+            "images",
+            "wrong before",
+            "fooled",
+            "success rate",
+            "robust accuracy",
+            "mean distance",
+            "passes per image",
+        )
+        attacked = len(self) - int(self.initially_wrong.sum())
+        row = (
+            f"{len(self):,}",
+            f"{len(self) - attacked:,}",
+            f"{int(hits.sum()):,}",
+            f"{100 * self.success_rate:.1f} %" if attacked else "–",
+            f"{100 * self.robust_accuracy:.1f} %",
+            f"{float(self.distance[hits].mean()):.4g}" if bool(hits.any()) else "–",
+            f"{float(self.forwards.double().mean()):.1f}"
+            f" + {float(self.backwards.double().mean()):.1f}",
+        )
+        return (Table(f"under attack, distances in {self.space} space", columns, [row]),)
 
     @staticmethod
     def cat(results: Sequence[AttackResult]) -> AttackResult:

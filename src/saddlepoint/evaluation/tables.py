@@ -1,0 +1,97 @@
+"""The rows in which what was found is printed, drawn and reported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
+from saddlepoint.evaluation.statistics import Proportion
+from saddlepoint.tables import Table
+from saddlepoint.threat import format_eps
+
+_MOST_TOLD = 3  # classes that images of a class become
+
+
+def budget_text(eps: float) -> str:
+    """Return a budget as people write it; a dash where there is no single one.
+
+    >>> budget_text(8 / 255), budget_text(math.nan)
+    ('8/255', '–')
+    """
+    return "–" if math.isnan(eps) else format_eps(eps)
+
+
+def passes_text(forwards: float, backwards: float) -> str:
+    """Return passes per image, forward + backward.
+
+    >>> passes_text(3, 1.25)
+    '3.0 + 1.2'
+    """
+    return f"{forwards:.1f} + {backwards:.1f}"
+
+
+def budget_table(
+    clean: Proportion, budgets: Sequence[Budget], notes: tuple[str, ...] = ()
+) -> Table:
+    """Return a row per budget.
+
+    Passes are of this budget alone; an image fooled at a smaller one costs nothing here.
+    """
+    columns = ("eps", "clean accuracy", "robust accuracy", "attack success", "passes per image")
+    rows = [
+        (
+            budget_text(each.eps),
+            str(clean),
+            str(each.robust_accuracy),
+            str(each.success),
+            passes_text(each.forwards, each.backwards),
+        )
+        for each in budgets
+    ]
+    return Table(f"clean accuracy {clean}", columns, rows, notes)
+
+
+def attack_table(shares: Sequence[AttackShare]) -> Table:
+    """Return a row per budget and attack: what each of them added."""
+    columns = ("eps", "attack", "attacked", "fooled", "robust accuracy after", "passes per image")
+    rows = [
+        (
+            budget_text(each.eps),
+            each.attack,
+            f"{each.attacked:,}",
+            f"{each.fooled:,}",
+            str(each.robust_accuracy),
+            passes_text(each.forwards, each.backwards),
+        )
+        for each in shares
+    ]
+    return Table("which attack broke what", columns, rows)
+
+
+def class_table(shares: Sequence[ClassShare], eps: Sequence[float], names: Sequence[str]) -> Table:
+    """Return a row per class, with its robust accuracy at every budget and what it becomes at the
+    largest.
+    """
+    columns = (
+        "class",
+        "images",
+        "clean accuracy",
+        *(f"robust at {budget_text(each)}" for each in eps),
+        "becomes",
+    )
+
+    def name(label: int) -> str:
+        return names[label] if label < len(names) else str(label)
+
+    rows = [
+        (
+            each.name,
+            f"{each.clean.total:,}",
+            str(each.clean),
+            *map(str, each.robust),
+            ", ".join(f"{name(k)} ({n:,})" for k, n in [*each.becomes.items()][:_MOST_TOLD]),
+        )
+        for each in shares
+    ]
+    return Table("accuracy by class", columns, rows)
