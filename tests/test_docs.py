@@ -10,11 +10,13 @@ import pytest
 
 from saddlepoint.attacks import ATTACKS
 from saddlepoint.cli import run
+from saddlepoint.evaluation import SUITES
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
     "README.md",
     "docs/guide.md",
+    "docs/which.md",
     "docs/defences.md",
     "docs/studies.md",
     "docs/attacks.md",
@@ -78,3 +80,14 @@ def test_the_table_of_attacks_is_what_their_classes_say():
         for info in ATTACKS.values()
     ]
     assert "\n".join(rows) + "\n" in text
+
+
+def test_every_attack_and_every_suite_has_its_place_on_the_page_that_helps_to_choose():
+    text = (ROOT / "docs/which.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w-]+)`", text))
+    assert named >= {*ATTACKS, *SUITES}
+    (by_norm,) = re.findall(r"## By norm\n(.*?)\nKept", text, re.DOTALL)
+    for row in by_norm.splitlines():
+        norm, *cells = [cell.strip() for cell in row.strip("|").split("|")]
+        for name in re.findall(r"`([\w-]+)`", " ".join(cells)):
+            assert norm.lower() in ATTACKS[name].norms, (norm, name)
