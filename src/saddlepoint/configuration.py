@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -147,22 +147,23 @@ def source_of(component: Any) -> str | None:
     return None
 
 
-def differences(before: Any, now: Any, path: str = "") -> list[str]:
-    """Return one line per value that two descriptions disagree on.
+def differences(before: Any, now: Any, path: str = "", later: Collection[str] = ()) -> list[str]:
+    """Return one line per value that two descriptions disagree on; a key of `later` that the
+    earlier one does not have yet is no difference.
 
     >>> differences({"epochs": 10, "seed": 0}, {"epochs": 12, "seed": 0})
     ['epochs was 10, is now 12']
     """
     if isinstance(before, Mapping) and isinstance(now, Mapping):
-        keys = [*before, *(key for key in now if key not in before)]
+        keys = [*before, *(key for key in now if key not in before and key not in later)]
         found = []
         for key in keys:
             inner = f"{path}.{key}" if path else str(key)
-            found += differences(before.get(key, "absent"), now.get(key, "absent"), inner)
+            found += differences(before.get(key, "absent"), now.get(key, "absent"), inner, later)
         return found
     if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         pairs = enumerate(zip(before, now, strict=True))
-        return [line for i, (b, n) in pairs for line in differences(b, n, f"{path}[{i}]")]
+        return [line for i, (b, n) in pairs for line in differences(b, n, f"{path}[{i}]", later)]
     if before == now:
         return []
     return [f"{path} was {_short(before)}, is now {_short(now)}"]

@@ -17,6 +17,7 @@ from saddlepoint.locks import locked
 from saddlepoint.reading import read_json, shown
 
 RUN_FILE, LOCK_FILE = "run.json", ".lock"
+_LATER = ("model_source",)  # what runs of earlier versions do not say
 Found = Literal["new", "begun", "finished"]
 """Of the run that a folder is claimed for: as it is found there."""
 
@@ -103,7 +104,7 @@ def _known(out: Path, identity: dict[str, Any], files: Sequence[str]) -> bool:
             f"{shown(out)} holds another run (of {shown(before.get('kind'))}, not"
             f" {identity['kind']}); choose another --out"
         )
-    different = differences(before["config"], identity["config"])
+    different = differences(before["config"], identity["config"], later=_LATER)
     if different:
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""
         raise InputError(

@@ -191,6 +191,7 @@ def _file_normalisation(weights: Path) -> str | None:
 def _identity(choice: ModelChoice, model: nn.Module) -> dict[str, Any]:
     from saddlepoint.reading import file_digest
     from saddlepoint.training import WEIGHTS_FILE
+    from saddlepoint.zoo import model_source
 
     constants = _constants(model)
     weights, path = None, choice.given.weights
@@ -198,8 +199,10 @@ def _identity(choice: ModelChoice, model: nn.Module) -> dict[str, Any]:
         file = path / WEIGHTS_FILE if path.is_dir() else path
         weights = {"file": shown(path), "fingerprint": file_digest(file)}
     mean, std = (None, None) if constants is None else constants
+    source = model_source(choice.spec)
     return {
         "model": choice.spec,
+        **({"model_source": source} if source else {}),
         "weights": weights,
         "pretrained": choice.given.pretrained,
         "normalisation": None if mean is None else {"mean": mean, "std": std},

@@ -167,9 +167,14 @@ def build_objective(
     """
     info = OBJECTIVES.find(name)
     given = resolved(info, options)
-    if attack_of is not None:
-        mappings = {k: v for k, v in given.items() if isinstance(v, Mapping)}
-        given |= {k: attack_of(v) for k, v in mappings.items() if k in attack_options(info)}
+    for key in attack_options(info):
+        value = given[key]
+        if isinstance(value, Mapping) and attack_of is not None:
+            given[key] = attack_of(value)
+        elif value is not None and not isinstance(value, Attack):
+            raise InputError(
+                f"{name}: {key} is {value!r:.60}; give an attack, {{name: pgd, eps: …}}"
+            )
     return cast(TrainingObjective, _made(info, given))
 
 

@@ -144,8 +144,8 @@ def _mark(point: EntryPoint) -> None:
     root = point.module.partition(".")[0]
     owners = packages_distributions().get(root)  # an editable installation is not listed
     name = getattr(getattr(point, "dist", None), "name", "")
-    if owners is not None and name not in owners:  # it names something of another package
-        return
+    if root == "saddlepoint" or (owners is not None and name not in owners):
+        return  # it names something of another package
     whole = getattr(sys.modules[root], "__file__", None) is not None  # no namespace of several
     sourced(sys.modules[root if whole else point.module], _distribution(point))
 

@@ -19,7 +19,7 @@ from saddlepoint.reading import expanded, read_bytes
 from saddlepoint.studies.spec import DataSpec, StudySpec
 from saddlepoint.threat import Statistics
 from saddlepoint.training import WEIGHTS_FILE
-from saddlepoint.zoo import build_model, load_weights
+from saddlepoint.zoo import build_model, load_weights, model_source
 
 _LARGEST = 1 << 26  # bytes of a model's file
 
@@ -81,7 +81,8 @@ def normalisation_of(spec: StudySpec, data: DataFacts) -> Statistics:
 
 
 def model_identity(spec: StudySpec) -> dict[str, Any]:
-    """Return what of the model an address is of: in the user's file, what the file holds.
+    """Return what of the model an address is of: of the user's file what it holds, of a package's
+    its version.
 
     Raises `InputError` where the file cannot be read.
 
@@ -93,7 +94,8 @@ def model_identity(spec: StudySpec) -> dict[str, Any]:
     name = str(spec.model["name"])
     file, colon, builder = name.partition(".py:")
     if not colon:
-        return dict(spec.model)
+        source = model_source(name)
+        return {**spec.model, **({"plugin": source} if source else {})}
     try:
         content = read_bytes(Path(f"{file}.py"), _LARGEST)
     except InputError as error:
