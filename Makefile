@@ -5,12 +5,14 @@ BIN := $(VENV)/bin
 # Changes whenever the dependencies may have: the environment is then brought up to date.
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types tests slow format clean help
+.PHONY: demo test lint types tests slow format docs figures clean help
 
 help:
 	@echo "make demo    set up, then train and attack two small models (under two minutes)"
 	@echo "make test    set up, then lint, check types and run the tests"
 	@echo "make slow    run the tests that take longer than a minute each"
+	@echo "make docs    set up, then build the pages and the reference: build/docs/index.html"
+	@echo "make figures run the demo, and make the README's table and picture from it"
 	@echo "make clean   remove the environment and every cache"
 
 demo: $(STAMP)
@@ -31,6 +33,13 @@ tests: $(STAMP)
 slow: $(STAMP)
 	$(BIN)/pytest -m slow
 
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs . build/docs
+	@echo "build/docs/index.html"
+
+figures: $(STAMP)
+	$(BIN)/python scripts/figures.py
+
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -42,4 +51,4 @@ $(STAMP): pyproject.toml
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist docs/api
