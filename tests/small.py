@@ -87,6 +87,19 @@ def _alone(target, args):
     target(*args)
 
 
+def after_stages(count, act):
+    """A progress that acts when more attacks than `count` have ended on a part of the images."""
+    ended = 0
+
+    def progress(tick):
+        nonlocal ended
+        ended += not tick.step and tick.done == tick.total
+        if ended > count:
+            act()
+
+    return progress
+
+
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 

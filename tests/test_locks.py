@@ -42,10 +42,10 @@ RUNS = [run_train, run_evaluate, run_one]
 def wait_in_the_middle(run, out):
     seen = []
 
-    def progress(done, total, what):
+    def progress(tick):
         if not seen:
             (out / "begun").touch()
-        seen.append(done)
+        seen.append(tick)
         while (out / "begun").exists():
             time.sleep(0.01)
 

@@ -17,7 +17,7 @@ from saddlepoint.evaluation import Evaluation, evaluate
 from saddlepoint.evaluation.record import parquet_bytes
 from saddlepoint.files import write, write_json
 from saddlepoint.model import Normalised
-from saddlepoint.progress import Progress
+from saddlepoint.progress import Course, Progress
 from saddlepoint.reports import accuracy_curve, adversarial_grid, figure_bytes
 from saddlepoint.run_folders import claimed, environment
 from saddlepoint.threat import Linf
@@ -93,24 +93,18 @@ def _run(
     objectives = {"normal": None, "adversarial": AdversarialTraining(inner)}
     evaluations: dict[str, Evaluation] = {}
     models = {}
-    stages = 2 * len(objectives)
-    for i, (name, objective) in enumerate(objectives.items()):
-
-        def tell(done: int, total: int, what: str, stage: int = 2 * i, name: str = name) -> None:
-            if progress is not None:
-                progress(int(1000 * (stage + done / total)), 1000 * stages, f"{name} model, {what}")
-
-        def tell_next(done: int, total: int, what: str, tell: Any = tell, i: int = i) -> None:
-            tell(done, total, what, 2 * i + 1)
-
+    course = Course(progress, 2 * len(objectives))
+    for name, objective in objectives.items():
         recipe = load_recipe("standard" if objective is None else "adversarial")
         recipe = replace(recipe, epochs=epochs, objective=objective or recipe.objective)
         net = build_model("zoo:simple-cnn", classes=10, shape=data.shape, seed=seed)
         model = Normalised(net, data.mean, data.std).to(device)
-        train(model, data, recipe, seed=seed, progress=tell)
+        told = course.next(f"{name} model")
+        train(model, data, recipe, seed=seed, progress=told)
         save_weights(model, out / f"{name}.safetensors")
+        told = course.next(f"{name} model")
         evaluations[name] = evaluate(
-            model, tests, Linf(), eps=BUDGETS, suite="quick", seed=seed, progress=tell_next
+            model, tests, Linf(), eps=BUDGETS, suite="quick", seed=seed, progress=told
         )
         models[name] = model
     shown = PGD(Linf(BUDGETS[1]))(

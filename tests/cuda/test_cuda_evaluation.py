@@ -8,7 +8,7 @@ import pytest
 import torch
 from gpu import DEVICE, deterministic, on_both
 from networks import Noise, conv_case
-from small import die, digits, finish, trained
+from small import after_stages, die, digits, finish, trained
 from torch import nn
 
 from saddlepoint.attacks import APGD, DDN, FAB, PGD, AtBudget, DeepFool, Square, UniformNoise
@@ -37,8 +37,7 @@ def _small_parts(monkeypatch):
 
 
 def dies_after(out, number):
-    tries = 6 * PART  # two budgets, three attacks
-    run(out, lambda done, total, what: die() if done > number * tries else None)
+    run(out, after_stages(6 * number, die))  # two budgets, three attacks
 
 
 def equal(a, b):

@@ -128,7 +128,7 @@ def test_parquet_gives_the_pixels_back(tmp_path, columns, structured):
         images = [{"bytes": content, "path": None} for content in images]
     path = table(tmp_path / "a.parquet", images, LABELS, *columns)
     seen = []
-    data = load_data(path, progress=lambda done, total, what: seen.append((done, total)))
+    data = load_data(path, progress=lambda tick: seen.append((tick.done, tick.total)))
     assert np.array_equal(data.pixels.numpy(), IMAGES)
     assert np.array_equal(data.labels.numpy(), LABELS)
     assert (data.name, data.split, data.classes) == ("a.parquet", "all", ("0", "1", "2"))

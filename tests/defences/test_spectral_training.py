@@ -27,8 +27,8 @@ def test_a_training_that_was_stopped_resumes_to_the_same_bits(tmp_path):
     data = digits(limit=256)
     whole = train(conv(norm=True), data, recipe(), out=tmp_path / "whole")
 
-    def stop(done, total, text):
-        if done == 6:  # of 12, half way through the second epoch
+    def stop(tick):
+        if tick.done == 6:  # of 12, half way through the second epoch
             raise StoppedError
 
     with pytest.raises(StoppedError):

@@ -8,7 +8,7 @@ import signal
 import pyarrow.parquet as pq
 import pytest
 import torch
-from small import conv, die, digits, finish, limit_files, trained
+from small import after_stages, conv, die, digits, finish, limit_files, trained
 
 from saddlepoint.attacks import APGD, FAB, PGD, AtBudget
 from saddlepoint.errors import InputError, OutputError
@@ -70,11 +70,7 @@ def equal(a, b):
 def dies_after(out, parts):
     """Die when the attack on the next part has begun."""
 
-    def progress(done, total, what):
-        if done > parts * PART * TRIES:
-            die()
-
-    run(out, progress)
+    run(out, after_stages(parts * TRIES, die))
 
 
 @pytest.mark.parametrize("parts", [0, 1, 3])
@@ -142,14 +138,13 @@ def test_an_exception_in_the_middle_loses_no_step(tmp_path, whole, done, monkeyp
     monkeypatch.setattr(journal, "LATEST", 3600.0)
     monkeypatch.setattr(journal, "SOONEST", 3600.0)
 
-    def progress(done, total, what):
-        if done > 2 * PART * TRIES:
-            raise KeyboardInterrupt
+    def interrupt():
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         evaluate(
             trained(), digits("test", 64), Linf(), eps=EPS, suite="quick", batch_size=PART,
-            out=tmp_path, progress=progress,
+            out=tmp_path, progress=after_stages(2 * TRIES, interrupt),
         )  # fmt: skip
     assert len(files(tmp_path)) == 1  # all of it at the end
     before = set(done)
@@ -258,8 +253,9 @@ def test_a_damaged_record_is_named(tmp_path):
 
 def full_disk(out, target, share):
     """Run; once `share` of the work is done the disk takes no part any more."""
+    stages = 64 // PART * (TRIES if target is run else 1)
     try:
-        target(out, lambda done, total, what: limit_files(1500) if done > share * total else None)
+        target(out, after_stages(int(share * stages), lambda: limit_files(1500)))
     except OutputError:
         raise SystemExit(2) from None
 
@@ -294,9 +290,10 @@ def test_a_full_disk_loses_nothing_that_was_written(tmp_path, target, share):
 def test_an_attack_killed_after_some_parts_goes_on(tmp_path):
     seen = []
 
-    def progress(done, total, what):
-        seen.append(done)
-        if done == 48:
+    def progress(tick):
+        if tick.step and tick.done == tick.total:
+            seen.append(tick)
+        if len(seen) == 3:
             raise KeyboardInterrupt
 
     arguments = trained(), digits("test", 64), PGD(Linf(0.1), steps=3)
@@ -304,10 +301,8 @@ def test_an_attack_killed_after_some_parts_goes_on(tmp_path):
         run_attack(*arguments, out=tmp_path, batch_size=PART, progress=progress)
     assert len(files(tmp_path)) == 2
     seen.clear()
-    record = run_attack(
-        *arguments, out=tmp_path, batch_size=PART, progress=lambda *a: seen.append(a[0])
-    )
-    assert seen == [48, 64]
+    record = run_attack(*arguments, out=tmp_path, batch_size=PART, progress=progress)
+    assert [tick.what[-12:] for tick in seen] == ["33–48 of 64", "49–64 of 64"]
     fresh = run_attack(*arguments, batch_size=PART)
     assert record.table().equals(fresh.table())
     assert torch.equal(record.result.adversarials, fresh.result.adversarials)

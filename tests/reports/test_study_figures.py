@@ -276,13 +276,11 @@ def test_figures_come_by_number_and_those_that_do_not_apply_say_why():
     results = synthetic(variants=("original", "wide"), seeds=2)
     missing = []
     calls = []
-    found = list(
-        study_figures(results, left_out=missing.append, progress=lambda *call: calls.append(call))
-    )
+    found = list(study_figures(results, left_out=missing.append, progress=calls.append))
     assert [each.number for each in found] == [7, 8, 9]
     assert [each.number for each in missing] == [1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14]
     reasons = {each.number: each.reason for each in missing}
     assert reasons[6] == "no variant is a random self-ensemble"
     assert reasons[10] == "no variant is trained on adversarial images"
     assert "hold no examples" in reasons[2]
-    assert [done for done, total, _ in calls] == list(range(14))
+    assert [tick.done for tick in calls] == list(range(14))

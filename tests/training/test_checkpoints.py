@@ -135,8 +135,8 @@ RECIPE = Recipe(epochs=4, batch_size=32)
 def full_disk(out, before):
     """Train; from `before` steps on the disk takes no weights any more."""
 
-    def progress(done, total, what):
-        if done == before:
+    def progress(tick):
+        if tick.done == before:
             limit_files(2000)
 
     try:

@@ -72,7 +72,7 @@ def run(name, out, resume=False, progress=None):
 
 def killed_at(name, out, step):
     """Die like a process under kill -9, in the given step of the whole."""
-    run(name, out, progress=lambda done, total, what: die() if done == step else None)
+    run(name, out, progress=lambda tick: die() if tick.done == step else None)
 
 
 def killed_writing(name, out, number):
@@ -163,8 +163,8 @@ def test_killed_twice_from_outside_at_whatever_moment(tmp_path, whole):
 def test_a_signal_stops_after_a_checkpoint_in_the_middle_of_an_epoch(tmp_path, whole, number, step):
     before = signal.getsignal(number)
 
-    def progress(done, total, what):
-        if done == step:
+    def progress(tick):
+        if tick.done == step and not tick.step:
             os.kill(os.getpid(), number)
 
     with pytest.raises(Interrupted, match=number.name) as caught:
@@ -183,8 +183,8 @@ def test_stopped_in_every_epoch_twice_the_weights_are_still_the_same(tmp_path, w
     for number in range(7):
         target = next(stops, None)
 
-        def progress(done, total, what, target=target):
-            if done == target:
+        def progress(tick, target=target):
+            if tick.done == target and not tick.step:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         try:

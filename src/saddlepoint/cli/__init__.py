@@ -12,7 +12,7 @@ import typer
 
 from saddlepoint import __version__
 from saddlepoint.cli.attack import attack
-from saddlepoint.cli.console import note, plain_warnings
+from saddlepoint.cli.console import at_work, note, plain_warnings
 from saddlepoint.cli.demo import demo
 from saddlepoint.cli.evaluate import evaluate
 from saddlepoint.cli.lab import lab
@@ -63,7 +63,7 @@ for command in (
     data,
     recipes,
 ):
-    app.command()(command)
+    app.command()(at_work(command))
 app.add_typer(study, name="study")
 
 

@@ -5,30 +5,21 @@ terminal.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TextIO
+from typing import Any, ParamSpec, TextIO
 
 from rich.console import Console
-from rich.live import Live
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
-from saddlepoint.progress import Progress as Tick
+from saddlepoint.cli.display import close_display, displayed, printable
+from saddlepoint.progress import Progress, watched_by
 
-_EVERY = 10.0  # seconds between two lines of progress where nobody watches
+_Given = ParamSpec("_Given")
 
 
 def note(text: str) -> None:
@@ -36,15 +27,12 @@ def note(text: str) -> None:
     stream that is full or closed changes nothing.
     """
     with contextlib.suppress(OSError, ValueError):
-        print(_safe(text), file=sys.stderr, flush=True)
-
-
-def _safe(text: str) -> str:
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def result(value: Any, as_json: bool, show: Callable[[], None]) -> None:
     """Print one JSON document on stdout, or what `show` prints for people."""
+    close_display()
     if as_json:
         # A name that is no UTF-8 has lone surrogates, which become what JSON writes for them.
         text = json.dumps(value, indent=2, ensure_ascii=False)
@@ -63,63 +51,30 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | No
         numeric = rows and all(row[i][:1].isdigit() or row[i] in ("–", "") for row in rows)
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(escape(_safe(cell)) for cell in row))
+        drawn.add_row(*(escape(printable(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 120
     Console(width=width, highlight=False).print(drawn)
 
 
 @contextlib.contextmanager
-def progress(what: str) -> Iterator[Tick]:
-    """Show a bar on stderr while the block runs; nothing where stderr is not a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done, total, text: None
-        return
-    bars = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bars:
-        task: TaskID = bars.add_task(what, total=None)
-
-        def tick(done: int, total: int, text: str) -> None:
-            bars.update(task, completed=done, total=total, description=f"{what}: {text}")
-
-        yield tick
+def progress(what: str) -> Iterator[Progress]:
+    """Show on stderr how far the block is; see `Display`."""
+    with displayed(note) as shown:
+        shown.begin(what)
+        with watched_by(shown):
+            yield shown.progress
+        shown.begin("working")
 
 
-@contextlib.contextmanager
-def live(
-    rows: Callable[[Any], tuple[str, list[tuple[str, str]]]],
-) -> Iterator[Callable[[Any], None]]:
-    """Show a table on stderr that follows a state; a line now and then where it is no terminal.
+def at_work(command: Callable[_Given, None]) -> Callable[_Given, None]:
+    """Return a command that shows from its beginning that it works."""
 
-    `rows` makes the headline and the rows of a state.
-    """
-    if not sys.stderr.isatty():
-        said = [time.monotonic()]
+    @functools.wraps(command)
+    def run(*given: _Given.args, **named: _Given.kwargs) -> None:
+        with displayed(note):
+            command(*given, **named)
 
-        def tell(state: Any) -> None:
-            if time.monotonic() - said[0] >= _EVERY:
-                said[0] = time.monotonic()
-                note(rows(state)[0])
-
-        yield tell
-        return
-    with Live(console=Console(stderr=True), transient=True, refresh_per_second=4) as screen:
-
-        def draw(state: Any) -> None:
-            head, lines = rows(state)
-            drawn = Table(title=head, title_justify="left", show_header=False, box=None)
-            for line in lines:
-                drawn.add_row(*(escape(cell) for cell in line))
-            screen.update(drawn)
-
-        yield draw
+    return run
 
 
 def plain_warnings() -> None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from saddlepoint.cli import options
-from saddlepoint.cli.console import note, result, table
+from saddlepoint.cli.console import note, progress, result, table
 from saddlepoint.cli.images import choose_device, read_data
 from saddlepoint.cli.model import ModelChoice, note_random_weights, prepare_model
 from saddlepoint.errors import InputError
+from saddlepoint.progress import Meter
 from saddlepoint.reading import shown
 
 if TYPE_CHECKING:
@@ -75,22 +76,25 @@ def rejudge(
     told = check_outputs(prepared.model, images, fooled)
     passes = passes_for(prepared.model, images, eot_samples)
     parts = []
-    for rows in torch.split(torch.arange(len(saved)), batch_size):
-        which = index[rows]
-        goals = None if target is None else torch.full_like(which, target)
-        parts.append(
-            rejudge(
-                prepared.model,
-                images.images(which),
-                images.labels.cpu()[which],
-                saved[rows],
-                threat,
-                targets=goals,
-                criterion=fooled,
-                eot_samples=passes.samples,
-                seed=network.seed,
-            )
-        )
+    with progress("judging") as tick:
+        meter = Meter(tick, len(saved), "images")
+        for rows in torch.split(torch.arange(len(saved)), batch_size):
+            which = index[rows]
+            goals = None if target is None else torch.full_like(which, target)
+            with meter.watching():
+                audit = rejudge(
+                    prepared.model,
+                    images.images(which),
+                    images.labels.cpu()[which],
+                    saved[rows],
+                    threat,
+                    targets=goals,
+                    criterion=fooled,
+                    eot_samples=passes.samples,
+                    seed=network.seed,
+                )
+            parts.append(audit)
+            meter.add(len(rows))
     audit = Audit.cat(parts)
     for line in (*told, *passes.notes):
         note(line)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from saddlepoint.cli import options
-from saddlepoint.cli.console import live, note, progress, result, table
+from saddlepoint.cli.console import at_work, displayed, note, progress, result, table
 from saddlepoint.counts import MOST_THREADS
 from saddlepoint.errors import InputError
+from saddlepoint.progress import Tick
 
 if TYPE_CHECKING:
     from saddlepoint.studies import StudyProgress, StudyResults, StudySpec
@@ -24,6 +25,7 @@ Folder = Annotated[Path, typer.Argument(help="The folder of the study.", metavar
 
 
 @study.command()
+@at_work
 def run(
     file: Annotated[Path, typer.Argument(help="The study, in YAML.", metavar="FILE")],
     out: Annotated[
@@ -56,8 +58,12 @@ def run(
         return
     if out is None:
         raise InputError("the study needs a folder; give --out DIR, or --dry-run")
-    with live(_progress_table) as show:
-        state = run_study(spec, out, workers=workers, only=only, data_root=data_root, progress=show)
+    with displayed(note) as shown:
+        shown.begin(f"study {spec.name}")
+        state = run_study(
+            spec, out, workers=workers, only=only, data_root=data_root,
+            progress=lambda state: shown.progress(*_ticked(state)),
+        )  # fmt: skip
     summary = {
         "cells": state.total,
         "finished": state.finished,
@@ -80,6 +86,7 @@ def run(
 
 
 @study.command()
+@at_work
 def status(folder: Folder, as_json: options.Json = False) -> None:
     """Show what is finished, what failed and what is missing."""
     from saddlepoint.studies import load_status
@@ -108,6 +115,7 @@ def status(folder: Folder, as_json: options.Json = False) -> None:
 
 
 @study.command()
+@at_work
 def report(
     folder: Folder,
     out: Annotated[
@@ -181,15 +189,23 @@ def _dry_run(spec: StudySpec, only: str | None, data_root: Path | None, as_json:
     result(value, as_json, show)
 
 
-def _progress_table(state: StudyProgress) -> tuple[str, list[tuple[str, str]]]:
-    """Return the headline and the rows of the live table."""
-    left = "" if state.seconds_left is None else f", {duration(state.seconds_left)} left"
-    head = f"{state.finished} of {state.total} cells{left}"
-    rows = [(label, duration(seconds)) for label, seconds in state.running.items()]
+def _ticked(state: StudyProgress) -> tuple[Tick, list[tuple[str, str]]]:
+    """Return how far a study is, and a row for every cell that is at work or has failed."""
+    tick = Tick(
+        what="",
+        done=state.finished,
+        total=state.total,
+        unit="cells",
+        share=state.share,
+        seconds_left=state.seconds_left,
+    )
+    rows = [
+        (label, f"{duration(cell.seconds)}{cell.told and ', '}{cell.told}")
+        for label, cell in state.running.items()
+    ]
     if state.elsewhere:
         rows.append((f"{state.elsewhere} with another runner", ""))
-    rows += [(f"failed: {label}", error[:80]) for label, error in state.failed.items()]
-    return head, rows
+    return tick, rows + [(f"failed: {label}", error[:80]) for label, error in state.failed.items()]
 
 
 def duration(seconds: float) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from saddlepoint.counts import MOST_SIDE
 from saddlepoint.errors import InputError
-from saddlepoint.progress import Progress
+from saddlepoint.progress import Meter, Progress
 from saddlepoint.reading import check_fits, shown
 from saddlepoint.reading.pictures import picture
 
@@ -25,7 +25,7 @@ Source = Path | bytes
 
 
 _GREY = ("L", "1")
-_BLOCK = 2048  # images between two reports of progress
+_BLOCK, _SPAN = 2048, 64  # images handed to the threads at once, and one of them at a time
 
 
 def probe(source: Source, label: str) -> tuple[str, tuple[int, int]]:
@@ -104,7 +104,7 @@ def decode_all(
 ) -> UInt8[Tensor, "n c h w"]:
     """Return the pixels of many images of one size, decoded by a few threads.
 
-    `labels(i)` names image i in errors; `progress(done, total, what)` is called now and then. Raises
+    `labels(i)` names image i in errors; `progress` is told now and then. Raises
     `InputError` where an image is damaged or of another size.
 
     >>> import io
@@ -117,6 +117,7 @@ def decode_all(
     shape = (total, 1 if mode == "L" else 3, *size)
     check_fits(f"{total:,} images of {size[0]}×{size[1]} pixels", math.prod(shape))
     pixels = torch.empty(*shape, dtype=torch.uint8)
+    meter = Meter(progress, total, "images", "decoding")
 
     def fill(span: range) -> None:
         for i in span:
@@ -126,14 +127,10 @@ def decode_all(
             pixels[i] = image
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        spans = (range(at, min(at + 256, total)) for at in range(0, total, 256))
-        done = 0
-        for block in _grouped(spans, _BLOCK // 256):
-            for _ in pool.map(fill, block):
-                pass
-            done += sum(len(span) for span in block)
-            if progress is not None:
-                progress(done, total, "decoding")
+        spans = (range(at, min(at + _SPAN, total)) for at in range(0, total, _SPAN))
+        for block in _grouped(spans, _BLOCK // _SPAN):
+            for span, _ in zip(block, pool.map(fill, block), strict=True):
+                meter.add(len(span))
     return pixels
 
 

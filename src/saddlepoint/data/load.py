@@ -46,7 +46,7 @@ def load_data(
     layout, and fetched only with `download`. `split` is `train`, `test` or `all`; a file or folder
     of one set is `all`, whatever is asked for. `image_size` resizes the shorter side and cuts out
     the centre square; `limit` keeps the first images. A folder larger than `resident_bytes` once
-    decoded stays on disk (`FolderData`). `progress(done, total, what)` is called while decoding.
+    decoded stays on disk (`FolderData`). `progress` is told while decoding.
     Raises `InputError` where the data is missing, damaged or out of range.
 
     >>> data = load_data("digits", split="train", limit=100)

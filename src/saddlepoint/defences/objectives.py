@@ -14,6 +14,7 @@ from saddlepoint.answers import model_failed
 from saddlepoint.attacks import FIXED_BUDGET, Attack
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import BelowOne, check_fields
+from saddlepoint.progress import passed
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +146,7 @@ def descend(
             logits = model(images.clone())  # which the model may write into
     except Exception as error:  # for instance BatchNorm of one image
         raise model_failed("cannot be trained on", images, error) from error
+    passed(len(images))
     loss = functional.cross_entropy(logits.float(), batch.labels, label_smoothing=label_smoothing)
     loss.backward()  # type: ignore[no-untyped-call]
     return StepOutput(loss.detach(), logits.detach())

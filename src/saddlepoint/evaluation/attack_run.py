@@ -25,6 +25,7 @@ from saddlepoint.evaluation.attack_record import (
     AttackRecord,
 )
 from saddlepoint.evaluation.export import export_png
+from saddlepoint.evaluation.forecast import Forecast, Stage
 from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.randomness import passes_for
@@ -77,7 +78,7 @@ def run_attack(
             inference, else the attack's own.
         output: which of several outputs of the model are the logits; see `ReadOutput`.
         identity: what else distinguishes the run, for the folder.
-        progress: called with (images done, in all, what).
+        progress: is told of the images and steps that are done; see `saddlepoint.progress`.
 
     >>> from saddlepoint.attacks import FGSM
     >>> from saddlepoint.data import load_data
@@ -135,6 +136,9 @@ def run_attack(
             "seed": seed,
         }
     )
+    each = 1 if targets in (None, "average") else len(data.classes) - 1
+    stage = Stage(type(attack).__name__, str(attack.threat), each * attack.expected_steps)
+    forecast = Forecast(progress, [stage], len(ids))
     files = (RECORD_FILE, TENSORS_FILE, IMAGES_FILE, PICTURES, FOLDER)
 
     def finished() -> bool:
@@ -148,10 +152,11 @@ def run_attack(
             **{"seed": seed, "ids": chunk, "mask": mask},
             **{"random": passes.random, "stages": stages},
         }
-        if targets is None:
-            result = attack(model, images, goals, goal, **options)
-        else:
-            result = attack_targets(attack, model, images, goals, targets, **options).result
+        with forecast.batch(len(chunk)):
+            if targets is None:
+                result = attack(model, images, goals, goal, **options)
+            else:
+                result = attack_targets(attack, model, images, goals, targets, **options).result
         columns = {name: getattr(result, name) for name in TENSORS}
         if png and out is not None:
             exported = export_png(
@@ -168,16 +173,27 @@ def run_attack(
                 eot_samples=attack.eot_samples,
             )
             columns["eight_bit"] = exported.result.success
-        if progress is not None:
-            progress(int((ids <= chunk[-1]).sum()), len(ids), str(attack.threat))
         return columns
+
+    def part(number: int, some: Tensor) -> Columns:
+        name = f"part {number}"
+        done = len(some) - steps.missing(name, some)
+        forecast.begin(stage, standing=len(some), part=len(some), done=done)
+        found = steps.run(name, some, batch)
+        wrong = found["initially_wrong"]
+        forecast.end(
+            fooled=int((found["success"] & ~wrong).sum()),
+            wrong=int(wrong.sum()),
+            forwards=int(found["forwards"].sum()),
+            backwards=int(found["backwards"].sum()),
+        )
+        return found
 
     with claimed(out, "attack", config, files, finished) as found:
         if out is not None and found == "finished":
             return AttackRecord.load(out)
         with Steps(unfinished or out, batch_size) as steps:
-            parts = enumerate(steps.parts(ids))
-            columns = joined([steps.run(f"part {number}", part, batch) for number, part in parts])
+            columns = joined([part(number, some) for number, some in enumerate(steps.parts(ids))])
         record = _record(columns, labels, config, attack.threat.space, notes)
         if out is not None:
             record.save(out)

@@ -72,6 +72,8 @@ def evaluate(
             which must agree.
         output: which of several outputs of the model are the logits; see `ReadOutput`.
         identity: what else distinguishes the run, for the folder.
+        progress: is told of the images and steps that are done, and of what each attack has added
+            when it ends; see `saddlepoint.progress.Tick`.
 
     Raises `InputError` for what cannot be evaluated, `OutputError` where the disk refuses.
 

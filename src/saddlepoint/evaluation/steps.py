@@ -59,6 +59,11 @@ class Steps:
         """Return the ids of each part; survivors are batched within it."""
         return torch.split(ids, SIZE)
 
+    def missing(self, name: str, ids: Tensor) -> int:
+        """Return for how many of the ids the work `name` was not done before."""
+        found = [rows["id"] for rows in self._done.found.get(name, [])]
+        return int((~torch.isin(ids, torch.cat(found))).sum()) if found else len(ids)
+
     def run(self, name: str, ids: Tensor, work: Work, waits: bool = False) -> Columns:
         """Do `work` for all ids but those that were done before, in batches; return a row per id,
         ascending, with a column `seconds` of the time per image.

@@ -14,6 +14,7 @@ from saddlepoint.attacks import Attack, BinaryLogit, Criterion, Stages, predict,
 from saddlepoint.attacks.core.inputs import pixel_range
 from saddlepoint.checks import check_classes, in_range
 from saddlepoint.data import ImageData
+from saddlepoint.evaluation.forecast import Forecast, Stage
 from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.randomness import Passes
 from saddlepoint.evaluation.steps import Steps, Work
@@ -42,7 +43,7 @@ class Survivors:
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     >>> suite, steps = build_suite("quick", threat), Steps(None, batch_size=4)
     >>> passes, fooled = Passes(1, False), Misclassified()
-    >>> run = Survivors(net, data, [threat], suite, 0, passes, fooled, steps, None)
+    >>> run = Survivors(net, data, [threat], suite, 0, passes, fooled, steps)
     >>> run.part(torch.arange(4))["images/id"]
     tensor([0, 1, 2, 3])
     """
@@ -55,7 +56,26 @@ class Survivors:
     passes: Passes
     criterion: Criterion
     steps: Steps
-    progress: Progress | None
+    progress: Progress | None = None
+
+    @functools.cached_property
+    def _tried(self) -> Sequence[Sequence[tuple[Stage, Attack]]]:
+        """What is tried at each budget: with one of 0 there is nothing to try."""
+        return [
+            [
+                (
+                    Stage(name, str(threat), attack.expected_steps, level),
+                    replace(attack, threat=threat),
+                )
+                for name, attack in (() if budget_of(threat) == 0 else self.attacks.items())
+            ]
+            for level, threat in enumerate(self.threats)
+        ]
+
+    @functools.cached_property
+    def _forecast(self) -> Forecast:
+        stages = [stage for level in self._tried for stage, _ in level]
+        return Forecast(self.progress, stages, len(self.data))
 
     def part(self, ids: Tensor) -> Columns:
         """Evaluate the images `ids`, which follow each other, at every budget with every attack."""
@@ -72,16 +92,17 @@ class Survivors:
         def work(attack: Attack, starts: Tensor | None, last: bool) -> Work:
             def attacked(batch: Tensor, stages: Stages | None) -> Columns:
                 rows = batch - first
-                result = attack(
-                    self.model,
-                    images()[rows],
-                    labels[rows],
-                    seed=self.seed,
-                    ids=batch,
-                    starts=None if starts is None else starts[rows],
-                    random=self.passes.random,
-                    stages=stages,
-                )
+                with self._forecast.batch(len(batch)):
+                    result = attack(
+                        self.model,
+                        images()[rows],
+                        labels[rows],
+                        seed=self.seed,
+                        ids=batch,
+                        starts=None if starts is None else starts[rows],
+                        random=self.passes.random,
+                        stages=stages,
+                    )
                 found = {key: getattr(result, key) for key in _TOLD}
                 # What survives the last attack starts from there at the next budget.
                 return {**found, "found": result.adversarials} if last else found
@@ -101,12 +122,13 @@ class Survivors:
         rows: list[Columns] = []
         attempts: list[Columns] = []
         for level, threat in enumerate(self.threats):
-            # With a budget of 0 there is nothing to try, and nothing to start the next one from.
-            tried = {} if budget_of(threat) == 0 else self.attacks
-            for number, (name, attack) in enumerate(tried.items()):
+            for number, (stage, attack) in enumerate(self._tried[level]):
                 last = number + 1 == len(self.attacks) and level + 1 < len(self.threats)
-                todo = work(replace(attack, threat=threat), starts, last)
-                found = self.steps.run(f"{level}, {name}, from {first}", ids[standing], todo)
+                todo, name = work(attack, starts, last), f"{level}, {stage.attack}, from {first}"
+                there = ids[standing]
+                done = len(there) - self.steps.missing(name, there)
+                self._forecast.begin(stage, standing=len(there), part=len(ids), done=done)
+                found = self.steps.run(name, there, todo)
                 if found:
                     chunk = found["id"] - first
                     hit, success = chunk[found["success"]], found["success"]
@@ -123,7 +145,7 @@ class Survivors:
                         starts = some.new_zeros(len(ids), *some.shape[1:]).index_copy(
                             0, chunk, some
                         )
-                self._tell(ids, level, number, name)
+                self._forecast.end(**_ended(found))
             rows.append(
                 {
                     "id": ids,
@@ -152,12 +174,6 @@ class Survivors:
             "tied": tied(logits),
         }
 
-    def _tell(self, ids: Tensor, level: int, number: int, name: str) -> None:
-        if self.progress is not None:
-            each = len(self.threats) * len(self.attacks)
-            done = int(ids[0]) * each + len(ids) * (level * len(self.attacks) + number + 1)
-            self.progress(done, len(self.data) * each, f"{self.threats[level]}, {name}")
-
 
 _EMPTY = {
     "id": torch.int64, "level": torch.int64, "attack": torch.int64, "success": torch.bool,
@@ -165,6 +181,11 @@ _EMPTY = {
     "tied": torch.bool,
     "forwards": torch.int64, "backwards": torch.int64,
 }  # fmt: skip
+
+
+def _ended(found: Columns) -> dict[str, int]:
+    names = {"success": "fooled", "forwards": "forwards", "backwards": "backwards"}
+    return {told: int(found[key].sum()) if found else 0 for key, told in names.items()}
 
 
 def _attempt(found: Columns, level: int, number: int) -> Columns:

@@ -18,6 +18,7 @@ from saddlepoint.lab.panels import keys_of, legend_above, looks, sheet
 from saddlepoint.lab.table import Table
 from saddlepoint.lab.trajectories import trace
 from saddlepoint.option_values import Count, Positive
+from saddlepoint.progress import counted
 from saddlepoint.threat import Linf
 from saddlepoint.threat.norms import unit
 
@@ -105,7 +106,7 @@ def alignment(
     clean = images.cpu()
     ids = torch.arange(len(images))
     inner, cosine, attained = [], [], []
-    for eps in settings.eps:
+    for eps in counted(settings.eps, "budgets"):
         attack = PGD(Linf(eps), steps=settings.steps, loss="softmax-cross-entropy")
         delta = trace(model, images, labels, attack, ids, seed).end - clean
         steepest = (clean + eps * gradients.sign().reshape(clean.shape)).clamp(0, 1) - clean

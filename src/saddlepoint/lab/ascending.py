@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import Attack
+from saddlepoint.progress import counted
 
 Budget = TypeVar("Budget", int, float)
 
@@ -41,7 +42,7 @@ def smallest_budgets(
     smallest = torch.full((len(images),), torch.inf)
     adversarials = images.cpu().clone()
     left = torch.arange(len(images), device=images.device)
-    for budget in budgets:
+    for budget in counted(budgets, "budgets"):
         if not len(left):
             break
         result = attack_at(budget, images[left])(

@@ -16,7 +16,7 @@ from saddlepoint.data import ImageData, TensorData
 from saddlepoint.defences import AdversarialTraining, Recipe, Standard, TrainingObjective
 from saddlepoint.model import Normalised
 from saddlepoint.option_values import Count, Positive, check_fields
-from saddlepoint.progress import Progress
+from saddlepoint.progress import Course, Progress
 from saddlepoint.threat import Linf
 from saddlepoint.training import train
 from saddlepoint.zoo import build_model
@@ -119,11 +119,8 @@ class Bench:
             objective=objective or Standard(), epochs=longer * self.epochs, batch_size=64
         )
 
-        def tell(done: int, total: int, what: str) -> None:
-            if self.progress is not None:
-                self.progress(done, total, f"{name} network, {what}")
-
-        return train(model.to(self.device), data, recipe, seed=seed, progress=tell).model
+        told = Course(self.progress, 1).next(f"{name} network")
+        return train(model.to(self.device), data, recipe, seed=seed, progress=told).model
 
 
 def small_network(data: ImageData, seed: int) -> nn.Module:

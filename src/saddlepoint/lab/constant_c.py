@@ -18,6 +18,7 @@ from saddlepoint.lab.panels import keys_of, legend_above, looks, plot_shares, sh
 from saddlepoint.lab.table import Table
 from saddlepoint.lab.targets import random_classes
 from saddlepoint.option_values import Count, Positive
+from saddlepoint.progress import counted
 from saddlepoint.threat import L2
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def constant_c(
     answered, _ = predictions(model, images)
     targets = random_classes(answered, class_count(model, images), seed)
     distances = []
-    for c in settings.c:
+    for c in counted(settings.c, "constants"):
         attack = CarliniWagnerL2.published(
             L2(), steps=settings.steps, learning_rate=settings.learning_rate,
             searches=1, initial_c=c,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.table import Table
 from saddlepoint.option_values import check_fields, parse_options
+from saddlepoint.progress import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,7 +93,7 @@ def per_model(function: OnModel[Found]) -> Callable[[Bench, Any], PerModel[Found
         return PerModel(
             {
                 name: function(model, images, labels, settings, bench.seed)
-                for name, model in bench.models.items()
+                for name, model in counted(bench.models.items(), "networks")
             }
         )
 

@@ -26,6 +26,7 @@ from saddlepoint.lab.table import Table
 from saddlepoint.lab.targets import other_classes
 from saddlepoint.model import Guard
 from saddlepoint.option_values import Count, Positive
+from saddlepoint.progress import counted
 from saddlepoint.streams import Keys
 from saddlepoint.threat import L2
 
@@ -176,7 +177,7 @@ def compare_objectives(
     x = images.repeat_interleave(classes - 1, 0)
     patience = max(1, settings.steps // 10)
     distances, chosen = [], []
-    for objective in settings.objectives:
+    for objective in counted(settings.objectives, "objectives"):
         for box in settings.boxes:
             how = Descent(objective, box, settings.steps, settings.learning_rate, patience, 1e-4, 0)
             distance, c = search_c(

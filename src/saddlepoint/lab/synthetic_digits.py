@@ -20,6 +20,7 @@ from saddlepoint.lab.panels import sheet
 from saddlepoint.lab.table import Table
 from saddlepoint.lab.targets import other_classes
 from saddlepoint.option_values import Count
+from saddlepoint.progress import counted
 from saddlepoint.threat import L0, L2, Linf
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def synthetic_digits(
     distance = {norm: torch.zeros(len(uniform), classes) for norm in attacks}
     rows = torch.arange(len(uniform))[:, None].expand(-1, classes - 1).flatten()
     at = (rows, targets.flatten().cpu())
-    for norm, attack in attacks.items():
+    for norm, attack in counted(attacks.items(), "norms"):
         result = attack(model, x, labels, targets.flatten(), seed=seed)
         nearest[norm][at] = result.adversarials.cpu().float()
         distance[norm][at] = result.distance.cpu().float()

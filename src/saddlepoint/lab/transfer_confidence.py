@@ -20,6 +20,7 @@ from saddlepoint.lab.panels import keys_of, legend_above, looks, plot_shares, sh
 from saddlepoint.lab.table import Table
 from saddlepoint.lab.targets import random_classes
 from saddlepoint.option_values import Count, NonNegative
+from saddlepoint.progress import counted
 from saddlepoint.streams import Keys, derive
 from saddlepoint.threat import L2, Linf
 from saddlepoint.threat.norms import expand, unit
@@ -193,7 +194,7 @@ def transfer_confidence(
     for aim, goals in zip(AIMS, (None, targets), strict=True):
         criterion = Misclassified() if goals is None else Targeted()
         parts = []
-        for relative in settings.confidence:
+        for relative in counted(settings.confidence, "confidences"):
             kappa = margin * relative
             attack = CarliniWagnerL2(
                 L2(), confidence=kappa, steps=settings.steps, searches=settings.searches

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saddlepoint.errors import InputError
+from saddlepoint.progress import passed
 
 Objective = Callable[[Tensor], Tensor]
 """From logits (m, k) to the number that each sample ascends (m,)."""
@@ -68,7 +69,10 @@ def products(
         return None
     at_once = max(1, (_ROWS_ON_CUDA if x.is_cuda else _ROWS_AT_ONCE) // max(len(x), 1))
     try:
-        found = [_together(logits, x, v) for v in torch.split(cotangents, at_once)]
+        found = []
+        for some in torch.split(cotangents, at_once):
+            found.append(_together(logits, x, some))
+            passed(0)
     except RuntimeError as error:
         # What torch.compile made of a backward writes over what it needs; it says so beforehand.
         if "donated buffer" not in str(error):

@@ -13,6 +13,7 @@ from torch import Tensor
 from saddlepoint.answers import check_output, model_failed
 from saddlepoint.errors import InputError
 from saddlepoint.model.fixed_batch import in_batches
+from saddlepoint.progress import passed
 
 _FIXED = re.compile(r"Guard failed: \w+\.size\(\)\[0\] == ([0-9]+)")
 
@@ -53,10 +54,12 @@ def apart(
         except Exception as error:  # it is the user's code: anything may come
             raise _failed(images, error) from error
         check_output(output, len(batch))
+        passed(0)  # of a batch of fixed size there are several
         return output
 
     whole = len(images) if size is None else size
     output = run(inputs) if len(images) == whole else in_batches(run, inputs, whole)
+    passed(len(images))
     logits: Tensor = output if output.dtype == torch.float64 else output.float()
     return (logits.clone() if logits is output else logits), output.dtype
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from saddlepoint.studies.grid import Cell
+from saddlepoint.studies.telling import CellAtWork
+
+_TELLING = 0.02  # a share from which on a cell tells how long it takes
 
 
 class Pace:
@@ -13,7 +16,7 @@ class Pace:
     >>> pace = Pace()
     >>> cell = Cell("training", "original", 0, None, "", {})
     >>> pace.add(cell, 2.0)
-    >>> pace.left([cell, cell], [(cell, 0.5)], slots=2)
+    >>> pace.left([cell, cell], [(cell, CellAtWork(0.5))], slots=2)
     2.75
     """
 
@@ -37,17 +40,30 @@ class Pace:
         return None
 
     def left(
-        self, pending: Iterable[Cell], running: Iterable[tuple[Cell, float]], slots: int
+        self, pending: Iterable[Cell], running: Iterable[tuple[Cell, CellAtWork]], slots: int
     ) -> float | None:
-        """Return the seconds left with so many slots; `running` cells with their time so far."""
-        total = 0.0
-        for cell, spent in [*((cell, 0.0) for cell in pending), *running]:
-            seconds = self.expected(cell)
-            if seconds is None:
+        """Return the seconds left with so many slots; None where nothing tells them.
+
+        What is at work tells the time of its kind where no cell of it has finished.
+        """
+        seen, total = Pace(), 0.0
+        for cell, state in running:
+            expected = self.expected(cell)
+            if state.share >= _TELLING:
+                expected = state.seconds / state.share
+                seen.add(cell, expected)
+            if expected is None:
                 return None
-            total += max(seconds - spent, 0.0)
+            total += max(expected - state.seconds, 0.0)
+        for cell in pending:
+            expected = self.expected(cell)
+            expected = seen.expected(cell) if expected is None else expected
+            if expected is None:
+                return None
+            total += expected
         return total / slots
 
 
 def _keys(cell: Cell) -> tuple[tuple[str, ...], ...]:
-    return (cell.kind, cell.variant, cell.attack), (cell.kind, cell.attack), (cell.kind,)
+    # Before any of a kind is known, the others have to do.
+    return (cell.kind, cell.variant, cell.attack), (cell.kind, cell.attack), (cell.kind,), ()

@@ -17,6 +17,7 @@ from saddlepoint.studies.job import Job, Outcome
 from saddlepoint.studies.pace import Pace
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.studies.store import Store
+from saddlepoint.studies.telling import CellAtWork, told
 
 _LIVES = 3  # a cell whose worker died so often is what kills it
 _PATIENCE = 1.0  # seconds between two looks at a cell that another runner has
@@ -30,10 +31,10 @@ class StudyProgress:
         total: cells of the grid, or of the part that was asked for.
         finished: of them, those of earlier runs among them.
         failed: the error of each failed cell, by label.
-        running: the label of each cell at work here, and for how many seconds.
+        running: each cell at work here, by label.
         elsewhere: cells that another runner has.
         blocked: evaluations whose training failed.
-        seconds_left: an estimate from the cells finished so far; None before there are any.
+        seconds_left: an estimate from the cells finished and at work so far; None before they tell.
         notes: what happened on the way: damaged cells set aside, workers that died.
 
     >>> StudyProgress(total=4, finished=4).complete
@@ -43,7 +44,7 @@ class StudyProgress:
     total: int
     finished: int
     failed: dict[str, str] = field(default_factory=dict)
-    running: dict[str, float] = field(default_factory=dict)
+    running: dict[str, CellAtWork] = field(default_factory=dict)
     elsewhere: int = 0
     blocked: int = 0
     seconds_left: float | None = None
@@ -53,6 +54,12 @@ class StudyProgress:
     def complete(self) -> bool:
         """Whether every cell is finished."""
         return self.finished == self.total
+
+    @property
+    def share(self) -> float:
+        """The share of the cells that are finished, with what is done of those at work."""
+        within = sum(cell.share for cell in self.running.values())
+        return (self.finished + within) / self.total if self.total else 1.0
 
 
 def run_study(
@@ -224,12 +231,15 @@ class _Run:
         now = time.monotonic()
         blocked = [cell for cell in self.pending.values() if cell.needs in self.failed]
         left = [cell for cell in self.pending.values() if cell.needs not in self.failed]
-        at_work = [(cell, now - began) for cell, began in self.running.values()]
+        at_work = [
+            (cell, told(self.store.telling(cell.address), now - began))
+            for cell, began in self.running.values()
+        ]
         state = StudyProgress(
             total=self.total,
             finished=len(self.finished),
             failed=dict(self.errors),
-            running={cell.label: seconds for cell, seconds in at_work},
+            running={cell.label: state for cell, state in at_work},
             elsewhere=len(self.waiting),
             blocked=len(blocked),
             seconds_left=self.pace.left(left, at_work, self.engine.slots),

@@ -107,6 +107,10 @@ class Store:
         """Return the folder of a cell at work."""
         return self.root / "unfinished" / address
 
+    def telling(self, address: str) -> Path:
+        """Return the file that says how far a cell at work is; see `telling`."""
+        return self.root / "locks" / f"{address}.progress"
+
     def record(self, address: str) -> dict[str, Any]:
         """Return the record of a finished cell."""
         record = read_json(self.cell(address) / CELL_FILE)

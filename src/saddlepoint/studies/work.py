@@ -22,6 +22,7 @@ from saddlepoint.evaluation.record import parquet_bytes
 from saddlepoint.evaluation.steps import FOLDER as PARTS
 from saddlepoint.files import write
 from saddlepoint.model import Guard
+from saddlepoint.progress import Progress
 from saddlepoint.run_folders import environment
 from saddlepoint.studies.build import (
     DataFacts,
@@ -37,6 +38,7 @@ from saddlepoint.studies.job import Job, Outcome
 from saddlepoint.studies.results import CURVE_COLUMNS, IMAGE_COLUMNS
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.studies.store import Store
+from saddlepoint.studies.telling import telling
 from saddlepoint.training import Interrupted, TrainingResult, train
 
 CURVE_FILE, IMAGES_FILE, EXAMPLES_FILE = "curve.parquet", "images.parquet", "examples.safetensors"
@@ -64,7 +66,9 @@ def perform(job: Job) -> Outcome:
                 return Outcome(cell.address, "finished", 0.0)
             if not store.work(cell.address).is_dir():
                 store.discard_work(cell.address)  # whatever else is in its place
-            record = _training(job, store) if cell.kind == "training" else _evaluation(job, store)
+            work = _training if cell.kind == "training" else _evaluation
+            with telling(store.telling(cell.address)) as tell:
+                record = work(job, store, tell)
             seconds = time.perf_counter() - began
             whole = {
                 "label": cell.label,
@@ -87,7 +91,7 @@ def perform(job: Job) -> Outcome:
         return Outcome(cell.address, "failed", time.perf_counter() - began, line, trace)
 
 
-def _training(job: Job, store: Store) -> dict[str, Any]:
+def _training(job: Job, store: Store, tell: Progress) -> dict[str, Any]:
     spec, cell, data, facts = _begun(job, "train")
     if model_identity(spec) != cell.config["model"]:
         raise InputError("the model's file changed while the study ran; run the study again")
@@ -96,7 +100,16 @@ def _training(job: Job, store: Store) -> dict[str, Any]:
 
     def run() -> TrainingResult:
         model = study_model(spec, facts, seed)
-        done = train(model, data, recipe, out=folder, seed=seed, resume=True, identity=identity)
+        done = train(
+            model,
+            data,
+            recipe,
+            out=folder,
+            seed=seed,
+            resume=True,
+            identity=identity,
+            progress=tell,
+        )
         if len(done.metrics) != recipe.epochs:
             raise InputError("the metrics of the epochs before the interruption are lost")
         return done
@@ -123,7 +136,7 @@ def _training(job: Job, store: Store) -> dict[str, Any]:
     }
 
 
-def _evaluation(job: Job, store: Store) -> dict[str, Any]:
+def _evaluation(job: Job, store: Store, tell: Progress) -> dict[str, Any]:
     spec, cell, data, facts = _begun(job, "test")
     eps, seed, training = cell.eps, cell.seed, cell.needs
     assert eps is not None  # as of every evaluation
@@ -135,6 +148,7 @@ def _evaluation(job: Job, store: Store) -> dict[str, Any]:
         "seed": seed,
         "eot_samples": spec.eot_samples,
         "unfinished": store.work(cell.address),
+        "progress": tell,
     }
     if "suite" in values:
         # The suite keeps no images: PGD shows what they look like.
@@ -143,7 +157,9 @@ def _evaluation(job: Job, store: Store) -> dict[str, Any]:
         budget = record.budgets[0]
         clean, robust, success = record.clean, budget.robust_accuracy, budget.success
         table, notes = _worst_case(record.images), record.notes
-        done = run_attack(model, data.first(_EXAMPLES), pgd, **{**options, "unfinished": None})
+        done = run_attack(
+            model, data.first(_EXAMPLES), pgd, **{**options, "unfinished": None, "progress": None}
+        )
     else:
         attack = spec.attack(values, eps, statistics)
         done = run_attack(model, data, attack, **options)

@@ -21,12 +21,13 @@ from saddlepoint.data import ImageData, data_identity
 from saddlepoint.defences import Penalty, Recipe, TrainingBatch
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
-from saddlepoint.progress import Progress
+from saddlepoint.progress import Meter, Progress
 from saddlepoint.run_folders import claimed
 from saddlepoint.streams import derive
 from saddlepoint.training.accuracy import accuracy
 from saddlepoint.training.averages import Ema, refresh_batch_norm
 from saddlepoint.training.feed import Feed
+from saddlepoint.training.metrics import epoch_line
 from saddlepoint.training.preflight import check_sound, check_training
 from saddlepoint.training.randomness import forked_random_state, seed_layers
 from saddlepoint.training.result import TrainingResult
@@ -65,6 +66,8 @@ def train(
             refused.
         tracker: where the metrics go besides: "tensorboard" or "mlflow".
         workers: processes that decode images which do not fit in memory.
+        progress: is told of every step, of the passes within it now and then, and of what an epoch
+            has come to; see `saddlepoint.progress.Tick`.
 
     Raises `InputError` for a folder of another run and, at the end of an epoch and before its
     checkpoint, for a loss or logits that are not finite; `OutputError` where the disk refuses;
@@ -91,31 +94,38 @@ def train(
         refresh_batch_norm(model, feed.images(recipe.epochs, REFRESH))
 
     config = {"identity": identity, "recipe": recipe, "seed": seed, "data": data_identity(data)}
-    with claimed(out, "train", config, FILES, lambda: is_finished(out, recipe.epochs)) as found:
+    meter = Meter(progress, state.total, "steps")
+    with (
+        claimed(out, "train", config, FILES, lambda: is_finished(out, recipe.epochs)) as found,
+        meter.watching(),
+    ):
         if found != "new" and not resume:
             raise InputError(
                 f"{out} holds this run already; pass --resume, or choose another --out"
             )
         run = Run(state, out, found, tracker)
+        meter.begin(state.done)
         with stop_on_signals() as stop, forked_random_state(), contextlib.closing(run):
             while state.epoch < recipe.epochs:
                 # Resumed within an epoch, its time goes on from the checkpoint's, and its batches
                 # from the checkpoint's step in the same order: that is a function of the epoch.
                 began = time.perf_counter() - state.seconds
                 model.train()
+                meter.what = f"epoch {state.epoch + 1} of {recipe.epochs}"
                 for batch in feed.epoch(state.epoch, state.step):
                     take_step(state, batch)
                     state.seconds = time.perf_counter() - began
-                    if progress is not None:
-                        progress(state.done, state.total, f"epoch {state.epoch + 1}")
+                    meter.add()
                     if stop.signal:
                         run.stop(stop.signal)
                 record = state.finish_epoch()
                 check_sound(model, data, state.epoch, recipe.optimiser.learning_rate)
                 if test is not None:
+                    meter.say(f"{meter.what}, test accuracy")
                     with state.averaged(refresh):
                         record["test_accuracy"] = accuracy(model, test, workers=workers)
                 run.add(record)
+                meter.say(meter.what, epoch_line(record, recipe))
         state.take_average(refresh)
         run.finish()
     return TrainingResult(model.eval(), run.metrics, sum(each["seconds"] for each in run.metrics))

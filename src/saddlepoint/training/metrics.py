@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from saddlepoint.defences import Recipe
 from saddlepoint.errors import InputError, OutputError, unknown
 from saddlepoint.files import reason, write
 from saddlepoint.reading import read_text, shown
@@ -149,3 +150,24 @@ def forget_after(out: Path, epoch: int) -> None:
     if (out / METRICS_FILE).exists():
         kept = [record for record in read_metrics(out) if record["epoch"] <= epoch]
         write(out / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in kept))
+
+
+def epoch_line(record: Mapping[str, Any], recipe: Recipe) -> str:
+    """Return the metrics of an epoch in a line for people.
+
+    Trained on adversarial images, the accuracy is a robust one: of the images as they were attacked
+    at each step.
+
+    >>> epoch_line({"epoch": 3, "loss": 0.5, "accuracy": 0.825, "seconds": 12.04}, Recipe())
+    'epoch 3 of 10: loss 0.5000; accuracy 82.50 % in training; 12.0 s'
+    """
+    adversarial = getattr(recipe.objective, "attack", None) is not None
+    kind = "robust accuracy" if adversarial else "accuracy"
+    tested = record.get("test_accuracy")
+    parts = [
+        f"epoch {record['epoch']} of {recipe.epochs}: loss {record['loss']:.4f}",
+        f"{kind} {100 * record['accuracy']:.2f} % in training",
+        *([] if tested is None else [f"test accuracy {100 * tested:.2f} %"]),
+        f"{record['seconds']:.1f} s",
+    ]
+    return "; ".join(parts)

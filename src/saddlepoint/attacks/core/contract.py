@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -118,6 +119,15 @@ class Attack(ABC):
     @abstractmethod
     def kind(self) -> Kind:
         """What the attack looks for; see `FixedBudget` and `MinimumNorm`."""
+
+    @property
+    def expected_steps(self) -> int:
+        """The passes over a batch that a call takes as a rule, 0 where nobody knows: what an estimate
+        of the time left begins with. By default the product of what its options repeat.
+        """
+        repeated = (getattr(self, name, None) for name in ("steps", "queries", "draws", "restarts"))
+        counts = [each for each in repeated if isinstance(each, int)]
+        return math.prod(counts) if counts else 0
 
     @abstractmethod
     def perturb(self, batch: Batch, tracker: Tracker) -> None:

@@ -79,6 +79,11 @@ class APGD(FixedBudget):
         if self.keep == "last" and (self.restarts > 1 or self.loss == "dlr-targeted"):
             raise InputError('keep="last" returns the last run alone; leave it out, or run one')
 
+    @property
+    def expected_steps(self) -> int:
+        """The passes as a rule; see `Attack`."""
+        return super().expected_steps * (self.targets if self.loss == "dlr-targeted" else 1)
+
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Ascend from every start, towards every target, with the samples not fooled before."""
         runs = self._targets(batch)

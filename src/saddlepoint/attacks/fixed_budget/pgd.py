@@ -210,6 +210,11 @@ class FGSM(FixedBudget):
     cost = "2 forward, 1 backward"
     paper_options: ClassVar[Mapping[str, Any]] = {"loss": "softmax-cross-entropy"}
 
+    @property
+    def expected_steps(self) -> int:
+        """The passes as a rule; see `Attack`."""
+        return 2
+
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Take the one step."""
         x = start_of(batch, "clean", restart=0)

@@ -79,6 +79,11 @@ class EAD(MinimumNorm):
         "initial_const": 1e-3, "steps": 1000, "patience": 100, "tolerance": 0.0, "bisections": 0,
     }  # fmt: skip
 
+    @property
+    def expected_steps(self) -> int:
+        """The passes as a rule; see `Attack`."""
+        return min(500, super().expected_steps * self.searches)
+
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Search over c, FISTA inside; the first gradient serves every search."""
         batch = demand(batch, tracker, self.confidence)

@@ -82,6 +82,11 @@ class FAB(MinimumNorm):
     cost = "2 forward and min(k, classes − 1) (10) backward per step (100); targeted 2 and 1 per target"
     paper_options: ClassVar[Mapping[str, Any]] = {"classes": "all", "bisections": 0}
 
+    @property
+    def expected_steps(self) -> int:
+        """The passes as a rule; see `Attack`."""
+        return 2 * super().expected_steps * (self.targets or 1)
+
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Descend once for each target and restart, then pull back what was found."""
         turns: list[Tensor | None] = [None]

@@ -71,6 +71,11 @@ class LBFGS(MinimumNorm):
     cost = "some 100 to 300 each way"
     paper_options: ClassVar[Mapping[str, Any]] = {"loss": "softmax-cross-entropy", "bisections": 0}
 
+    @property
+    def expected_steps(self) -> int:
+        """The passes as a rule; see `Attack`."""
+        return 3 * super().expected_steps * self.searches
+
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Search for the largest weight on the distance that still succeeds."""
         start = start_of(batch, "clean", 0)

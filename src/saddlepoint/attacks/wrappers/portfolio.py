@@ -49,6 +49,11 @@ class Portfolio(MinimumNorm):
         super().__post_init__()
         check_members(self, self.members)
 
+    @property
+    def expected_steps(self) -> int:
+        """The passes as a rule; see `Attack`."""
+        return sum(each.expected_steps for each in self.members)
+
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run the members, and record what each found."""
         for member in self.members:

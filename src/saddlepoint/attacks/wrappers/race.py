@@ -53,6 +53,11 @@ class Race(MinimumNorm):
         for attack, runs in self.rounds:
             check_count(f"{type(attack).__name__}: classes that it is run towards", runs)
 
+    @property
+    def expected_steps(self) -> int:
+        """The passes as a rule; see `Attack`."""
+        return sum(attack.expected_steps * runs for attack, runs in self.rounds)
+
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run every round towards the classes that are nearest so far."""
         near = linearise(batch, batch.clean, CLASSES)

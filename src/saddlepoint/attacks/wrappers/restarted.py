@@ -43,6 +43,11 @@ class Restarted(Wrapper):
         if self.keep == "last":
             raise InputError('keep="last" returns the last restart alone; use keep="best"')
 
+    @property
+    def expected_steps(self) -> int:
+        """The passes as a rule; see `Attack`."""
+        return self.attack.expected_steps * self.restarts
+
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run the attack as it is, then from elsewhere."""
         # Not the kind's `search`: that of the call has begun already.

@@ -77,6 +77,11 @@ class SmallestBudget(Wrapper):
         """A distance."""
         return MINIMUM_NORM
 
+    @property
+    def expected_steps(self) -> int:
+        """The passes as a rule; see `Attack`."""
+        return self.attack.expected_steps * (self.grid + self.searches) // 2
+
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Raise the budget until the first success, then halve the bracket around it."""
         low = torch.zeros(len(batch), device=batch.images.device, dtype=batch.clean.dtype)

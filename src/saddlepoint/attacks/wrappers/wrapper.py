@@ -63,3 +63,8 @@ class Wrapper(Attack):
     def kind(self) -> Kind:
         """What the attack inside looks for."""
         return self.attack.kind
+
+    @property
+    def expected_steps(self) -> int:
+        """The passes of the attack inside; see `Attack`."""
+        return self.attack.expected_steps

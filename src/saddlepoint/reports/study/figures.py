@@ -9,7 +9,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from saddlepoint.errors import InputError
-from saddlepoint.progress import Progress
+from saddlepoint.progress import Meter, Progress
 from saddlepoint.reports.study import captions
 from saddlepoint.reports.study.bars import accuracy_bars
 from saddlepoint.reports.study.comparisons import comparisons
@@ -113,7 +113,7 @@ def study_figures(
         results: of the study.
         only: numbers to draw; None is all of them.
         left_out: called for each figure that does not apply or that the store has no data for.
-        progress: called before each figure with (done, in all, its name).
+        progress: is told of each figure before it is drawn.
 
     >>> from saddlepoint.reports.study.toy import toy_results
     >>> [each.stem for each in study_figures(toy_results(), only=(6, 7, 9))]
@@ -130,9 +130,10 @@ def study_figures(
     ]
     plans = [p for p in (*_PLANS, *features) if only is None or p.number in only]
     found = roles(results).values()
+    meter = Meter(progress, len(plans), "figures")
     for done, plan in enumerate(plans):
-        if progress is not None:
-            progress(done, len(plans), f"figure {plan.number}: {plan.slug}")
+        meter.done = done
+        meter.say(f"figure {plan.number}: {plan.slug}")
         try:
             if plan.needs and not any(getattr(role, plan.needs) for role in found):
                 raise InputError(_LACKING[plan.needs])

@@ -77,7 +77,7 @@ def write_report(
         results: of the study.
         out: the folder, made where it is not there.
         figures: the numbers of the figures to draw; None is all that apply.
-        progress: called with (done, in all, what is being done).
+        progress: is told of each figure.
 
     Raises `InputError` where no evaluation is finished, `OutputError` where the disk refuses.
 

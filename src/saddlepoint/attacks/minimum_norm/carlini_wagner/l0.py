@@ -86,6 +86,11 @@ class CarliniWagnerL0(MinimumNorm):
         "box": "tanh", "initial_c": 1e-3, "share": 1e-9, "rounds": 10_000, "bisections": 0,
     }  # fmt: skip
 
+    @property
+    def expected_steps(self) -> int:
+        """The passes as a rule; see `Attack`."""
+        return self.steps
+
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Shrink the set of each sample until nothing can leave it."""
         batch = whole = demand(batch, tracker, self.confidence)

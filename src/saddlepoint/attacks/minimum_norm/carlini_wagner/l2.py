@@ -115,6 +115,11 @@ class CarliniWagnerL2(MinimumNorm):
         steps = options.get("steps", cls.paper_options["steps"])
         return super().published(threat, **{"patience": max(1, steps // 10), **options})
 
+    @property
+    def expected_steps(self) -> int:
+        """The passes as a rule; see `Attack`."""
+        return min(600, self.steps * self.searches) * self.restarts
+
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Search over c from every start, and pull what was found towards the image."""
         batch = demand(batch, tracker, self.confidence)

@@ -101,6 +101,11 @@ class CarliniWagnerLinf(MinimumNorm):
         "bisections": 0,
     }  # fmt: skip
 
+    @property
+    def expected_steps(self) -> int:
+        """The passes as a rule; see `Attack`."""
+        return self.searches * self.steps
+
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Lower τ, sample by sample, until it fails."""
         batch = whole = demand(batch, tracker, self.confidence)

@@ -1,0 +1,200 @@
+"""How far an evaluation is, and how long the rest takes, from what was seen of it so far."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from saddlepoint.progress import EVERY, Progress, Tick, watched_by
+
+_RARELY = 10.0  # seconds between two lines on attacks that end on a part of the images
+
+
+@dataclass
+class Stage:
+    """An attack at one budget: what is known of it, and what was seen.
+
+    >>> from saddlepoint.attacks import PGD
+    >>> from saddlepoint.threat import Linf
+    >>> Stage("pgd", "Linf 0.1", PGD(Linf(0.1), steps=40).expected_steps).kept
+    1.0
+    """
+
+    attack: str
+    threat: str
+    steps: int
+    """Passes over a batch, 0 where nobody knows: expected at first, then those of the last batch."""
+    level: int = 0
+    """The number of the budget."""
+    entered: int = 0
+    fooled: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    """What the `images` took that were attacked in this process."""
+
+    @property
+    def kept(self) -> float:
+        """The share of the images that it leaves standing; 1 before anything is known."""
+        return 1 - self.fooled / self.entered if self.entered else 1.0
+
+    @property
+    def name(self) -> str:
+        """The budget and the attack."""
+        return f"{self.threat}, {self.attack}"
+
+
+class Forecast:
+    """Hears of every pass of an evaluation, and tells how far it is.
+
+    Args:
+        progress: is told; None is nobody, and then nothing is watched.
+        stages: in the order in which they are run on each part of the images.
+        images: in all.
+
+    >>> stage = Stage("pgd", "Linf 0.1", 40)
+    >>> forecast = Forecast(lambda tick: print(tick.done, tick.total, tick.ended), [stage], 100)
+    >>> forecast.begin(stage, standing=90, part=100)
+    >>> forecast.end(fooled=15, forwards=4000, backwards=3900)
+    90 90 Linf 0.1, pgd: 15 of 90 fooled; robust accuracy so far 75.00 %; 4,000 + 3,900 passes
+    """
+
+    def __init__(self, progress: Progress | None, stages: Sequence[Stage], images: int) -> None:
+        self.progress: Progress = progress or (lambda tick: None)
+        self._watches = progress is not None
+        self._stages, self._images = stages, images
+        self._at = 0  # the number of the stage
+        self._part = self._seen = 0  # images of the part at work; with those of the parts before
+        self._standing = self._done = 0  # when the stage began; of them done
+        self._batch = self._rows = self._step = 0  # images, those of the last pass, passes
+        self._row_passes = 0
+        self._survived: dict[int, int] = {}  # by budget, of the parts that are done
+        self._robust: float | None = None
+        self._passes = [0, 0]
+        self._began = time.monotonic()
+        self._batch_began = self._told = 0.0
+        self._line = self._began
+
+    def begin(self, stage: Stage, *, standing: int, part: int, done: int = 0) -> None:
+        """A stage begins on the `standing` images of a part, of which some may be done already."""
+        self._at = next(i for i, each in enumerate(self._stages) if each is stage)
+        if self._at == 0:
+            self._part, self._seen = part, self._seen + part
+        self._standing, self._done = standing, done
+
+    @contextlib.contextmanager
+    def batch(self, count: int) -> Iterator[None]:
+        """Watch the attack on a batch of the stage."""
+        if not self._watches:
+            yield
+            return
+        self._batch = self._rows = count
+        self._step = self._row_passes = 0
+        self._batch_began = time.monotonic()
+        with watched_by(self):
+            yield
+        stage = self._stages[self._at]
+        stage.images, stage.steps = stage.images + count, self._step
+        stage.seconds += time.monotonic() - self._batch_began
+        self._done += count
+        self._tell(time.monotonic())
+        self._batch = 0
+
+    def passed(self, rows: int) -> None:
+        """Take note of a pass within the batch, and tell of it now and then."""
+        if rows:
+            self._step, self._rows = self._step + 1, rows
+            self._row_passes += rows
+        now = time.monotonic()
+        if now - self._told >= EVERY:
+            self._tell(now)
+
+    def end(self, *, fooled: int, forwards: int, backwards: int, wrong: int = 0) -> None:
+        """The stage has ended on the part: tell what it added.
+
+        Args:
+            fooled: images, besides those that were `wrong` before any attack.
+            forwards, backwards: passes that it took.
+        """
+        stage = self._stages[self._at]
+        standing = self._standing - wrong
+        stage.entered, stage.fooled = stage.entered + standing, stage.fooled + fooled
+        self._passes[0] += forwards
+        self._passes[1] += backwards
+        survived = self._survived.get(stage.level, 0) + standing - fooled
+        self._robust = survived / self._seen
+        after = self._stages[self._at + 1 :]
+        if not after or after[0].level != stage.level:
+            self._survived[stage.level] = survived
+        self._done, now = self._standing, time.monotonic()
+        # Of many parts only the last one's lines are on all the images.
+        whole, line = self._seen == self._images, ""
+        if stage.entered and (whole or now - self._line >= _RARELY):
+            self._line = now
+            so_far = "" if whole else f" of {self._seen:,} images"
+            forwards, backwards = self._passes
+            line = (
+                f"{stage.name}: {stage.fooled:,} of {stage.entered:,} fooled; robust accuracy so"
+                f" far {100 * self._robust:.2f} %{so_far}; {forwards:,} + {backwards:,} passes"
+            )
+        self._tell(now, line)
+
+    def _tell(self, now: float, ended: str = "") -> None:
+        stage, left, spent = self._stages[self._at], self._left(now), now - self._began
+        first, whole = self._seen - self._part + 1, self._part == self._images
+        part = "" if whole else f", images {first:,}–{self._seen:,} of {self._images:,}"
+        loop = self._batch > 0 and stage.steps > 0
+        self._told = now
+        self.progress(
+            Tick(
+                what=stage.name + part,
+                done=self._done,
+                total=self._standing,
+                step=self._step if self._batch else 0,
+                steps=max(stage.steps, self._step) if loop else 0,
+                share=0.0 if left is None else spent / max(spent + left, 1e-9),
+                seconds_left=left,
+                attack=stage.attack,
+                threat=stage.threat,
+                robust_accuracy=self._robust,
+                forwards=self._passes[0],
+                backwards=self._passes[1],
+                ended=ended,
+            )
+        )
+
+    def _left(self, now: float) -> float | None:
+        """Return the seconds that the rest takes; None where nothing tells it yet."""
+        here, left, row_seconds = self._stages[self._at], 0.0, 0.0
+        if self._row_passes:
+            row_seconds = (now - self._batch_began) / self._row_passes
+        kept = [stage.kept for stage in self._stages]
+        if self._batch and self._step:
+            left += max(here.steps - self._step, 0) * self._rows * row_seconds
+            if not here.entered:  # those that left the loop were fooled
+                kept[self._at] = self._rows / self._batch
+        waiting = [0.0] * len(kept)  # images that each stage has before it
+        waiting[self._at] += max(self._standing - self._done - self._batch, 0)
+        standing = self._standing * kept[self._at]
+        for number in range(self._at + 1, len(kept)):
+            waiting[number] += standing
+            standing *= kept[number]
+        standing = float(self._images - self._seen)
+        for number, share in enumerate(kept):
+            waiting[number] += standing
+            standing *= share
+        for stage, images in zip(self._stages, waiting, strict=True):
+            seconds = self._image_seconds(stage, row_seconds)
+            if images > 0 and seconds is None:
+                return None
+            left += images * (seconds or 0.0)
+        return left
+
+    def _image_seconds(self, stage: Stage, row_seconds: float) -> float | None:
+        """Return what an image takes: as seen, at another budget perhaps, or by the steps."""
+        known = [each for each in self._stages if each.attack == stage.attack and each.images]
+        if known:
+            best = stage if stage.images else known[-1]
+            return best.seconds / best.images
+        return stage.steps * row_seconds if stage.steps and row_seconds else None
