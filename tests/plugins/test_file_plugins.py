@@ -12,10 +12,12 @@ from plugins import pages
 
 from saddlepoint.attacks import UniformNoise, attack_info, build_attack, parse_criterion
 from saddlepoint.configuration import configuration
+from saddlepoint.data import TensorData, load_data
 from saddlepoint.defences import Recipe, parse_recipe, transforms_of
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import evaluate
-from saddlepoint.studies import parse_study
+from saddlepoint.studies import build_grid, parse_study
+from saddlepoint.studies.build import check_code, with_absolute_files
 from saddlepoint.threat import L2, Linf
 
 
@@ -150,8 +152,6 @@ def test_results_of_another_version_of_a_file_are_not_taken(here):
 
 
 def _data(images, labels):
-    from saddlepoint.data import TensorData
-
     return TensorData.of(images, labels, name="grey", classes=("a", "b"))
 
 
@@ -223,21 +223,37 @@ variants: {plain: [], leaky: [{transforms: ["mine.py:leaky"]}]}
 """
 
 
-def test_a_study_names_files_and_its_addresses_hold_what_they_hold(here):
-    from saddlepoint.data import load_data
-    from saddlepoint.studies import build_grid
-
+def test_a_study_names_files_and_its_addresses_hold_what_they_hold(here, monkeypatch):
     data = load_data("digits", split="train", limit=20), load_data("digits", limit=20)
+    spec = parse_study(STUDY)
 
-    def addresses():
-        return {cell.label: cell.address for cell in build_grid(parse_study(STUDY), *data).cells}
+    def cells():
+        return {cell.label: cell for cell in build_grid(spec, *data).cells}
 
-    before = addresses()
-    (here / "mine.py").write_text((here / "mine.py").read_text() + "\n# changed\n")
-    after = addresses()
-    assert {label for label in before if before[label] != after[label]} == {
-        label for label in before if label.startswith("leaky")
+    before = cells()
+    trained = {"config": before["leaky, seed 0, training"].config}
+    check_code(spec, "leaky", trained)
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    with pytest.raises(InputError, match="cannot read mine"):
+        check_code(spec, "leaky", trained)
+    monkeypatch.chdir(here)
+    whole = with_absolute_files(spec)
+    monkeypatch.chdir(here / "elsewhere")
+    assert {c.address for c in build_grid(whole, *data).cells} == {
+        c.address for c in before.values()
     }
+    check_code(whole, "leaky", trained)
+    monkeypatch.chdir(here)
+    (here / "mine.py").write_text((here / "mine.py").read_text() + "\nraise SystemExit\n")
+    with pytest.raises(
+        InputError, match=r"the file of .*mine.py:leaky has changed"
+    ):  # and is not run
+        check_code(whole, "leaky", trained)
+    (here / "mine.py").write_text(pages.files()["mine.py"] + "\n# changed\n")
+    after = cells()
+    changed = {label for label in before if before[label].address != after[label].address}
+    assert changed == {label for label in before if label.startswith("leaky")}
 
 
 @pytest.mark.parametrize(
@@ -260,8 +276,6 @@ def test_data_of_a_file_that_is_refused(here, refused, text, message):
 
 
 def test_data_of_a_file_has_the_statistics_of_its_training_images(here):
-    from saddlepoint.data import load_data
-
     own = load_data("noisy.py:noisy_digits", split="train")
     test = load_data("noisy.py:noisy_digits", split="test", limit=5, image_size=4)
     assert (test.mean, test.std, test.classes) == (own.mean, own.std, own.classes)

@@ -27,7 +27,7 @@ from saddlepoint.defences.registry import (
 )
 from saddlepoint.document import parse_document, read_document
 from saddlepoint.errors import InputError, unknown
-from saddlepoint.plugins import Registry
+from saddlepoint.plugins import Registry, is_file_spec
 from saddlepoint.reading import shown
 from saddlepoint.threat import Statistics, threat_from
 
@@ -162,7 +162,8 @@ def parse_recipe(
 
 
 def resolve_recipe(values: Any, source: str = "given") -> dict[str, Any]:
-    """Return the mapping of a recipe with every default filled in, as a file could hold it.
+    """Return the mapping of a recipe with every default filled in, as a file could hold it; what is
+    of a file of code, `FILE.py:NAME`, stays as it is.
 
     >>> resolve_recipe({"transforms": ["quantise"]})["transforms"][0]["weight_bits"]
     4
@@ -211,6 +212,8 @@ def _penalty(values: Mapping[str, Any]) -> tuple[float, Penalty]:
 
 def _resolved(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
     name, options = _split(values, kind)
+    if is_file_spec(name):  # whose code does not run before it is built
+        return dict(values)
     weight = {"weight": options.pop("weight", None)} if kind == "penalty" else {}
     return {"name": name, **weight, **resolved(_KINDS[kind].find(name), options)}
 

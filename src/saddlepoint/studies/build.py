@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from saddlepoint.defences import Recipe
 from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint
 from saddlepoint.model import Normalised
+from saddlepoint.plugins import file_source, is_file_spec
 from saddlepoint.reading import expanded, read_bytes
 from saddlepoint.studies.spec import DataSpec, StudySpec
 from saddlepoint.threat import Statistics
@@ -104,35 +106,54 @@ def model_identity(spec: StudySpec) -> dict[str, Any]:
     return {**spec.model, "name": builder, "file": fingerprint(content)}
 
 
-def with_absolute_file(spec: StudySpec) -> StudySpec:
-    """Return the study with the path of the model's file absolute: others read it elsewhere.
+def with_absolute_files(spec: StudySpec) -> StudySpec:
+    """Return the study with the paths of its files of code absolute, and its recipe in place of the
+    recipe's file: others read it elsewhere.
 
     >>> from saddlepoint.studies import parse_study
     >>> spec = parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
     ...     "variants: {original: []}}")
-    >>> with_absolute_file(spec) == spec
+    >>> with_absolute_files(spec) == spec
     True
     """
-    name = str(spec.model["name"])
-    file, colon, builder = name.partition(".py:")
-    if not colon:
-        return spec
-    path = expanded(f"{file}.py").resolve()
-    return spec.model_copy(update={"model": {**spec.model, "name": f"{path}:{builder}"}})
+    changed: dict[str, Any] = {
+        key: _absolute(getattr(spec, key)) for key in ("model", "attacks", "parts", "variants")
+    }
+    if not isinstance(spec.recipe, str) or Path(spec.recipe).suffix in (".yaml", ".yml"):
+        changed["recipe"] = _absolute(spec.shared())
+    return spec.model_copy(update=changed)
 
 
-def check_file(spec: StudySpec, training: Mapping[str, Any]) -> None:
-    """Raise `InputError` where the model's file is not what the training of a record was with.
+def _absolute(value: Any) -> Any:
+    """Return the value with every `FILE.py:NAME` in it absolute."""
+    if isinstance(value, Mapping):
+        return {key: _absolute(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_absolute(each) for each in value]
+    if isinstance(value, str) and ".py:" in value:
+        file, _, name = value.rpartition(":")
+        return f"{expanded(file).resolve()}:{name}"
+    return value
+
+
+def check_code(spec: StudySpec, variant: str, training: Mapping[str, Any]) -> None:
+    """Raise `InputError` where a file of code that a variant's model needs is not what the training
+    of a record was with; none is run before.
 
     >>> from saddlepoint.studies import parse_study
     >>> spec = parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
     ...     "variants: {original: []}}")
-    >>> check_file(spec, {"config": {"model": model_identity(spec)}})
+    >>> check_code(spec, "original", {"config": {"model": model_identity(spec), "recipe": {}}})
     """
-    if model_identity(spec) != training["config"]["model"]:
+    changed = [] if model_identity(spec) == training["config"]["model"] else [spec.model["name"]]
+    recipe, known = spec.recipe_of(variant), json.dumps(training["config"]["recipe"])
+    parts = [recipe["objective"], *recipe["transforms"], *recipe["penalties"]]
+    names = [str(part["name"]) for part in parts]
+    changed += [n for n in names if is_file_spec(n) and file_source(n) not in known]
+    if changed:
         raise InputError(
-            f"the file of {spec.model['name']} has changed since the training; restore it, or run"
-            " the study again"
+            f"the file of {changed[0]} has changed since the training; restore it, or run the study"
+            " again"
         )
 
 

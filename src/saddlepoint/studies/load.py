@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.reading import decoding, shown
 from saddlepoint.reading.tensors import read_safetensors
-from saddlepoint.studies.build import DataFacts, check_file, trained_model
+from saddlepoint.studies.build import DataFacts, check_code, trained_model
 from saddlepoint.studies.results import (
     CURVE_COLUMNS,
     EVALUATION_COLUMNS,
@@ -127,7 +127,7 @@ def load_results(folder: Path | str) -> StudyResults:
         if health[training] != "finished":
             raise InputError(f"the model of {labels[training]} is not in the store")
         with decoding(store.cell(training), "a whole cell"):
-            check_file(spec, store.record(training))
+            check_code(spec, variant, store.record(training))
         return trained_model(spec, facts, store.cell(training), variant, seed, eps)
 
     def examples(variant: str, seed: int, eps: float, attack: str) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from saddlepoint.errors import OutputError
-from saddlepoint.studies.build import DataFacts, check_models, study_data, with_absolute_file
+from saddlepoint.studies.build import DataFacts, check_models, study_data, with_absolute_files
 from saddlepoint.studies.engine import Engine, LocalEngine
 from saddlepoint.studies.grid import Cell, Grid, build_grid, select
 from saddlepoint.studies.job import Job, Outcome
@@ -96,7 +96,7 @@ def run_study(
     """
     train, test = (study_data(spec.data, split, data_root) for split in ("train", "test"))
     facts = DataFacts.of(train)
-    spec = with_absolute_file(spec)
+    spec = with_absolute_files(spec)
     grid = build_grid(spec, train, test)
     cells = select(grid, only)
     check_models(spec, facts)

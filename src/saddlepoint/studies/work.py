@@ -26,7 +26,7 @@ from saddlepoint.progress import Progress
 from saddlepoint.run_folders import environment
 from saddlepoint.studies.build import (
     DataFacts,
-    check_file,
+    check_code,
     model_identity,
     normalisation_of,
     study_data,
@@ -140,7 +140,7 @@ def _evaluation(job: Job, store: Store, tell: Progress) -> dict[str, Any]:
     spec, cell, data, facts = _begun(job, "test")
     eps, seed, training = cell.eps, cell.seed, cell.needs
     assert eps is not None  # as of every evaluation
-    check_file(spec, store.record(training))
+    check_code(spec, cell.variant, store.record(training))
     model = trained_model(spec, facts, store.cell(training), cell.variant, seed, eps)
     values, statistics = spec.attacks[cell.attack], normalisation_of(spec, facts)
     options: dict[str, Any] = {
