@@ -53,6 +53,7 @@ from saddlepoint.attacks.wrappers.eight_bit import EightBit
 from saddlepoint.attacks.wrappers.foreign import Foreign, foreign
 from saddlepoint.attacks.wrappers.portfolio import Portfolio, portfolio
 from saddlepoint.attacks.wrappers.race import Race
+from saddlepoint.attacks.wrappers.registry import WRAPPERS, wrapped
 from saddlepoint.attacks.wrappers.restarted import Restarted
 from saddlepoint.attacks.wrappers.smallest_budget import SmallestBudget
 from saddlepoint.attacks.wrappers.transfer import Transfer
@@ -76,6 +77,7 @@ __all__ = [
     "PDGD",
     "PDPGD",
     "PGD",
+    "WRAPPERS",
     "AtBudget",
     "Attack",
     "AttackInfo",
@@ -122,4 +124,5 @@ __all__ = [
     "predict",
     "tie_note",
     "tied",
+    "wrapped",
 ]

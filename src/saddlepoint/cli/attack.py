@@ -22,6 +22,8 @@ from saddlepoint.counts import MOST
 from saddlepoint.errors import InputError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from saddlepoint.evaluation import AttackRecord
 
 
@@ -85,6 +87,13 @@ def attack(
             "--smallest", help="Search for the smallest budget at which the attack fools."
         ),
     ] = False,
+    wrap: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An attack around the attack: bpda=MODULE, transfer=WEIGHTS, restarted=5, smallest,"
+            " eight-bit; repeatable, the first one innermost, around those of the options above."
+        ),
+    ] = None,
     criterion: options.Criterion = "misclassified",
     eot_samples: options.EotSamples = None,
     png: Annotated[
@@ -110,15 +119,7 @@ def attack(
     prepared = prepare_model(choice, images, place)
     images = prepared.data
 
-    from saddlepoint.attacks import (
-        BPDA,
-        EightBit,
-        Restarted,
-        SmallestBudget,
-        Transfer,
-        build_attack,
-        parse_criterion,
-    )
+    from saddlepoint.attacks import build_attack, parse_criterion, wrapped
     from saddlepoint.attacks.core.targets import case_of
     from saddlepoint.evaluation import read_mask, run_attack
     from saddlepoint.files import write
@@ -132,21 +133,27 @@ def attack(
     threat = threat_from(norm, budget, space, "image", prepared.statistics, images.shape)
     chosen = build_attack(attack, threat, options.pairs(option))
     chosen = replace(chosen, criterion=parse_criterion(criterion))
-    if bpda:
-        chosen = BPDA(chosen, tuple(bpda))
-    if surrogate is not None:
-        own = replace(network, weights=surrogate, pretrained=False)
+
+    def lend(weights: str) -> nn.Module:
+        own = replace(network, weights=Path(weights), pretrained=False)
         lent = build_surrogate(ModelChoice(surrogate_model or model, own), images, place)
-        chosen = Transfer(chosen, lent)
         identity["surrogate"] = weights_fingerprint(lent)
-    elif surrogate_model is not None:
+        return lent
+
+    words = [
+        *([f"bpda={','.join(bpda)}"] if bpda else []),
+        *([f"transfer={surrogate}"] if surrogate is not None else []),
+        *([f"restarted={restarts}"] if restarts > 1 else []),
+        *(["smallest"] if smallest else []),
+        *(["eight-bit"] if lattice else []),
+        *(wrap or []),
+    ]
+    transfers = sum(word.startswith("transfer=") for word in words)
+    if surrogate_model is not None and not transfers:
         raise InputError("--surrogate-model needs its weights; give --surrogate")
-    if restarts > 1:
-        chosen = Restarted(chosen, restarts)
-    if smallest:
-        chosen = SmallestBudget(chosen)
-    if lattice:
-        chosen = EightBit(chosen)
+    if transfers > 1:
+        raise InputError(f"there is one surrogate at most; transfer is given {transfers} times")
+    chosen = wrapped(chosen, words, lend)
     with progress("attacking") as tick:
         record = run_attack(
             prepared.model,

@@ -24,7 +24,7 @@ def evaluate(
         list[str], typer.Option(help="A budget, such as 8/255; give several for a curve.")
     ],
     out: options.Out,
-    norm: options.Norm = "linf",
+    norm: options.SuiteNorm = "linf",
     space: options.Space = "pixels",
     suite: Annotated[str, typer.Option(help="quick, standard or thorough.")] = "standard",
     criterion: options.Criterion = "misclassified",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -81,7 +81,10 @@ Pretrained = Annotated[
     bool,
     typer.Option("--pretrained", help="Start from the weights that timm or torchvision offer."),
 ]
-Norm = Annotated[str, typer.Option(help="linf, l2 or l1.")]
+Norm = Annotated[
+    str, typer.Option(help="linf, l2, l1 or l0 (the number of changed features, or pixels).")
+]
+SuiteNorm = Annotated[str, typer.Option(help="linf, l2 or l1; no suite attacks l0.")]
 Space = Annotated[
     str,
     typer.Option(help="pixels, or normalised: the budget is on (x − mean)/std."),
@@ -170,3 +173,20 @@ def pairs(words: list[str] | None) -> dict[str, str]:
             raise InputError(f"--set {word}: write NAME=VALUE, for instance --set steps=40")
         found[name.strip()] = value.strip()
     return found
+
+
+def changed(words: list[str] | None, flags: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields of a recipe that a command changes, as text by their dotted names.
+
+    Args:
+        words: of `--set FIELD=VALUE`.
+        flags: the fields that have an option of their own, with its value or None.
+
+    >>> changed(["epochs=3"], {"batch_size": 32, "augmentation": None})
+    {'batch_size': '32', 'epochs': '3'}
+    """
+    own = {name: str(value) for name, value in flags.items() if value is not None}
+    found = pairs(words)
+    for name in own.keys() & found.keys():
+        raise InputError(f"{name} is given twice, by an option of its own and by --set; give one")
+    return {**own, **found}

@@ -40,19 +40,20 @@ def flushed(status: int) -> int:
     return status
 
 
-def failed(error: OSError) -> int:
-    """Return the status of an error of the system, after saying what it was."""
+def of_a_stream(error: BaseException) -> bool:
+    """Return whether an error is one of the standard streams, and of no file."""
     if isinstance(error, BrokenPipeError):
-        _silence()
+        return True
+    return isinstance(error, OSError) and error.filename is None and error.errno in _OF_A_STREAM
+
+
+def failed(error: OSError) -> int:
+    """Return the status of an error of a standard stream, after saying what it was."""
+    _silence()
+    if isinstance(error, BrokenPipeError):
         return CLOSED_PIPE
     why = error.strerror or type(error).__name__
-    if error.filename is not None:
-        note(f"error: cannot use {error.filename}: {why}")
-    elif error.errno in _OF_A_STREAM:
-        _silence()
-        note(f"error: cannot write to the standard output: {why}; results in files are kept")
-    else:
-        note(f"error: {why}")
+    note(f"error: cannot write to the standard output: {why}; results in files are kept")
     return 2
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from saddlepoint.cli import options
-from saddlepoint.cli.console import at_work, displayed, note, progress, result, table
+from saddlepoint.cli.console import at_work, close_display, displayed, note, progress, result, table
+from saddlepoint.cli.failures import UnfinishedError
+from saddlepoint.cli.groups import WholeSummaries
 from saddlepoint.counts import MOST_THREADS
 from saddlepoint.errors import InputError
 from saddlepoint.progress import Tick
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from saddlepoint.studies import StudyProgress, StudyResults, StudySpec
 
 study = typer.Typer(
+    cls=WholeSummaries,
     help="Run a study from a YAML file, see how far it is, and report it.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -36,7 +40,10 @@ def run(
     ] = 1,
     only: Annotated[
         str | None,
-        typer.Option(help="Run the cells whose label matches, and the trainings they need."),
+        typer.Option(
+            help="Run the cells whose label holds this text (or matches it, with * and ?), and the"
+            " trainings they need."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the grid and an estimate of the time.")
@@ -50,7 +57,7 @@ def run(
     cells at work; the same command goes on. Two runners may share one folder. A cell that fails is
     recorded and tried again by the next run.
     """
-    from saddlepoint.studies import load_study, run_study
+    from saddlepoint.studies import load_results, load_study, run_study
 
     spec = load_study(file)
     if dry_run:
@@ -73,16 +80,34 @@ def run(
     }
     for line in state.notes:
         note(f"note: {line}")
-    if state.complete or as_json:
-        result(summary, as_json, lambda: print(f"all {state.total} cells are finished"))
-    if not state.complete:
+    if state.finished and not as_json:
+        close_display()
+        _show_study(load_results(out))
+    if state.complete:
+        result(summary, as_json, lambda: _show_next(state, out))
+    else:
         worst = "; ".join(f"{label}: {error}" for label, error in list(state.failed.items())[:3])
         more = f" and {len(state.failed) - 3} more" if len(state.failed) > 3 else ""
         waiting = f"; evaluations that wait for them: {state.blocked}" if state.blocked else ""
-        raise InputError(
+        raise UnfinishedError(
             f"cells that failed: {len(state.failed)} ({worst}{more}){waiting}\n"
-            "the same command tries them again"
+            "the same command tries them again",
+            summary,
         )
+
+
+def _show_study(results: StudyResults) -> None:
+    from saddlepoint.reports.study import variants_table
+
+    drawn = variants_table(results)
+    table(drawn.columns, drawn.rows, title=drawn.caption)
+
+
+def _show_next(state: StudyProgress, out: Path) -> None:
+    print(f"all {state.total} cells are finished")
+    print(
+        f"statistics, figures and a page to read: saddlepoint study report {shlex.quote(str(out))}"
+    )
 
 
 @study.command()
@@ -144,10 +169,7 @@ def report(
 
 
 def _show_report(results: StudyResults, files: dict[str, Any]) -> None:
-    from saddlepoint.reports.study import variants_table
-
-    drawn = variants_table(results)
-    table(drawn.columns, drawn.rows, title=drawn.caption)
+    _show_study(results)
     unfinished = len(results.missing) + len(results.failed) + len(results.damaged)
     if unfinished:
         print(f"{unfinished} cells are not finished; they are listed at the top of the report")

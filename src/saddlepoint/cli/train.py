@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +14,9 @@ from saddlepoint.cli.model import ModelChoice, prepare_model
 from saddlepoint.counts import MOST, MOST_THREADS
 
 if TYPE_CHECKING:
+    from saddlepoint.attacks import Attack
     from saddlepoint.data import ImageData
+    from saddlepoint.progress import Tick
 
 
 @options.bundled
@@ -24,6 +25,22 @@ def train(
     model: options.Model,
     recipe: Annotated[str, typer.Option(help="A name (see `saddlepoint recipes`) or a YAML file.")],
     out: options.Out,
+    eps: Annotated[
+        str | None,
+        typer.Option(help="The budget that is trained for, in place of the recipe's: 8/255, 0.5 …"),
+    ] = None,
+    norm: Annotated[
+        str | None,
+        typer.Option(help="Its norm, in place of the recipe's: linf, l2 or l1."),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A field in place of the recipe's, FIELD=VALUE, nested by dots:"
+            " objective.attack.steps=7, penalties.0.weight=0.01 …; repeatable.",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, max=MOST, help="In place of the recipe's.")
     ] = None,
@@ -31,7 +48,9 @@ def train(
         int | None, typer.Option(min=1, max=MOST, help="In place of the recipe's.")
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="In place of the recipe's.")] = None,
-    augmentation: Annotated[str | None, typer.Option(help="none, crop or crop-flip.")] = None,
+    augmentation: Annotated[
+        str | None, typer.Option(help="In place of the recipe's: none, crop or crop-flip.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint.")
     ] = False,
@@ -65,15 +84,16 @@ def train(
     from saddlepoint.training import train as run
     from saddlepoint.zoo import weights_fingerprint
 
-    plan = load_recipe(recipe, prepared.statistics)
-    changed: dict[str, Any] = {
+    flags = {
+        "objective.attack.eps": eps,
+        "objective.attack.norm": norm,
         "epochs": epochs,
         "batch_size": batch_size,
+        "optimiser.learning_rate": learning_rate,
         "augmentation": augmentation,
     }
-    plan = replace(plan, **{key: value for key, value in changed.items() if value is not None})
-    if learning_rate is not None:
-        plan = replace(plan, optimiser=replace(plan.optimiser, learning_rate=learning_rate))
+    changed = options.changed(option, flags)
+    plan = load_recipe(recipe, prepared.statistics, changed)
     inner = getattr(plan.objective, "attack", None)
     if inner is not None and isinstance(inner.threat, NormBall):
         inner.threat.check_width(images.shape)
@@ -84,15 +104,18 @@ def train(
     }
     begun = False
 
-    def tell(done: int, total: int, what: str) -> None:
+    def tell(tick: Tick) -> None:
         # Said once it is true: what is wrong with the input is known before the first step.
         nonlocal begun
         if not begun and not as_json:
-            note(f"training {model} on {len(images):,} images of {images.name} by {recipe}")
+            note(
+                f"training {model} on {len(images):,} images of {images.name} by {recipe},"
+                f" {_trained_for(inner)}"
+            )
         begun = True
-        tick(done, total, what)
+        show(tick)
 
-    with progress("training") as tick:
+    with progress("training") as show:
         trained = run(
             prepared.model,
             images,
@@ -117,6 +140,15 @@ def train(
         "seconds": trained.seconds,
     }
     result(record, as_json, lambda: _show(record, Path(out)))
+
+
+def _trained_for(attack: Attack | None) -> str:
+    """Return what a training makes the model robust against, in words."""
+    if attack is None:
+        return "on clean images"
+    steps = getattr(attack, "steps", None)
+    length = "" if steps is None else f", {steps} step{'' if steps == 1 else 's'}"
+    return f"against {attack.threat} by {type(attack).__name__}{length}"
 
 
 def _show(record: dict[str, object], out: Path) -> None:

@@ -5,7 +5,7 @@ expected.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, 
 
 from saddlepoint.attacks import Attack, build_attack
 from saddlepoint.defences.recipe import Optimiser, Penalty, Recipe, Schedule
+from saddlepoint.defences.recipe_fields import with_fields
 from saddlepoint.defences.registry import (
     OBJECTIVES,
     PENALTIES,
@@ -70,6 +71,17 @@ class _RecipeSpec:
     autocast: Literal["bf16"] | None = None
 
 
+_PARTS: Mapping[str, type[Any]] = {"optimiser": _OptimiserSpec, "schedule": _ScheduleSpec}
+_FIELDS = tuple(
+    name
+    for each in fields(_RecipeSpec)
+    for name in (
+        [f"{each.name}.{inner.name}" for inner in fields(_PARTS[each.name])]
+        if each.name in _PARTS
+        else [each.name]
+    )
+)
+
 ALIASES: Mapping[str, str] = MappingProxyType(
     {"report": "nine-defences", "report-adversarial": "nine-defences-adversarial"}
 )
@@ -86,12 +98,15 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))
 
 
-def load_recipe(source: str, statistics: Statistics | None = None) -> Recipe:
+def load_recipe(
+    source: str, statistics: Statistics | None = None, changed: Mapping[str, str] | None = None
+) -> Recipe:
     """Return a shipped recipe by name, or the one in a YAML file.
 
     Args:
         source: a name of `recipe_names`, or an earlier one, or a path.
         statistics: the data's mean and standard deviation, needed by budgets in normalised space.
+        changed: fields in place of the recipe's, as text by their dotted names; see `with_fields`.
 
     Raises `InputError` for an unknown name, and for a file that is not a recipe: it names the
     field.
@@ -103,7 +118,8 @@ def load_recipe(source: str, statistics: Statistics | None = None) -> Recipe:
         ...
     saddlepoint.errors.InputError: unknown recipe 'standrad'; did you mean 'standard'? (known: ...)
     """
-    return parse_recipe(recipe_values(source), statistics, source)
+    values = with_fields(recipe_values(source), changed or {}, source)
+    return parse_recipe(values, statistics, source)
 
 
 def recipe_values(source: str) -> Any:
@@ -144,7 +160,8 @@ def parse_recipe(
     >>> parse_recipe({"optimiser": {"learning_rat": 0.2}})
     Traceback (most recent call last):
         ...
-    saddlepoint.errors.InputError: the recipe given: optimiser.learning_rat is 0.2: unexpected ...
+    saddlepoint.errors.InputError: the recipe given: unknown field 'optimiser.learning_rat'; did you mean
+    'optimiser.learning_rate'? (known: ...)
     """
     spec = _validated(values, source)
     name, options = _split(spec.objective, "objective")
@@ -184,6 +201,12 @@ def _validated(values: Any, source: str) -> _RecipeSpec:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        if first["type"] == "unexpected_keyword_argument":
+            raise InputError(f"the recipe {source}: {unknown('field', where, _FIELDS)}") from None
+        if first["type"] == "value_error":  # our own, of a field's value
+            raise InputError(f"the recipe {source}: {first['ctx']['error']}") from None
+        if first["type"] == "dataclass_type":
+            raise InputError(f"the recipe {source}: {where} is a mapping of fields") from None
         seen, message = repr(first["input"])[:60], first["msg"].lower()
         raise InputError(f"the recipe {source}: {where} is {seen}: {message}") from None
 

@@ -34,6 +34,14 @@ class Stage:
     seconds: float = 0.0
     """What the `images` took that were attacked in this process."""
 
+    def took(self, images: int, steps: int, seconds: float) -> None:
+        """Take note of a batch."""
+        self.images, self.steps, self.seconds = self.images + images, steps, self.seconds + seconds
+
+    def ended(self, entered: int, fooled: int) -> None:
+        """Take note of what became of a part."""
+        self.entered, self.fooled = self.entered + entered, self.fooled + fooled
+
     @property
     def kept(self) -> float:
         """The share of the images that it leaves standing; 1 before anything is known."""
@@ -95,8 +103,7 @@ class Forecast:
         with watched_by(self):
             yield
         stage = self._stages[self._at]
-        stage.images, stage.steps = stage.images + count, self._step
-        stage.seconds += time.monotonic() - self._batch_began
+        stage.took(count, self._step, time.monotonic() - self._batch_began)
         self._done += count
         self._tell(time.monotonic())
         self._batch = 0
@@ -119,7 +126,7 @@ class Forecast:
         """
         stage = self._stages[self._at]
         standing = self._standing - wrong
-        stage.entered, stage.fooled = stage.entered + standing, stage.fooled + fooled
+        stage.ended(standing, fooled)
         self._passes[0] += forwards
         self._passes[1] += backwards
         survived = self._survived.get(stage.level, 0) + standing - fooled

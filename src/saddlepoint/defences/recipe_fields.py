@@ -1,0 +1,70 @@
+"""Fields of a recipe changed one by one, by their dotted names, before it is checked."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from saddlepoint.errors import InputError
+from saddlepoint.reading.text import parse_yaml
+
+
+def with_fields(values: Any, changed: Mapping[str, str], source: str = "given") -> Any:
+    """Return the mapping of a recipe with some fields changed; what it holds is checked later, as if
+    it had stood there in the file.
+
+    Args:
+        values: as a YAML file holds them; see `recipe_values`.
+        changed: text, understood as YAML, by the dotted name of the field. An entry of a list is
+            named by its number from 0; the next number adds one.
+        source: the recipe's name, for errors.
+
+    Raises `InputError` for a name that leads through what has no fields.
+
+    >>> changed = {"optimiser.learning_rate": "0.05", "transforms.0.weight_bits": "2"}
+    >>> with_fields({"epochs": 3, "transforms": ["quantise"]}, changed)["transforms"]
+    [{'name': 'quantise', 'weight_bits': 2}]
+    >>> with_fields({"epochs": 3}, {"epochs.most": "5"})
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: the recipe given: epochs.most: epochs is 3, which has no fields
+    """
+    whole: Any = copy.deepcopy(values)
+    if not isinstance(whole, dict):  # which the check of the whole refuses
+        return whole
+    for name, text in changed.items():
+        value, _ = parse_yaml(text, f"the value of {name}")
+        path = name.split(".")
+        place: Any = whole
+        for depth, key in enumerate(path):
+            known = ".".join(path[:depth])
+            if isinstance(place, list):
+                key = _number(key, place, f"the recipe {source}: {name}: {known}")
+            elif not isinstance(place, dict):
+                raise InputError(
+                    f"the recipe {source}: {name}: {known} is {place!r}, which has no fields"
+                )
+            if depth + 1 == len(path):
+                place[key] = value
+            else:
+                place = _entered(place, key, path[depth + 1])
+    return whole
+
+
+def _number(key: str, place: list[Any], where: str) -> int:
+    if not (key.isascii() and key.isdigit() and len(key) < 5 and int(key) <= len(place)):
+        last = f"0 … {len(place) - 1}, and {len(place)} adds one" if place else "none; 0 adds one"
+        raise InputError(f"{where} has no entry {key!r}; there are {last}")
+    if int(key) == len(place):
+        place.append({})
+    return int(key)
+
+
+def _entered(place: Any, key: Any, following: str) -> Any:
+    """Return what stands at a key, made where nothing does; a name alone becomes a mapping."""
+    if isinstance(place, dict) and place.get(key) is None:
+        place[key] = [] if following.isdigit() else {}
+    if isinstance(place[key], str):
+        place[key] = {"name": place[key]}
+    return place[key]
