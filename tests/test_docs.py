@@ -54,7 +54,9 @@ def test_the_page_runs(page, tmp_path, monkeypatch, capsys):
     assert ran >= 3
 
 
-@pytest.mark.parametrize("page", [*PAGES, "docs/architecture.md", "docs/glossary.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "page", [*PAGES, "docs/architecture.md", "docs/glossary.md", "CONTRIBUTING.md"]
+)
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
