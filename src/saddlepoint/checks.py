@@ -39,7 +39,7 @@ def tensor_of(values: object, what: str) -> Tensor:
         native = array.dtype.newbyteorder("=")
         return torch.from_numpy(np.require(array, dtype=native, requirements=["C", "W"]))
     except (TypeError, ValueError, RuntimeError) as error:
-        found = getattr(values, "dtype", type(values).__name__)
+        found = getattr(values, "dtype", f"a {type(values).__name__}")
         raise InputError(f"{what} are {found}; give a tensor or array of numbers") from error
 
 

@@ -75,7 +75,7 @@ class Inputs:
     def of(cls, images: object, labels: object, *rest: Any) -> Inputs:
         """Return what a call was given, arrays and lists of numbers as tensors."""
         names = ("targets", "seed", "ids", "eps", "starts", "mask")
-        options = {
+        options: dict[str, Any] = {
             name: tensor_of(value, name) if isinstance(value, np.ndarray | list) else value
             for name, value in zip(names, rest, strict=True)
         }
