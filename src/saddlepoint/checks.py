@@ -7,6 +7,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,6 +20,46 @@ ROUNDING = 1e-6
 of half precision they are as large as its own roundings.
 """
 Bound = float | tuple[float, ...]
+
+
+def tensor_of(values: object, what: str) -> Tensor:
+    """Return an array, or a list of numbers or of arrays, as a tensor; the memory is shared where it
+    can be. Raises `InputError` for what is none.
+
+    >>> tensor_of([1, 2], "labels")
+    tensor([1, 2])
+    """
+    if isinstance(values, Tensor):
+        return values.detach()
+    try:
+        if isinstance(values, list | tuple) and values and isinstance(values[0], Tensor):
+            return torch.stack([each.detach() for each in values])
+        array = np.asarray(values)
+        # torch neither takes foreign byte orders nor read-only memory without a warning.
+        native = array.dtype.newbyteorder("=")
+        return torch.from_numpy(np.require(array, dtype=native, requirements=["C", "W"]))
+    except (TypeError, ValueError, RuntimeError) as error:
+        found = getattr(values, "dtype", f"a {type(values).__name__}")
+        raise InputError(f"{what} are {found}; give a tensor or array of numbers") from error
+
+
+def as_pixels(images: Tensor, low: Bound = 0.0, high: Bound = 1.0) -> Tensor:
+    """Return 8-bit images, 0 … 255, as float32 in [0, 1], and others as they are: the one place
+    where pixels are scaled, so that no model sees them otherwise.
+
+    Raises `InputError` for 8-bit images where another range is meant.
+
+    >>> as_pixels(torch.tensor([0, 255], dtype=torch.uint8)), as_pixels(torch.tensor([0.5]))
+    (tensor([0., 1.]), tensor([0.5000]))
+    """
+    if images.dtype != torch.uint8:
+        return images
+    if (low, high) != (0.0, 1.0):
+        raise InputError(
+            f"images are torch.uint8, which stands for [0, 1], but the range is {_span(low, high)};"
+            " give floats in it"
+        )
+    return images.to(torch.float32).div_(255)
 
 
 def check_images(images: object, low: Bound = 0.0, high: Bound = 1.0) -> None:
@@ -36,7 +77,7 @@ def check_images(images: object, low: Bound = 0.0, high: Bound = 1.0) -> None:
         kind = "on the meta device" if images.is_meta else str(images.layout)
         raise InputError(f"images are {kind}; give a dense tensor with values")
     if not images.is_floating_point():
-        raise InputError(f"images are {images.dtype}; give floats in {_span(low, high)} (x / 255)")
+        raise InputError(f"images are {images.dtype}; give uint8, or floats in {_span(low, high)}")
     if images.ndim < 2 or images.numel() == 0:
         raise InputError(
             f"images have shape {tuple(images.shape)}; give at least one image as (n, c, h, w)"
@@ -64,7 +105,8 @@ def in_range(images: object, low: Bound = 0.0, high: Bound = 1.0) -> Float[Tenso
     warning; raises `InputError` for anything else, see `check_images`.
 
     Args:
-        images: (n, c, h, w) or (n, d); half precision comes back in float32 where it is clamped.
+        images: (n, c, h, w) or (n, d), a tensor or an array, 8-bit or floats; half precision comes
+            back in float32 where it is clamped.
         low, high: the range; one number, or a tuple with one per channel.
 
     >>> with warnings.catch_warnings(record=True) as told:
@@ -73,9 +115,9 @@ def in_range(images: object, low: Bound = 0.0, high: Bound = 1.0) -> Float[Tenso
     >>> images, len(told)
     (tensor([[0.5000, 1.0000]]), 1)
     """
-    check_images(images, low, high)
-    assert isinstance(images, Tensor), "checked"
-    return settled(images, low, high)
+    pixels = as_pixels(tensor_of(images, "images"), low, high)
+    check_images(pixels, low, high)
+    return settled(pixels, low, high)
 
 
 def settled(

@@ -44,8 +44,7 @@ def spoilt(value: float) -> torch.Tensor:
     ("images", "message"),
     [
         ("x", "images are a str"),
-        (IMAGES.numpy(), "images are a ndarray"),
-        ((IMAGES * 255).to(torch.uint8), r"images are torch\.uint8; give floats"),
+        ((IMAGES * 255).to(torch.int32), r"images are torch\.int32; give uint8, or floats in"),
         (IMAGES * 255, r"images span .* … 25\d.*, outside \[0, 1\]: divide them by 255"),
         (IMAGES * 2 - 1, r"images span -.* outside \[0, 1\]: give pixels; put the normalisation"),
         (spoilt(1.001), r"images span .* … 1\.001, outside \[0, 1\]"),
@@ -63,7 +62,7 @@ def test_images(images, message):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0, 1, 2, 3], "labels are a list"),
+        (["a", "b", "c", "d"], "labels are a list"),
         (LABELS.float(), r"labels are torch\.float32; give class indices as int64"),
         (LABELS > 0, r"labels are torch\.bool"),
         (LABELS[:3], r"labels have shape \(3,\) for 4 images"),

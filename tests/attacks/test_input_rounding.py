@@ -184,7 +184,9 @@ def test_advice_fits_what_was_seen(least, most, words):
     assert ("255" in advice) == (most > 2.6)
 
 
-def test_whole_numbers_are_refused():
+def test_whole_numbers_beyond_8_bits_are_refused_and_8_bits_only_stand_for_the_unit_range():
     net, x, _, y = case()
-    with pytest.raises(InputError, match=r"torch\.uint8; give floats in \[0, 1\] \(x / 255\)"):
-        FGSM(Linf(0.1))(net, (x * 255).to(torch.uint8), y)
+    with pytest.raises(InputError, match=r"torch\.int64; give uint8, or floats in \[0, 1\]"):
+        FGSM(Linf(0.1))(net, (x * 255).to(torch.int64), y)
+    with pytest.raises(InputError, match=r"stands for \[0, 1\], but the range is \[0, 255\]"):
+        FGSM(Linf(8, 0, 255))(net, (x * 255).to(torch.uint8), y)

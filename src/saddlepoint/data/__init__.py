@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from saddlepoint.data.as_data import DataLike, as_data
 from saddlepoint.data.augment import AUGMENTATIONS, Augmentation, crop, crop_flip, unchanged
 from saddlepoint.data.base import ImageData, data_identity
 from saddlepoint.data.batches import LabelledBatch, batches, epoch_order
@@ -20,12 +21,14 @@ __all__ = [
     "SOURCES",
     "Augmentation",
     "ClassMap",
+    "DataLike",
     "DataSource",
     "DatasetInfo",
     "FolderData",
     "ImageData",
     "LabelledBatch",
     "TensorData",
+    "as_data",
     "batches",
     "crop",
     "crop_flip",

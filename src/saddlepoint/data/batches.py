@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from saddlepoint.checks import as_pixels
 from saddlepoint.data.base import ImageData
 from saddlepoint.data.folder import FolderData
 from saddlepoint.errors import InputError
@@ -70,7 +71,7 @@ def _resident(
     data: ImageData, order: Tensor, batch_size: int, device: torch.device
 ) -> Iterator[LabelledBatch]:
     for indices in torch.split(order, batch_size):
-        images, labels = data.images(indices), data.labels[indices]
+        images, labels = as_pixels(data.images(indices)), data.labels[indices]
         yield indices.to(device), _sent(images, device), _sent(labels, device)
 
 
@@ -95,8 +96,7 @@ def _from_disk(
     )
     try:
         for indices, (pixels, labels) in zip(parts, loader, strict=True):
-            on_device = _sent(pixels, device)
-            images = on_device.to(torch.float32).div_(255)
+            images = as_pixels(_sent(pixels, device))
             yield _sent(indices, device), images, _sent(labels, device)
     except InputError as error:
         # From a worker the message comes back inside its whole traceback.

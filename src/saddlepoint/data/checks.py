@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from saddlepoint.checks import ROUNDING, range_advice, settled
+from saddlepoint.checks import ROUNDING, range_advice, settled, tensor_of
 from saddlepoint.errors import InputError
 
 Array = Tensor | NDArray[np.generic]
@@ -47,7 +47,7 @@ def checked_images(images: Array) -> Tensor:
     saddlepoint.errors.InputError: images span 2 … 2; they must lie in [0, 1]: divide them by their \
 largest possible value (255 for 8 bits, 65535 for 16)
     """
-    tensor = _tensor(images, "images")
+    tensor = tensor_of(images, "images")
     if tensor.ndim not in (2, 3, 4):
         raise InputError(
             f"images have shape {tuple(tensor.shape)}; give (N, C, H, W), (N, H, W), "
@@ -84,7 +84,7 @@ def checked_labels(labels: Array, count: int, classes: int | None) -> Int64[Tens
     saddlepoint.errors.InputError: labels have shape (3, 3); give one integer per image \
 (for one-hot or soft labels: labels.argmax(1))
     """
-    tensor = _tensor(labels, "labels")
+    tensor = tensor_of(labels, "labels")
     if tensor.ndim == 2 and tensor.shape[1] == 1:
         tensor = tensor[:, 0]
     if tensor.ndim != 1:
@@ -119,19 +119,6 @@ def checked_labels(labels: Array, count: int, classes: int | None) -> Int64[Tens
             f" labels are 0 … K-1, with at most {MOST_CLASSES:,} classes, or one per image"
         )
     return tensor.contiguous()
-
-
-def _tensor(values: Array, what: str) -> Tensor:
-    if isinstance(values, Tensor):
-        return values.detach()
-    try:
-        array = np.asarray(values)
-        # torch neither takes foreign byte orders nor read-only memory without a warning.
-        native = array.dtype.newbyteorder("=")
-        return torch.from_numpy(np.require(array, dtype=native, requirements=["C", "W"]))
-    except (TypeError, ValueError) as error:
-        found = getattr(values, "dtype", type(values).__name__)
-        raise InputError(f"{what} are {found}; give a tensor or array of numbers") from error
 
 
 def _in_unit_range(images: Tensor) -> Tensor:

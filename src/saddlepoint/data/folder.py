@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from saddlepoint.checks import as_pixels
 from saddlepoint.data.decode import check_side, decode, decode_all, probe, sizes_differ
 from saddlepoint.data.layout import Entry, scan
 from saddlepoint.data.tensor_data import TensorData, statistics
@@ -134,7 +135,7 @@ class FolderData(Dataset[tuple[Tensor, int]]):
             decoded = [image for image, _ in pool.map(self.__getitem__, indices.tolist())]
         if not decoded:
             return torch.empty(0, *self.shape)
-        return torch.stack(decoded).to(torch.float32).div_(255)
+        return as_pixels(torch.stack(decoded))
 
     def take(self, indices: Int64[Tensor, " b"]) -> FolderData:
         """Return the images at `indices` as a data set with the same classes and statistics."""

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from saddlepoint.checks import as_pixels
 from saddlepoint.data.checks import Array, checked_images, checked_labels, chunks
 from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint
@@ -113,8 +114,7 @@ class TensorData:
         >>> data.images(torch.tensor([1])).flatten()
         tensor([1., 1., 1., 1.])
         """
-        chosen = self.pixels[indices.to(self.pixels.device)]
-        return chosen.to(torch.float32).div_(255) if chosen.dtype is torch.uint8 else chosen
+        return as_pixels(self.pixels[indices.to(self.pixels.device)])
 
     def to(self, device: torch.device | str) -> TensorData:
         """Return the same data on `device`.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from saddlepoint.answers import model_failed
+from saddlepoint.checks import as_pixels
 from saddlepoint.configuration import identified
 from saddlepoint.defences.activation_base import subsample
 from saddlepoint.defences.activations import (
@@ -194,6 +195,7 @@ def calibrate(model: nn.Module, images: Float[Tensor, "n ..."]) -> None:
         cast(QuantisedActivation, module).calibrate(torch.cat(samples))
 
     hooks = [activation.register_forward_pre_hook(observe) for activation in activations]
+    images = as_pixels(images)
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), images.dtype)
     try:
         with Guard(model, len(images), mode="train"), torch.no_grad():

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from saddlepoint.answers import model_failed
+from saddlepoint.checks import as_pixels
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
 
@@ -74,7 +75,7 @@ def input_shapes(model: nn.Module, images: Float[Tensor, "n ..."]) -> dict[str, 
     ]
     try:
         with Guard(model, len(images)), torch.no_grad():
-            model(images.to(next(model.parameters()), copy=True))  # it may write there
+            model(as_pixels(images).to(next(model.parameters()), copy=True))  # it may write there
     except Exception as error:  # it is the user's code: anything may come
         raise model_failed("cannot take", images, error) from error
     finally:

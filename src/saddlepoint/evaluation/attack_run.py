@@ -17,7 +17,7 @@ from saddlepoint.attacks.core.targets import TargetCase
 from saddlepoint.checks import in_range
 from saddlepoint.configuration import configuration
 from saddlepoint.counts import check_count, check_seed
-from saddlepoint.data import ImageData
+from saddlepoint.data import DataLike, as_data
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.attack_record import (
     RECORD_FILE,
@@ -43,14 +43,14 @@ PICTURES = "png"
 
 def run_attack(
     model: nn.Module,
-    data: ImageData,
+    data: DataLike,
     attack: Attack,
     *,
     target: int | None = None,
     targets: TargetCase | None = None,
     mask: Bool[Tensor, ...] | None = None,
     out: Path | str | None = None,
-    unfinished: Path | None = None,
+    unfinished: Path | str | None = None,
     png: bool = False,
     batch_size: int = 128,
     seed: int = 0,
@@ -59,12 +59,12 @@ def run_attack(
     identity: Any = None,
     progress: Progress | None = None,
 ) -> AttackRecord:
-    """Run `attack` on every image of `data`; an interrupted run goes on in the same folder, a
+    """Run `attack` on every image; an interrupted run goes on in the same folder, a
     finished one is read.
 
     Args:
         model: from images in [0, 1] to logits.
-        data: the images; an image's index is its identity.
+        data: the images, in any form that `as_data` takes; an image's index is its identity.
         target: attack towards this class; images of the class itself are left out.
         targets: towards a random other class of each image ("average"), or towards every one, of
             which the easiest ("best") or the hardest ("worst") counts; see `attack_targets`.
@@ -102,17 +102,20 @@ def run_attack(
         raise InputError("target and targets exclude each other; give one")
     if png and (targets is not None or mask is not None):
         raise InputError("rounding to 8 bits knows no mask, and one target at most; leave png out")
-    labels = data.labels.cpu()
-    ids = torch.arange(len(data))
+    source = as_data(data)
+    labels = source.labels.cpu()
+    ids = torch.arange(len(source))
     if target is not None:
-        if not 0 <= target < len(data.classes):
-            raise InputError(f"target is {target}; the classes are 0 … {len(data.classes) - 1}")
+        named = any(name != str(i) for i, name in enumerate(source.classes))
+        # How many numbered classes there are is the model's to say.
+        if target < 0 or (named and target >= len(source.classes)):
+            raise InputError(f"target is {target}; the classes are 0 … {len(source.classes) - 1}")
         ids = ids[labels != target]
     if not len(ids):
-        raise InputError(f"{data.name} has no images to attack; give at least one")
+        raise InputError(f"{source.name} has no images to attack; give at least one")
     own = attack.eot_samples if attack.eot_samples > 1 else None
-    known = check_outputs(model, data, attack.criterion)
-    passes = passes_for(model, data, own if eot_samples is None else eot_samples)
+    known = check_outputs(model, source, attack.criterion)
+    passes = passes_for(model, source, own if eot_samples is None else eot_samples)
     notes = (*known, *passes.notes)
     if target is not None or targets is not None:
         notes = (
@@ -125,7 +128,7 @@ def run_attack(
         {
             "model": weights_fingerprint(model),
             "identity": identity,
-            "data": {"name": data.name, "split": data.split, "fingerprint": data.fingerprint},
+            "data": {"name": source.name, "split": source.split, "fingerprint": source.fingerprint},
             "attack": attack,
             "threat": str(attack.threat),
             "space": attack.threat.space,
@@ -136,7 +139,7 @@ def run_attack(
             "seed": seed,
         }
     )
-    each = 1 if targets in (None, "average") else len(data.classes) - 1
+    each = 1 if targets in (None, "average") else len(source.classes) - 1
     stage = Stage(type(attack).__name__, str(attack.threat), each * attack.expected_steps)
     forecast = Forecast(progress, [stage], len(ids))
     files = (RECORD_FILE, TENSORS_FILE, IMAGES_FILE, PICTURES, FOLDER)
@@ -145,7 +148,7 @@ def run_attack(
         return out is not None and (out / RECORD_FILE).exists()
 
     def batch(chunk: Tensor, stages: Stages | None) -> Columns:
-        images = in_range(data.images(chunk), *pixel_range(attack.threat))
+        images = in_range(source.images(chunk), *pixel_range(attack.threat))
         goals = labels[chunk]
         goal = None if target is None else torch.full_like(goals, target)
         options: dict[str, Any] = {
@@ -192,7 +195,7 @@ def run_attack(
     with claimed(out, "attack", config, files, finished) as found:
         if out is not None and found == "finished":
             return AttackRecord.load(out)
-        with Steps(unfinished or out, batch_size) as steps:
+        with Steps(out if unfinished is None else Path(unfinished), batch_size) as steps:
             columns = joined([part(number, some) for number, some in enumerate(steps.parts(ids))])
         record = _record(columns, labels, config, attack.threat.space, notes)
         if out is not None:

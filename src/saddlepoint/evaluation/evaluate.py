@@ -9,7 +9,7 @@ budget, carries nothing over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch import nn
 
 from saddlepoint.attacks import Attack, Criterion
 from saddlepoint.counts import check_count, check_seed
-from saddlepoint.data import ImageData, data_identity
+from saddlepoint.data import DataLike, as_data, data_identity
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.randomness import passes_for
@@ -31,19 +31,19 @@ from saddlepoint.evaluation.survivors import Survivors, budget_of
 from saddlepoint.model import Guard, reading
 from saddlepoint.progress import Progress
 from saddlepoint.run_folders import claimed
-from saddlepoint.threat import Linf, Normed, ThreatModel
+from saddlepoint.threat import Linf, Normed, ThreatModel, norm_ball, parse_eps
 from saddlepoint.zoo import weights_fingerprint
 
 
 def evaluate(
     model: nn.Module,
-    data: ImageData,
-    threat: ThreatModel,
+    data: DataLike,
+    threat: ThreatModel | str,
     *,
-    eps: Sequence[float] | None = None,
+    eps: float | str | Sequence[float | str] | None = None,
     suite: str | Suite = "standard",
     out: Path | str | None = None,
-    unfinished: Path | None = None,
+    unfinished: Path | str | None = None,
     batch_size: int = 128,
     seed: int = 0,
     eot_samples: int | None = None,
@@ -56,9 +56,11 @@ def evaluate(
 
     Args:
         model: from images in [0, 1] to logits, on the device where it is to run.
-        data: the images; an image's index is its identity, so results do not depend on batching.
-        threat: the norm, and the budget where `eps` is not given.
-        eps: budgets, in the units of `threat.space`; they are run in ascending order.
+        data: the images, in any form that `as_data` takes; an image's index is its identity, so
+            that results do not depend on batching.
+        threat: the norm, and the budget where `eps` is not given; or a norm's name.
+        eps: a budget or several, in the units of `threat.space`, "8/255" too; they are run in
+            ascending order.
         suite: a name of `SUITES`, or attacks by name in the order of their cost.
         out: a folder for the record; an interrupted evaluation goes on there, a finished one is
             read.
@@ -78,11 +80,10 @@ def evaluate(
     Raises `InputError` for what cannot be evaluated, `OutputError` where the disk refuses.
 
     >>> from saddlepoint.data import load_data
-    >>> from saddlepoint.threat import Linf
     >>> from saddlepoint.zoo import build_model
     >>> data = load_data("digits", limit=20)
     >>> net = build_model("simple-cnn", classes=10, shape=data.shape)
-    >>> record = evaluate(net, data, Linf(), eps=[0.01, 0.1], suite="quick")
+    >>> record = evaluate(net, data, "Linf", eps=[0.01, 0.1], suite="quick")
     >>> record.budgets[1].robust_accuracy.value <= record.budgets[0].robust_accuracy.value
     True
     """
@@ -95,9 +96,7 @@ def evaluate(
     check_seed(seed)
     if eot_samples is not None:
         check_count("eot_samples", eot_samples)
-    if not len(data):
-        raise InputError(f"{data.name} has no images; evaluate at least one")
-    threats = _threats(threat, eps)
+    threats = _threats(norm_ball(threat) if isinstance(threat, str) else threat, eps)
     attacks = build_suite(suite, threats[0]) if isinstance(suite, str) else suite
     if not attacks:
         raise InputError("the suite is empty; give at least one attack")
@@ -107,6 +106,9 @@ def evaluate(
     criteria = [a.criterion if criterion is None else criterion for a in attacks.values()]
     if any(each != criteria[0] for each in criteria):
         raise InputError(f"the attacks disagree on what is fooled: {criteria}; give one criterion")
+    data = as_data(data)
+    if not len(data):
+        raise InputError(f"{data.name} has no images; evaluate at least one")
     own = max(attack.eot_samples for attack in attacks.values())
     if eot_samples is None and own > 1:
         eot_samples = own
@@ -129,7 +131,7 @@ def evaluate(
         # One budget by its words, "Linf 8/255" or "Box"; of several the first, and all as eps. The
         # records that exist have it so.
         "threat": str(threats[0]) if len(threats) == 1 else threats[0],
-        "space": threat.space,
+        "space": threats[0].space,
         "eps": [budget_of(each) for each in threats],
         "attacks": attacks,
         "seed": seed,
@@ -142,7 +144,7 @@ def evaluate(
     with claimed(out, "evaluate", config, files, finished) as found:
         if out is not None and found == "finished":
             return Evaluation.load(out)
-        with Steps(unfinished or out, batch_size) as steps:
+        with Steps(out if unfinished is None else Path(unfinished), batch_size) as steps:
             run = Survivors(
                 model, data, threats, attacks, seed, passes, criteria[0], steps, progress
             )
@@ -155,15 +157,18 @@ def evaluate(
     return evaluation
 
 
-def _threats(threat: ThreatModel, eps: Sequence[float] | None) -> list[ThreatModel]:
+def _threats(
+    threat: ThreatModel, eps: float | str | Sequence[float | str] | None
+) -> list[ThreatModel]:
     """Return a threat model per budget, ascending; raises `InputError` for budgets none can mean."""
     threats: list[ThreatModel] = [threat]
     if eps is not None:
         if not isinstance(threat, Normed):
             raise InputError(f"a {threat} has no eps; leave eps out")
-        if not eps:
+        several = [eps] if isinstance(eps, str) or not isinstance(eps, Iterable) else [*eps]
+        if not several:
             raise InputError("eps is empty; give at least one budget")
-        threats = [threat.with_eps(each) for each in sorted(set(eps))]
+        threats = [threat.with_eps(each) for each in sorted({parse_eps(each) for each in several})]
     for each in threats:
         if isinstance(each, Linf):  # the width of the other balls depends on the images' shape
             each.check_width()

@@ -22,6 +22,7 @@ from saddlepoint.attacks import (
     Tracker,
     predict,
 )
+from saddlepoint.checks import as_pixels
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.files import write
@@ -147,7 +148,7 @@ def export_png(
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise InputError(f"PNG needs (n, 1 or 3, h, w) images, not {tuple(images.shape)}")
     ids = torch.arange(len(images)) if ids is None else ids
-    clean = images.to(result.adversarials)
+    clean = as_pixels(images).to(result.adversarials)
     rounded = to_eight_bits(clean, result.adversarials, threat)
     judged = Replay(
         threat,

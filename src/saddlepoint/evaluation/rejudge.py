@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks import AttackResult, Criterion, Misclassified
 from saddlepoint.attacks.core.inputs import pixel_range, range_of_candidates
-from saddlepoint.checks import in_range, settled
+from saddlepoint.checks import as_pixels, in_range, settled, tensor_of
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.export import Replay
 from saddlepoint.evaluation.statistics import Proportion
@@ -109,6 +109,8 @@ def rejudge(
     >>> str(rejudge(nn.Flatten(), x, y, torch.tensor([[0.4, 0.5]]), L2(0.1)).success)
     '0.0 % [0.0, 79.3]'
     """
+    images, adversarials = tensor_of(images, "images"), as_pixels(tensor_of(adversarials, "images"))
+    labels = tensor_of(labels, "labels")
     if adversarials.shape != images.shape:
         raise InputError(
             f"the adversarial images have shape {tuple(adversarials.shape)}, the clean ones"

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saddlepoint.answers import check_output, model_failed
+from saddlepoint.checks import as_pixels
 from saddlepoint.errors import InputError
 from saddlepoint.model.fixed_batch import in_batches
 from saddlepoint.progress import passed
@@ -32,7 +33,7 @@ def apart(
 
     Args:
         model: what is called.
-        images: left as they are.
+        images: left as they are; 8-bit ones are seen in [0, 1].
         dtype: what the model computes in; None takes the images as they are.
         size: how many images the model takes at a time; None is any number.
 
@@ -42,6 +43,7 @@ def apart(
     >>> apart(torch.relu_, x)[0], x
     (tensor([[1., 0.]]), tensor([[ 1., -1.]]))
     """
+    images = as_pixels(images)
     inputs = images if dtype is None else images.to(dtype)
     if inputs is images:
         inputs = images.clone()

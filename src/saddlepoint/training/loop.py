@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.counts import MOST_THREADS, check_count, check_seed
-from saddlepoint.data import ImageData, data_identity
+from saddlepoint.data import DataLike, as_data, data_identity
 from saddlepoint.defences import Penalty, Recipe, TrainingBatch
 from saddlepoint.errors import InputError
-from saddlepoint.model import Guard
+from saddlepoint.model import Guard, device_of
 from saddlepoint.progress import Meter, Progress
 from saddlepoint.run_folders import claimed
 from saddlepoint.streams import derive
@@ -40,11 +40,11 @@ REFRESH = 100  # batches that BatchNorm statistics are measured on after averagi
 
 def train(
     model: nn.Module,
-    data: ImageData,
+    data: DataLike,
     recipe: Recipe,
     *,
     out: Path | str | None = None,
-    test: ImageData | None = None,
+    test: DataLike | None = None,
     seed: int = 0,
     resume: bool = False,
     identity: Any = None,
@@ -56,7 +56,8 @@ def train(
 
     Args:
         model: from images in [0, 1] to logits; the recipe's transforms are applied to it first.
-        data, test: training images, and images whose clean accuracy is reported after every epoch.
+        data, test: training images, and images whose clean accuracy is reported after every epoch,
+            in any form that `as_data` takes.
         out: a folder for checkpoints (one per epoch, and one on SIGINT or SIGTERM) and
             `metrics.jsonl`.
         seed: of the order, the augmentation and the attacks; the initial weights are the caller's.
@@ -86,7 +87,10 @@ def train(
         raise InputError("there is nothing to resume without an output folder; give out")
     check_seed(seed)
     check_count("workers", workers, least=0, most=MOST_THREADS)
-    feed = Feed(data, recipe, seed, Guard(model, 0).device, workers)  # refuses what is no module
+    Guard(model, 0)  # refuses what is no module
+    data = as_data(data)
+    test = None if test is None else as_data(test)
+    feed = Feed(data, recipe, seed, device_of(model), workers)
     state = _prepared(model, feed)  # by the first batch of the first epoch, resumed or not
     model = state.model
 

@@ -19,6 +19,7 @@ from saddlepoint.attacks.core.criteria import BinaryLogit, Criterion, Misclassif
 from saddlepoint.attacks.core.faults import find_randomness, warn_of_faults
 from saddlepoint.attacks.core.inputs import Inputs, check_targets, full_mask, placed
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM, Kind
+from saddlepoint.attacks.core.over_data import over_data
 from saddlepoint.attacks.core.result import AttackResult
 from saddlepoint.attacks.core.rounding import Reference
 from saddlepoint.attacks.core.run import run
@@ -26,6 +27,7 @@ from saddlepoint.attacks.core.stages import Stages
 from saddlepoint.attacks.core.ties import warn_of_ties
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.checks import check_classes
+from saddlepoint.data import DataLike
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
 from saddlepoint.option_values import Count, check_fields, check_value
@@ -140,8 +142,8 @@ class Attack(ABC):
     def __call__(
         self,
         model: nn.Module,
-        images: Float[Tensor, "n ..."],
-        labels: Int64[Tensor, " n"],
+        images: Float[Tensor, "n ..."] | DataLike,
+        labels: Int64[Tensor, " n"] | None = None,
         targets: Int64[Tensor, " n"] | None = None,
         *,
         seed: int = 0,
@@ -156,7 +158,8 @@ class Attack(ABC):
 
         Args:
             model: from images in [0, 1] to logits (n, k). It comes out exactly as it went in.
-            images: (n, c, h, w) or (n, d) in the valid range.
+            images: (n, c, h, w) or (n, d) in the valid range, a tensor or an array; 8-bit ones stand
+                for [0, 1]. Or, without labels, a Dataset, a DataLoader or whatever `as_data` takes.
             labels: (n,) true classes.
             targets: (n,) the classes to be reached, for a targeted attack.
             seed: with `ids`, what every random draw is a function of.
@@ -169,7 +172,15 @@ class Attack(ABC):
 
         Raises `InputError` for anything that cannot be attacked; see `saddlepoint.checks`.
         """
-        given = Inputs(images, labels, targets, seed, ids, eps, starts, mask)
+        if labels is None:
+            return over_data(
+                lambda *batch, ids: self(
+                    model, *batch, ids=ids, seed=seed, eps=eps, mask=mask, random=random
+                ),
+                images,
+                targets=targets, ids=ids, starts=starts, eps=eps, mask=mask,
+            )  # fmt: skip
+        given = Inputs.of(images, labels, targets, seed, ids, eps, starts, mask)
         batch = self._batch(model, given.checked(self.threat))
         guard = batch.guard
         with guard:
@@ -177,8 +188,8 @@ class Attack(ABC):
                 clean = guard.logits(batch.images, None, batch.keys)
                 check_logits(clean, model, isinstance(self.criterion, BinaryLogit))
                 classes = max(clean.shape[1], 2)  # one logit stands for two classes
-                check_classes(labels, classes)
-                if targets is not None:
+                check_classes(given.labels, classes)
+                if given.targets is not None:
                     check_classes(batch.goals, classes, "targets")
                 declared = guard.random
                 guard.set_random(find_randomness(guard, batch.images) if random is None else random)

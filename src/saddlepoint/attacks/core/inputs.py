@@ -6,12 +6,20 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from saddlepoint.attacks.core.criteria import BinaryLogit, Criterion, Misclassified, Targeted
-from saddlepoint.checks import Bound, check_labels, in_range, without_rounding
+from saddlepoint.checks import (
+    Bound,
+    as_pixels,
+    check_labels,
+    in_range,
+    tensor_of,
+    without_rounding,
+)
 from saddlepoint.errors import InputError
 from saddlepoint.threat import (
     Box,
@@ -63,6 +71,16 @@ class Inputs:
         """The identities of the images: their rows, where none are given."""
         return torch.arange(len(self.images)) if self.ids is None else self.ids
 
+    @classmethod
+    def of(cls, images: object, labels: object, *rest: Any) -> Inputs:
+        """Return what a call was given, arrays and lists of numbers as tensors."""
+        names = ("targets", "seed", "ids", "eps", "starts", "mask")
+        options: dict[str, Any] = {
+            name: tensor_of(value, name) if isinstance(value, np.ndarray | list) else value
+            for name, value in zip(names, rest, strict=True)
+        }
+        return cls(tensor_of(images, "images"), tensor_of(labels, "labels"), **options)
+
     def checked(self, threat: ThreatModel) -> Inputs:
         """Return the inputs as tensors that a graph may use, images within the threat model's range;
         raise `InputError` where they are none.
@@ -80,12 +98,15 @@ class Inputs:
 
     def trusted(self, threat: ThreatModel) -> Inputs:
         """Return the same without a look at the values, which on CUDA would make every step wait."""
-        return self._plain(without_rounding(self.images, *pixel_range(threat)))
+        bounds = pixel_range(threat)
+        return self._plain(without_rounding(as_pixels(self.images, *bounds), *bounds))
 
     def _plain(self, images: Tensor) -> Inputs:
         check_labels(self.rows, len(images), "ids")
         free: dict[str, Any] = {name: getattr(self, name) for name in _OPTIONAL}
         free = {name: plain(v) if isinstance(v, Tensor) else v for name, v in free.items()}
+        if self.starts is not None:
+            free["starts"] = as_pixels(free["starts"])
         return replace(
             self, images=plain(images), labels=plain(self.labels), ids=plain(self.rows), **free
         )

@@ -17,7 +17,7 @@ from saddlepoint.attacks.core.criteria import Targeted
 from saddlepoint.attacks.core.inputs import range_of_candidates
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.wrappers.foreign_runs import Call, run_of
-from saddlepoint.checks import settled
+from saddlepoint.checks import as_pixels, settled
 from saddlepoint.configuration import identified
 from saddlepoint.errors import InputError
 from saddlepoint.threat import ThreatModel, unlimited
@@ -80,7 +80,7 @@ def _hand_over(run: Callable[[Call], Tensor], batch: Batch, tracker: Tracker) ->
             " it must return the adversarial images"
         )
     images = settled(
-        images.detach().to(batch.images.device, batch.images.dtype),
+        as_pixels(images.detach()).to(batch.images.device, batch.images.dtype),
         *range_of_candidates(batch.threat),
         what="pixels that the foreign attack returned",
     )
