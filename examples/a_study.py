@@ -8,7 +8,7 @@ STUDY = """
 name: width-and-defence
 data: {name: digits, train_limit: 400, test_limit: 60}
 model: {name: zoo:simple-cnn, widths: [8], kernel: 3, hidden: [32]}
-seeds: 2
+seeds: 1
 eps: [32/255]
 attacks: {pgd: {name: pgd, steps: 5}}
 recipe: {epochs: 5, batch_size: 50, optimiser: {name: adam, learning_rate: 0.01}}
@@ -30,6 +30,6 @@ if __name__ == "__main__":  # workers are processes of their own, and import thi
         ).order("eps, robust")
     )
     # Another budget or seed: only its cells are computed.
-    more = run_study(parse_study(STUDY.replace("seeds: 2", "seeds: 3")), folder)
-    print(f"{more.finished} with a third seed: only its cells were computed")
+    more = run_study(parse_study(STUDY.replace("seeds: 1", "seeds: 2")), folder)
+    print(f"{more.finished} with a second seed: only its cells were computed")
     print("tables, tests and figures:  saddlepoint study report", folder)

@@ -30,12 +30,13 @@ print(f"AutoAttack's call:  {(model(adversarial).argmax(1) == labels).float().me
 if importlib.util.find_spec("torchattacks"):
     import torchattacks
 
-    theirs = foreign(torchattacks.PGD(model, eps=eps), Linf(eps))(model, images, labels)
+    attack = foreign(torchattacks.PGD(model, eps=eps, alpha=eps / 4), Linf(eps))
+    judged = attack(model, images, labels)
     print(
-        f"torchattacks.PGD:   {theirs.robust_accuracy:.2f} stand, {int(theirs.rejected.sum())} rejected"
+        f"torchattacks.PGD:   {judged.robust_accuracy:.2f} stand, {judged.rejected.sum()} rejected"
     )
 if importlib.util.find_spec("foolbox"):
     import foolbox
 
-    theirs = foreign(foolbox.attacks.DDNAttack(), L2())(model, images, labels)
-    print(f"foolbox's DDN: median distance {theirs.distance.median():.3f}")
+    judged = foreign(foolbox.attacks.DDNAttack(), L2())(model, images, labels)
+    print(f"foolbox's DDN: median distance {judged.distance.median():.3f}")
