@@ -4,7 +4,7 @@ import torch
 from sklearn.ensemble import RandomForestClassifier
 from torch import nn
 
-from saddlepoint.attacks import PGD, AtBudget, HopSkipJump, Square, UniformNoise
+from saddlepoint.attacks import PGD, HopSkipJump, Square, UniformNoise
 from saddlepoint.data import load_data
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L2, Linf
