@@ -63,7 +63,7 @@ def pages() -> dict[str, list[str]]:
         found.setdefault(name if package else name.rpartition(".")[0], []).append(name)
 
     def place(package: str) -> tuple[int, str]:
-        room = (package.split(".") + [""])[1]
+        room = ([*package.split("."), ""])[1]
         return (ROOMS.index(room) if room in ROOMS else -1 if not room else len(ROOMS), package)
 
     return {package: found[package] for package in sorted(found, key=place)}
@@ -154,7 +154,7 @@ def _helps(command: click.Command, context: click.Context) -> Iterator[str]:
 
 def _page(package: str, inside: list[str]) -> str:
     text = _title(package, "=")
-    offered = [n for n in getattr(importlib.import_module(package), "__all__", ())]
+    offered = list(getattr(importlib.import_module(package), "__all__", ()))
     text += _module(package)
     if offered:
         text += f"``from {package} import`` …\n\n"
@@ -252,8 +252,18 @@ def resolve_public(
 
 
 def link_code(app: Sphinx, tree: nodes.document) -> None:
-    """Turn code on a page that is a public name, `PGD` or `evaluate`, into a link to it."""
+    """Say in full what a name means in its module, and turn code on a page that is a public name,
+    `PGD` or `evaluate`, into a link to it.
+    """
     document = app.env.docname
+    for link in tree.findall(pending_xref):
+        module, name = link.get("py:module"), link["reftarget"].lstrip(".~")
+        if link["refdomain"] == "py" and module and name.isidentifier():
+            thing = getattr(importlib.import_module(module), name, None)
+            home = getattr(thing, "__module__", None)
+            if isinstance(home, str) and home.startswith("saddlepoint"):
+                link["reftarget"] = f"{home}.{getattr(thing, '__qualname__', name)}"
+                link["refspecific"] = False
     for literal in list(tree.findall(nodes.literal)):
         text = literal.astext()
         if text not in public_names() or isinstance(literal.parent, nodes.reference | pending_xref):
@@ -267,8 +277,22 @@ def link_code(app: Sphinx, tree: nodes.document) -> None:
         literal.replace_self(link)
 
 
+def link_folders(app: Sphinx, document: str, source: list[str]) -> None:
+    """Let a link to a folder lead to its README; to a folder without one there is none."""
+    here = (Path(app.srcdir) / document).parent
+
+    def readme(match: re.Match[str]) -> str:
+        text, folder, anchor = match.groups(default="")
+        if (here / folder / "README.md").exists():
+            return f"[{text}]({folder}README.md{anchor})"
+        return text
+
+    source[0] = re.sub(r"\[([^\]]+)\]\((?!\w+:)([^)#]*/)(#[^)]*)?\)", readme, source[0])
+
+
 def setup(app: Sphinx) -> None:
     """Write the pages before the build, and make links while it goes on."""
+    app.connect("source-read", link_folders)
     app.connect("builder-inited", write_pages)
     app.connect("autodoc-process-docstring", plain, priority=400)
     app.connect("missing-reference", resolve_public)

@@ -27,7 +27,6 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
 ]
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/**", "examples/*.md"]
@@ -47,6 +46,7 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 # A name in backticks is a link where the reference has it, and code where not.
 default_role = "py:obj"
+toc_object_entries = False
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
 

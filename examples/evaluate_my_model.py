@@ -1,0 +1,36 @@
+"""How robust is my own network? Accuracy at three budgets, and what to do where it is warned of."""
+
+import tempfile
+
+import torch
+from torch import nn
+
+from saddlepoint.data import load_data
+from saddlepoint.defences import Recipe
+from saddlepoint.evaluation import evaluate
+from saddlepoint.model import Normalised
+from saddlepoint.threat import Linf
+from saddlepoint.training import train
+
+# Any module that maps images in [0, 1] to logits; here one that was trained on normalised images.
+torch.manual_seed(0)
+net = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(1024, 10))
+data = load_data("digits", split="train")
+model = Normalised(net, data.mean, data.std)  # budgets are in pixels: normalise inside
+train(model, data, Recipe(epochs=6))
+
+test = load_data("digits", split="test", limit=100)
+with tempfile.TemporaryDirectory() as out:  # in a folder of yours the same call goes on, or reads
+    record, again = (
+        evaluate(model, test, Linf(), eps=[8 / 255, 16 / 255, 32 / 255], suite="quick", out=out)
+        for _ in range(2)
+    )
+assert again.json() == record.json()
+
+print(f"clean accuracy  {record.clean}")
+for budget in record.budgets:
+    print(f"robust accuracy {budget.robust_accuracy} at {budget.eps * 255:.0f}/255")
+for note in record.notes:  # for instance masked gradients: then the numbers are too high
+    print("beware:", note)
+worst = record.images.to_pandas().query("fooled_at > 0").groupby("fooled_by").size()
+print("rows of images.parquet that each attack was the first to fool:", worst.to_dict())
