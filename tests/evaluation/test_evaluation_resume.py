@@ -302,7 +302,7 @@ def test_an_attack_killed_after_some_parts_goes_on(tmp_path):
     assert len(files(tmp_path)) == 2
     seen.clear()
     record = run_attack(*arguments, out=tmp_path, batch_size=PART, progress=progress)
-    assert [tick.what[-12:] for tick in seen] == ["33–48 of 64", "49–64 of 64"]
+    assert [tick.what.split("images ")[1] for tick in seen] == ["33–48 of 64", "49–64 of 64"]
     fresh = run_attack(*arguments, batch_size=PART)
     assert record.table().equals(fresh.table())
     assert torch.equal(record.result.adversarials, fresh.result.adversarials)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from saddlepoint.cli.model import ModelChoice, note_random_weights, prepare_mode
 
 if TYPE_CHECKING:
     from saddlepoint.evaluation import Evaluation
+    from saddlepoint.evaluation.breakdown import ClassShare
 
 
 @options.bundled
@@ -31,6 +32,14 @@ def evaluate(
     split: options.Split = "test",
     batch_size: options.BatchSize = 128,
     eot_samples: options.EotSamples = None,
+    per_class: Annotated[
+        bool,
+        typer.Option(
+            "--per-class",
+            help="Also print clean and robust accuracy of every class, and which classes its images"
+            " become at the largest budget.",
+        ),
+    ] = False,
     classes: options.Classes = None,
     limit: options.Limit = None,
     *,
@@ -85,19 +94,29 @@ def evaluate(
         write(figure, figure_bytes(accuracy_curve({model: record})))
     summary = {
         **record.json(),
+        **({"per_class": [_class_json(each) for each in record.per_class()]} if per_class else {}),
         "files": {"record": str(out / "evaluation.json"), "figure": str(figure)},
     }
-    result(summary, as_json, lambda: show_evaluation(record, out))
+    result(summary, as_json, lambda: show_evaluation(record, out, per_class=per_class))
 
 
-def show_evaluation(record: Evaluation, out: Path) -> None:
-    """Print the table of an evaluation and where its files are."""
-    from saddlepoint.reports import evaluation_rows
-
-    columns, rows = evaluation_rows({"": record})
-    table(columns[1:], [row[1:] for row in rows], title=f"clean accuracy {record.clean}")
+def show_evaluation(record: Evaluation, out: Path, *, per_class: bool = False) -> None:
+    """Print the tables of an evaluation and where its files are."""
+    tables = [*record.tables(), *([record.class_table()] if per_class else [])]
+    for each in tables:
+        table(each.columns, each.rows, title=each.title)
     for line in record.notes:
         print(f"note: {line}")
     print(
         f"record {out / 'evaluation.json'}\nimages {out / 'images.parquet'}\nfigure {out / 'accuracy.png'}"
     )
+
+
+def _class_json(found: ClassShare) -> dict[str, Any]:
+    return {
+        "label": found.label,
+        "name": found.name,
+        "clean_accuracy": found.clean.json(),
+        "robust_accuracy": [each.json() for each in found.robust],
+        "becomes": {str(label): count for label, count in found.becomes.items()},
+    }
