@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saddlepoint.cli import options
+from saddlepoint.cli import complete, options
 from saddlepoint.cli.console import progress, result, table
 from saddlepoint.cli.images import choose_device, read_data
 from saddlepoint.cli.model import (
@@ -31,12 +31,19 @@ if TYPE_CHECKING:
 def attack(
     data: options.Data,
     model: options.Model,
-    attack: Annotated[str, typer.Option(help="A name; see `saddlepoint attacks`.")],
+    attack: Annotated[
+        str,
+        typer.Option(
+            help="A name (see `saddlepoint attacks`), or FILE.py:NAME, which runs that file's code.",
+            autocompletion=complete.of(complete.ATTACKS),
+        ),
+    ],
     out: options.Out,
     eps: Annotated[
         str | None,
         typer.Option(
-            help="The budget: 8/255, 0.5 … Without it a minimum-norm attack reports distances."
+            help="The budget: 8/255, 0.5 … Without it a minimum-norm attack reports distances; the others"
+            " need it."
         ),
     ] = None,
     norm: options.Norm = "linf",
@@ -45,7 +52,9 @@ def attack(
         list[str] | None,
         typer.Option("--set", help="A hyper-parameter, NAME=VALUE: steps=40, step_size=2/255 …"),
     ] = None,
-    target: Annotated[int | None, typer.Option(help="Attack towards this class.")] = None,
+    target: Annotated[
+        int | None, typer.Option(help="Attack towards this class, a number from 0.")
+    ] = None,
     targets: Annotated[
         str | None,
         typer.Option(
@@ -91,7 +100,8 @@ def attack(
         list[str] | None,
         typer.Option(
             help="An attack around the attack: bpda=MODULE, transfer=WEIGHTS, restarted=5, smallest,"
-            " eight-bit; repeatable, the first one innermost, around those of the options above."
+            " eight-bit; repeatable, the first one innermost, around those of the options above.",
+            autocompletion=complete.of(complete.WRAPPERS),
         ),
     ] = None,
     criterion: options.Criterion = "misclassified",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from saddlepoint.cli import options
+from saddlepoint.cli import complete, options
 from saddlepoint.cli.console import progress, result, table
 from saddlepoint.cli.images import choose_device, read_data
 from saddlepoint.cli.model import ModelChoice, note_random_weights, prepare_model
@@ -27,7 +27,12 @@ def evaluate(
     out: options.Out,
     norm: options.SuiteNorm = "linf",
     space: options.Space = "pixels",
-    suite: Annotated[str, typer.Option(help="quick, standard or thorough.")] = "standard",
+    suite: Annotated[
+        str,
+        typer.Option(
+            help="quick, standard or thorough.", autocompletion=complete.of(complete.SUITES)
+        ),
+    ] = "standard",
     criterion: options.Criterion = "misclassified",
     split: options.Split = "test",
     batch_size: options.BatchSize = 128,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saddlepoint.cli import options
+from saddlepoint.cli import complete, options
 from saddlepoint.cli.console import progress, result, table
 from saddlepoint.cli.images import choose_device, read_data
 from saddlepoint.cli.model import ModelChoice, prepare_model
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 @options.bundled
 def lab(
     name: Annotated[
-        str | None, typer.Argument(help="An experiment; without one they are listed.")
+        str | None,
+        typer.Argument(
+            help="An experiment; without one they are listed.",
+            autocompletion=complete.of(complete.EXPERIMENTS),
+        ),
     ] = None,
     data: options.Data = "digits",
     model: Annotated[

@@ -11,19 +11,23 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from saddlepoint.cli import complete
 from saddlepoint.counts import MOST, MOST_SEED, MOST_SIDE, MOST_THREADS
 from saddlepoint.errors import InputError
 
 Data = Annotated[
     str,
     typer.Option(
-        help="A name (see `saddlepoint data`), a folder of class folders, a .npz or a .parquet."
+        help="A name (see `saddlepoint data`), a folder of class folders, a .npz, a .parquet, or"
+        " FILE.py:NAME, which runs that file's code.",
+        autocompletion=complete.of(complete.DATA),
     ),
 ]
 Model = Annotated[
     str,
     typer.Option(
-        help="zoo:NAME, timm:NAME, torchvision:NAME, or FILE.py:CALLABLE, which runs that file's code."
+        help="zoo:NAME, timm:NAME, torchvision:NAME, or FILE.py:CALLABLE, which runs that file's code.",
+        autocompletion=complete.of(complete.MODELS),
     ),
 ]
 Weights = Annotated[
@@ -47,7 +51,9 @@ ImageSize = Annotated[
     int | None,
     typer.Option(min=1, max=MOST_SIDE, help="Resize and crop images of differing sizes to this."),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, max=MOST, help="Use only the first N images.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, max=MOST, help="Use only the first N images of each split.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of every random draw.")]
 Threads = Annotated[
@@ -82,21 +88,37 @@ Pretrained = Annotated[
     typer.Option("--pretrained", help="Start from the weights that timm or torchvision offer."),
 ]
 Norm = Annotated[
-    str, typer.Option(help="linf, l2, l1 or l0 (the number of changed features, or pixels).")
+    str,
+    typer.Option(
+        help="linf, l2, l1 or l0 (the budget is the number of features that change).",
+        autocompletion=complete.of(complete.NORMS),
+    ),
 ]
-SuiteNorm = Annotated[str, typer.Option(help="linf, l2 or l1; no suite attacks l0.")]
+SuiteNorm = Annotated[
+    str,
+    typer.Option(
+        help="linf, l2 or l1; no suite attacks l0.",
+        autocompletion=complete.of(complete.NORMS[:3]),
+    ),
+]
 Space = Annotated[
     str,
-    typer.Option(help="pixels, or normalised: the budget is on (x − mean)/std."),
+    typer.Option(
+        help="pixels, or normalised: the budget is on (x − mean)/std.",
+        autocompletion=complete.of(complete.SPACES),
+    ),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, max=MOST, help="Images per pass.")]
-Split = Annotated[str, typer.Option(help="test, train or all.")]
+Split = Annotated[
+    str,
+    typer.Option(help="test, train or all.", autocompletion=complete.of(complete.SPLITS)),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Criterion = Annotated[
     str,
     typer.Option(
         help="What counts as fooled: misclassified, outside-top-K, or binary-logit for a model with"
-        " one logit."
+        " one logit; or FILE.py:NAME, which runs that file's code."
     ),
 ]
 EotSamples = Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saddlepoint.cli import options
+from saddlepoint.cli import complete, options
 from saddlepoint.cli.console import note, progress, result, table
 from saddlepoint.cli.images import choose_device, read_data
 from saddlepoint.cli.model import ModelChoice, prepare_model
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 def train(
     data: options.Data,
     model: options.Model,
-    recipe: Annotated[str, typer.Option(help="A name (see `saddlepoint recipes`) or a YAML file.")],
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="A name (see `saddlepoint recipes`) or a YAML file.",
+            autocompletion=complete.recipes,
+        ),
+    ],
     out: options.Out,
     eps: Annotated[
         str | None,

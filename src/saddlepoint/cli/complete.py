@@ -1,0 +1,104 @@
+"""What the shell completes: names that stand here too, so that torch need not be imported; a test
+compares them with the registries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+ATTACKS = (
+    "alma",
+    "apgd",
+    "bim",
+    "cw-l0",
+    "cw-l2",
+    "cw-linf",
+    "ddn",
+    "deepfool",
+    "ead",
+    "fab",
+    "fgsm",
+    "fmn",
+    "hop-skip-jump",
+    "jsma",
+    "l-bfgs",
+    "mi-fgsm",
+    "nine-defences-pgd",
+    "pdgd",
+    "pdpgd",
+    "pgd",
+    "portfolio",
+    "sigma-zero",
+    "square",
+    "uniform-noise",
+)
+DATA = (
+    "cifar10",
+    "cifar10-jpeg",
+    "cifar100",
+    "digits",
+    "fashion-mnist",
+    "mnist",
+)
+MODELS = (
+    "zoo:carlini-cifar",
+    "zoo:carlini-mnist",
+    "zoo:preactresnet18",
+    "zoo:resnet20",
+    "zoo:resnet32",
+    "zoo:resnet56",
+    "zoo:simple-cnn",
+    "zoo:wrn34-10",
+    "timm:",
+    "torchvision:",
+)
+SUITES = ("quick", "standard", "thorough")
+NORMS = ("linf", "l2", "l1", "l0")
+SPACES = ("pixels", "normalised")
+SPLITS = ("test", "train", "all")
+EXPERIMENTS = (
+    "accuracy-against-eps",
+    "adversarial-logistic",
+    "alignment",
+    "constant-c",
+    "controls",
+    "fgsm-ray",
+    "landscape",
+    "linear-example",
+    "lowest-bit",
+    "objectives",
+    "segments",
+    "synthetic-digits",
+    "transfer-confidence",
+)
+WRAPPERS = (
+    "bpda=",
+    "transfer=",
+    "restarted=",
+    "smallest",
+    "eight-bit",
+)
+
+
+def of(names: tuple[str, ...]) -> Callable[[str], list[str]]:
+    """Return what completes a word to the names that begin so.
+
+    >>> of(NORMS)("l")
+    ['linf', 'l2', 'l1', 'l0']
+    """
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+def recipes(incomplete: str) -> list[str]:
+    """Return the shipped recipes that begin so.
+
+    >>> recipes("nine")
+    ['nine-defences', 'nine-defences-adversarial']
+    """
+    folder = Path(__file__).parents[1] / "defences" / "recipes"
+    return of(tuple(sorted(file.stem for file in folder.glob("*.yaml"))))(incomplete)
