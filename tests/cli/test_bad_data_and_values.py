@@ -74,7 +74,7 @@ def test_a_folder_with_an_unreadable_image_names_it(refused):
         (evaluate("digit"), "unknown data set 'digit'; did you mean 'digits'"),
         (evaluate(model="zoo:simple-cn"), "did you mean 'simple-cnn'"),
         (evaluate(model="resnet"), "unknown model 'resnet'"),
-        (evaluate(model="net.py"), "names no callable; write net.py:NAME"),
+        (evaluate(model="net.py"), "names nothing in the file; write net.py:NAME"),
         (evaluate(model="net.py:net"), "no file net.py"),
         (evaluate(suite="standart"), "did you mean 'standard'"),
         (evaluate(norm="l-inf"), "did you mean 'linf'"),

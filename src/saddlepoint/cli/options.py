@@ -212,3 +212,17 @@ def changed(words: list[str] | None, flags: Mapping[str, Any]) -> dict[str, str]
     for name in own.keys() & found.keys():
         raise InputError(f"{name} is given twice, by an option of its own and by --set; give one")
     return {**own, **found}
+
+
+def weighted(words: list[str] | None) -> tuple[tuple[str, float], ...]:
+    """Return what `--penalty NAME=WEIGHT` gave."""
+    found = []
+    for word in words or []:
+        name, _, weight = word.rpartition("=")
+        try:
+            found.append((name, float(weight)))
+        except ValueError:
+            name = ""
+        if not name:
+            raise InputError(f"--penalty {word}: write NAME=WEIGHT, such as orthogonal=0.001")
+    return tuple(found)

@@ -47,6 +47,25 @@ def train(
             " objective.attack.steps=7, penalties.0.weight=0.01 …; repeatable.",
         ),
     ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of the recipe's, whose attack it takes along: a name (see `saddlepoint"
+            " defences`) or FILE.py:NAME, whose code is run."
+        ),
+    ] = None,
+    penalty: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A penalty more, NAME=WEIGHT or FILE.py:NAME=WEIGHT, whose code is run; repeatable."
+        ),
+    ] = None,
+    transform: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A change of the model more, NAME or FILE.py:NAME, whose code is run; repeatable."
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, max=MOST, help="In place of the recipe's.")
     ] = None,
@@ -84,7 +103,7 @@ def train(
         note(f"note: {images.name} has no test images apart; no test accuracy is measured")
     prepared = prepare_model(ModelChoice(model, network), images, place, measured=False)
 
-    from saddlepoint.defences import load_recipe
+    from saddlepoint.defences import RecipeChange, load_recipe
     from saddlepoint.threat import NormBall
     from saddlepoint.training import WEIGHTS_FILE
     from saddlepoint.training import train as run
@@ -98,8 +117,13 @@ def train(
         "optimiser.learning_rate": learning_rate,
         "augmentation": augmentation,
     }
-    changed = options.changed(option, flags)
-    plan = load_recipe(recipe, prepared.statistics, changed)
+    change = RecipeChange(
+        objective=objective,
+        penalties=options.weighted(penalty),
+        transforms=tuple(transform or ()),
+        fields=options.changed(option, flags),
+    )
+    plan = load_recipe(recipe, prepared.statistics, change)
     inner = getattr(plan.objective, "attack", None)
     if inner is not None and isinstance(inner.threat, NormBall):
         inner.threat.check_width(images.shape)

@@ -18,6 +18,7 @@ from saddlepoint.defences.orthogonal import Orthogonal
 from saddlepoint.defences.power_iteration import singular_value
 from saddlepoint.defences.quantisation import calibrate, quantise, unquantise
 from saddlepoint.defences.recipe import ModelTransform, Optimiser, Penalty, Recipe, Schedule
+from saddlepoint.defences.recipe_fields import RecipeChange
 from saddlepoint.defences.recipe_file import (
     attack_from,
     load_recipe,
@@ -62,6 +63,7 @@ __all__ = [
     "PiecewiseLinear",
     "RandomSelfEnsemble",
     "Recipe",
+    "RecipeChange",
     "Schedule",
     "SpectralNorm",
     "Standard",

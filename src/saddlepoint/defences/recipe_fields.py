@@ -1,13 +1,56 @@
-"""Fields of a recipe changed one by one, by their dotted names, before it is checked."""
+"""A recipe changed before it is checked: parts put in by name, fields by their dotted names."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from saddlepoint.defences.registry import OBJECTIVES, attack_options
 from saddlepoint.errors import InputError
 from saddlepoint.reading.text import parse_yaml
+
+
+@dataclass(frozen=True)
+class RecipeChange:
+    """What a recipe is changed by.
+
+    Args:
+        objective: in place of the recipe's, by name; it takes the attack of that along where it has
+            one.
+        penalties, transforms: by name, after those of the recipe; a penalty with its weight.
+        fields: text, understood as YAML, by the dotted name of the field; see `with_fields`.
+
+    >>> RecipeChange(transforms=("quantise",)).applied({"epochs": 3})
+    {'epochs': 3, 'transforms': ['quantise']}
+    """
+
+    objective: str | None = None
+    penalties: tuple[tuple[str, float], ...] = ()
+    transforms: tuple[str, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def applied(self, values: Any, source: str = "given") -> Any:
+        """Return the changed mapping, fields last; raises as `with_fields`."""
+        if not isinstance(values, dict):  # which the check of the whole refuses
+            return values
+        whole = dict(values)
+        if self.objective is not None:
+            whole["objective"] = {"name": self.objective, **_lent(self.objective, whole)}
+        if self.penalties:
+            added = [{"name": name, "weight": weight} for name, weight in self.penalties]
+            whole["penalties"] = [*(whole.get("penalties") or []), *added]
+        if self.transforms:
+            whole["transforms"] = [*(whole.get("transforms") or []), *self.transforms]
+        return with_fields(whole, self.fields, source)
+
+
+def _lent(objective: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attacks of the recipe's objective that another one takes as well."""
+    before = values.get("objective")
+    takes = attack_options(OBJECTIVES.find(objective))
+    return {k: v for k, v in before.items() if k in takes} if isinstance(before, Mapping) else {}
 
 
 def with_fields(values: Any, changed: Mapping[str, str], source: str = "given") -> Any:

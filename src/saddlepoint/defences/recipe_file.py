@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, 
 
 from saddlepoint.attacks import Attack, build_attack
 from saddlepoint.defences.recipe import Optimiser, Penalty, Recipe, Schedule
-from saddlepoint.defences.recipe_fields import with_fields
+from saddlepoint.defences.recipe_fields import RecipeChange
 from saddlepoint.defences.registry import (
     OBJECTIVES,
     PENALTIES,
@@ -99,14 +99,14 @@ def recipe_names() -> tuple[str, ...]:
 
 
 def load_recipe(
-    source: str, statistics: Statistics | None = None, changed: Mapping[str, str] | None = None
+    source: str, statistics: Statistics | None = None, change: RecipeChange | None = None
 ) -> Recipe:
     """Return a shipped recipe by name, or the one in a YAML file.
 
     Args:
         source: a name of `recipe_names`, or an earlier one, or a path.
         statistics: the data's mean and standard deviation, needed by budgets in normalised space.
-        changed: fields in place of the recipe's, as text by their dotted names; see `with_fields`.
+        change: what is put into it before it is checked; the recipe itself is checked first.
 
     Raises `InputError` for an unknown name, and for a file that is not a recipe: it names the
     field.
@@ -118,8 +118,11 @@ def load_recipe(
         ...
     saddlepoint.errors.InputError: unknown recipe 'standrad'; did you mean 'standard'? (known: ...)
     """
-    values = with_fields(recipe_values(source), changed or {}, source)
-    return parse_recipe(values, statistics, source)
+    values = recipe_values(source)
+    _validated(values, source)
+    return parse_recipe(
+        values if change is None else change.applied(values, source), statistics, source
+    )
 
 
 def recipe_values(source: str) -> Any:
