@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,6 +84,40 @@ def claimed(
         if not known:
             write_json(out / RUN_FILE, {**identity, "environment": environment()})
         yield "begun" if known else "new"
+
+
+def check_free(
+    out: Path, kind: str, files: Sequence[str] = (), known: Mapping[str, Any] | None = None
+) -> None:
+    """Raise `InputError` where `out` is certainly no folder for a run of this kind, as far as is
+    `known` of its configuration; `claimed` compares all of it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with claimed(Path(folder) / "a", "train", {"seed": 0}):
+    ...         _ = write_json(Path(folder) / "a" / "result.json", {})
+    ...     check_free(Path(folder) / "a", "train", known={"seed": 1})
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: ... holds another run: seed was 0, is now 1; choose another --out
+    """
+    if not out.is_dir():
+        return
+    config = None
+    if (out / RUN_FILE).exists():
+        found = read_json(out / RUN_FILE)
+        config = found.get("config") if isinstance(found, dict) else None
+    wanted = configuration(known or {})
+    if isinstance(config, dict):
+        # What is not known yet is taken to be the same.
+        wanted = _filled(wanted, config)
+    _known(out, {"kind": kind, "config": wanted}, files)
+
+
+def _filled(wanted: Any, config: Any) -> Any:
+    if not isinstance(wanted, dict) or not isinstance(config, dict):
+        return wanted
+    return {**config, **{key: _filled(each, config.get(key)) for key, each in wanted.items()}}
 
 
 def _known(out: Path, identity: dict[str, Any], files: Sequence[str]) -> bool:

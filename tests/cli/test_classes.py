@@ -117,7 +117,7 @@ def test_files_that_do_not_say_it_are_refused(text, message, tmp_path):
     assert "a.json" in str(caught.value)
 
 
-def test_outputs_that_a_model_has_not_are_refused(refused, folder, net):
+def test_outputs_that_a_model_has_not_are_refused(refused, folder, net, monkeypatch, tmp_path):
     Path("classes.txt").write_text("seven: 7\nthree: 12\n")
     words = {"data": folder, "model": "zoo:simple-cnn", "classes": "classes.txt"}
     message = refused(*evaluate(**words, weights=net[1]))
@@ -125,6 +125,10 @@ def test_outputs_that_a_model_has_not_are_refused(refused, folder, net):
     assert "mapped to output 12, but the model has 10" in refused(
         *evaluate(**{**words, "model": net[0]}, weights=net[1])
     )
+    # As if it had been fetched before.
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub/checkpoints").mkdir(parents=True)
+    (tmp_path / "hub/checkpoints/resnet18-f37072fd.pth").touch()
     pretrained = {"data": folder, "model": "torchvision:resnet18"}
     assert "1,000 classes" in refused(*evaluate(**pretrained), "--pretrained")
 

@@ -11,13 +11,8 @@ import typer
 
 from saddlepoint.cli import complete, options
 from saddlepoint.cli.console import progress, result, table
-from saddlepoint.cli.images import choose_device, read_data
-from saddlepoint.cli.model import (
-    ModelChoice,
-    build_surrogate,
-    note_random_weights,
-    prepare_model,
-)
+from saddlepoint.cli.model import note_random_weights, read_given
+from saddlepoint.cli.prepare import Place, build_surrogate, prepare
 from saddlepoint.counts import MOST
 from saddlepoint.errors import InputError
 
@@ -29,8 +24,7 @@ if TYPE_CHECKING:
 
 @options.bundled
 def attack(
-    data: options.Data,
-    model: options.Model,
+    subject: options.Measured,
     attack: Annotated[
         str,
         typer.Option(
@@ -109,13 +103,7 @@ def attack(
     png: Annotated[
         bool, typer.Option("--png", help="Also write 8-bit PNG files, judged again after rounding.")
     ] = False,
-    split: options.Split = "test",
     batch_size: options.BatchSize = 128,
-    classes: options.Classes = None,
-    limit: options.Limit = None,
-    *,
-    given: options.DataOptions,
-    network: options.ModelOptions,
     as_json: options.Json = False,
 ) -> None:
     """Run one attack and keep the adversarial images.
@@ -123,33 +111,17 @@ def attack(
     OUT gets attack.json, images.parquet (a row per image), adversarials.npz and a figure of images
     before, perturbation and after. The same command goes on where an interrupted one stopped.
     """
-    place = choose_device(given)
-    images = read_data(data, given, split, place, limit)
-    choice = ModelChoice(model, network, classes)
-    prepared = prepare_model(choice, images, place)
-    images = prepared.data
+    from torch import nn
 
-    from saddlepoint.attacks import build_attack, parse_criterion, wrapped
+    from saddlepoint.attacks import Attack, build_attack, parse_criterion, wrapped
     from saddlepoint.attacks.core.targets import case_of
-    from saddlepoint.evaluation import read_mask, run_attack
+    from saddlepoint.evaluation import ATTACK_FILES, read_mask, run_attack
     from saddlepoint.files import write
     from saddlepoint.reports import adversarial_grid, drawable, figure_bytes
-    from saddlepoint.threat import threat_from
+    from saddlepoint.threat import Statistics, threat_from
     from saddlepoint.zoo import weights_fingerprint
 
-    note_random_weights(choice)
-    identity = prepared.identity
-    budget = math.inf if eps is None else eps
-    threat = threat_from(norm, budget, space, "image", prepared.statistics, images.shape)
-    chosen = build_attack(attack, threat, options.pairs(option))
-    chosen = replace(chosen, criterion=parse_criterion(criterion))
-
-    def lend(weights: str) -> nn.Module:
-        own = replace(network, weights=Path(weights), pretrained=False)
-        lent = build_surrogate(ModelChoice(surrogate_model or model, own), images, place)
-        identity["surrogate"] = weights_fingerprint(lent)
-        return lent
-
+    fooled, case = parse_criterion(criterion), case_of(targets)
     words = [
         *([f"bpda={','.join(bpda)}"] if bpda else []),
         *([f"transfer={surrogate}"] if surrogate is not None else []),
@@ -163,19 +135,43 @@ def attack(
         raise InputError("--surrogate-model needs its weights; give --surrogate")
     if transfers > 1:
         raise InputError(f"there is one surrogate at most; transfer is given {transfers} times")
-    chosen = wrapped(chosen, words, lend)
+
+    def attack_for(statistics: Statistics, shape: tuple[int, ...] | None) -> Attack:
+        budget = math.inf if eps is None else eps
+        threat = threat_from(norm, budget, space, "image", statistics, shape)
+        return replace(build_attack(attack, threat, options.pairs(option)), criterion=fooled)
+
+    def readable(weights: str) -> nn.Module:
+        read_given(Path(weights))
+        return nn.Identity()
+
+    prepared = prepare(
+        subject,
+        check=lambda *known: wrapped(attack_for(*known), words, readable),
+        place=Place(out, "attack", ATTACK_FILES),
+    )
+    images, identity = prepared.data, prepared.identity
+    note_random_weights(subject)
+
+    def lend(weights: str) -> nn.Module:
+        name = surrogate_model or subject.model
+        lent = build_surrogate(subject, name, Path(weights), prepared)
+        identity["surrogate"] = weights_fingerprint(lent)
+        return lent
+
+    chosen = wrapped(attack_for(prepared.statistics, images.shape), words, lend)
     with progress("attacking") as tick:
         record = run_attack(
             prepared.model,
             images,
             chosen,
             target=target,
-            targets=case_of(targets),
+            targets=case,
             mask=None if mask is None else read_mask(mask, images.shape),
             out=out,
             png=png,
             batch_size=batch_size,
-            seed=network.seed,
+            seed=subject.seed,
             eot_samples=eot_samples,
             identity=identity,
             progress=tick,

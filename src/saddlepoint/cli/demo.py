@@ -27,7 +27,7 @@ def demo(
     """Train a small CNN twice on digits, normally and adversarially, and attack both at four
     budgets.
     """
-    place = choose_device(options.DataOptions(device=device, threads=threads))
+    place = choose_device(device, threads)
 
     from saddlepoint.demo import run_demo
     from saddlepoint.reports import evaluation_rows

@@ -9,8 +9,8 @@ import typer
 
 from saddlepoint.cli import complete, options
 from saddlepoint.cli.console import progress, result, table
-from saddlepoint.cli.images import choose_device, read_data
-from saddlepoint.cli.model import ModelChoice, note_random_weights, prepare_model
+from saddlepoint.cli.model import note_random_weights
+from saddlepoint.cli.prepare import Place, prepare
 
 if TYPE_CHECKING:
     from saddlepoint.evaluation import Evaluation
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 @options.bundled
 def evaluate(
-    data: options.Data,
-    model: options.Model,
+    subject: options.Measured,
     eps: Annotated[
         list[str], typer.Option(help="A budget, such as 8/255; give several for a curve.")
     ],
@@ -34,7 +33,6 @@ def evaluate(
         ),
     ] = "standard",
     criterion: options.Criterion = "misclassified",
-    split: options.Split = "test",
     batch_size: options.BatchSize = 128,
     eot_samples: options.EotSamples = None,
     per_class: Annotated[
@@ -45,11 +43,6 @@ def evaluate(
             " become at the largest budget.",
         ),
     ] = False,
-    classes: options.Classes = None,
-    limit: options.Limit = None,
-    *,
-    given: options.DataOptions,
-    network: options.ModelOptions,
     as_json: options.Json = False,
 ) -> None:
     """Measure clean and robust accuracy at one or more budgets.
@@ -59,26 +52,24 @@ def evaluate(
     curve. The same command goes on where an interrupted one stopped.
     """
     from saddlepoint.attacks import parse_criterion
-    from saddlepoint.threat import parse_eps
-
-    fooled = parse_criterion(criterion)
-    budgets = [parse_eps(each) for each in eps]
-    place = choose_device(given)
-    images = read_data(data, given, split, place, limit)
-    choice = ModelChoice(model, network, classes)
-    prepared = prepare_model(choice, images, place)
-    images = prepared.data
-
+    from saddlepoint.evaluation import EVALUATION_FILES, build_suite
     from saddlepoint.evaluation import evaluate as run
     from saddlepoint.files import write
     from saddlepoint.reports import accuracy_curve, figure_bytes
-    from saddlepoint.threat import threat_from
+    from saddlepoint.threat import Statistics, ThreatModel, parse_eps, threat_from
 
-    threat, *_ = (
-        threat_from(norm, each, space, "image", prepared.statistics, images.shape)
-        for each in budgets
-    )
-    note_random_weights(choice)
+    fooled = parse_criterion(criterion)
+    budgets = [parse_eps(each) for each in eps]
+
+    def threat_for(statistics: Statistics, shape: tuple[int, ...] | None) -> ThreatModel:
+        first, *_ = (threat_from(norm, e, space, "image", statistics, shape) for e in budgets)
+        build_suite(suite, first)
+        return first
+
+    prepared = prepare(subject, check=threat_for, place=Place(out, "evaluate", EVALUATION_FILES))
+    images = prepared.data
+    threat = threat_for(prepared.statistics, images.shape)
+    note_random_weights(subject)
     with progress("evaluating") as tick:
         record = run(
             prepared.model,
@@ -88,7 +79,7 @@ def evaluate(
             suite=suite,
             out=out,
             batch_size=batch_size,
-            seed=network.seed,
+            seed=subject.seed,
             eot_samples=eot_samples,
             criterion=fooled,
             identity=prepared.identity,
@@ -96,7 +87,7 @@ def evaluate(
         )
     figure = out / "accuracy.png"
     if not figure.exists():  # a finished evaluation is only read
-        write(figure, figure_bytes(accuracy_curve({model: record})))
+        write(figure, figure_bytes(accuracy_curve({subject.model: record})))
     summary = {
         **record.json(),
         **({"per_class": [_class_json(each) for each in record.per_class()]} if per_class else {}),

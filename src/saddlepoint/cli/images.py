@@ -15,16 +15,15 @@ if TYPE_CHECKING:
     from saddlepoint.data import ImageData
 
 
-def choose_device(given: DataOptions) -> torch.device:
+def choose_device(name: str = "auto", threads: int | None = None) -> torch.device:
     """Return the device, after setting the number of threads; raises `InputError` where CUDA is
     absent.
     """
     import torch
 
-    name = given.device
-    if given.threads is not None:
-        check_count("threads", given.threads, most=MOST_THREADS)
-        torch.set_num_threads(given.threads)
+    if threads is not None:
+        check_count("threads", threads, most=MOST_THREADS)
+        torch.set_num_threads(threads)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
@@ -41,24 +40,27 @@ def choose_device(given: DataOptions) -> torch.device:
     return torch.device(name)
 
 
-def read_data(
-    data: str, given: DataOptions, split: str, device: torch.device, limit: int | None = None
-) -> ImageData:
-    """Return the first `limit` images of a split, on the device where they fit in memory."""
-    from saddlepoint.data import TensorData, load_data
-
-    if limit is not None:
-        check_count("limit", limit)
+def check_images(given: DataOptions, split: str) -> None:
+    """Raise `InputError` for a number or a split that no images could be read by."""
+    if given.limit is not None:
+        check_count("limit", given.limit)
     if split not in ("train", "test", "all"):
         raise unknown("split", split, ("train", "test", "all"))
+
+
+def read_data(given: DataOptions, split: str, device: torch.device) -> ImageData:
+    """Return the first images of a split, on the device where they fit in memory."""
+    from saddlepoint.data import TensorData, load_data
+
+    check_images(given, split)
     with progress("reading") as tick:
         found = load_data(
-            data,
+            given.data,
             split=split,
             data_root=given.data_root,
             download=given.download,
             image_size=given.image_size,
-            limit=limit,
+            limit=given.limit,
             progress=tick,
         )
     return found.to(device) if isinstance(found, TensorData) else found

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,31 +11,45 @@ import typer
 from saddlepoint.cli import complete, options
 from saddlepoint.cli.console import progress, result, table
 from saddlepoint.cli.images import choose_device, read_data
-from saddlepoint.cli.model import ModelChoice, prepare_model
+from saddlepoint.cli.prepare import fresh_model, prepare
 from saddlepoint.counts import MOST
 from saddlepoint.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from saddlepoint.data import ImageData
     from saddlepoint.lab import Experiment
 
 
+@dataclass(frozen=True, kw_only=True)
+class LabSubject(options.Subject):
+    """What an experiment is done on, if not on digits and a small network of ours."""
+
+    data: options.Data = "digits"
+    model: Annotated[
+        str,
+        typer.Option(help="As for `attack`. [default: a small zoo:simple-cnn]", show_default=False),
+    ] = ""
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Look at the first N test images. [default: the experiment's]",
+            show_default=False,
+        ),
+    ] = None
+
+
 @options.bundled
 def lab(
+    subject: LabSubject,
     name: Annotated[
         str | None,
         typer.Argument(
             help="An experiment; without one they are listed.",
             autocompletion=complete.of(complete.EXPERIMENTS),
         ),
-    ] = None,
-    data: options.Data = "digits",
-    model: Annotated[
-        str | None,
-        typer.Option(help="As for `attack`. [default: a small zoo:simple-cnn]", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
@@ -55,18 +68,7 @@ def lab(
     train_limit: Annotated[
         int, typer.Option(min=1, max=MOST, help="Train on the first N images at most.")
     ] = 10_000,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Look at the first N test images. [default: the experiment's]",
-            show_default=False,
-        ),
-    ] = None,
     show: Annotated[bool, typer.Option("--list", help="List the experiments.")] = False,
-    *,
-    given: options.DataOptions,
-    network: options.ModelOptions,
     as_json: options.Json = False,
 ) -> None:
     """Run a controlled experiment: OUT gets its tables (CSV) and its figure (PNG and PDF).
@@ -81,54 +83,55 @@ def lab(
         return
     if name not in EXPERIMENTS:
         raise unknown("experiment", name, EXPERIMENTS)
-    if model is None and (network.weights is not None or network.pretrained):
+    trained = subject.weights is not None or subject.pretrained
+    if not subject.model and trained:
         raise InputError(
             "weights need a network; name it with --model, for instance zoo:simple-cnn"
         )
     experiment = EXPERIMENTS[name]
     settings = experiment.parse(options.pairs(option))
-    place = choose_device(given)
 
-    from saddlepoint.data import TensorData, load_data
     from saddlepoint.evaluation import check_outputs
     from saddlepoint.lab import Bench, write_experiment
     from saddlepoint.threat import parse_eps
+    from saddlepoint.zoo import check_spec
 
-    several = limit or experiment.images
-    tests = read_data(data, given, "test", place, several)
+    budget = parse_eps(train_eps)
+    subject = replace(subject, limit=subject.limit or experiment.images)
+    prepared = None
+    if trained:
+        prepared = prepare(subject)
+        check_outputs(prepared.model, prepared.data)
+        tests, place = prepared.data, prepared.device
+    else:
+        if subject.model:
+            check_spec(subject.model)
+        place = choose_device(subject.device, subject.threads)
+        tests = read_data(subject, "test", place)
 
     def read_train() -> ImageData:  # only where something is trained
-        found = load_data(
-            data,
-            split="train",
-            data_root=given.data_root,
-            download=given.download,
-            image_size=given.image_size,
-            limit=train_limit,
-            progress=tick,
-        )
-        return found.to(place) if isinstance(found, TensorData) else found
+        return read_data(replace(subject, limit=train_limit), "train", place)
 
-    choice = None if model is None else ModelChoice(model, network)
-    prepared = None
-    if choice is not None and (network.weights is not None or network.pretrained):
-        prepared = prepare_model(choice, tests, place)
-        check_outputs(prepared.model, tests)
+    def fresh(seed: int) -> nn.Module:
+        return fresh_model(subject, tests, place, seed)
+
     with progress(name) as tick:
         bench = Bench(
             test=tests,
             read_train=read_train,
-            build=None if choice is None else functools.partial(_built, choice, tests, place),
+            build=fresh if subject.model else None,
             given=None if prepared is None else prepared.model,
-            eps=parse_eps(train_eps),
+            eps=budget,
             epochs=epochs,
-            seed=network.seed,
+            seed=subject.seed,
             progress=tick,
         )
         identity = {
-            "model": model, "asked": [network.normalisation, network.mean, network.std],
-            "pretrained": network.pretrained,
-            **({} if prepared is None else prepared.identity), "data": data, "train_limit": train_limit,
+            "model": subject.model or None,
+            "asked": [subject.normalisation, subject.mean, subject.std],
+            "pretrained": subject.pretrained,
+            **({} if prepared is None else prepared.identity),
+            "data": subject.data, "train_limit": train_limit,
         }  # fmt: skip
         written = write_experiment(
             experiment, bench, settings, out or Path("runs/lab") / name, identity
@@ -148,11 +151,6 @@ def lab(
         print(f"{'time':<12}{written.seconds:.1f} s")
 
     result(record, as_json, tell)
-
-
-def _built(choice: ModelChoice, data: ImageData, place: torch.device, seed: int) -> nn.Module:
-    fresh = replace(choice, given=replace(choice.given, weights=None, seed=seed))
-    return prepare_model(fresh, data, place, measured=False).model
 
 
 def _list(experiments: list[Experiment], as_json: bool) -> None:

@@ -33,9 +33,14 @@ Model = Annotated[
 Weights = Annotated[
     Path | None,
     typer.Option(
-        help="A .safetensors file, a .pt/.pth state dict (read without running code), or the folder of"
-        " a training, whose transforms (quantised layers, noise) are then applied first."
+        help="A file of weights, .safetensors or of torch.save under any name (read without running"
+        " code), or the folder of a training, whose transforms (quantised layers, noise) are then"
+        " applied first."
     ),
+]
+WeightsPart = Annotated[
+    str | None,
+    typer.Option(help="Which network of a file that holds several: ema, teacher …"),
 ]
 Out = Annotated[Path, typer.Option(help="The folder for the results; one folder holds one run.")]
 DataRoot = Annotated[
@@ -134,20 +139,26 @@ EotSamples = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """How images are read, and where they and the model are."""
+    """Which images, how they are read, and where they and the model are."""
 
+    data: Data
     device: Device = "auto"
     threads: Threads = None
     data_root: DataRoot = None
     download: Download = False
     image_size: ImageSize = None
+    limit: Limit = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """What a model gets: weights, normalisation, and the seed of both where there are none."""
+    """Which model, and what it gets: weights, normalisation, and the seed of both where there are
+    none.
+    """
 
+    model: Model
     weights: Weights = None
+    weights_part: WeightsPart = None
     seed: Seed = 0
     normalisation: Normalisation = "auto"
     mean: Mean = None
@@ -158,6 +169,19 @@ class ModelOptions:
     def free(self) -> bool:
         """Whether the normalisation is left to the weights."""
         return self.normalisation == "auto" and self.mean is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject(ModelOptions, DataOptions):
+    """A model and the images it is for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured(Subject):
+    """A subject that is measured as it is."""
+
+    split: Split = "test"
+    classes: Classes = None
 
 
 def bundled(command: Callable[..., None]) -> Callable[..., None]:

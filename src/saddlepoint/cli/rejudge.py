@@ -10,8 +10,8 @@ import typer
 
 from saddlepoint.cli import options
 from saddlepoint.cli.console import note, progress, result, table
-from saddlepoint.cli.images import choose_device, read_data
-from saddlepoint.cli.model import ModelChoice, note_random_weights, prepare_model
+from saddlepoint.cli.model import note_random_weights
+from saddlepoint.cli.prepare import prepare
 from saddlepoint.errors import InputError
 from saddlepoint.progress import Meter
 from saddlepoint.reading import shown
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 @options.bundled
 def rejudge(
     file: Annotated[Path, typer.Argument(help="A .npz, a .pt of tensors, or a folder of PNG.")],
-    data: options.Data,
-    model: options.Model,
+    subject: options.Measured,
     eps: Annotated[
         str | None,
         typer.Option(help="The budget: 8/255, 0.5 … Without it any distance is allowed."),
@@ -34,12 +33,7 @@ def rejudge(
     target: Annotated[int | None, typer.Option(help="The class that was to be reached.")] = None,
     criterion: options.Criterion = "misclassified",
     eot_samples: options.EotSamples = None,
-    split: options.Split = "test",
     batch_size: options.BatchSize = 128,
-    classes: options.Classes = None,
-    *,
-    given: options.DataOptions,
-    network: options.ModelOptions,
     as_json: options.Json = False,
 ) -> None:
     """Audit adversarial images that somebody saved: which really are adversarial and allowed.
@@ -47,24 +41,25 @@ def rejudge(
     The images belong to the first ones of the data, in their order, unless the file says otherwise
     (an array `ids`, or file names that begin with the index).
     """
-    place = choose_device(given)
-    images = read_data(data, given, split, place)
-    choice = ModelChoice(model, network, classes)
-    prepared = prepare_model(choice, images, place)
-    images = prepared.data
-
     import torch
 
     from saddlepoint.attacks import parse_criterion
     from saddlepoint.evaluation import Audit, check_outputs, read_saved, rejudge
     from saddlepoint.evaluation.randomness import passes_for
-    from saddlepoint.threat import threat_from
+    from saddlepoint.threat import Statistics, ThreatModel, threat_from
 
-    note_random_weights(choice)
+    fooled = parse_criterion(criterion)
+
+    def threat_for(statistics: Statistics, shape: tuple[int, ...] | None) -> ThreatModel:
+        budget = math.inf if eps is None else eps
+        return threat_from(norm, budget, space, "image", statistics, shape)
+
+    prepared = prepare(subject, check=threat_for)
+    images = prepared.data
+    threat = threat_for(prepared.statistics, images.shape)
+    note_random_weights(subject)
     if target is not None and not 0 <= target < len(images.classes):
         raise InputError(f"target is {target}; the classes are 0 … {len(images.classes) - 1}")
-    budget = math.inf if eps is None else eps
-    threat = threat_from(norm, budget, space, "image", prepared.statistics, images.shape)
     saved, index = read_saved(file, images.shape)
     if index is None:
         index = torch.arange(len(saved))
@@ -72,7 +67,6 @@ def rejudge(
         raise InputError(
             f"{shown(file)} belongs to image {int(index.max())}; {images.name} has {len(images)}"
         )
-    fooled = parse_criterion(criterion)
     told = check_outputs(prepared.model, images, fooled)
     passes = passes_for(prepared.model, images, eot_samples)
     parts = []
@@ -91,7 +85,7 @@ def rejudge(
                     targets=goals,
                     criterion=fooled,
                     eot_samples=passes.samples,
-                    seed=network.seed,
+                    seed=subject.seed,
                 )
             parts.append(audit)
             meter.add(len(rows))

@@ -9,8 +9,8 @@ import typer
 
 from saddlepoint.cli import complete, options
 from saddlepoint.cli.console import note, progress, result, table
-from saddlepoint.cli.images import choose_device, read_data
-from saddlepoint.cli.model import ModelChoice, prepare_model
+from saddlepoint.cli.images import read_data
+from saddlepoint.cli.prepare import Place, prepare
 from saddlepoint.counts import MOST, MOST_THREADS
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 @options.bundled
 def train(
-    data: options.Data,
-    model: options.Model,
+    subject: options.Subject,
     recipe: Annotated[
         str,
         typer.Option(
@@ -84,10 +83,6 @@ def train(
         int,
         typer.Option(min=0, max=MOST_THREADS, help="Processes that decode images from folders."),
     ] = 0,
-    limit: options.Limit = None,
-    *,
-    given: options.DataOptions,
-    network: options.ModelOptions,
     as_json: options.Json = False,
 ) -> None:
     """Train a model by a recipe, with a checkpoint every epoch.
@@ -95,17 +90,9 @@ def train(
     The result is OUT/model.safetensors, with the normalisation inside. Ctrl-C stops after a
     checkpoint; the same command with --resume goes on, on a CPU to the bit-identical result.
     """
-    place = choose_device(given)
-    images = read_data(data, given, "train", place, limit)
-    tests: ImageData | None = read_data(data, given, "test", place, limit)
-    if tests is not None and tests.split == images.split:
-        tests = None  # a source of one set: accuracy on its training images is no test
-        note(f"note: {images.name} has no test images apart; no test accuracy is measured")
-    prepared = prepare_model(ModelChoice(model, network), images, place, measured=False)
-
-    from saddlepoint.defences import RecipeChange, load_recipe
-    from saddlepoint.threat import NormBall
-    from saddlepoint.training import WEIGHTS_FILE
+    from saddlepoint.defences import Recipe, RecipeChange, load_recipe
+    from saddlepoint.threat import NormBall, Statistics
+    from saddlepoint.training import FILES, WEIGHTS_FILE
     from saddlepoint.training import train as run
     from saddlepoint.zoo import weights_fingerprint
 
@@ -123,13 +110,25 @@ def train(
         transforms=tuple(transform or ()),
         fields=options.changed(option, flags),
     )
-    plan = load_recipe(recipe, prepared.statistics, change)
-    inner = getattr(plan.objective, "attack", None)
-    if inner is not None and isinstance(inner.threat, NormBall):
-        inner.threat.check_width(images.shape)
+
+    def plan_for(statistics: Statistics, shape: tuple[int, ...] | None) -> Recipe:
+        plan = load_recipe(recipe, statistics, change)
+        inner = getattr(plan.objective, "attack", None)
+        if inner is not None and isinstance(inner.threat, NormBall) and shape is not None:
+            inner.threat.check_width(shape)
+        return plan
+
+    place = Place(out, "train", FILES)
+    prepared = prepare(subject, split="train", measured=False, check=plan_for, place=place)
+    images = prepared.data
+    tests: ImageData | None = read_data(subject, "test", prepared.device)
+    if tests is not None and tests.split == images.split:
+        tests = None  # a source of one set: accuracy on its training images is no test
+        note(f"note: {images.name} has no test images apart; no test accuracy is measured")
+    plan = plan_for(prepared.statistics, images.shape)
     identity = {
         **prepared.identity,
-        "data": data,
+        "data": subject.data,
         "initial_weights": weights_fingerprint(prepared.model),
     }
     begun = False
@@ -139,8 +138,8 @@ def train(
         nonlocal begun
         if not begun and not as_json:
             note(
-                f"training {model} on {len(images):,} images of {images.name} by {recipe},"
-                f" {_trained_for(inner)}"
+                f"training {subject.model} on {len(images):,} images of {images.name} by {recipe},"
+                f" {_trained_for(getattr(plan.objective, 'attack', None))}"
             )
         begun = True
         show(tick)
@@ -152,7 +151,7 @@ def train(
             plan,
             out=out,
             test=tests,
-            seed=network.seed,
+            seed=subject.seed,
             resume=resume,
             identity=identity,
             tracker=track,
@@ -162,7 +161,7 @@ def train(
     last = trained.metrics[-1] if trained.metrics else {}  # its file may have been deleted
     record = {
         "weights": str(out / WEIGHTS_FILE),
-        "model": model,
+        "model": subject.model,
         "normalisation": prepared.identity["normalisation"],
         "data": images.name,
         "epochs": plan.epochs,

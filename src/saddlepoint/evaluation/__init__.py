@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from saddlepoint.evaluation.attack_record import AttackRecord
-from saddlepoint.evaluation.attack_run import run_attack
+from saddlepoint.evaluation.attack_run import ATTACK_FILES, run_attack
 from saddlepoint.evaluation.bootstrap import Interval, bootstrap_interval
 from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
 from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, stars
-from saddlepoint.evaluation.evaluate import evaluate
+from saddlepoint.evaluation.evaluate import EVALUATION_FILES, evaluate
 from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
 from saddlepoint.evaluation.masks import read_mask
 from saddlepoint.evaluation.mcnemar import McNemar, mcnemar_test
@@ -21,6 +21,8 @@ from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.suites import SUITES, Suite, build_suite
 
 __all__ = [
+    "ATTACK_FILES",
+    "EVALUATION_FILES",
     "SUITES",
     "AttackRecord",
     "AttackShare",

@@ -40,6 +40,9 @@ from saddlepoint.zoo import weights_fingerprint
 
 PICTURES = "png"
 
+ATTACK_FILES = (RECORD_FILE, TENSORS_FILE, IMAGES_FILE, PICTURES, FOLDER)
+"""What an attack writes besides `run.json`."""
+
 
 def run_attack(
     model: nn.Module,
@@ -142,7 +145,6 @@ def run_attack(
     each = 1 if targets in (None, "average") else len(source.classes) - 1
     stage = Stage(type(attack).__name__, str(attack.threat), each * attack.expected_steps)
     forecast = Forecast(progress, [stage], len(ids))
-    files = (RECORD_FILE, TENSORS_FILE, IMAGES_FILE, PICTURES, FOLDER)
 
     def finished() -> bool:
         return out is not None and (out / RECORD_FILE).exists()
@@ -192,7 +194,7 @@ def run_attack(
         )
         return found
 
-    with claimed(out, "attack", config, files, finished) as found:
+    with claimed(out, "attack", config, ATTACK_FILES, finished) as found:
         if out is not None and found == "finished":
             return AttackRecord.load(out)
         with Steps(out if unfinished is None else Path(unfinished), batch_size) as steps:

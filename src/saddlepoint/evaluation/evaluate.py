@@ -34,6 +34,9 @@ from saddlepoint.run_folders import claimed
 from saddlepoint.threat import Linf, Normed, ThreatModel, norm_ball, parse_eps
 from saddlepoint.zoo import weights_fingerprint
 
+EVALUATION_FILES = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER)
+"""What an evaluation writes besides `run.json`."""
+
 
 def evaluate(
     model: nn.Module,
@@ -136,12 +139,11 @@ def evaluate(
         "attacks": attacks,
         "seed": seed,
     }
-    files = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER)
 
     def finished() -> bool:
         return out is not None and (out / RECORD_FILE).exists()
 
-    with claimed(out, "evaluate", config, files, finished) as found:
+    with claimed(out, "evaluate", config, EVALUATION_FILES, finished) as found:
         if out is not None and found == "finished":
             return Evaluation.load(out)
         with Steps(out if unfinished is None else Path(unfinished), batch_size) as steps:

@@ -5,6 +5,7 @@ whatever a decoder raises becomes one line with the file's name.
     text       text, JSON, YAML
     pictures   PNG, JPEG … through Pillow
     arrays     .npy and .npz
+    formats    what a file of weights is
     tensors    .pt and .safetensors
     tables     .parquet
 

@@ -8,10 +8,11 @@ from saddlepoint.training.checkpoint import latest_checkpoint, save_checkpoint
 from saddlepoint.training.loop import train
 from saddlepoint.training.metrics import TRACKERS, read_metrics
 from saddlepoint.training.result import TrainingResult
-from saddlepoint.training.run import WEIGHTS_FILE
+from saddlepoint.training.run import FILES, WEIGHTS_FILE
 from saddlepoint.training.signals import Interrupted
 
 __all__ = [
+    "FILES",
     "TRACKERS",
     "WEIGHTS_FILE",
     "Ema",

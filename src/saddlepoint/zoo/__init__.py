@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from saddlepoint.zoo.build import (
     build_model,
+    check_spec,
     default_normalisation,
     model_source,
     pretrained_classes,
 )
+from saddlepoint.zoo.matching import Matched, match
 from saddlepoint.zoo.preact_block import PreActBlock
 from saddlepoint.zoo.preact_resnet import PreActResNet
 from saddlepoint.zoo.registry import ZOO, Build, ModelInfo
 from saddlepoint.zoo.resnet_cifar import ResNetCifar
 from saddlepoint.zoo.shapes import Size
 from saddlepoint.zoo.simple_cnn import ConvBlock, SimpleCNN
-from saddlepoint.zoo.state_file import read_state
+from saddlepoint.zoo.state_file import WeightsFile, read_state, read_weights
 from saddlepoint.zoo.weights import (
     LoadReport,
+    load_matched,
     load_weights,
-    normalisation_of,
     outputs_in,
     save_weights,
     weights_fingerprint,
@@ -30,21 +32,26 @@ __all__ = [
     "Build",
     "ConvBlock",
     "LoadReport",
+    "Matched",
     "ModelInfo",
     "PreActBlock",
     "PreActResNet",
     "ResNetCifar",
     "SimpleCNN",
     "Size",
+    "WeightsFile",
     "WideResNet",
     "build_model",
+    "check_spec",
     "default_normalisation",
+    "load_matched",
     "load_weights",
+    "match",
     "model_source",
-    "normalisation_of",
     "outputs_in",
     "pretrained_classes",
     "read_state",
+    "read_weights",
     "save_weights",
     "weights_fingerprint",
 ]

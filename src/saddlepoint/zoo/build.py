@@ -13,11 +13,12 @@ from torch import nn
 
 from saddlepoint.data import IMAGENET
 from saddlepoint.errors import InputError, unknown
-from saddlepoint.plugins import file_source, is_file_spec
+from saddlepoint.plugins import file_source, from_file, is_file_spec
 from saddlepoint.threat import Statistics
 from saddlepoint.zoo.library import (
     build_timm,
     build_torchvision,
+    check_known,
     timm_classes,
     timm_normalisation,
 )
@@ -71,6 +72,26 @@ def build_model(
             return _with_options(name, build, options or {})
         library = build_timm if source == "timm" else build_torchvision
         return library(name, classes=classes, shape=shape, pretrained=pretrained)
+
+
+def check_spec(spec: str, *, pretrained: bool = False) -> None:
+    """Raise `InputError` for a model that is certainly not there, without building it; a file of
+    code is run.
+
+    >>> check_spec("zoo:simple-cn")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: unknown zoo model 'simple-cn'; did you mean 'simple-cnn'? ...
+    """
+    source, name = _parsed(spec)
+    if pretrained and source in ("zoo", "file"):
+        raise InputError(f"{spec} has no pretrained weights; build it without and load a file")
+    if source == "zoo":
+        ZOO.find(name)
+    if source == "file":
+        from_file(spec)
+    if source in ("timm", "torchvision"):
+        check_known(source, name, pretrained)
 
 
 def default_normalisation(spec: str) -> Statistics | None:

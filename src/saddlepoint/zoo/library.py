@@ -11,6 +11,8 @@ from torch import nn
 
 from saddlepoint.errors import InputError
 from saddlepoint.threat import Statistics
+from saddlepoint.zoo.pretrained import Offered, offered_by_timm, offered_by_url
+from saddlepoint.zoo.state_file import read_state
 
 
 def build_timm(
@@ -25,9 +27,8 @@ def build_timm(
         ...
     saddlepoint.errors.InputError: unknown timm model 'resnet18x'; did you mean 'resnet18'?
     """
+    check_known("timm", name, pretrained)
     timm = _timm()
-    if not timm.is_model(name):
-        raise _unknown("timm", name, timm.list_models())
     channels, height, width = shape
     options: dict[str, Any] = {"num_classes": classes, "in_chans": channels}
     try:
@@ -35,7 +36,13 @@ def build_timm(
         # Transformers are built for one size and take it; convolutional networks refuse it.
         if config is not None and config.fixed_input_size:
             options["img_size"] = (height, width)
+        kept = _offered("timm", name).kept() if pretrained else None
+        if kept is not None and not config.custom_load:
+            # What is there is read here: without a question to the hub, and without running code.
+            options["pretrained_cfg_overlay"] = {"state_dict": read_state(kept)}
         network = timm.create_model(name, pretrained=pretrained, **options)
+    except InputError:
+        raise
     except Exception as error:  # whatever its many constructors and the hub raise
         raise _failed(f"timm:{name}", classes, shape, error) from error
     return _module(network)
@@ -55,10 +62,8 @@ def build_torchvision(
     saddlepoint.errors.InputError: torchvision:resnet18 takes 3 channels, the images have 1; \
 timm: and zoo: models adapt
     """
+    check_known("torchvision", name)
     models = _torchvision()
-    known = models.list_models(module=models)
-    if name not in known:
-        raise _unknown("torchvision", name, known)
     channels, height, width = shape
     if channels != 3:
         raise InputError(
@@ -70,6 +75,8 @@ timm: and zoo: models adapt
             f"torchvision:{name} has pretrained weights for 1000 classes, not {classes}; "
             f"use timm:{name}, which replaces the last layer"
         )
+    if pretrained:
+        check_known("torchvision", name, pretrained)
     options: dict[str, Any] = {"num_classes": classes}
     if name.startswith("vit_") and height == width:
         options["image_size"] = height
@@ -81,6 +88,41 @@ timm: and zoo: models adapt
     except Exception as error:  # whatever its constructors and the download raise
         raise _failed(f"torchvision:{name}", classes, shape, error) from error
     return _module(network)
+
+
+def check_known(library: str, name: str, pretrained: bool = False) -> None:
+    """Raise `InputError` where timm or torchvision has no model of this name or, for a `pretrained`
+    one, where its weights are neither there nor can be fetched.
+
+    >>> check_known("torchvision", "resnet18x")
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: unknown torchvision model 'resnet18x'; did you mean 'resnet18'?
+    """
+    if library == "timm":
+        timm = _timm()
+        if not timm.is_model(name):
+            raise _unknown(library, name, timm.list_models())
+    else:
+        models = _torchvision()
+        known = models.list_models(module=models)
+        if name not in known:
+            raise _unknown(library, name, known)
+    if pretrained:
+        _offered(library, name).check(f"{library}:{name}")
+
+
+def _offered(library: str, name: str) -> Offered:
+    if library == "timm":
+        config = _timm_config(name)
+        found = None if config is None else offered_by_timm(config)
+        if found is None:
+            raise InputError(f"timm:{name} has no pretrained weights; leave --pretrained out")
+        return found
+    weights: Any = _torchvision().get_model_weights(name)
+    if not len(weights):
+        raise InputError(f"torchvision:{name} has no pretrained weights; leave --pretrained out")
+    return offered_by_url(weights.DEFAULT.url)
 
 
 def timm_normalisation(name: str) -> Statistics | None:

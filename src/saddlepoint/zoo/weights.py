@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +17,14 @@ from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint, write
 from saddlepoint.model import Normalised, ReadOutput
 from saddlepoint.model.anchor import constants
-from saddlepoint.reading import shown
-from saddlepoint.reading.tensors import read_metadata
-from saddlepoint.zoo.matching import NORMALISATION, bare, match
-from saddlepoint.zoo.state_file import read_state
+from saddlepoint.reading import expanded, shown
+from saddlepoint.zoo.matching import NORMALISATION, Matched, bare, match
+from saddlepoint.zoo.nearest import near_architectures
+from saddlepoint.zoo.normalisers import normalisers
+from saddlepoint.zoo.state_file import WeightsFile, read_weights
 
 _SAID = "normalisation"
+Source = Path | str | WeightsFile
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class LoadReport:
     """What `load_weights` did: the prefix it took off, and whose normalisation the model has now.
 
     `normalisation` is `file` (the file's mean and std were loaded), `module` (the file has none
-    and the module keeps its own) or `none` (neither has).
+    and the module keeps its own) or `none` (neither has). `renamed` are the keys of the module and
+    of the file where names differ, and `left_out` those of the file that are not of the network.
 
     >>> LoadReport(tensors=12, stripped="module.", normalisation="none").stripped
     'module.'
@@ -37,49 +42,89 @@ class LoadReport:
     tensors: int
     stripped: str
     normalisation: str
+    renamed: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever loads the file should know."""
+        found = []
+        if self.renamed:
+            pairs = ", ".join(f"{own} ← {shown(key)}" for own, key in self.renamed[:2])
+            found.append(f"{len(self.renamed)} tensors matched by shape and order: {pairs} …")
+        if self.left_out:
+            names = ", ".join(shown(key) for key in self.left_out[:3])
+            more = ", …" if len(self.left_out) > 3 else ""
+            found.append(f"{len(self.left_out)} tensors are not of the model: {names}{more}")
+        return tuple(found)
 
 
-def load_weights(module: nn.Module, path: Path) -> LoadReport:
-    """Load the weights in `path` into `module`, all of them or none; see `read_state` for formats.
+def load_weights(module: nn.Module, path: Source, *, part: str | None = None) -> LoadReport:
+    """Load the weights in `path` into `module`, all of them or none; see `read_weights` for formats.
 
     Wrappings around the state dict (`state_dict`, `model` …) and prefixes before its keys
-    (`module.`, `_orig_mod.`, `model.`) are taken off where that makes the keys match. A module
-    with a normalisation layer (`net`, and buffers `mean` and `std`) takes a file of itself or of
-    its bare network; a bare network refuses a file with normalisation, which would be lost.
+    (`module.`, `_orig_mod.`, `model.` …) are taken off where that makes the keys match. Where names
+    differ but the architecture is the same, tensors are matched by shape and order, which a warning
+    tells, and refused where that is ambiguous. A module with a normalisation inside takes a file of
+    itself or of its bare network; a bare network refuses a file with normalisation, which would be
+    lost. `part` names the network in a file of several, for instance `ema`.
     Raises `InputError` for a file that cannot be read, for missing or unexpected keys, other
     shapes, NaN and infinity; the module is then unchanged.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = save_weights(nn.Linear(2, 3), Path(folder) / "weights.safetensors")
-    ...     load_weights(nn.Linear(2, 3), path)
-    LoadReport(tensors=2, stripped='', normalisation='none')
+    ...     load_weights(nn.Linear(2, 3), path).tensors
+    2
     """
-    state = read_state(path)
-    target = bare(module)
+    file = path if isinstance(path, WeightsFile) else read_weights(path)
+    report = load_matched(module, match(bare(module).state_dict(), file, part), file)
+    if report.renamed:
+        warnings.warn(f"{shown(file.path)}: {report.notes[0]}", stacklevel=2)
+    return report
+
+
+def load_matched(module: nn.Module, found: Matched, file: WeightsFile) -> LoadReport:
+    """Load tensors that were matched with `module` into it, all of them or none, without a warning.
+
+    Raises as `load_weights`.
+
+    >>> layer = nn.Linear(2, 3)
+    >>> file = WeightsFile(Path("a.pt"), {"": layer.state_dict()})
+    >>> load_matched(nn.Linear(2, 3), match(layer.state_dict(), file), file).normalisation
+    'none'
+    """
+    target, path = bare(module), file.path
     own = target.state_dict()
-    found = match(own, state, path)
+    if found.statistics is not None:
+        raise InputError(
+            f"{shown(path)} holds a model with its normalisation (mean, std); loading it into a bare "
+            "network would lose it: load it into the normalised model"
+        )
+    ready = {}
     # Matrices before vectors: the shape of a weight says more than that of its bias.
     for key, value in sorted(found.state.items(), key=lambda item: -item[1].ndim):
         expected = own[key]
         if key in NORMALISATION and value.numel() == expected.numel():
-            found.state[key] = value = value.reshape(expected.shape)  # (C,), (1, C, 1, 1) …
+            value = value.reshape(expected.shape)  # (C,), (1, C, 1, 1) …
         if value.is_complex() and not expected.is_complex():
             raise InputError(f"{shown(path)}: {shown(key)} is complex, but the model is real")
         if value.shape != expected.shape:
-            raise _shape_error(path, key, tuple(value.shape), tuple(expected.shape))
+            seen = tuple(value.shape), tuple(expected.shape)
+            raise _shape_error(file, key, *seen)
         if (value.is_floating_point() or value.is_complex()) and not value.isfinite().all():
             raise InputError(
                 f"{shown(path)}: {shown(key)} holds NaN or an infinity; the training had diverged"
             )
+        ready[key] = value
     # Strict but for counters of batches, which old files lack; `match` has checked the rest.
-    target.load_state_dict({**own, **found.state})
-    has_normalisation = set(own) >= NORMALISATION and any(key.startswith("net.") for key in own)
-    source = "file" if set(found.state) >= NORMALISATION else "module"
-    return LoadReport(len(found.state), found.stripped, source if has_normalisation else "none")
+    target.load_state_dict({**own, **ready})
+    constants = {key for pair in normalisers(own) for key in pair}
+    source = ("file" if constants <= set(ready) else "module") if constants else "none"
+    return LoadReport(len(ready), found.stripped, source, found.renamed, found.left_out)
 
 
-def outputs_in(path: Path, build: Callable[[int], nn.Module], least: int) -> int:
+def outputs_in(path: Source, build: Callable[[int], nn.Module], least: int) -> int:
     """Return for how many outputs the weights in `path` were built.
 
     What `build` makes for `least` and one more differs in the shapes that depend on it; where none
@@ -91,8 +136,13 @@ def outputs_in(path: Path, build: Callable[[int], nn.Module], least: int) -> int
     ...     outputs_in(path, lambda count: nn.Linear(2, count), 3)
     7
     """
+    file = path if isinstance(path, WeightsFile) else read_weights(path)
     small, large = (bare(build(count)).state_dict() for count in (least, least + 1))
-    state = match(small, read_state(path), path).state
+    try:
+        state = match(small, file).state
+    except InputError:
+        # Names differ, and by shape and order only the right count fits.
+        state = _of_right_count(file, build, least)
     for key, value in small.items():
         other = large.get(key, value)
         for axis, (side, longer) in enumerate(zip(value.shape, other.shape, strict=False)):
@@ -102,7 +152,18 @@ def outputs_in(path: Path, build: Callable[[int], nn.Module], least: int) -> int
     return least
 
 
-def save_weights(module: nn.Module, path: Path) -> Path:
+def _of_right_count(
+    file: WeightsFile, build: Callable[[int], nn.Module], least: int
+) -> dict[str, Tensor]:
+    first = next(iter(file.parts.values()))
+    rows = [int(value.shape[0]) for value in first.values() if value.ndim in (2, 4)]
+    for count in [*dict.fromkeys(reversed(rows))][:4]:
+        with contextlib.suppress(InputError):
+            return match(bare(build(max(2, count))).state_dict(), file).state
+    return match(bare(build(least)).state_dict(), file).state
+
+
+def save_weights(module: nn.Module, path: Path | str) -> Path:
     """Write the module's state dict to a `.safetensors` file, all of it or nothing.
 
     Raises `InputError` for another suffix and `OutputError` where the disk refuses.
@@ -112,6 +173,7 @@ def save_weights(module: nn.Module, path: Path) -> Path:
         ...
     saddlepoint.errors.InputError: weights.pt: weights are saved as .safetensors; name the file so
     """
+    path = expanded(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: weights are saved as .safetensors; name the file so")
     # Copies, since tied weights share memory and the format refuses that.
@@ -122,18 +184,6 @@ def save_weights(module: nn.Module, path: Path) -> Path:
     inside = any(isinstance(each, Normalised) for each in module.modules())
     said = {_SAID: "inside" if inside else "none"}
     return write(path, safetensors.torch.save(state, metadata=said))
-
-
-def normalisation_of(path: Path) -> str | None:
-    """Return what `save_weights` wrote of the normalisation, `inside` or `none`; None for a file
-    of another.
-
-    >>> normalisation_of(Path("weights.pt"))
-    """
-    if path.suffix != ".safetensors" or not path.exists():
-        return None
-    said = read_metadata(path).get(_SAID)
-    return said if said in ("inside", "none") else None
 
 
 def weights_fingerprint(module: nn.Module) -> str:
@@ -169,13 +219,14 @@ def _described(value: object) -> object:
 
 
 def _shape_error(
-    path: Path, key: str, seen: tuple[int, ...], expected: tuple[int, ...]
+    file: WeightsFile, key: str, seen: tuple[int, ...], expected: tuple[int, ...]
 ) -> InputError:
-    hint = "is it another architecture?"
+    first = next(iter(file.parts.values()))
+    hint = f"is it another architecture?\n{near_architectures(first)}"
     if seen and expected and seen[1:] == expected[1:]:
         hint = f"was it built for {seen[0]} classes, not {expected[0]}?"
     elif len(seen) == 4 and len(expected) == 4 and seen[1] != expected[1] and seen[1] in (1, 3):
         hint = f"was it built for {seen[1]} channels, not {expected[1]}?"
     return InputError(
-        f"{shown(path)}: {shown(key)} is {seen}, but the model needs {expected}; {hint}"
+        f"{shown(file.path)}: {shown(key)} is {seen}, but the model needs {expected}; {hint}"
     )
