@@ -40,19 +40,23 @@ class Built:
     notes: tuple[str, ...]
 
 
-def read_given(weights: Path | None) -> Loaded:
-    """Return the weights in a file or in the folder of a training; raises `InputError` where there
-    are none.
+def read_given(weights: Path | None, offered: Sequence[str] | None = None) -> Loaded:
+    """Return the weights in a file or in the folder of a training; `offered` are files of code of
+    the user whose transforms the training may have used.
+
+    Raises `InputError` where there are no weights, or no such training.
     """
     from saddlepoint.defences import transforms_of
     from saddlepoint.training import WEIGHTS_FILE
     from saddlepoint.zoo import read_weights
 
+    if offered and (weights is None or not weights.is_dir()):
+        raise InputError("--transform goes with --weights FOLDER of a training; give the folder")
     if weights is None:
         return Loaded()
     if not weights.is_dir():
         return Loaded(read_weights(weights))
-    transforms = transforms_of(_training(weights))
+    transforms = transforms_of(_training(weights), offered or ())
     return Loaded(read_weights(weights / WEIGHTS_FILE), transforms)
 
 
@@ -186,6 +190,7 @@ def _identity(given: ModelOptions, model: nn.Module, report: LoadReport | None) 
     return {
         "model": given.model,
         **({"model_source": source} if source else {}),
+        **({"output": given.output} if given.output is not None else {}),
         "weights": weights,
         "pretrained": given.pretrained,
         "normalisation": None if mean is None else {"mean": mean, "std": std},

@@ -101,8 +101,10 @@ def statistics_for(
 
 def constants(model: nn.Module) -> Statistics | None:
     """Return what a model of ours divides by; None for one without."""
-    from saddlepoint.model import Normalised
+    from saddlepoint.model import Normalised, ReadOutput
 
+    if isinstance(model, ReadOutput):
+        return constants(model.net)
     if not isinstance(model, Normalised):
         return None
     return tuple(model.mean.flatten().tolist()), tuple(model.std.flatten().tolist())

@@ -137,6 +137,23 @@ EotSamples = Annotated[
 ]
 
 
+Output = Annotated[
+    str | None,
+    typer.Option(
+        help="Which output of the model are the logits, where it returns a dict, a tuple or an"
+        " object: a name, or a place from 0.",
+        show_default=False,
+    ),
+]
+TransformFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="FILE.py:NAME of a transform that the training in --weights used, whose code is run;"
+        " repeatable.",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
     """Which images, how they are read, and where they and the model are."""
@@ -164,6 +181,7 @@ class ModelOptions:
     mean: Mean = None
     std: Std = None
     pretrained: Pretrained = False
+    output: Output = None
 
     @property
     def free(self) -> bool:
@@ -182,6 +200,7 @@ class Measured(Subject):
 
     split: Split = "test"
     classes: Classes = None
+    transform: TransformFiles = None
 
 
 def bundled(command: Callable[..., None]) -> Callable[..., None]:

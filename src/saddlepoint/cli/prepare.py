@@ -83,11 +83,13 @@ def prepare(
     from saddlepoint.zoo import check_spec
 
     device = choose_device(given.device, given.threads)
-    wanted, mapping = (given.split, given.classes) if isinstance(given, Measured) else (split, None)
+    wanted, mapping, offered = split, None, None
+    if isinstance(given, Measured):
+        wanted, mapping, offered = given.split, given.classes, given.transform
     check_images(given, wanted)
     check_normalisation(given)
     check_spec(given.model, pretrained=given.pretrained and given.weights is None)
-    loaded = read_given(given.weights)
+    loaded = read_given(given.weights, offered)
     facts, draft, chosen = _foreseen(given), None, None
 
     def mapped(data: Facts) -> ClassMap | None:
@@ -146,10 +148,11 @@ def _placed(
     measured: bool,
 ) -> Prepared:
     from saddlepoint.cli.look import look_for_normalisation
+    from saddlepoint.model import reading
 
     for line in built.notes:
         note(line)
-    model = built.model.to(device)
+    model = reading(built.model.to(device), given.output)
     if chosen is not None:
         data = chosen.applied(data, _counted(model, data, device))
     bare = constants(model) is None and len(data.shape) == 3
