@@ -16,7 +16,7 @@ _PICKLED = (".pt", ".pth", ".ckpt", ".bin")
 _NESTS = ("state_dict", "model_state_dict", "model", "net", "ema")
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path | str) -> dict[str, Tensor]:
     """Return the tensors of a `.safetensors`, `.pt`, `.pth`, `.ckpt` or `.bin` file, on the CPU.
 
     A state dict inside a checkpoint, under `state_dict`, `model_state_dict`, `model`, `net` or
@@ -28,6 +28,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         ...
     saddlepoint.errors.InputError: no file no-such.pt
     """
+    path = Path(path)
     name = shown(path)
     if path.is_dir():
         raise InputError(f"{name} is a folder; give the file of weights in it")

@@ -39,7 +39,7 @@ class LoadReport:
     normalisation: str
 
 
-def load_weights(module: nn.Module, path: Path) -> LoadReport:
+def load_weights(module: nn.Module, path: Path | str) -> LoadReport:
     """Load the weights in `path` into `module`, all of them or none; see `read_state` for formats.
 
     Wrappings around the state dict (`state_dict`, `model` …) and prefixes before its keys
@@ -55,6 +55,7 @@ def load_weights(module: nn.Module, path: Path) -> LoadReport:
     ...     load_weights(nn.Linear(2, 3), path)
     LoadReport(tensors=2, stripped='', normalisation='none')
     """
+    path = Path(path)
     state = read_state(path)
     target = bare(module)
     own = target.state_dict()
@@ -79,7 +80,7 @@ def load_weights(module: nn.Module, path: Path) -> LoadReport:
     return LoadReport(len(found.state), found.stripped, source if has_normalisation else "none")
 
 
-def outputs_in(path: Path, build: Callable[[int], nn.Module], least: int) -> int:
+def outputs_in(path: Path | str, build: Callable[[int], nn.Module], least: int) -> int:
     """Return for how many outputs the weights in `path` were built.
 
     What `build` makes for `least` and one more differs in the shapes that depend on it; where none
@@ -91,6 +92,7 @@ def outputs_in(path: Path, build: Callable[[int], nn.Module], least: int) -> int
     ...     outputs_in(path, lambda count: nn.Linear(2, count), 3)
     7
     """
+    path = Path(path)
     small, large = (bare(build(count)).state_dict() for count in (least, least + 1))
     state = match(small, read_state(path), path).state
     for key, value in small.items():
@@ -102,7 +104,7 @@ def outputs_in(path: Path, build: Callable[[int], nn.Module], least: int) -> int
     return least
 
 
-def save_weights(module: nn.Module, path: Path) -> Path:
+def save_weights(module: nn.Module, path: Path | str) -> Path:
     """Write the module's state dict to a `.safetensors` file, all of it or nothing.
 
     Raises `InputError` for another suffix and `OutputError` where the disk refuses.
@@ -112,6 +114,7 @@ def save_weights(module: nn.Module, path: Path) -> Path:
         ...
     saddlepoint.errors.InputError: weights.pt: weights are saved as .safetensors; name the file so
     """
+    path = Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: weights are saved as .safetensors; name the file so")
     # Copies, since tied weights share memory and the format refuses that.
@@ -124,12 +127,13 @@ def save_weights(module: nn.Module, path: Path) -> Path:
     return write(path, safetensors.torch.save(state, metadata=said))
 
 
-def normalisation_of(path: Path) -> str | None:
+def normalisation_of(path: Path | str) -> str | None:
     """Return what `save_weights` wrote of the normalisation, `inside` or `none`; None for a file
     of another.
 
     >>> normalisation_of(Path("weights.pt"))
     """
+    path = Path(path)
     if path.suffix != ".safetensors" or not path.exists():
         return None
     said = read_metadata(path).get(_SAID)
