@@ -71,6 +71,10 @@ def guarded(net, folder):
         return guard.logits(X)
 
 
+def eight_bits(model, x, y):
+    return (x * 255).to(torch.uint8)
+
+
 WAYS = {
     "an attack": lambda net, folder: PGD5(net, X, Y).adversarials,
     "arrays": lambda net, folder: PGD5(net, X.numpy(), Y.numpy()).adversarials,
@@ -78,7 +82,7 @@ WAYS = {
     "a minimum-norm attack": lambda net, folder: DDN(L2(), steps=5)(net, X, Y).adversarials,
     "training's attack": lambda net, folder: PGD5.candidates(net, X, Y),
     "a foreign attack": lambda net, folder: foreign(lambda m, x, y: x, Linf(0.1))(net, X, Y),
-    "its 8-bit results": lambda net, folder: foreign(lambda m, x, y: (x * 255).to(torch.uint8), Linf(0.1))(net, X, Y),
+    "its 8-bit results": lambda net, folder: foreign(eight_bits, Linf(0.1))(net, X, Y),
     "targets": lambda net, folder: attack_targets(PGD5, net, X, Y, "average").targets,
     "a surrogate": lambda net, folder: Transfer(PGD5, net)(net, X, Y).adversarials,
     "an evaluation": lambda net, folder: evaluate(net, (X, Y), "Linf", eps=0.1, suite="quick"),

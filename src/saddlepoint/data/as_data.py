@@ -152,7 +152,7 @@ def _length(given: Any) -> int | None:
     source: Any = given.dataset if isinstance(given, DataLoader) else given
     if isinstance(source, IterableDataset):
         return None
-    with contextlib.suppress(TypeError, NotImplementedError):
+    with contextlib.suppress(TypeError):
         return len(source)
     return None
 

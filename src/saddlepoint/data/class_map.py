@@ -65,7 +65,7 @@ class ClassMap:
         return replace(data, labels=labels, classes=tuple(names))
 
 
-def read_class_map(path: Path, classes: Sequence[str]) -> ClassMap:
+def read_class_map(path: Path | str, classes: Sequence[str]) -> ClassMap:
     """Return which output of a model each of `classes` is, as a file says.
 
     The file is JSON, YAML or text: a mapping from each class to an output (in text a line each,
@@ -81,6 +81,7 @@ def read_class_map(path: Path, classes: Sequence[str]) -> ClassMap:
     ...     read_class_map(path, ("cat", "dog")).outputs
     (281, 207)
     """
+    path = Path(path)
     try:
         return _mapped(_content(path, classes), classes)
     except InputError as error:

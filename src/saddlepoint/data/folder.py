@@ -58,7 +58,9 @@ class FolderData(Dataset[tuple[Tensor, int]]):
     image_size: int | None = None
 
     @classmethod
-    def of(cls, root: Path, *, split: str = "test", image_size: int | None = None) -> FolderData:
+    def of(
+        cls, root: Path | str, *, split: str = "test", image_size: int | None = None
+    ) -> FolderData:
         """Return the folder's images, of one split where it has `train` and `test` folders.
 
         A folder without them is split `all`, whatever is asked for. Images are grey where all
@@ -71,6 +73,7 @@ class FolderData(Dataset[tuple[Tensor, int]]):
             ...
         saddlepoint.errors.InputError: no folder no-such-folder; give a folder of class folders
         """
+        root = Path(root)
         layout = scan(root)
         chosen, split = layout.entries(split)
         everything = layout.entries("all")[0]

@@ -30,7 +30,7 @@ def load_data(
     spec: str,
     *,
     split: str = "test",
-    data_root: Path | None = None,
+    data_root: Path | str | None = None,
     download: bool = False,
     image_size: int | None = None,
     limit: int | None = None,
@@ -53,6 +53,7 @@ def load_data(
     >>> len(data), data.shape, len(data.classes)
     (100, (1, 8, 8), 10)
     """
+    data_root = None if data_root is None else Path(data_root)
     if split not in ("train", "test", "all"):
         raise unknown("split", split, ("train", "test", "all"))
     if limit is not None and limit < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from saddlepoint.evaluation.attack_record import AttackRecord
 from saddlepoint.evaluation.attack_run import ATTACK_FILES, run_attack
+from saddlepoint.evaluation.autoattack import AutoAttack
 from saddlepoint.evaluation.bootstrap import Interval, bootstrap_interval
 from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
 from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, stars
@@ -16,9 +17,9 @@ from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.record import Evaluation
 from saddlepoint.evaluation.rejudge import Audit, rejudge
 from saddlepoint.evaluation.saved_images import read_saved
-from saddlepoint.evaluation.shims import AutoAttack, TorchattacksStyle
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.suites import SUITES, Suite, build_suite
+from saddlepoint.evaluation.torchattacks import TorchattacksStyle
 
 __all__ = [
     "ATTACK_FILES",

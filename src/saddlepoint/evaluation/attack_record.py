@@ -138,8 +138,9 @@ class AttackRecord(Shown):
         columns = {name: getattr(self.result, name).numpy() for name in names}
         return pa.table({"id": self.ids.numpy(), "label": self.labels.numpy(), **columns})
 
-    def save(self, out: Path) -> None:
+    def save(self, out: Path | str) -> None:
         """Write `adversarials.npz`, `images.parquet` and, last, `attack.json` under `out`."""
+        out = Path(out)
         buffer = io.BytesIO()
         np.savez(
             buffer,
@@ -153,8 +154,9 @@ class AttackRecord(Shown):
         write_json(out / RECORD_FILE, self.json())
 
     @classmethod
-    def load(cls, out: Path) -> AttackRecord:
+    def load(cls, out: Path | str) -> AttackRecord:
         """Read what `save` wrote; raises `InputError` where it is missing or damaged."""
+        out = Path(out)
         record = read_json(out / RECORD_FILE)
         table = read_table(out / IMAGES_FILE)
         arrays = read_archive(out / TENSORS_FILE, ["adversarials"])

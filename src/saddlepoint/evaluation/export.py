@@ -115,7 +115,7 @@ def export_png(
     labels: Int64[Tensor, " n"],
     result: AttackResult,
     threat: ThreatModel,
-    folder: Path,
+    folder: Path | str,
     *,
     targets: Int64[Tensor, " n"] | None = None,
     ids: Int64[Tensor, " n"] | None = None,
@@ -145,6 +145,7 @@ def export_png(
     ...     len(export_png(net, x, y, result, Linf(0.1), Path(folder)).files)
     1
     """
+    folder = Path(folder)
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise InputError(f"PNG needs (n, 1 or 3, h, w) images, not {tuple(images.shape)}")
     ids = torch.arange(len(images)) if ids is None else ids

@@ -134,15 +134,17 @@ class Evaluation(Shown):
             **({"classes": list(self.classes)} if self.classes else {}),
         }
 
-    def save(self, out: Path) -> None:
+    def save(self, out: Path | str) -> None:
         """Write `images.parquet`, `attempts.parquet` and, last, `evaluation.json` under `out`."""
+        out = Path(out)
         write(out / IMAGES_FILE, parquet_bytes(self.images))
         write(out / ATTEMPTS_FILE, parquet_bytes(self.attempts))
         write_json(out / RECORD_FILE, self.json())
 
     @classmethod
-    def load(cls, out: Path) -> Evaluation:
+    def load(cls, out: Path | str) -> Evaluation:
         """Read what `save` wrote; raises `InputError` where it is missing or damaged."""
+        out = Path(out)
         record = read_json(out / RECORD_FILE)
         with decoding(out / RECORD_FILE, "an evaluation"):
             return cls(

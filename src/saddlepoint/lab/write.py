@@ -29,7 +29,7 @@ class Written:
 
 
 def write_experiment(
-    experiment: Experiment, bench: Bench, settings: Any, out: Path, identity: Any = None
+    experiment: Experiment, bench: Bench, settings: Any, out: Path | str, identity: Any = None
 ) -> Written:
     """Run the experiment, and write its tables and its figure under `out`.
 
@@ -49,6 +49,7 @@ def write_experiment(
     ...     sorted(write_experiment(one, bench, one.settings(), Path(folder)).files)
     ['dimensions', 'figure', 'pdf', 'summary']
     """
+    out = Path(out)
     from saddlepoint.reports.style import figure_bytes
 
     began = time.perf_counter()

@@ -27,7 +27,7 @@ _LARGEST = 1 << 26  # bytes of a model's file
 
 
 @functools.lru_cache(maxsize=4)  # a worker has many cells of the same data
-def study_data(spec: DataSpec, split: str, root: Path | None) -> TensorData | FolderData:
+def study_data(spec: DataSpec, split: str, root: Path | str | None) -> TensorData | FolderData:
     """Return the images of a split of the study's data.
 
     >>> len(study_data(DataSpec(name="digits", test_limit=20), "test", None))

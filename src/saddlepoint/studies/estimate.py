@@ -56,7 +56,7 @@ class Estimate:
 
 
 def estimate_study(
-    spec: StudySpec, *, only: str | None = None, data_root: Path | None = None
+    spec: StudySpec, *, only: str | None = None, data_root: Path | str | None = None
 ) -> Estimate:
     """Time one step of every distinct recipe and a few images of every attack, and add up.
 

@@ -69,7 +69,7 @@ def run_study(
     engine: Engine | None = None,
     workers: int = 1,
     only: str | None = None,
-    data_root: Path | None = None,
+    data_root: Path | str | None = None,
     progress: Callable[[StudyProgress], None] | None = None,
 ) -> StudyProgress:
     """Run the cells of a study that are not finished yet; finished ones are never run again.
@@ -130,7 +130,7 @@ class _Run:
         cells: Sequence[Cell],
         spec: StudySpec,
         engine: Engine,
-        data_root: Path | None,
+        data_root: Path | str | None,
         progress: Callable[[StudyProgress], None] | None,
     ) -> None:
         self.store, self.engine = store, engine

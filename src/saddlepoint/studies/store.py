@@ -43,8 +43,8 @@ class Store:
     'missing'
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path | str) -> None:
+        self.root = root = Path(root)
         record = read_json(root / STUDY_FILE)
         if not isinstance(record, dict) or "format" not in record:
             raise InputError(
@@ -62,17 +62,18 @@ class Store:
             raise _damaged(root)
 
     @classmethod
-    def finished(cls, root: Path) -> Store:
+    def finished(cls, root: Path | str) -> Store:
         """Open the folder of a study to read its cells; raises `InputError` where the plan is
         damaged.
         """
+        root = Path(root)
         store = cls(root)
         if not _sound(store.plan):
             raise _damaged(root)
         return store
 
     @classmethod
-    def claim(cls, root: Path, study: dict[str, Any], plan: dict[str, Any]) -> Store:
+    def claim(cls, root: Path | str, study: dict[str, Any], plan: dict[str, Any]) -> Store:
         """Make `root` the folder of a study, or open it; its specification may have changed.
 
         Args:
@@ -80,6 +81,7 @@ class Store:
             study: the specification, as JSON values; its name identifies the study.
             plan: what follows from it and from the data: cells, places, facts of the images.
         """
+        root = Path(root)
         if (root / STUDY_FILE).exists():
             before = cls(root)
             if before.study.get("name") != study.get("name"):

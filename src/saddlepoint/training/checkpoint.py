@@ -38,7 +38,10 @@ _LARGEST = 1 << 40  # bytes of one of its files
 
 
 def save_checkpoint(
-    out: Path, position: tuple[int, int], tensors: Mapping[str, Mapping[str, Tensor]], state: Any
+    out: Path | str,
+    position: tuple[int, int],
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    state: Any,
 ) -> Path:
     """Write a checkpoint under `out`, all of it or nothing, and remove all but the newest two.
 
@@ -56,6 +59,7 @@ def save_checkpoint(
     ...     latest_checkpoint(Path(folder))[1]
     {'loss': 0.5}
     """
+    out = Path(out)
     folder = out / FOLDER
     final = folder / f"epoch-{position[0]:04d}-step-{position[1]:06d}"
     temporary, aside = temporary_name(final), temporary_name(final)
@@ -85,7 +89,7 @@ def save_checkpoint(
     return final
 
 
-def latest_checkpoint(out: Path) -> tuple[dict[str, dict[str, Tensor]], Any] | None:
+def latest_checkpoint(out: Path | str) -> tuple[dict[str, dict[str, Tensor]], Any] | None:
     """Return the tensors and the state of the newest checkpoint under `out`, or None.
 
     A damaged one is named in a warning and the one before is taken. Raises `InputError` where all
@@ -93,6 +97,7 @@ def latest_checkpoint(out: Path) -> tuple[dict[str, dict[str, Tensor]], Any] | N
 
     >>> latest_checkpoint(Path("no-such-folder"))
     """
+    out = Path(out)
     folder = out / FOLDER
     found = _sorted(folder)
     for path in reversed(found):

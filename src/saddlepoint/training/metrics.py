@@ -119,12 +119,13 @@ def append_metrics(out: Path, record: Mapping[str, Any]) -> None:
         raise OutputError(f"cannot write {path}: {reason(error)}") from error
 
 
-def read_metrics(out: Path) -> list[dict[str, Any]]:
+def read_metrics(out: Path | str) -> list[dict[str, Any]]:
     """Return the metrics written so far; a last line cut short by a kill is left out.
 
     >>> read_metrics(Path("no-such-folder"))
     []
     """
+    out = Path(out)
     path = out / METRICS_FILE
     if not path.exists():
         return []
