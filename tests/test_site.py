@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -14,16 +13,7 @@ from PIL import Image
 
 import saddlepoint
 from saddlepoint.reading import read_json
-
-ROOT = Path(__file__).parents[1]
-
-
-def script(path: str):
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
+from scripts import ROOT, script
 
 figures = script("scripts/figures.py")
 
@@ -105,14 +95,15 @@ def test_mathematics_in_docstrings_is_no_markup(written, read):
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("sphinx")
     pytest.importorskip("furo")
+    build = "-W --keep-going -q -b html -c docs ."  # as in the Makefile
     ran = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
-        + ["-c", "docs", ".", str(tmp_path)],
+        [sys.executable, "-m", "sphinx", *build.split(), str(tmp_path)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=580,
     )
+    assert build in (ROOT / "Makefile").read_text(encoding="utf-8")
     assert ran.returncode == 0, ran.stderr
     for page in in_toctrees():
         assert (tmp_path / page.relative_to(ROOT)).with_suffix(".html").exists(), page
