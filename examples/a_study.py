@@ -2,7 +2,7 @@
 
 import sys
 
-from saddlepoint.studies import load, parse_study, run_study
+from saddlepoint.studies import LocalEngine, load, parse_study, run_study
 
 STUDY = """
 name: width-and-defence
@@ -21,15 +21,12 @@ variants:
 
 if __name__ == "__main__":  # workers are processes of their own, and import this file
     folder = sys.argv[1] if len(sys.argv) > 1 else "runs/a-study"
-    state = run_study(parse_study(STUDY), folder)
-    print(f"{state.finished} of {state.total} cells are finished")
+    with LocalEngine(workers=1) as engine:  # or one of yours, for other machines
+        state = run_study(parse_study(STUDY), folder, engine=engine)
+        print(f"{state.finished} of {state.total} cells are finished")
+        # Another budget or seed: only its cells are computed.
+        more = run_study(parse_study(STUDY.replace("seeds: 1", "seeds: 2")), folder, engine=engine)
+        print(f"{more.finished} with a second seed")
     table = load(folder)  # a row per variant, seed, eps and attack; DuckDB
-    print(
-        table.aggregate(
-            "variant, eps, round(avg(robust_accuracy), 3) AS robust", "variant, eps"
-        ).order("eps, robust")
-    )
-    # Another budget or seed: only its cells are computed.
-    more = run_study(parse_study(STUDY.replace("seeds: 1", "seeds: 2")), folder)
-    print(f"{more.finished} with a second seed: only its cells were computed")
+    print(table.aggregate("variant, round(avg(robust_accuracy), 3) AS robust", "variant"))
     print("tables, tests and figures:  saddlepoint study report", folder)

@@ -9,7 +9,6 @@ from saddlepoint.data import load_data
 from saddlepoint.defences import Recipe
 from saddlepoint.evaluation import evaluate
 from saddlepoint.model import Normalised
-from saddlepoint.threat import Linf
 from saddlepoint.training import train
 
 # Any module that maps images in [0, 1] to logits; here one that was trained on normalised images.
@@ -20,17 +19,18 @@ model = Normalised(net, data.mean, data.std)  # budgets are in pixels: normalise
 train(model, data, Recipe(epochs=6))
 
 test = load_data("digits", split="test", limit=100)
+mine = (test.pixels, test.labels)  # tensors, NumPy arrays, a Dataset or a DataLoader
 with tempfile.TemporaryDirectory() as out:  # in a folder of yours the same call goes on, or reads
     record, again = (
-        evaluate(model, test, Linf(), eps=[8 / 255, 16 / 255, 32 / 255], suite="quick", out=out)
+        evaluate(model, mine, "Linf", eps=[8 / 255, 16 / 255, 32 / 255], suite="quick", out=out)
         for _ in range(2)
     )
 assert again.json() == record.json()
+print(record)
 
-print(f"clean accuracy  {record.clean}")
-for budget in record.budgets:
-    print(f"robust accuracy {budget.robust_accuracy} at {budget.eps * 255:.0f}/255")
-for note in record.notes:  # for instance masked gradients: then the numbers are too high
+for note in record.notes:  # for instance that the logits depend on the rest of the batch
     print("beware:", note)
-worst = record.images.to_pandas().query("fooled_at > 0").groupby("fooled_by").size()
-print("rows of images.parquet that each attack was the first to fool:", worst.to_dict())
+hardest = min(record.per_class(), key=lambda each: each.robust[-1].value)
+print(f"fewest stand of class {hardest.name}: taken for {hardest.becomes}")
+rows = record.images.to_pandas()  # a row per image and budget
+print(rows[["id", "eps", "label", "prediction", "fooled_by", "distance"]].tail(3))
