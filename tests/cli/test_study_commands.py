@@ -6,7 +6,6 @@ import json
 
 import pytest
 from cli.commandline import cli_fixture, refused_fixture  # noqa: F401
-from matplotlib.figure import Figure
 from studies.tiny import CELLS, TEXT, Here
 
 
@@ -60,9 +59,7 @@ def test_report_writes_the_page_and_prints_the_table(cli, finished, tmp_path):
     assert (tmp_path / "r/report.md").exists()
 
 
-def test_an_unfinished_study_is_reported_and_says_so(cli, finished, tmp_path, monkeypatch):
-    # Of two networks that are trained for it; the test above draws it.
-    monkeypatch.setattr("saddlepoint.reports.study.figures.boundary_figure", Figure)
+def test_an_unfinished_study_is_reported_and_says_so(cli, finished, tmp_path):
     words = (
         "study",
         "run",

@@ -54,7 +54,7 @@ def reshape_figure(layer: nn.Module) -> Figure:
         _heat(axes, matrix, limit)
         axes.set_aspect("auto")
         for j in range(1, columns):  # where the next input channel begins
-            axes.axvline(j * high * wide - 0.5, color="black", linewidth=0.8)
+            axes.axvline(j * high * wide - 0.5, color="black", linewidth=0.8, label="_kernel")
         axes.set_yticks(range(rows), [str(i + 1) for i in range(rows)])
         axes.set_ylabel(f"output channel ({_part('C_out', *heights)})")
         axes.set_xlabel(f"input channel · kernel entry ({_part('C_in·K·K', *widths)})")
