@@ -18,6 +18,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.evaluation import Evaluation
 from saddlepoint.reports.changes import ChangeScale, draw_pixels
 from saddlepoint.reports.style import look_of, style
+from saddlepoint.threat import format_eps
 
 _LETTERS = 68  # of a line above a curve
 
@@ -48,9 +49,10 @@ def accuracy_curve(evaluations: Mapping[str, Evaluation], *, suite: str | None =
     with style():
         figure = Figure(figsize=(5.2, 3.4))
         axes = figure.add_subplot()
-        largest = max((b.eps for e in evaluations.values() for b in e.budgets), default=0.0)
-        # Pixel budgets below 1 are read in 255ths, as papers give them.
-        levels = largest < 1 and all("Linf" in _threat(e) for e in evaluations.values())
+        budgets = [b.eps for e in evaluations.values() for b in e.budgets]
+        # Read in 255ths, as papers give them, where the table says so too.
+        levels = all("/" in format_eps(eps) for eps in budgets)
+        levels = levels and all("Linf" in _threat(e) for e in evaluations.values())
         unit = 255 if levels else 1
         for i, (name, evaluation) in enumerate(evaluations.items()):
             points = [(0.0, evaluation.clean)]

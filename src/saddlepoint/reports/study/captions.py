@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from saddlepoint.reports.study.cells import example_cell, in_levels
+from saddlepoint.reports.study.cells import budget_text, example_cell, in_levels
 from saddlepoint.reports.study.comparisons import conclusive_variants
 from saddlepoint.reports.study.pictures import shown_variants
 from saddlepoint.reports.study.roles import adversarial_variants
 from saddlepoint.reports.study.tables_text import STARS, star_notes
 from saddlepoint.studies.results import StudyResults
-from saddlepoint.threat import format_eps
 
 # Of figures that do not depend on the results.
 NETWORK = (
@@ -143,7 +142,7 @@ def pictures_caption(results: StudyResults) -> str:
     return (
         "Images before the attack, the change (grey: none; black and white: the largest of the"
         f" figure, as the bar says; nothing is cut off), and after the attack {attack} at eps"
-        f" {format_eps(eps)} ({results.threat}), with the classes predicted by "
+        f" {budget_text(results, eps)} ({results.threat}), with the classes predicted by "
         f"{names}, seed {seed}; wrong classes in bold red."
     )
 
@@ -159,7 +158,7 @@ def features_caption(results: StudyResults, variant: str) -> str:
     return (
         f"Feature maps of '{variant}', seed {seed}: the first channels that each convolutional "
         f"block puts out for one image (upper rows) and the same image after the attack {attack} "
-        f"at eps {format_eps(eps)} (lower rows). One scale for all maps."
+        f"at eps {budget_text(results, eps)} (lower rows). One scale for all maps."
     )
 
 

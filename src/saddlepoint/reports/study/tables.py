@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 
 from saddlepoint.evaluation.comparison import PairedTest
-from saddlepoint.reports.study.cells import by_seed, chosen_attack, evaluation_cells
+from saddlepoint.reports.study.cells import budget_text, by_seed, chosen_attack, evaluation_cells
 from saddlepoint.reports.study.comparisons import (
     METRICS,
     Comparison,
@@ -28,7 +28,6 @@ from saddlepoint.reports.study.tables_text import (
     star_notes,
 )
 from saddlepoint.studies.results import StudyResults
-from saddlepoint.threat import format_eps
 
 _SUMMARY_COLUMNS = (
     "variant", "metric", "seeds", "repeats", "mean", "sd_between_seeds", "sd_of_repeats", "low",
@@ -78,7 +77,7 @@ def accuracy_table(results: StudyResults, attack: str | None = None) -> TextTabl
     return TextTable(
         caption=f"Accuracy against eps under {attack} ({results.threat}).",
         columns=(
-            "variant", "no attack", *(f"eps = {format_eps(eps)}" for eps in results.budgets),
+            "variant", "no attack", *(f"eps = {budget_text(results, eps)}" for eps in results.budgets),
             "mean over eps",
         ),
         rows=tuple(rows),
