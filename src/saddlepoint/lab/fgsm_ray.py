@@ -215,15 +215,21 @@ def _draw_ray(axes: Axes, ray: FgsmRay, i: int, named: Mapping[int, Look]) -> No
 def _draw_strip(
     axes: Axes, ray: FgsmRay, i: int, named: Mapping[int, Look], place: tuple[float, float]
 ) -> None:
-    """Draw which class is largest: in its colour, and by its number where there is room."""
+    """Draw which class is largest: in its colour, hatched where an earlier class has the same, and
+    by its number where there is room.
+    """
     t, largest = ray.t.numpy(), ray.predictions[i].numpy()
     bottom, height = place
     edges = np.flatnonzero(np.diff(largest)) + 1
     bounds = [0, *edges.tolist(), len(t) - 1]
+    colours = [look.colour for look in named.values()]
+    again = {k for at, k in enumerate(named) if named[k].colour in colours[:at]}
     for begin, end in itertools.pairwise(bounds):
         k = int(largest[begin])
-        colour = named[k].colour if k in named else _REST
-        axes.fill_between(t[[begin, end]], bottom, bottom + height, color=colour, lw=0)
+        axes.fill_between(
+            t[[begin, end]], bottom, bottom + height, lw=0, edgecolor="white",
+            facecolor=named[k].colour if k in named else _REST, hatch="////" if k in again else None,
+        )  # fmt: skip
         if t[end] - t[begin] >= 0.06 * (t[-1] - t[0]):
             middle = (t[begin] + t[end]) / 2
             axes.text(

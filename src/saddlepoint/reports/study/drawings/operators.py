@@ -24,7 +24,7 @@ _MOST_ENTRIES = 2**20  # of the operator's matrix
 
 
 def reshape_figure(layer: nn.Module) -> Figure:
-    """Return figure 4 of the nine-defences report: the kernels of a two-dimensional convolution, and beside them its weight as
+    """Return the figure of the kernels of a two-dimensional convolution, and beside them its weight as
     the matrix [C_out, C_in·K·K].
 
     Of a large layer the first 8 output and 4 input channels are drawn; of one with groups, the
@@ -63,7 +63,7 @@ def reshape_figure(layer: nn.Module) -> Figure:
 
 
 def operator_figure(layer: nn.Module, input_shape: Sequence[int]) -> Figure:
-    """Return figure 5 of the nine-defences report: the kernels of a two-dimensional convolution, and the matrix that it is as a
+    """Return the figure of the kernels of a two-dimensional convolution, and the matrix that it is as a
     map from images to images: equal colours are the same weight, grey is zero.
 
     Args:
