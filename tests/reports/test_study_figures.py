@@ -34,7 +34,7 @@ LINED = (
 
 
 def pixels(figure):
-    return np.asarray(Image.open(io.BytesIO(figure_bytes(figure))).convert("RGB"))
+    return np.asarray(Image.open(io.BytesIO(figure_bytes(figure, dpi=60))).convert("RGB"))
 
 
 def nine(**changed):

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from reports.browser import CHROMIUM
+from reports.browser import CHROMIUM, assert_readable
+from reports.quick import shorten_runs
 from studies.tiny import runner
 
 from saddlepoint.reports.study import findings, write_report
