@@ -6,10 +6,15 @@ import ast
 from pathlib import Path
 
 import pytest
+import torch
 from lab_cases import bench, looks_drawn, overlapping
+from reports.lines import alike
 
 import saddlepoint.lab
 from saddlepoint.lab import EXPERIMENTS
+from saddlepoint.lab.experiment import PerModel
+from saddlepoint.lab.fgsm_ray import FgsmRay, draw_fgsm_ray
+from saddlepoint.lab.panels import looks
 
 TINY = {
     "linear-example": {"dimensions": "1,10,100"},
@@ -22,7 +27,7 @@ TINY = {
     "accuracy-against-eps": {"linf": "0.1,0.2", "l2": "0.5,1", "steps": "5"},
     "objectives": {"objectives": "f2,f6", "steps": "20", "searches": "3"},
     "constant-c": {"c": "0.1,1", "steps": "30"},
-    "synthetic-digits": {"steps": "30"},
+    "synthetic-digits": {"steps": "4"},
     "lowest-bit": {"bits": "1,5,7", "steps": "5"},
     "transfer-confidence": {"confidence": "0,0.5", "steps": "30", "searches": "2"},
 }
@@ -46,6 +51,36 @@ def test_every_experiment_is_drawn_whole_and_without_overlap(name, benches):
     figure = experiment.draw(found)
     assert looks_drawn(figure)
     assert overlapping(figure) == []
+    assert alike(figure) == []
+
+
+@pytest.mark.parametrize("classes", [3, 10, 12, 200])
+def test_the_rays_of_many_classes_are_told_apart(classes):
+    t = torch.linspace(-1, 1, 21)
+    slopes, heights = torch.randn(2, 3, 1, classes, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, classes - 1, classes // 2])
+    ray = FgsmRay(t, (slopes * t[:, None] + heights).double(), labels)
+    figure = draw_fgsm_ray(PerModel({"a": ray}))
+    assert looks_drawn(figure)
+    assert alike(figure) == []
+    assert overlapping(figure) == []
+    axes = figure.axes[1]
+    lines = {line.get_label(): line for line in axes.lines if line.get_label() != "_image"}
+    assert len(lines) == min(classes, 12)
+    assert len({line.get_color() for line in lines.values()}) <= 8
+    most_won = ray.predictions.flatten().bincount().argsort(descending=True)[:5]
+    for k in {*most_won.tolist(), *labels.tolist()} if classes > 12 else range(classes):
+        drawn = torch.as_tensor(lines[f"class {k}"].get_ydata())
+        torch.testing.assert_close(drawn, ray.logits[1, :, k])
+    assert lines[f"class {classes - 1}"].get_linewidth() > 2
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named == [*lines, *([f"the other {classes - 12}"] if classes > 12 else [])]
+
+
+def test_looks_differ_beyond_eight():
+    found = looks(map(str, range(64)))
+    assert len(set(found.values())) == 64
+    assert len({look.colour for look in found.values()}) == 8
 
 
 def test_every_experiment_is_tried_here():

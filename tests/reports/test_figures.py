@@ -26,6 +26,7 @@ from saddlepoint.reports import (
     figure_bytes,
     style,
 )
+from saddlepoint.reports.changes import ChangeScale
 from saddlepoint.threat import Linf
 
 
@@ -83,8 +84,28 @@ def test_the_legend_covers_neither_the_axes_nor_the_edge(count):
 def test_one_model_needs_no_legend_and_other_norms_have_their_own_units():
     figure = accuracy_curve({"m": evaluation((98, 40, 1), eps=(0.5, 1.0), threat="L2")})
     assert figure.axes[0].get_legend() is None
+    assert [text.get_text() for text in figure.axes[0].texts] == ["98.0", "40.0", "1.0"]
     assert figure.axes[0].get_xlabel() == "eps (L2, pixels)"
     np.testing.assert_allclose(figure.axes[0].lines[0].get_xdata(), [0, 0.5, 1])
+
+
+def test_above_the_curve_stand_the_model_the_suite_and_the_data():
+    config = {"attacks": {"fgsm": {}, "apgd": {}}, "data": {"name": "digits", "split": "test"}}
+    first, second = evaluation((98, 40, 1)), evaluation((90, 70, 45))
+    first.config.update(config)
+    second.config.update(config)
+    alone = accuracy_curve({"zoo:simple-cnn": first}, suite="quick").axes[0]
+    assert alone.get_title(loc="left").splitlines() == [
+        "zoo:simple-cnn", "suite quick: fgsm, apgd",
+        "100 images of digits, test; shaded: 95 % intervals",
+    ]  # fmt: skip
+    assert alone.get_ylabel() == "robust accuracy (%), at eps 0 clean accuracy"
+    both = accuracy_curve({"a": first, "b": second}).axes[0].get_legend().get_title().get_text()
+    assert both.splitlines()[0] == "suite: fgsm, apgd"
+    # What is true of one alone is not said of both.
+    second.config["attacks"] = {"pgd": {}}
+    both = accuracy_curve({"a": first, "b": second}).axes[0].get_legend().get_title().get_text()
+    assert both == "100 images of digits, test; shaded: 95 % intervals"
 
 
 def test_no_evaluations_and_no_budgets_are_errors():
@@ -99,15 +120,20 @@ def test_the_grid_shows_before_and_after_and_what_was_predicted():
     result = result_of(data)
     figure = adversarial_grid(data, result, count=4)
     assert image(figure).std() > 20
-    grid = np.array(figure.axes).reshape(4, 3)
+    *pictures, scale = figure.axes
+    grid = np.array(pictures).reshape(4, 3)
     order = (result.success & ~result.initially_wrong).nonzero()[:4, 0].tolist()
+    images = data.images(torch.tensor(order))
+    largest = float((result.adversarials[order] - images).abs().max())
+    ends = [tick.get_text() for tick in scale.get_yticklabels()]
+    assert ends == [f"−{largest:.3g}", "0", f"+{largest:.3g}"]
     for row, index in zip(grid, order, strict=True):
         before, change, after = (axes.images[0].get_array() for axes in row)
         clean = data.images(torch.tensor([index]))[0, 0].numpy()
         adversarial = result.adversarials[index, 0].numpy()
         np.testing.assert_allclose(before, clean, atol=1e-6)
         np.testing.assert_allclose(after, adversarial, atol=1e-6)
-        expected = np.clip((adversarial - clean) * 5 + 0.5, 0, 1)
+        expected = (adversarial - clean) / (2 * largest) + 0.5
         np.testing.assert_allclose(change, expected, atol=1e-6)
         label = int(data.labels[index])
         assert row[0].get_title() == f"label {label}, predicted {label}"
@@ -120,10 +146,22 @@ def test_the_grid_of_some_images_takes_their_ids():
     part = result_of(data.take(ids))
     figure = adversarial_grid(data, part, count=3, ids=ids)
     chosen = (part.success & ~part.initially_wrong).nonzero()[:3, 0]
-    for row, index in zip(np.array(figure.axes).reshape(3, 3), chosen.tolist(), strict=True):
+    for row, index in zip(np.array(figure.axes[:-1]).reshape(3, 3), chosen.tolist(), strict=True):
         clean = data.images(ids[index : index + 1])[0, 0].numpy()
         np.testing.assert_allclose(row[0].images[0].get_array(), clean, atol=1e-6)
         assert row[0].get_title().startswith(f"label {int(data.labels[ids[index]])},")
+
+
+@pytest.mark.parametrize("eps", [1e-4, 0.5])
+def test_changes_fill_a_symmetric_scale_and_are_never_cut_off(eps):
+    """Of whatever size: grey is none, and equal changes up and down are equally far from it."""
+    change = eps * torch.tensor([[[0.0, 1.0, -1.0, 0.5, -0.5, float("nan")]]])
+    scale = ChangeScale.of([change, 0.1 * change])
+    assert scale.largest == pytest.approx(eps)
+    expected = [0.5, 1.0, 0.0, 0.75, 0.25, 0.5]
+    np.testing.assert_allclose(scale.picture(change).ravel(), expected, atol=1e-6)
+    assert ChangeScale.of([torch.zeros(2)]).label == "no change"
+    assert ChangeScale.of([]).picture(torch.zeros(3, 1, 1)).tolist() == [[[0.5] * 3]]
 
 
 def test_rgb_is_drawn_in_colour_and_other_shapes_are_refused():

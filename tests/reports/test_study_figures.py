@@ -10,24 +10,31 @@ import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
+from reports.lines import alike
 from studies.synthetic import NINE, synthetic
 from torch import nn
 
 from saddlepoint.errors import InputError
-from saddlepoint.reports.study.bars import accuracy_bars
+from saddlepoint.reports.study.bars import accuracy_bars, nine_defences_bars
 from saddlepoint.reports.study.comparisons import comparisons, summaries
-from saddlepoint.reports.study.curves import loss_curves, success_curves
+from saddlepoint.reports.study.curves import accuracy_curves, success_curves
 from saddlepoint.reports.study.features import block_outputs, feature_maps
 from saddlepoint.reports.study.figures import study_figures
+from saddlepoint.reports.study.losses import loss_curves
 from saddlepoint.reports.study.pictures import before_after
 from saddlepoint.reports.study.toy import toy_examples, toy_model, toy_results
 from saddlepoint.reports.style import figure_bytes, variant_looks
 from saddlepoint.studies.results import CURVE_COLUMNS
 from saddlepoint.zoo import build_model
 
+LINED = (
+    "accuracy-against-eps", "accuracy", "success", "training-loss", "nine-defences-test",
+    "network", "quantisation", "self-ensemble", "kernel-matrix",
+)  # fmt: skip
+
 
 def pixels(figure):
-    return np.asarray(Image.open(io.BytesIO(figure_bytes(figure))).convert("RGB"))
+    return np.asarray(Image.open(io.BytesIO(figure_bytes(figure, dpi=60))).convert("RGB"))
 
 
 def nine(**changed):
@@ -38,8 +45,8 @@ def nine(**changed):
 
 def drawn(results):
     yield loss_curves(results)
-    yield accuracy_bars(results, comparisons(results))
-    yield success_curves(results)
+    yield accuracy_bars(results)
+    yield accuracy_curves(results)
     yield before_after(results)
     yield feature_maps(results, results.variants[-1])
 
@@ -137,9 +144,9 @@ def test_a_loss_over_many_magnitudes_is_logarithmic_and_no_curve_is_an_error():
         loss_curves(toy_results(curves=CURVE_COLUMNS.empty_table()))
 
 
-def test_bars_and_marks_are_those_of_the_tables():
+def test_bars_are_those_of_the_tables_and_each_figure_has_the_stars_of_its_own_test():
     results = nine()
-    axes = accuracy_bars(results, comparisons(results)).axes[0]
+    axes = accuracy_bars(results).axes[0]
     widths = {
         (variant, b): bar.get_width()
         for b, bars in enumerate(c for c in axes.containers if hasattr(c, "patches"))
@@ -148,13 +155,38 @@ def test_bars_and_marks_are_those_of_the_tables():
     for i, each in enumerate(summaries(results)):
         b, variant = divmod(i, 9)
         assert widths[results.variants[variant], b] == pytest.approx(100 * each.interval.mean)
-    marks = [text.get_text() for text in axes.texts]
-    robust = dict(zip(results.variants, marks[9:18], strict=True))
-    assert robust["original"] == ""
-    assert robust["adversarial"] == "***†"
-    weak = nine(minimum_clean_accuracy=0.99)
-    unmarked = accuracy_bars(weak, comparisons(weak)).axes[0].texts
-    assert {text.get_text() for text in unmarked} == {""}
+    tests = {(c.variant, c.metric.column): c for c in comparisons(results)}
+    columns = ("clean_accuracy", "robust_accuracy", "success_rate")
+    for draw, stars in ((accuracy_bars, "stars_seeds"), (nine_defences_bars, "stars_repeats")):
+        axes = draw(results).axes[0]
+        marks = [text.get_text() for text in axes.texts]
+        for i, (column, variant) in enumerate(itertools.product(columns, results.variants)):
+            expected = getattr(tests[variant, column], stars) if variant != "original" else ""
+            assert marks[i] == expected
+        said = axes.get_legend().get_title().get_text()
+        assert ("n = 15" in said) == (draw is nine_defences_bars)
+    assert marks != [text.get_text() for text in accuracy_bars(results).axes[0].texts]
+    for few in (nine(minimum_clean_accuracy=0.99), nine(seeds=4)):
+        assert {text.get_text() for text in accuracy_bars(few).axes[0].texts} == {""}
+        with pytest.raises(InputError, match="no variant has what stars need"):
+            nine_defences_bars(few)
+
+
+def test_accuracy_begins_at_the_clean_one_and_falls_with_eps():
+    results = nine()
+    (axes,) = accuracy_curves(results).axes
+    rows = results.evaluations.to_pylist()
+    for variant, bar in zip(results.variants, axes.containers, strict=True):
+        mine = [row for row in rows if row["variant"] == variant]
+        x, y = bar.lines[0].get_data()
+        assert [round(each) for each in x] == [0, 4, 8, 16]
+        assert y[0] == pytest.approx(100 * np.mean([row["clean_accuracy"] for row in mine]))
+        for at, eps in zip(y[1:], results.budgets, strict=True):
+            there = [row["robust_accuracy"] for row in mine if row["eps"] == eps]
+            assert at == pytest.approx(100 * np.mean(there))
+    assert axes.get_ylim()[0] == 0
+    with pytest.raises(InputError, match="no evaluations yet"):
+        accuracy_curves(toy_results(evaluations=results.evaluations.slice(0, 0)))
 
 
 def test_success_is_the_mean_over_seeds_with_the_true_deviation_side_by_side():
@@ -187,12 +219,15 @@ def test_other_norms_keep_their_unit_and_one_budget_is_drawn():
     figure = success_curves(synthetic(budgets=(0.5,), threat="L2, pixels"))
     assert figure.axes[0].get_xlabel() == "eps (L2, pixels)"
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0.5"]
+    figure = accuracy_curves(synthetic(budgets=(0.5,), threat="L2, pixels"))
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0", "0.5"]
 
 
 def test_before_and_after_are_the_images_of_the_store():
     figure = before_after(toy_results())
     examples = toy_examples("original", 0, 0.2, "pgd")
-    grid = np.array(figure.axes).reshape(2, 4, 3)
+    *pictures, scale = figure.axes
+    grid = np.array(pictures).reshape(2, 4, 3)
     change = examples["adversarials"] - examples["images"]
     for row in range(4):
         before, middle, after = (axes.images[0].get_array() for axes in grid[0, row])
@@ -202,6 +237,9 @@ def test_before_and_after_are_the_images_of_the_store():
         np.testing.assert_allclose(middle, expected, atol=1e-6)
         assert middle.min() >= 0
         assert middle.max() <= 1
+    largest = float(change[:4].abs().max())
+    ticks = [tick.get_text() for tick in scale.get_yticklabels()]
+    assert ticks == [f"−{largest:.3g}", "0", f"+{largest:.3g}"]
     assert grid[0, 0, 2].get_title() == "one"  # label zero, now wrong
     assert grid[0, 0, 2].title.get_color() != grid[0, 0, 0].title.get_color()
 
@@ -272,15 +310,26 @@ def test_one_scale_holds_every_map_and_models_without_blocks_show_convolutions()
         feature_maps(toy_results(model=lambda *_: nn.Flatten()), "original")
 
 
-def test_figures_come_by_number_and_those_that_do_not_apply_say_why():
+def test_figures_come_by_name_and_those_that_do_not_apply_say_why():
     results = synthetic(variants=("original", "wide"), seeds=2)
     missing = []
     calls = []
     found = list(study_figures(results, left_out=missing.append, progress=calls.append))
-    assert [each.number for each in found] == [7, 8, 9]
-    assert [each.number for each in missing] == [1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14]
-    reasons = {each.number: each.reason for each in missing}
-    assert reasons[6] == "no variant is a random self-ensemble"
-    assert reasons[10] == "no variant is trained on adversarial images"
-    assert "hold no examples" in reasons[2]
-    assert [tick.done for tick in calls] == list(range(14))
+    own = ["accuracy-against-eps", "accuracy", "success", "training-loss"]
+    assert [each.name for each in found] == own
+    assert [each.name for each in missing] == [
+        "images", "network", "features-original", "features-wide",
+    ]  # fmt: skip
+    assert all("hold no" in each.reason for each in missing)
+    assert [tick.done for tick in calls] == list(range(8))
+    assert not any("nine" in each.caption or each.theirs for each in found)
+    missing.clear()
+    assert not list(study_figures(results, only=("self-ensemble",), left_out=missing.append))
+    assert missing[0].reason == "no variant is a random self-ensemble"
+
+
+def test_no_two_lines_of_a_figure_look_alike():
+    for figure in study_figures(nine(), only=LINED):
+        assert alike(figure.figure) == [], figure.name
+    for figure in drawn(nine(variants=tuple(f"v{i}" for i in range(30)))):
+        assert alike(figure) == []

@@ -8,13 +8,16 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
+from reports.quick import leave_pictures_empty
 from studies.synthetic import synthetic
 
 from saddlepoint.errors import InputError, OutputError
+from saddlepoint.reports.study.findings import findings
 from saddlepoint.reports.study.toy import toy_examples, toy_model, toy_results
 from saddlepoint.reports.study.write import TABLES, write_report
 from saddlepoint.studies.results import EVALUATION_COLUMNS
 
+LEADING = ("accuracy-against-eps", "accuracy", "success")
 EVIL = "<script>alert(1)</script> & 'quotes' | *stars* $x_1$ {{ 7 * 7 }}"
 
 
@@ -44,25 +47,25 @@ class Parsed(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
+DRAWN = (
+    "accuracy-against-eps", "accuracy", "success", "training-loss", "features-original",
+    "nine-defences-test", "self-ensemble",
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def nine(tmp_path_factory):
-    """The whole report of nine variants, but for the figures that train or time something."""
-    results = synthetic(
-        model=toy_model,
-        examples=toy_examples,
-        config={"name": "synthetic", "eps": [4 / 255, 8 / 255], "title": "dé <b>"},
-    )
+    """The report of nine variants, with some of its figures."""
+    results = synthetic(model=toy_model, examples=toy_examples, images=40, title="dé <b>")
     folder = tmp_path_factory.mktemp("nine")
-    figures = {*range(2, 10), 13, 21}
-    return results, folder, write_report(results, folder, figures=figures)
+    return results, folder, write_report(results, folder, figures=DRAWN, dpi=80)
 
 
 def test_every_table_and_figure_is_a_file(nine):
     results, folder, files = nine
     assert files.index == folder / "index.html"
     assert {p.name for p in files.tables} == {f"{n}.{k}" for n in TABLES for k in ("tex", "csv")}
-    numbers = {int(path.name[:2]) for path in files.figures}
-    assert numbers == {*range(2, 10), 13, 21}
+    assert {path.stem for path in files.figures} == set(DRAWN)
     for path in files.figures:
         start = path.read_bytes()[:4]
         assert start == (b"%PDF" if path.suffix == ".pdf" else b"\x89PNG")
@@ -72,13 +75,71 @@ def test_every_table_and_figure_is_a_file(nine):
     assert {row[0] for row in rows[1:]} == set(results.variants)
 
 
+def told(files):
+    """The page and the Markdown as text, without the configuration."""
+    page = "".join(Parsed(files.index.read_text(encoding="utf-8")).texts)
+    markdown = files.markdown.read_text(encoding="utf-8")
+    return page.split("The study exactly as it ran")[0], markdown.split("## Configuration")[0]
+
+
+def test_accuracy_against_eps_leads_and_the_nine_defences_come_last(nine):
+    results, _, files = nine
+    first = Parsed(files.index.read_text(encoding="utf-8"))
+    assert [a["id"] for a in first.all("figure")] == [f"figure-{name}" for name in DRAWN]
+    for text in told(files):
+        text = text[text.index("Written by") if "Written by" in text else 0 :]
+        order = (
+            "Figure 1. Accuracy against eps", "Accuracy against eps under pgd", "The variants before",
+            "Figure 2. Accuracy before", "The nine-defences report, in this run",
+            findings(results)[0].statement, "by its own test",
+        )  # fmt: skip
+        text = text.replace("**", "").replace("\\", "")
+        places = [text.rindex(each) for each in order]
+        assert places == sorted(places)
+        assert "Figure 8 of the nine-defences report." in text
+        assert "n = 10 when all are finished" in text
+
+
+def test_another_study_has_nothing_of_the_nine_defences(tmp_path, monkeypatch):
+    """Also where variants have its names and parts: not all of its roles are there."""
+    leave_pictures_empty(monkeypatch)
+    results = synthetic(
+        variants=("original", "adversarial", "quantised", "adversarial + regularised"),
+        title="Mine", images=40, model=toy_model, examples=toy_examples,
+    )  # fmt: skip
+    files = write_report(results, tmp_path, pdf=False)
+    drawn = [path.stem for path in files.figures]
+    assert drawn[:6] == [
+        "accuracy-against-eps", "accuracy", "success", "training-loss", "images", "network",
+    ]  # fmt: skip
+    assert all(name.startswith("features-") for name in drawn[6:])
+    for text in (*told(files), *(path.read_text() for path in files.tables)):
+        assert "nine" not in text.lower()
+        for finding in findings(results):
+            assert finding.statement not in text
+    assert "***" in told(files)[0]
+
+
+def test_with_fewer_than_five_seeds_there_are_no_stars_and_the_page_says_why(tmp_path):
+    results = synthetic(seeds=4, images=40, model=toy_model, examples=toy_examples)
+    shown = ("accuracy", "nine-defences-test")
+    files = write_report(results, tmp_path, figures=shown, dpi=60, pdf=False)
+    assert [path.name for path in files.figures] == ["accuracy.png"]
+    assert "5 seeds in common with the reference" in files.left_out[0]
+    for text in told(files):
+        assert "No stars: they need at least 5 seeds, and this study has 4." in text
+        assert "***" not in text
+    for path in files.tables:
+        assert "*" not in path.read_text(encoding="utf-8")
+
+
 def test_the_page_is_whole_small_and_asks_for_nothing(nine):
     files = nine[2]
     text = files.index.read_text(encoding="utf-8")
     assert len(text) < 3_000_000
     page = Parsed(text)
     images = page.all("img")
-    assert len(images) == len(files.figures) / 2
+    assert len(images) == len(DRAWN)
     for image in images:
         assert image["src"].startswith("data:image/png;base64,")
         assert re.fullmatch(r"Figure \d+\. \S.*\.", image["alt"])
@@ -101,7 +162,8 @@ def test_the_page_and_the_markdown_hold_the_same_tables_and_the_configuration(ni
         assert (folder / path).is_file()
     (block,) = re.findall(r"```yaml\n(.*)```", markdown, re.DOTALL)
     shown = next(text for text in texts if text.startswith("name: synthetic"))
-    assert yaml.safe_load(block) == yaml.safe_load(shown) == results.config
+    assert yaml.safe_load(block) == yaml.safe_load(shown)
+    assert yaml.safe_load(block) == results.config
 
 
 def test_what_is_missing_stands_at_the_top_of_both(tmp_path):
@@ -126,7 +188,12 @@ def test_names_are_text_wherever_they_come_from(tmp_path):
         variants=("original", EVIL), seeds=2, title=EVIL, threat=EVIL, missing=(EVIL,),
         config={"name": EVIL}, model=toy_model, examples=toy_examples,
     )  # fmt: skip
-    files = write_report(results, tmp_path, figures=(7, 8, 9, 14))
+    files = write_report(
+        results,
+        tmp_path,
+        figures=("training-loss", "accuracy", "success", "features-original"),
+        dpi=60,
+    )
     text = files.index.read_text(encoding="utf-8")
     page = Parsed(text)
     assert "<script" not in text
@@ -138,8 +205,9 @@ def test_names_are_text_wherever_they_come_from(tmp_path):
 
 
 def test_a_report_twice_is_the_same_to_the_byte(tmp_path):
+    shown = ("training-loss", "accuracy")
     first, second = (
-        write_report(toy_results(), tmp_path / name, figures=(2, 7, 8)) for name in "ab"
+        write_report(toy_results(), tmp_path / name, figures=shown, dpi=60) for name in "ab"
     )
     for kind in ("tables", "figures"):
         for a, b in zip(getattr(first, kind), getattr(second, kind), strict=True):
@@ -148,17 +216,20 @@ def test_a_report_twice_is_the_same_to_the_byte(tmp_path):
 
 
 def test_figures_without_data_are_named_in_the_report(tmp_path):
-    files = write_report(synthetic(seeds=2), tmp_path, figures=(2, 9, 13))
+    shown = ("images", "success", "features-original")
+    files = write_report(synthetic(seeds=2), tmp_path, figures=shown, dpi=60, pdf=False)
     assert [line.split(":")[0] for line in files.left_out] == [
-        "figure 2 (images)", "figure 13 (features-original)",
+        "figure 'images'", "figure 'features-original'",
     ]  # fmt: skip
-    for path in (files.index, files.markdown):
-        assert "figure 13 (features-original)" in path.read_text(encoding="utf-8")
+    for text in told(files):
+        assert "figure 'features-original'" in text
+    with pytest.raises(InputError, match="unknown figure 'sucess'; did you mean 'success'"):
+        write_report(synthetic(seeds=2), tmp_path, figures=("sucess",))
 
 
 def test_one_variant_one_seed_one_budget_is_reported(tmp_path):
     results = synthetic(variants=("original",), seeds=1, budgets=(0.1,))
-    files = write_report(results, tmp_path, figures=(7, 8, 9))
+    files = write_report(results, tmp_path, figures=LEADING, dpi=60)
     assert len(files.figures) == 6
 
 

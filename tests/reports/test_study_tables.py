@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import gc
 import io
 import re
 
@@ -20,19 +19,14 @@ from saddlepoint.reports.study import significance_table, variants_table
 from saddlepoint.reports.study.comparisons import comparisons, summaries
 from saddlepoint.reports.study.comparisons_images import image_comparisons
 from saddlepoint.reports.study.formats import TextTable, csv_text, latex, markdown
+from saddlepoint.reports.study.tables import accuracy_table
 from saddlepoint.reports.study.tables_budgets import by_budget_table, mcnemar_table, timings_table
 
 EPS = (4 / 255, 8 / 255, 12 / 255, 16 / 255)
 BUILDERS = (
-    variants_table, significance_table, mcnemar_table, by_budget_table, timings_table,
+    accuracy_table, variants_table, significance_table, mcnemar_table, by_budget_table, timings_table,
 )  # fmt: skip
 FEW = ("original", "adversarial", "quantised")
-
-
-@pytest.fixture(autouse=True)
-def _no_collection(monkeypatch):
-    """Statsmodels collects garbage in every correction, a tenth of a second with torch loaded."""
-    monkeypatch.setattr(gc, "collect", lambda *_: 0)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +96,47 @@ def test_the_main_table(whole):
     )
     assert float(record["mean"]) == pytest.approx(success.mean(), rel=1e-14)
     assert (record["seeds"], record["repeats"]) == ("10", "40")
+
+
+def test_the_leading_table_is_accuracy_by_eps_with_the_stars_of_the_mean(whole):
+    table = accuracy_table(whole)
+    assert table.columns == (
+        "variant", "no attack", *(f"eps = {k}/255" for k in (4, 8, 12, 16)), "mean over eps",
+    )  # fmt: skip
+    clean, robust = (column(whole, "adversarial", f"{n}_accuracy") for n in ("clean", "robust"))
+    values = [clean.mean(axis=1), *robust.T, robust.mean(axis=1)]
+    shown = [[float(x) for x in re.findall(r"[\d.]+", cell)] for cell in table.rows[1][1:]]
+    for (mean, sd), value in zip(shown, values, strict=True):
+        assert mean == pytest.approx(100 * value.mean(), abs=0.051)
+        assert sd == pytest.approx(100 * value.std(ddof=1), abs=0.051)
+    assert [cell.endswith(" ***") for cell in table.rows[1]] == [False] * 6 + [True]
+    mine = [r for r in records(table) if r["variant"] == "adversarial"]
+    assert [float(r["mean"]) for r in mine] == pytest.approx([v.mean() for v in values])
+    assert [r["stars"] for r in mine] == ["", "", "", "", "", "***"]
+
+
+def test_stars_are_those_of_the_seeds_and_the_printed_ones_have_columns_of_their_own(whole):
+    for each, row in zip(comparisons(whole), significance_table(whole).rows, strict=True):
+        assert row[5].rpartition(" ")[2].strip("0.123456789<–") == each.stars_seeds
+        assert row[7] == "40"
+        assert row[8].endswith(each.stars_repeats)
+    (columns,) = {tuple(r) for r in records(significance_table(whole))}
+    assert "nine_defences_test_stars" in columns
+    other = significance_table(synthetic(FEW))
+    assert len(other.columns) == 7
+    assert not any("nine" in name for name in records(other)[0])
+    assert not any("nine" in note for note in other.notes)
+    by_name = {(c.variant, c.metric): c for c in comparisons(whole)}
+    assert any(c.stars_repeats != c.stars_seeds for c in by_name.values())
+
+
+def test_a_variant_that_few_seeds_have_finished_has_no_stars():
+    gaps = synthetic(FEW, seeds=6)
+    cut = without(gaps, lambda row: row["variant"] != "adversarial" or row["seed"] < 4)
+    for table in (accuracy_table(cut), variants_table(cut), significance_table(cut)):
+        assert "***" not in "".join(sum(table.rows, ()))
+        assert any("fewer than 5 seeds are finished of both" in n for n in table.notes)
+    assert "***" in "".join(sum(accuracy_table(gaps).rows, ()))
 
 
 def test_mcnemar_counts_images_of_one_seed_at_one_budget(whole):

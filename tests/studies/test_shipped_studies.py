@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from reports.browser import CHROMIUM, check
+from reports.browser import CHROMIUM, assert_readable
+from reports.quick import shorten_runs
 from studies.tiny import runner
 
 from saddlepoint.reports.study import findings, write_report
@@ -35,7 +36,9 @@ def smoke(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(smoke):
-    return write_report(load_results(smoke), smoke / "report")
+    with pytest.MonkeyPatch.context() as patch:
+        shorten_runs(patch)
+        return write_report(load_results(smoke), smoke / "report", dpi=60, pdf=False)
 
 
 @pytest.mark.parametrize("file", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
@@ -91,11 +94,18 @@ def test_the_smoke_study_trains_all_nine_and_finds_what_must_be(smoke):
 
 
 def test_the_report_has_all_its_tables_and_figures(smoke, report):
-    assert report.left_out == ()
-    numbers = {path.name[:2] for path in report.figures}
-    assert numbers == {f"{number:02d}" for number in range(1, 22)}
-    assert {path.suffix for path in report.figures} == {".pdf", ".png"}
+    # Two seeds: of the nine-defences report's own test there are no stars to draw.
+    assert [line.split(":")[0] for line in report.left_out] == ["figure 'nine-defences-test'"]
+    names = [path.stem for path in report.figures]
+    assert names[0] == "accuracy-against-eps"
+    assert sum(name.startswith("features-") for name in names) == len(NINE)
+    assert names[-7:] == [
+        "quantisation", "kernel-matrix", "convolution-matrix", "self-ensemble",
+        "decision-boundary", "activations", "activation-time",
+    ]  # fmt: skip
+    assert len(names) == 6 + len(NINE) + 7
     text = report.markdown.read_text(encoding="utf-8")
+    assert "No stars: they need at least 5 seeds, and this study has 2." in text
     for finding in findings(load_results(smoke)):
         assert finding.statement in text
     (variants,) = (path for path in report.tables if path.name == "variants.csv")
@@ -105,13 +115,9 @@ def test_the_report_has_all_its_tables_and_figures(smoke, report):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-@pytest.mark.parametrize("width", [1280, 400])
-def test_the_page_is_readable_in_a_browser(report, width, tmp_path):
-    seen, console = check(report.index.read_text(encoding="utf-8"), width, tmp_path)
-    assert seen["images"] == [True] * 21
-    assert console == seen["said"] == seen["wide"] == []
-    assert seen["scroll"] <= seen["inside"]
-    assert seen["small"] == 0
+def test_the_page_is_readable_in_a_browser(report, tmp_path):
+    page = report.index.read_text(encoding="utf-8")
+    assert_readable(page, tmp_path, images=22)
 
 
 def test_running_it_again_takes_no_time_and_changes_nothing(smoke):

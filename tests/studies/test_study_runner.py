@@ -205,5 +205,5 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(whole, tmp_path):
     assert process.returncode == 130
     assert "stopped" in err
     assert "Traceback" not in err
-    assert run_study(tiny(), tmp_path / "s").complete
+    assert run_study(tiny(), tmp_path / "s", engine=Here()).complete
     assert results(tmp_path / "s") == results(whole)

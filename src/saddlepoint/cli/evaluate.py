@@ -87,7 +87,7 @@ def evaluate(
         )
     figure = out / "accuracy.png"
     if not figure.exists():  # a finished evaluation is only read
-        write(figure, figure_bytes(accuracy_curve({subject.model: record})))
+        write(figure, figure_bytes(accuracy_curve({subject.model: record}, suite=suite)))
     summary = {
         **record.json(),
         **({"per_class": [_class_json(each) for each in record.per_class()]} if per_class else {}),

@@ -97,10 +97,12 @@ def run(
 
 
 def _show_study(results: StudyResults) -> None:
-    from saddlepoint.reports.study import variants_table
+    from saddlepoint.reports.study import accuracy_table
 
-    drawn = variants_table(results)
+    drawn = accuracy_table(results)
     table(drawn.columns, drawn.rows, title=drawn.caption)
+    for line in drawn.notes:
+        print(line)
 
 
 def _show_next(state: StudyProgress, out: Path) -> None:

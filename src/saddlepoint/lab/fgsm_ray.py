@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from saddlepoint.lab.experiment import PerModel, Settings
 from saddlepoint.lab.outputs import logits_of, loss_gradients
-from saddlepoint.lab.panels import key, sheet, title_left
+from saddlepoint.lab.panels import key, looks, sheet, title_left
 from saddlepoint.lab.table import Table
 from saddlepoint.option_values import Positive, Whole
 
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from saddlepoint.reports.style import Look
+
 _STRAIGHT = 1e-9  # of the logits' range: in float64 what bends less is rounding
 _IMAGES = 3  # in the figure
-# Ten classes apart for colour-blind readers; more begin again, dashed.
-_HUES = (
-    "#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00",
-    "#56B4E9", "#7A4B1F", "#8C8C8C", "#332288",
-)  # fmt: skip
-_NAMED = 20  # classes in the legend
+_LINES = 12  # classes with a line of their own; a band holds the others
+_REST = "#C8C8C8"
+_MARKED = 7  # markers on a line
 
 
 @dataclass(frozen=True)
@@ -148,6 +147,9 @@ def fgsm_ray(
 def draw_fgsm_ray(found: PerModel[FgsmRay]) -> Figure:
     """Draw a panel per image and model: a line per class, and below them the largest one.
 
+    No two lines look alike. Of more than twelve classes, those have a line that matter here: the
+    labels, what is largest somewhere, and then the largest in the mean; a grey band holds the rest.
+
     Reference: Goodfellow, Shlens and Szegedy 2015, arXiv:1412.6572, figure 4.
 
     >>> t, logits = torch.tensor([-1.0, 0.0, 1.0]), torch.eye(3)[None].double()
@@ -157,39 +159,80 @@ def draw_fgsm_ray(found: PerModel[FgsmRay]) -> Figure:
     """
     results = found.results
     shown = min(_IMAGES, min(len(each.labels) for each in results.values()))
-    classes = next(iter(results.values())).logits.shape[2]
-    with sheet(max(3.4 * len(results), 5.0) + 0.8, 2.2 * shown + 0.4) as figure:
+    named = looks(str(k) for k in _drawn_classes(results.values(), shown))
+    others = next(iter(results.values())).logits.shape[2] - len(named)
+    with sheet(max(3.4 * len(results), 5.0) + 1.0, 2.2 * shown + 0.4) as figure:
         grid = figure.subplots(shown, len(results), squeeze=False)
         for i, row in enumerate(grid):
             for axes, (name, each) in zip(row, results.items(), strict=True):
-                _draw_ray(axes, each, i)
+                _draw_ray(axes, each, i, {int(k): look for k, look in named.items()})
                 title_left(axes, f"{name}, image {i} (class {int(each.labels[i])})")
             row[0].set_ylabel("logit")
         for axes in grid[-1]:
             axes.set_xlabel("t: steps of t·sign(gradient), pixels")
-        handles = [key(f"class {k}", **_line(k)) for k in range(min(classes, _NAMED))]
+        handles = [key(f"class {k}", **look.line, markersize=4) for k, look in named.items()]
+        if others:
+            handles.append(key(f"the other {others}", color=_REST, lw=6))
         title = "thick: the label\nstrip: the largest"
         figure.legend(handles=handles, title=title, loc="outside right upper")
     return figure
 
 
-def _draw_ray(axes: Axes, ray: FgsmRay, i: int) -> None:
+def _drawn_classes(rays: Iterable[FgsmRay], shown: int) -> list[int]:
+    """The classes with a line, in their order."""
+    rays = list(rays)
+    classes = rays[0].logits.shape[2]
+    if classes <= _LINES:
+        return list(range(classes))
+    weight = torch.zeros(classes, dtype=torch.float64)
+    for ray in rays:
+        weight += ray.predictions[:shown].flatten().bincount(minlength=classes)  # points won
+        weight[ray.labels[:shown]] += len(ray.t) * shown
+        # Below one point in all: it only orders those that win nowhere.
+        weight += ray.logits[:shown].mean((0, 1)).softmax(0) / (2 * len(rays))
+    return sorted(weight.argsort(descending=True, stable=True)[:_LINES].tolist())
+
+
+def _draw_ray(axes: Axes, ray: FgsmRay, i: int, named: Mapping[int, Look]) -> None:
     t, logits = ray.t.numpy(), ray.logits[i].numpy()
-    for k in range(logits.shape[1]):
-        axes.plot(t, logits[:, k], **_line(k), lw=2.2 if k == int(ray.labels[i]) else 1)
-    low, high = float(logits.min()), float(logits.max())
-    strip = low - 0.14 * (high - low)
-    largest = ray.predictions[i].numpy()
-    edges = np.flatnonzero(np.diff(largest)) + 1
-    bounds = [0, *edges.tolist(), len(t) - 1]
-    for begin, end in itertools.pairwise(bounds):
-        axes.fill_between(
-            t[[begin, end]], strip, strip + 0.07 * (high - low),
-            color=_HUES[int(largest[begin]) % len(_HUES)], lw=0,
+    others = [k for k in range(logits.shape[1]) if k not in named]
+    if others:
+        rest = logits[:, others]
+        axes.fill_between(t, rest.min(1), rest.max(1), color=_REST, lw=0, zorder=0.5)
+    every = max(1, len(t) // _MARKED)
+    for number, (k, look) in enumerate(named.items()):
+        axes.plot(
+            t, logits[:, k], **look.line, markersize=4, label=f"class {k}",
+            lw=2.2 if k == int(ray.labels[i]) else 1,
+            markevery=(number * every // len(named), every),
         )  # fmt: skip
-    axes.axvline(0, color="black", lw=0.8, ls=":")
+    low, high = float(logits.min()), float(logits.max())
+    _draw_strip(axes, ray, i, named, (low - 0.17 * (high - low), 0.11 * (high - low)))
+    axes.axvline(0, color="black", lw=0.8, ls=(0, (1, 3)), label="_image")
     axes.set_xlim(float(t[0]), float(t[-1]))
 
 
-def _line(k: int) -> dict[str, Any]:
-    return {"color": _HUES[k % len(_HUES)], "linestyle": "-" if k < len(_HUES) else "--"}
+def _draw_strip(
+    axes: Axes, ray: FgsmRay, i: int, named: Mapping[int, Look], place: tuple[float, float]
+) -> None:
+    """Draw which class is largest: in its colour, hatched where an earlier class has the same, and
+    by its number where there is room.
+    """
+    t, largest = ray.t.numpy(), ray.predictions[i].numpy()
+    bottom, height = place
+    edges = np.flatnonzero(np.diff(largest)) + 1
+    bounds = [0, *edges.tolist(), len(t) - 1]
+    colours = [look.colour for look in named.values()]
+    again = {k for at, k in enumerate(named) if named[k].colour in colours[:at]}
+    for begin, end in itertools.pairwise(bounds):
+        k = int(largest[begin])
+        axes.fill_between(
+            t[[begin, end]], bottom, bottom + height, lw=0, edgecolor="white",
+            facecolor=named[k].colour if k in named else _REST, hatch="////" if k in again else None,
+        )  # fmt: skip
+        if t[end] - t[begin] >= 0.06 * (t[-1] - t[0]):
+            middle = (t[begin] + t[end]) / 2
+            axes.text(
+                middle, bottom + height / 2, str(k), ha="center", va="center", fontsize=7,
+                bbox={"boxstyle": "round,pad=0.12", "fc": "white", "ec": "none"},
+            )  # fmt: skip

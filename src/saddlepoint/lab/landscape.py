@@ -177,7 +177,8 @@ def draw_landscape(found: PerModel[LossLandscape]) -> Figure:
         for i in range(shown):
             for row, (name, each) in enumerate(results.items()):
                 axes = figure.add_subplot(grid[row, 2 * i : 2 * i + 2])
-                axes.plot(each.losses[i, :_LINES].T, color=named[name].colour, lw=0.6, alpha=0.5)
+                climbs = each.losses[i, :_LINES].T
+                axes.plot(climbs, color=named[name].colour, lw=0.6, alpha=0.5, label="_climbs")
                 axes.set_ylim(0, 1.05 * float(each.losses[i].max()))
                 if row == rows - 1:
                     axes.set_xlabel("iteration")

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from saddlepoint.reports.style import Look
 
-_DASHES = ("-", "--", ":", "-.")
-
 
 @contextmanager
 def sheet(width: float, height: float) -> Iterator[Figure]:
@@ -36,17 +34,14 @@ def sheet(width: float, height: float) -> Iterator[Figure]:
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """Return a look for each name: colour, marker and dashes all differ.
+    """Return a look for each name, no two alike up to 64, as `saddlepoint.reports.style.look_of`.
 
     >>> looks(["standard", "adversarial"])["adversarial"].linestyle
     '--'
     """
-    from saddlepoint.reports.style import COLOURS, MARKERS, Look
+    from saddlepoint.reports.style import look_of
 
-    return {
-        name: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], _DASHES[i % len(_DASHES)])
-        for i, name in enumerate(names)
-    }
+    return {name: look_of(i) for i, name in enumerate(names)}
 
 
 def key(label: str, **look: Any) -> Line2D:

@@ -149,7 +149,8 @@ def draw_segments(found: PerModel[Segments]) -> Figure:
             for i, axes in enumerate(row):
                 lines = each.along[i].numpy()
                 t = np.linspace(0, 1, lines.shape[1])
-                axes.plot(t, lines[:_LINES].T, color=COLOURS[0], lw=0.6, alpha=0.45)
+                several = lines[:_LINES].T
+                axes.plot(t, several, color=COLOURS[0], lw=0.6, alpha=0.45, label="_segments")
                 axes.plot(t, lines.mean(0), color=COLOURS[1], lw=2)
                 axes.axhline(float(each.random[i]), color="black", ls="--", lw=1.2)
                 axes.axhline(float(each.clean[i]), color="black", ls=":", lw=1.2)

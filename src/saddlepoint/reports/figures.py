@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,53 +16,92 @@ from saddlepoint.attacks import AttackResult
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import Evaluation
-from saddlepoint.reports.style import COLOURS, MARKERS, style
+from saddlepoint.reports.changes import ChangeScale, draw_pixels
+from saddlepoint.reports.style import look_of, style
+from saddlepoint.threat import format_eps
 
-_MAGNIFIED = 10
+_LETTERS = 68  # of a line above a curve
 
 
-def accuracy_curve(evaluations: Mapping[str, Evaluation]) -> Figure:
-    """Return accuracy against eps, one line per model, with 95 % Wilson intervals; eps 0 is clean
-    accuracy.
+def accuracy_curve(evaluations: Mapping[str, Evaluation], *, suite: str | None = None) -> Figure:
+    """Return robust accuracy against eps, one line per model, with 95 % Wilson intervals; eps 0 is
+    clean accuracy.
+
+    Above stand the model, where it is one, the suite with its attacks, and the data. The numbers
+    of one model stand at its points.
+
+    Args:
+        evaluations: by the name of the model.
+        suite: the name of the suite; None names its attacks alone.
 
     >>> from saddlepoint.evaluation import Proportion
     >>> import pyarrow as pa
     >>> clean = Evaluation({"space": "pixels"}, Proportion(9, 10), (), pa.table({}), pa.table({}), 1.0, ())
     >>> accuracy_curve({"normal": clean}).axes[0].get_ylabel()
-    'accuracy (%)'
+    'robust accuracy (%), at eps 0 clean accuracy'
     """
     if not evaluations:
         raise InputError("there are no evaluations to draw; give at least one")
     if any(math.isnan(b.eps) for e in evaluations.values() for b in e.budgets):
         raise InputError("a threat model without a budget has no curve; read the table instead")
+    first = next(iter(evaluations.values()))
+    alone = len(evaluations) == 1
     with style():
         figure = Figure(figsize=(5.2, 3.4))
         axes = figure.add_subplot()
-        largest = max((b.eps for e in evaluations.values() for b in e.budgets), default=0.0)
-        # Pixel budgets below 1 are read in 255ths, as papers give them.
-        levels = largest < 1 and all("Linf" in _threat(e) for e in evaluations.values())
+        budgets = [b.eps for e in evaluations.values() for b in e.budgets]
+        # Read in 255ths, as papers give them, where the table says so too.
+        levels = all("/" in format_eps(eps) for eps in budgets)
+        levels = levels and all("Linf" in _threat(e) for e in evaluations.values())
         unit = 255 if levels else 1
         for i, (name, evaluation) in enumerate(evaluations.items()):
             points = [(0.0, evaluation.clean)]
             points += [(b.eps * unit, b.robust_accuracy) for b in evaluation.budgets]
             eps = [x for x, _ in points]
-            colour = COLOURS[i % len(COLOURS)]
+            look = look_of(i)
             low, high = ([100 * getattr(p, end) for _, p in points] for end in ("low", "high"))
-            axes.fill_between(eps, low, high, color=colour, alpha=0.18, linewidth=0)
+            axes.fill_between(eps, low, high, color=look.colour, alpha=0.18, linewidth=0)
             values = [100 * p.value for _, p in points]
-            marker = MARKERS[i % len(MARKERS)]
-            axes.plot(eps, values, color=colour, marker=marker, label=name, clip_on=False, zorder=3)
-        first = next(iter(evaluations.values()))
+            axes.plot(eps, values, **look.line, label=name, clip_on=False, zorder=3)
+            if alone:
+                _say_values(axes, list(zip(eps, values, strict=True)))
         space = first.config.get("space", "pixels")
         axes.set_xlabel(f"eps ({_norm(first)}, {space}{', in 255ths' if levels else ''})")
-        axes.set_ylabel("accuracy (%)")
+        axes.set_ylabel("robust accuracy (%), at eps 0 clean accuracy", fontsize=8)
         axes.set_ylim(0, 100)
         axes.set_xlim(left=0)
-        if len(evaluations) > 1:
+        heads = [_head(each, name if alone else "", suite) for name, each in evaluations.items()]
+        title = "\n".join(line for line in heads[0] if all(line in head for head in heads))
+        if alone:
+            axes.set_title(title, fontsize=9, loc="left")
+        else:
             axes.legend(
-                loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(3, len(evaluations))
-            )
+                loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(3, len(evaluations)),
+                title=title, alignment="left",
+            )  # fmt: skip
     return figure
+
+
+def _head(evaluation: Evaluation, model: str, suite: str | None) -> list[str]:
+    """The lines above a curve: what was measured, of which model, by which attacks, on which data."""
+    attacks = ", ".join(evaluation.config.get("attacks") or ())
+    named = f"suite {suite}: {attacks}" if suite else f"suite: {attacks}"
+    data = evaluation.config.get("data") or {}
+    images = f"{evaluation.clean.total:,} images"
+    where = (
+        f"{images} of {data['name']}, {data['split']}" if {"name", "split"} <= set(data) else images
+    )
+    head = [model, named if attacks else "", f"{where}; shaded: 95 % intervals"]
+    return [line for text in head if text for line in textwrap.wrap(text, _LETTERS)]
+
+
+def _say_values(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """Write the numbers at the points: above the line, where there is no room below it."""
+    for x, y in points:
+        axes.annotate(
+            f"{y:.1f}", (x, y), xytext=(4, 5 if y < 90 else -11), textcoords="offset points",
+            fontsize=7.5, zorder=4,
+        )  # fmt: skip
 
 
 def drawable(shape: Sequence[int]) -> bool:
@@ -76,10 +116,10 @@ def drawable(shape: Sequence[int]) -> bool:
 def adversarial_grid(
     data: ImageData, result: AttackResult, count: int = 6, *, ids: Tensor | None = None
 ) -> Figure:
-    """Return a row per image: before, the perturbation tenfold around grey, after, with predicted
-    classes.
+    """Return a row per image: before, the change, and after, with predicted classes.
 
-    Fooled images come first, in the order of the result.
+    Fooled images come first, in the order of the result. The changes of all rows are on one scale,
+    which a bar shows: grey is none, black and white the largest of the figure, nothing is cut off.
 
     Args:
         data: the images that were attacked.
@@ -95,7 +135,7 @@ def adversarial_grid(
     >>> net = build_model("simple-cnn", classes=10, shape=data.shape)
     >>> result = FGSM(Linf(0.1))(net, data.pixels, data.labels)
     >>> len(adversarial_grid(data, result).axes)
-    12
+    13
     """
     if not drawable(data.shape):
         raise InputError(f"only grey and RGB images can be drawn, not shape {data.shape}")
@@ -105,28 +145,31 @@ def adversarial_grid(
         stable=True,
     )
     chosen = order[:count]
+    rows = [index if ids is None else int(ids[index]) for index in chosen.tolist()]
+    before = data.images(torch.tensor(rows, dtype=torch.long)).cpu().float()
+    after = result.adversarials[chosen].cpu().float()
+    scale = ChangeScale.of(after - before)
     with style():
-        figure = Figure(figsize=(4.6, 1.55 * len(chosen)))
+        figure = Figure(figsize=(5.0, 1.55 * len(chosen)))
         grid = figure.subplots(len(chosen), 3, squeeze=False)
-        heads = ("before", f"perturbation ×{_MAGNIFIED}", "after")
         for row, index in enumerate(chosen.tolist()):
-            where = index if ids is None else int(ids[index])
-            clean = data.images(torch.tensor([where]))[0].cpu()
-            after = result.adversarials[index].cpu().float()
-            label = _name(data.classes, int(data.labels[where]))
+            label = _name(data.classes, int(data.labels[rows[row]]))
             predicted = _name(data.classes, int(result.predictions[index]))
             wrong = bool(result.initially_wrong[index])
-            before = f"label {label}, predicted {predicted if wrong else label}"
+            first = f"label {label}, predicted {predicted if wrong else label}"
             fooled = "fooled" if bool(result.success[index]) else "holds"
-            titles = (before, "", f"predicted {predicted}: {fooled}")
-            pictures = (clean, (after - clean) * _MAGNIFIED / 2 + 0.5, after)
-            for column, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
-                _draw(grid[row, column], picture, title)
-        for axes, head in zip(grid[0], heads, strict=True):
+            left, middle, right = grid[row]
+            _draw(left, before[row], first)
+            scale.draw(middle, after[row] - before[row])
+            _draw(right, after[row], f"predicted {predicted}: {fooled}")
+        for axes, head in zip(grid[0], ("before", scale.label, "after"), strict=True):
             axes.annotate(
                 head, (0.5, 1.28), xycoords="axes fraction", ha="center", fontsize=10, weight="bold"
             )
-        figure.subplots_adjust(hspace=0.45, wspace=0.15)
+        figure.subplots_adjust(left=0.02, right=0.86, hspace=0.45, wspace=0.15)
+        place = grid[0, 2].get_position()
+        height = place.height
+        scale.bar(figure, figure.add_axes((0.885, place.y0, 0.018, height)))
     return figure
 
 
@@ -136,13 +179,8 @@ def _name(classes: Sequence[str], output: int) -> str:
 
 
 def _draw(axes: Axes, picture: Tensor, title: str) -> None:
-    array = np.clip(picture.permute(1, 2, 0).numpy(), 0, 1)
-    if array.shape[2] == 1:
-        axes.imshow(array[:, :, 0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    else:
-        axes.imshow(array, interpolation="nearest")
+    draw_pixels(axes, np.clip(picture.permute(1, 2, 0).numpy(), 0, 1))
     axes.set_title(title, fontsize=8)
-    axes.set_axis_off()
 
 
 def _threat(evaluation: Evaluation) -> str:

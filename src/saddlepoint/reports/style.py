@@ -13,9 +13,11 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, with a marker each, so that grey prints can be read too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+# Okabe and Ito's palette, with a marker each, so that grey prints can be read too; its yellow, hardly
+# seen on white, is a brown.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7A4B1F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("-", "--", ":", "-.")
 
 # One colour and one marker for each of twelve variants. The first is the original, in black; the
 # order of hues is that of the nine-defences report (black, blue, red, green, purple, yellow, cyan,
@@ -55,6 +57,22 @@ class Look:
     def line(self) -> dict[str, Any]:
         """The keyword arguments of `Axes.plot`."""
         return {"color": self.colour, "marker": self.marker, "linestyle": self.linestyle}
+
+
+def look_of(number: int) -> Look:
+    """Return the look of line 0, 1, 2 …: no two alike below 64, of eight colours.
+
+    The first eight differ in colour and in marker, their neighbours in the dashes as well.
+
+    >>> look_of(0), look_of(8)
+    (Look(colour='#0072B2', marker='o', linestyle='-'), Look(colour='#0072B2', marker='s', linestyle='--'))
+    """
+    again = number // len(COLOURS)
+    return Look(
+        COLOURS[number % len(COLOURS)],
+        MARKERS[(number + again) % len(MARKERS)],
+        DASHES[(number + again) % len(DASHES)],
+    )
 
 
 def variant_looks(

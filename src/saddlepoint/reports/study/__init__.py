@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from saddlepoint.reports.study.figures import StudyFigure, study_figures
-from saddlepoint.reports.study.findings import Finding, findings
-from saddlepoint.reports.study.tables import significance_table, variants_table
+from saddlepoint.reports.study.findings import Finding, findings, is_nine_defences
+from saddlepoint.reports.study.tables import accuracy_table, significance_table, variants_table
 from saddlepoint.reports.study.write import TABLES, ReportFiles, write_report
 
 __all__ = [
@@ -12,7 +12,9 @@ __all__ = [
     "Finding",
     "ReportFiles",
     "StudyFigure",
+    "accuracy_table",
     "findings",
+    "is_nine_defences",
     "significance_table",
     "study_figures",
     "variants_table",

@@ -1,9 +1,9 @@
-"""Figure 8: accuracy before and after the attack and its success, a group of bars per variant."""
+"""Accuracy before and after the attack and its success, a group of bars per variant."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,35 +15,69 @@ from saddlepoint.reports.study.cells import (
     evaluation_cells,
     mean,
 )
-from saddlepoint.reports.study.comparisons import METRICS, Comparison, standard_deviation
+from saddlepoint.reports.study.comparisons import (
+    METRICS,
+    STAR_SEEDS,
+    comparisons,
+    standard_deviation,
+)
 from saddlepoint.reports.style import AFTER, BEFORE, SUCCESS, style
 from saddlepoint.studies.results import StudyResults
 
 _NAMES = ("accuracy before the attack", "accuracy after the attack", "success of the attack")
 _COLOURS = (BEFORE, AFTER, SUCCESS)
-_HONEST = "†"
-_LEVEL = 0.05
 
 
-def accuracy_bars(results: StudyResults, comparisons: Sequence[Comparison] = ()) -> Figure:
+def accuracy_bars(results: StudyResults) -> Figure:
     """Return three bars per variant, one group below the other: accuracy before the attack, after
     it, and its success rate, under the main attack.
 
     A bar is the mean over seeds and eps, its error bar the standard deviation of the per-seed
-    means. Behind it stand the stars of the nine-defences report's test and a dagger where the
-    honest test is significant at 5 % after Holm's correction. Raises `InputError` where no
-    evaluation is finished.
+    means, and its stars those of the test over seeds after Holm's correction. Raises `InputError`
+    where no evaluation is finished.
 
     >>> from saddlepoint.reports.study.toy import toy_results
     >>> [text.get_text() for text in accuracy_bars(toy_results()).axes[0].get_yticklabels()]
     ['original', 'adversarial']
     """
+    tests = comparisons(results)
+    marks = {(each.variant, each.metric.column): each.stars_seeds for each in tests}
+    title = "stars: paired t-test on the means of the seeds, Holm-corrected"
+    return _bars(results, marks, title if any(each.starred for each in tests) else "")
+
+
+def nine_defences_bars(results: StudyResults) -> Figure:
+    """Return the same bars with the stars that the nine-defences report would have printed.
+
+    Raises `InputError` where no variant has seeds enough for stars.
+
+    >>> from saddlepoint.reports.study.toy import toy_results
+    >>> nine_defences_bars(toy_results())
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: no variant has what stars need: 5 seeds in common with ...
+    """
+    tests = comparisons(results)
+    counts = {each.repeats.n for each in tests if each.starred}
+    if not counts:
+        raise InputError(
+            f"no variant has what stars need: {STAR_SEEDS} seeds in common with the reference, and"
+            " the clean accuracy that a conclusion needs"
+        )
+    marks = {(each.variant, each.metric.column): each.stars_repeats for each in tests}
+    title = (
+        f"stars: the nine-defences report's own test, n = {max(counts)} (seeds × eps);\n"
+        "repeats of one seed are not independent, so they come too easily"
+    )
+    return _bars(results, marks, title)
+
+
+def _bars(results: StudyResults, marks: Mapping[tuple[str, str], str], title: str) -> Figure:
     attack = chosen_attack(results)
     found = [evaluation_cells(results, metric.column, attack) for metric in METRICS]
     variants = [v for v in results.variants if found[0][v]]
     if not variants:
         raise InputError("there are no evaluations yet; finish at least one")
-    marks = {(each.variant, each.metric.column): _mark(each) for each in comparisons}
     labels = [_wrapped(name) for name in variants]
     # The axes are 0.77 of the height of the figure.
     lines = max(label.count("\n") + 1 for label in labels)
@@ -74,21 +108,13 @@ def accuracy_bars(results: StudyResults, comparisons: Sequence[Comparison] = ())
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("share of the images (%)")
         for i in range(1, len(variants)):
-            axes.axhline(i - 0.5, color="#DDDDDD", linewidth=0.6, zorder=1)
+            axes.axhline(i - 0.5, color="#DDDDDD", linewidth=0.6, zorder=1, label="_between")
         inches = figure.get_figheight() * axes.get_position().height
         axes.legend(
             loc="lower left", bbox_to_anchor=(0, 1 + 0.03 / inches), ncols=1, fontsize=8,
-            borderaxespad=0.2,
+            borderaxespad=0.2, title=title, title_fontsize=8, alignment="left",
         )  # fmt: skip
     return figure
-
-
-def _mark(comparison: Comparison) -> str:
-    """The stars, and a dagger where the honest test agrees after the correction."""
-    if not comparison.conclusive:
-        return ""
-    honest = comparison.adjusted is not None and comparison.adjusted < _LEVEL
-    return comparison.stars_repeats + (_HONEST if honest else "")
 
 
 def _wrapped(name: str) -> str:

@@ -1,13 +1,13 @@
-"""The captions of the figures of a study, in the numbering of the nine-defences report."""
+"""The captions of the figures of a study."""
 
 from __future__ import annotations
 
-from saddlepoint.reports.study.cells import example_cell, in_levels
+from saddlepoint.reports.study.cells import budget_text, example_cell, in_levels
 from saddlepoint.reports.study.comparisons import conclusive_variants
 from saddlepoint.reports.study.pictures import shown_variants
 from saddlepoint.reports.study.roles import adversarial_variants
+from saddlepoint.reports.study.tables_text import STARS, star_notes
 from saddlepoint.studies.results import StudyResults
-from saddlepoint.threat import format_eps
 
 # Of figures that do not depend on the results.
 NETWORK = (
@@ -47,7 +47,7 @@ TIMES = (
 
 
 def losses_caption(results: StudyResults) -> str:
-    """Return the caption of figure 7.
+    """Return the caption of the training losses.
 
     >>> from saddlepoint.reports.study.toy import toy_results
     >>> losses_caption(toy_results())[:42]
@@ -66,59 +66,83 @@ def losses_caption(results: StudyResults) -> str:
     )
 
 
+def accuracy_caption(results: StudyResults) -> str:
+    """Return the caption of the figure that leads.
+
+    >>> from saddlepoint.reports.study.toy import toy_results
+    >>> accuracy_caption(toy_results())[:34]
+    'Accuracy against eps (Linf, pixels'
+    """
+    trained = (
+        " Dashed: variants with adversarial training; one that was trained once per eps is at each"
+        " eps the network of that eps, and at 0 the mean of them."
+        if adversarial_variants(results)
+        else ""
+    )
+    return (
+        f"Accuracy against eps ({_threat(results)}): the share of all images that are classified"
+        f" correctly under the attack, and at eps 0 without one. {_lines(results)}{trained}"
+    )
+
+
 def bars_caption(results: StudyResults) -> str:
-    """Return the caption of figure 8.
+    """Return the caption of the bars.
 
     >>> from saddlepoint.reports.study.toy import toy_results
     >>> "before" in bars_caption(toy_results())
     True
     """
-    attack = results.attacks[0]
-    unmarked = (
-        ""
-        if all(conclusive_variants(results).values())
-        else f" No marks where the accuracy before the attack is below "
-        f"{results.minimum_clean_accuracy:.0%}."
-    )
+    enough = conclusive_variants(results)
+    least = f"{results.minimum_clean_accuracy:.0%}"
+    notes = star_notes(results, results.attacks[0])
+    if not all(enough.values()):
+        notes.append(f"No stars where the accuracy before the attack is below {least}.")
+    return " ".join([_bars(results), *notes])
+
+
+def nine_defences_caption(results: StudyResults) -> str:
+    """Return the caption of the bars with the nine-defences report's own stars.
+
+    >>> from saddlepoint.reports.study.toy import toy_results
+    >>> "not independent" in nine_defences_caption(toy_results())
+    True
+    """
+    repeats = len(results.seeds) * len(results.budgets)
     return (
-        f"Accuracy before (blue) and after (orange) the attack {attack}, and the share of the "
-        f"correctly classified images that it flips (green). Means over {_seeds(results)} and "
-        f"{len(results.budgets)} values of eps; error bars: standard deviation over the seeds. "
-        f"Better than '{results.reference}' (higher accuracy, lower success) by the "
-        "nine-defences report's one-sided paired t-test over seeds and eps: *** p < 0.01, "
-        "** p < 0.05, * p < 0.1; † p < 0.05 in the test on per-seed means after Holm's correction."
-        + unmarked
+        f"{_bars(results)} Stars as the nine-defences report prints them, by its own test: one-sided"
+        f" paired t-test against '{results.reference}' over every seed and eps, n = {repeats} when"
+        f" all are finished: {STARS}. The repeats of one seed are not independent, so that these"
+        " stars come too easily; go by those of the figure of accuracy before and after."
     )
 
 
 def success_caption(results: StudyResults) -> str:
-    """Return the caption of figure 9.
+    """Return the caption of success against eps.
 
     >>> from saddlepoint.reports.study.toy import toy_results
     >>> "standard deviation" in success_caption(toy_results())
     True
     """
-    unit = ", in 255ths" if in_levels(results) else ""
     dashed = " Dashed: variants with adversarial training." if adversarial_variants(results) else ""
     return (
-        f"Success rate of the attack against eps ({results.threat}{unit}). Lines: mean over "
-        f"{_seeds(results)}; error bars: ± one true standard deviation (not its logarithm). The "
-        f"points of one eps stand side by side only to be told apart.{dashed}"
+        f"Success rate of the attack against eps ({_threat(results)}): the share of the correctly"
+        f" classified images that it flips. {_lines(results)}{dashed}"
     )
 
 
 def pictures_caption(results: StudyResults) -> str:
-    """Return the caption of figure 2.
+    """Return the caption of the images.
 
     >>> from saddlepoint.reports.study.toy import toy_results
     >>> pictures_caption(toy_results())[:40]
-    'Images before the attack, the magnified '
+    'Images before the attack, the change (gr'
     """
     seed, eps, attack = example_cell(results, results.reference)
     names = " and ".join(f"'{name}'" for name in shown_variants(results))
     return (
-        f"Images before the attack, the magnified change around grey, and after the attack "
-        f"{attack} at eps {format_eps(eps)} ({results.threat}), with the classes predicted by "
+        "Images before the attack, the change (grey: none; black and white: the largest of the"
+        f" figure, as the bar says; nothing is cut off), and after the attack {attack} at eps"
+        f" {budget_text(results, eps)} ({results.threat}), with the classes predicted by "
         f"{names}, seed {seed}; wrong classes in bold red."
     )
 
@@ -134,8 +158,27 @@ def features_caption(results: StudyResults, variant: str) -> str:
     return (
         f"Feature maps of '{variant}', seed {seed}: the first channels that each convolutional "
         f"block puts out for one image (upper rows) and the same image after the attack {attack} "
-        f"at eps {format_eps(eps)} (lower rows). One scale for all maps."
+        f"at eps {budget_text(results, eps)} (lower rows). One scale for all maps."
     )
+
+
+def _bars(results: StudyResults) -> str:
+    return (
+        f"Accuracy before (blue) and after (orange) the attack {results.attacks[0]}, and the share"
+        f" of the correctly classified images that it flips (green). Means over {_seeds(results)}"
+        f" and {len(results.budgets)} values of eps; error bars: standard deviation over the seeds."
+    )
+
+
+def _lines(results: StudyResults) -> str:
+    return (
+        f"Lines: mean over {_seeds(results)}; error bars: ± one standard deviation over them. The"
+        " points of one eps stand side by side only to be told apart."
+    )
+
+
+def _threat(results: StudyResults) -> str:
+    return f"{results.threat}{', in 255ths' if in_levels(results) else ''}"
 
 
 def _seeds(results: StudyResults) -> str:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.studies.results import StudyResults
+from saddlepoint.threat import format_eps
 
 Cells: TypeAlias = dict[tuple[int, float], float]
 """A number per (seed, eps)."""
@@ -125,10 +126,23 @@ def class_name(results: StudyResults, number: int) -> str:
 
 
 def in_levels(results: StudyResults) -> bool:
-    """Return whether the budgets are read in 255ths, as papers give them: Linf, and all below 1.
+    """Return whether the budgets are read in 255ths, as papers give them: Linf, and all are some.
 
     >>> from saddlepoint.reports.study.toy import toy_results
-    >>> in_levels(toy_results())
+    >>> in_levels(toy_results()), in_levels(toy_results(budgets=(0.05, 51 / 255)))
+    (False, False)
+    >>> in_levels(toy_results(budgets=(4 / 255, 8 / 255)))
     True
     """
-    return "linf" in results.threat.lower() and max(results.budgets) < 1
+    levels = all("/" in format_eps(eps) for eps in results.budgets)
+    return "linf" in results.threat.lower() and levels
+
+
+def budget_text(results: StudyResults, eps: float) -> str:
+    """Return a budget as the figures and tables of this study write it.
+
+    >>> from saddlepoint.reports.study.toy import toy_results
+    >>> budget_text(toy_results(budgets=(0.1, 0.2)), 0.2)
+    '0.2'
+    """
+    return format_eps(eps) if in_levels(results) else f"{eps:.6g}"

@@ -1,5 +1,5 @@
-"""Every variant of a study against the reference: as was printed in the nine-defences report, and
-honestly.
+"""Every variant of a study against the reference: the test over seeds, and beside it the one that the
+nine-defences report printed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from saddlepoint.reports.study.cells import (
     paired_by_seed,
 )
 from saddlepoint.studies.results import StudyResults
+
+STAR_SEEDS = 5
+"""The fewest seeds with stars: the spread of fewer is too uncertain for a mark that is read as a fact."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,15 @@ class Comparison:
         variant, metric: which.
         repeats: the test of the nine-defences report, over every (seed, eps) that both have. The
             repeats of one seed are not independent, so that its n is too large and its p too small.
-        seeds: the honest test, over per-seed means.
+        seeds: the test to go by, over per-seed means.
         adjusted: the p-value of `seeds` by Holm's correction over all variants in this metric.
         conclusive: whether both have the clean accuracy that a conclusion needs.
 
-    >>> test = PairedTest(40, 0.1, p=0.001)
-    >>> Comparison("a", METRICS[0], test, test, 0.03, conclusive=True).stars_seeds
+    >>> ten, four = PairedTest(10, 0.1, p=0.001), PairedTest(4, 0.1, p=0.001)
+    >>> Comparison("a", METRICS[0], ten, ten, 0.03, conclusive=True).stars_seeds
     '**'
+    >>> Comparison("a", METRICS[0], ten, four, 0.03, conclusive=True).stars_seeds
+    ''
     """
 
     variant: str
@@ -96,14 +101,19 @@ class Comparison:
     conclusive: bool
 
     @property
+    def starred(self) -> bool:
+        """Whether it may have stars: seeds enough, and clean accuracy enough for a conclusion."""
+        return self.conclusive and self.seeds.n >= STAR_SEEDS
+
+    @property
     def stars_repeats(self) -> str:
-        """Those of `repeats`; none where nothing is to be concluded."""
-        return stars(self.repeats.p) if self.conclusive else ""
+        """Those that the nine-defences report would have printed."""
+        return stars(self.repeats.p) if self.starred else ""
 
     @property
     def stars_seeds(self) -> str:
-        """The stars of the honest test after the correction."""
-        return stars(self.adjusted) if self.conclusive else ""
+        """The stars of the test over seeds, after the correction."""
+        return stars(self.adjusted) if self.starred else ""
 
 
 def conclusive_variants(results: StudyResults, attack: str | None = None) -> dict[str, bool]:

@@ -1,4 +1,4 @@
-"""The figures of a study in the nine-defences report's numbering, and why some are left out."""
+"""The figures of a study by name, those of the nine-defences report, and why some are left out."""
 
 from __future__ import annotations
 
@@ -8,69 +8,64 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from saddlepoint.errors import InputError
+from saddlepoint.errors import InputError, unknown
 from saddlepoint.progress import Meter, Progress
 from saddlepoint.reports.study import captions
-from saddlepoint.reports.study.bars import accuracy_bars
-from saddlepoint.reports.study.comparisons import comparisons
-from saddlepoint.reports.study.curves import loss_curves, success_curves
+from saddlepoint.reports.study.bars import accuracy_bars, nine_defences_bars
+from saddlepoint.reports.study.curves import accuracy_curves, success_curves
 from saddlepoint.reports.study.drawings import of_study
 from saddlepoint.reports.study.drawings.boundary import boundary_figure
 from saddlepoint.reports.study.drawings.schemes import quantisation_figure
 from saddlepoint.reports.study.features import feature_maps
+from saddlepoint.reports.study.findings.study import is_nine_defences
+from saddlepoint.reports.study.losses import loss_curves
+from saddlepoint.reports.study.names import slugs
 from saddlepoint.reports.study.pictures import before_after
 from saddlepoint.reports.study.roles import roles
 from saddlepoint.studies.results import StudyResults
 
+LEAD = "accuracy-against-eps"
+"""The figure that a report begins with."""
+
 
 class StudyFigure(NamedTuple):
-    """A figure of the nine-defences report: its number, its file's name, drawing and caption.
+    """A figure of a study.
 
-    >>> StudyFigure(9, "success", Figure(), "Success against eps.").stem
-    '09-success'
+    Attributes:
+        name: of its files, and of its place on the page.
+        figure: the drawing.
+        caption: what it shows.
+        theirs: whether it is one of the nine-defences report alone, which no other study has.
+
+    >>> StudyFigure("success", Figure(), "Success against eps.").theirs
+    False
     """
 
-    number: int
-    slug: str
+    name: str
     figure: Figure
     caption: str
-
-    @property
-    def stem(self) -> str:
-        """The name of its files without the ending."""
-        return f"{self.number:02d}-{self.slug}"
+    theirs: bool = False
 
 
 class LeftOut(NamedTuple):
-    """A figure of the nine-defences report that this study does not have, and why.
+    """A figure that this study does not have, and why.
 
-    >>> print(LeftOut(6, "self-ensemble", "no variant uses it"))
-    figure 6 (self-ensemble): no variant uses it
+    >>> print(LeftOut("self-ensemble", "no variant uses it"))
+    figure 'self-ensemble': no variant uses it
     """
 
-    number: int
-    slug: str
+    name: str
     reason: str
 
     def __str__(self) -> str:
-        return f"figure {self.number} ({self.slug}): {self.reason}"
-
-
-def slug(name: str) -> str:
-    """Return a name as part of the name of a file: letters, digits and hyphens.
-
-    >>> slug("quantised + adversarial")
-    'quantised-adversarial'
-    """
-    kept = "".join(c if c.isascii() and c.isalnum() else " " for c in name)
-    return "-".join(kept.split())[:80] or "unnamed"
+        return f"figure '{self.name}': {self.reason}"
 
 
 class _Plan(NamedTuple):
-    number: int
-    slug: str
+    name: str
     draw: Callable[[StudyResults], Figure]
     caption: str | Callable[[StudyResults], str]
+    number: str = ""  # of it in the nine-defences report
     needs: str = ""  # the role that some variant must have
 
 
@@ -80,66 +75,98 @@ _LACKING = {
     "self_ensemble": "no variant is a random self-ensemble",
     "adversarial": "no variant is trained on adversarial images",
 }
-_PLANS = (
-    _Plan(1, "network", of_study.network, captions.NETWORK),
-    _Plan(2, "images", before_after, captions.pictures_caption),
-    _Plan(3, "quantisation", lambda r: quantisation_figure(), captions.QUANTISATION, "quantised"),
-    _Plan(4, "kernel-matrix", of_study.kernel_matrix, captions.KERNEL_MATRIX, "regularised"),
-    _Plan(5, "convolution-matrix", of_study.convolution_matrix, captions.OPERATOR, "regularised"),
-    _Plan(6, "self-ensemble", of_study.self_ensemble, captions.SELF_ENSEMBLE, "self_ensemble"),
-    _Plan(7, "training-loss", loss_curves, captions.losses_caption),
-    _Plan(8, "accuracy", lambda r: accuracy_bars(r, comparisons(r)), captions.bars_caption),
-    _Plan(9, "success", success_curves, captions.success_caption),
-    _Plan(10, "decision-boundary", lambda r: boundary_figure(), captions.BOUNDARY, "adversarial"),
-    _Plan(11, "activations", of_study.activations, captions.ACTIVATIONS, "quantised"),
-    _Plan(12, "activation-time", of_study.activation_times, captions.TIMES, "quantised"),
+_RESULTS = (
+    _Plan(LEAD, accuracy_curves, captions.accuracy_caption),
+    _Plan("accuracy", accuracy_bars, captions.bars_caption),
+    _Plan("success", success_curves, captions.success_caption, "9"),
+    _Plan("training-loss", loss_curves, captions.losses_caption, "7"),
+    _Plan("images", before_after, captions.pictures_caption, "2"),
+    _Plan("network", of_study.network, captions.NETWORK, "1"),
 )
+# About the methods, not about the results of a study: of the nine-defences report alone.
+_THEIRS = (
+    _Plan("nine-defences-test", nine_defences_bars, captions.nine_defences_caption, "8"),
+    _Plan("quantisation", lambda r: quantisation_figure(), captions.QUANTISATION, "3", "quantised"),
+    _Plan(
+        "kernel-matrix", of_study.kernel_matrix, captions.KERNEL_MATRIX, "4", "regularised"
+    ),
+    _Plan(
+        "convolution-matrix", of_study.convolution_matrix, captions.OPERATOR, "5", "regularised"
+    ),
+    _Plan(
+        "self-ensemble", of_study.self_ensemble, captions.SELF_ENSEMBLE, "6", "self_ensemble"
+    ),
+    _Plan(
+        "decision-boundary", lambda r: boundary_figure(), captions.BOUNDARY, "10", "adversarial"
+    ),
+    _Plan("activations", of_study.activations, captions.ACTIVATIONS, "11", "quantised"),
+    _Plan("activation-time", of_study.activation_times, captions.TIMES, "12", "quantised"),
+)  # fmt: skip
+_FEATURES = "13 to 21"
 
 
 def study_figures(
     results: StudyResults,
     *,
-    only: Collection[int] | None = None,
+    only: Collection[str] | None = None,
     left_out: Callable[[LeftOut], None] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[StudyFigure]:
-    """Yield the figures of the nine-defences report, by number, that make sense for this study.
+    """Yield the figures that make sense for this study: accuracy against eps, and what is behind it.
 
-    1 network, 2 images, 3 to 5 quantisation and convolutions as matrices, 6 random self-ensemble,
-    7 losses, 8 accuracies, 9 success, 10 decision boundary, 11 and 12 activations, from 13 the
-    feature maps of each variant.
+    "accuracy-against-eps", "accuracy" (before and after), "success", "training-loss", "images",
+    "network", and "features-…" of each variant. The nine defences have those of their report too:
+    "nine-defences-test" (its own stars), "quantisation", "kernel-matrix", "convolution-matrix",
+    "self-ensemble", "decision-boundary", "activations" and "activation-time".
 
     Args:
         results: of the study.
-        only: numbers to draw; None is all of them.
+        only: names to draw, those of the nine-defences report of any study; None is all that apply.
         left_out: called for each figure that does not apply or that the store has no data for.
         progress: is told of each figure before it is drawn.
 
+    Raises `InputError` for a name in `only` that no figure has.
+
     >>> from saddlepoint.reports.study.toy import toy_results
-    >>> [each.stem for each in study_figures(toy_results(), only=(6, 7, 9))]
-    ['07-training-loss', '09-success']
+    >>> names = ("success", "self-ensemble", "accuracy-against-eps")
+    >>> [each.name for each in study_figures(toy_results(), only=names)]
+    ['accuracy-against-eps', 'success']
     """
-    features = [
-        _Plan(
-            number,
-            f"features-{slug(variant)}",
-            partial(feature_maps, variant=variant),
-            partial(captions.features_caption, variant=variant),
-        )
-        for number, variant in enumerate(results.variants, len(_PLANS) + 1)
-    ]
-    plans = [p for p in (*_PLANS, *features) if only is None or p.number in only]
+    plans = _plans(results, only)
     found = roles(results).values()
     meter = Meter(progress, len(plans), "figures")
     for done, plan in enumerate(plans):
         meter.done = done
-        meter.say(f"figure {plan.number}: {plan.slug}")
+        meter.say(f"figure {plan.name}")
         try:
             if plan.needs and not any(getattr(role, plan.needs) for role in found):
                 raise InputError(_LACKING[plan.needs])
             drawn = plan.draw(results)
             caption = plan.caption if isinstance(plan.caption, str) else plan.caption(results)
-            yield StudyFigure(plan.number, plan.slug, drawn, caption)
+            if plan.number and is_nine_defences(results):
+                several = "Figures" if " " in plan.number else "Figure"
+                caption += f" {several} {plan.number} of the nine-defences report."
+            yield StudyFigure(plan.name, drawn, caption, plan in _THEIRS)
         except InputError as error:
             if left_out is not None:
-                left_out(LeftOut(plan.number, plan.slug, str(error)))
+                left_out(LeftOut(plan.name, str(error)))
+
+
+def _plans(results: StudyResults, only: Collection[str] | None) -> list[_Plan]:
+    features = [
+        _Plan(
+            f"features-{name}",
+            partial(feature_maps, variant=variant),
+            partial(captions.features_caption, variant=variant),
+            _FEATURES,
+        )
+        for variant, name in slugs(results.variants).items()
+    ]
+    general = [*_RESULTS, *features]
+    if only is None:
+        return [*general, *_THEIRS] if is_nine_defences(results) else general
+    plans = {plan.name: plan for plan in (*general, *_THEIRS)}
+    for name in only:
+        if name not in plans:
+            raise unknown("figure", name, plans)
+    return [plan for plan in plans.values() if plan.name in only]

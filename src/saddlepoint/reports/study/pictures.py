@@ -1,4 +1,4 @@
-"""Figure 2: images before and after the attack, for the reference and for a robust variant."""
+"""Images before and after the attack, for the reference and for a robust variant."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from saddlepoint.errors import InputError
+from saddlepoint.reports.changes import ChangeScale, draw_pixels
 from saddlepoint.reports.figures import drawable
 from saddlepoint.reports.study.cells import class_name, example_cell
 from saddlepoint.reports.study.roles import adversarial_variants
@@ -19,16 +20,16 @@ _ROWS = 4
 
 
 def before_after(results: StudyResults) -> Figure:
-    """Return rows of images before the attack, the magnified perturbation, and after it, with the
-    predicted classes, for the reference and, where there is one, an adversarially trained variant.
+    """Return rows of images before the attack, the change, and after it, with the predicted
+    classes, for the reference and, where there is one, an adversarially trained variant.
 
-    The perturbation is drawn around grey, magnified so that the largest change is black or white,
-    by the same factor everywhere. Raises `InputError` where the store holds no images of the
+    The changes are on one scale, which a bar shows: grey is none, black and white the largest of
+    the figure, and nothing is cut off. Raises `InputError` where the store holds no images of the
     reference, or images that are not grey or RGB.
 
     >>> from saddlepoint.reports.study.toy import toy_results
     >>> len(before_after(toy_results()).axes)
-    24
+    25
     """
     variants = shown_variants(results)
     found = []
@@ -43,27 +44,29 @@ def before_after(results: StudyResults) -> Figure:
         e["adversarials"][r].float() - e["images"][r].float()
         for e, r in zip(found, rows, strict=True)
     ]
-    largest = max(float(each.abs().max()) for each in changes)
-    magnified = 0.5 / largest if largest > 0 else 1.0
+    scale = ChangeScale.of(changes)
     count = len(rows[0])
     with style():
-        figure = Figure(figsize=(3.5 * len(found) + 0.1, 1.3 * count + 0.4))
-        blocks = figure.add_gridspec(1, len(found), wspace=0.12)
+        width = 3.5 * len(found) + 0.6
+        figure = Figure(figsize=(width, 1.3 * count + 0.4))
+        right = 1 - 0.7 / width
+        blocks = figure.add_gridspec(1, len(found), wspace=0.12, left=0.02, right=right)
         for b, (variant, examples, chosen) in enumerate(zip(variants, found, rows, strict=True)):
             grid = blocks[b].subgridspec(count, 3, wspace=0.06, hspace=0.22)
             for row, index in enumerate(chosen.tolist()):
-                after = examples["adversarials"][index].float()
-                pictures = (examples["images"][index].float(), changes[b][row], after)
                 titles = (
                     class_name(results, int(examples["before"][index])),
-                    f"change ×{magnified:.3g}" if row == 0 else "",
+                    "change" if row == 0 else "",
                     class_name(results, int(examples["after"][index])),
                 )
-                for column, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
+                for column, title in enumerate(titles):
                     axes = figure.add_subplot(grid[row, column])
                     if column == 1:
-                        picture = picture * magnified + 0.5
-                    draw_image(axes, picture, title)
+                        scale.draw(axes, changes[b][row])
+                        axes.set_title(title, fontsize=8, pad=3)
+                    else:
+                        shown = examples["images" if column == 0 else "adversarials"][index]
+                        draw_image(axes, shown.float(), title)
                     if column != 1 and int(examples["labels"][index]) != int(
                         examples["before" if column == 0 else "after"][index]
                     ):
@@ -74,6 +77,9 @@ def before_after(results: StudyResults) -> Figure:
                             variant, (0.5, 1.26), xycoords="axes fraction", ha="center",
                             va="bottom", fontsize=10, weight="bold",
                         )  # fmt: skip
+        place = figure.axes[2].get_position()
+        bar = (right + 0.12 / width, place.y0, 0.09 / width, place.height)
+        scale.bar(figure, figure.add_axes(bar))
     return figure
 
 
@@ -99,13 +105,8 @@ def draw_image(axes: Axes, picture: Tensor, title: str) -> None:
     >>> axes.images[0].get_array().shape
     (4, 4, 3)
     """
-    array = np.clip(picture.detach().cpu().float().permute(1, 2, 0).numpy(), 0, 1)
-    if array.shape[2] == 1:
-        axes.imshow(array[:, :, 0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    else:
-        axes.imshow(array, interpolation="nearest")
+    draw_pixels(axes, np.clip(picture.detach().cpu().float().permute(1, 2, 0).numpy(), 0, 1))
     axes.set_title(title, fontsize=8, pad=3)
-    axes.set_axis_off()
 
 
 def _rows(found: list[dict[str, Tensor]]) -> list[Tensor]:

@@ -8,13 +8,12 @@ from collections import defaultdict
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from saddlepoint.reports.study.cells import chosen_attack, evaluation_cells
+from saddlepoint.reports.study.cells import budget_text, chosen_attack, evaluation_cells
 from saddlepoint.reports.study.comparisons import METRICS, standard_deviation
 from saddlepoint.reports.study.comparisons_images import image_comparisons
 from saddlepoint.reports.study.formats import Cell, Numbers, TextTable
 from saddlepoint.reports.study.tables_text import MISSING, marked, shared_notes, spread
 from saddlepoint.studies.results import StudyResults
-from saddlepoint.threat import format_eps
 
 _IMAGE_COLUMNS = (
     "variant", "seed", "eps", "images", "right_here_alone", "right_in_reference_alone", "p",
@@ -50,7 +49,11 @@ def by_budget_table(results: StudyResults, attack: str | None = None) -> TextTab
             rows.append(tuple(row))
     return TextTable(
         caption=f"The variants by budget under {attack} ({results.threat}).",
-        columns=("variant", "metric", *(f"eps = {format_eps(eps)}" for eps in results.budgets)),
+        columns=(
+            "variant",
+            "metric",
+            *(f"eps = {budget_text(results, eps)}" for eps in results.budgets),
+        ),
         rows=tuple(rows),
         notes=("In %: mean ± standard deviation over seeds.", *shared_notes(results, attack)),
         numbers=Numbers(("variant", "metric", "eps", "seeds", "mean", "sd"), tuple(numbers)),
@@ -86,7 +89,7 @@ def mcnemar_table(results: StudyResults, attack: str | None = None) -> TextTable
     ]
     return TextTable(
         caption=f"Image by image against {results.reference} under {attack} ({results.threat}).",
-        columns=("variant", *(f"eps = {format_eps(eps)}" for eps in results.budgets)),
+        columns=("variant", *(f"eps = {budget_text(results, eps)}" for eps in results.budgets)),
         rows=tuple(
             (names[variant], *(cell(variant, eps) for eps in results.budgets))
             for variant in results.variants

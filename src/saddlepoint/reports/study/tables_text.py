@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from saddlepoint.reports.study.comparisons import conclusive_variants
+from saddlepoint.reports.study.comparisons import STAR_SEEDS, comparisons, conclusive_variants
 from saddlepoint.studies.results import StudyResults
 
 MISSING = "–"
+STARS = "*** p < 0.01, ** p < 0.05, * p < 0.1"
 NO_CONCLUSION = " (no conclusion)"
 
 # Below it a bootstrap interval of a mean is known to be clearly too narrow: 95 % intervals of five
@@ -68,6 +69,34 @@ def marked(results: StudyResults, attack: str) -> dict[str, str]:
     """
     conclusive = conclusive_variants(results, attack)
     return {name: name + ("" if conclusive[name] else NO_CONCLUSION) for name in results.variants}
+
+
+def star_notes(results: StudyResults, attack: str) -> list[str]:
+    """Return what the stars mean, and which variants have none and why.
+
+    >>> from saddlepoint.reports.study.toy import toy_results
+    >>> star_notes(toy_results(), "pgd")
+    ['No stars: they need at least 5 seeds, and this study has 3.']
+    """
+    tests = comparisons(results, attack)
+    if not tests:
+        return []
+    if len(results.seeds) < STAR_SEEDS:
+        seeds = len(results.seeds)
+        return [f"No stars: they need at least {STAR_SEEDS} seeds, and this study has {seeds}."]
+    notes = []
+    if any(each.starred for each in tests):
+        notes.append(
+            f"Stars: better than {results.reference} in the one-sided paired t-test on the means"
+            f" of the seeds, after Holm's correction: {STARS}."
+        )
+    few = dict.fromkeys(each.variant for each in tests if each.seeds.n < STAR_SEEDS)
+    if few:
+        notes.append(
+            f"No stars, since fewer than {STAR_SEEDS} seeds are finished of both it and"
+            f" {results.reference}: {', '.join(few)}."
+        )
+    return notes
 
 
 def shared_notes(results: StudyResults, attack: str, intervals: bool = False) -> list[str]:

@@ -11,11 +11,19 @@ from types import MappingProxyType
 from saddlepoint.errors import InputError
 from saddlepoint.files import write
 from saddlepoint.progress import Progress
-from saddlepoint.reports.study.figures import LeftOut, slug, study_figures
-from saddlepoint.reports.study.findings import Finding, findings
+from saddlepoint.reports.study.figures import LeftOut, study_figures
+from saddlepoint.reports.study.findings import findings, is_nine_defences
 from saddlepoint.reports.study.formats import TextTable, csv_text, latex, markdown
-from saddlepoint.reports.study.page import PageFigure, configuration, page
-from saddlepoint.reports.study.tables import significance_table, variants_table
+from saddlepoint.reports.study.names import slugs
+from saddlepoint.reports.study.page import configuration, page
+from saddlepoint.reports.study.sections import (
+    LEADING_TABLE,
+    DrawnFigure,
+    DrawnTable,
+    Section,
+    sections,
+)
+from saddlepoint.reports.study.tables import accuracy_table, significance_table, variants_table
 from saddlepoint.reports.study.tables_budgets import (
     by_budget_table,
     mcnemar_table,
@@ -24,10 +32,9 @@ from saddlepoint.reports.study.tables_budgets import (
 from saddlepoint.reports.style import figure_bytes
 from saddlepoint.studies.results import StudyResults
 
-_DPI = 150  # sharp in print, and small enough for one page
-
 TABLES: Mapping[str, Callable[[StudyResults, str], TextTable]] = MappingProxyType(
     {
+        LEADING_TABLE: accuracy_table,
         "variants": variants_table,
         "significance": significance_table,
         "by-budget": by_budget_table,
@@ -64,19 +71,25 @@ def write_report(
     results: StudyResults,
     out: Path,
     *,
-    figures: Collection[int] | None = None,
+    figures: Collection[str] | None = None,
+    dpi: int = 150,
+    pdf: bool = True,
     progress: Progress | None = None,
 ) -> ReportFiles:
     """Write the report of what a study has found so far into the folder `out`.
 
     `index.html` holds everything; `report.md`, `tables/*.tex`, `tables/*.csv` and
-    `figures/NN-name.pdf` and `.png` hold it in parts. Cells that are missing, failed or damaged
-    are listed first. Files of an earlier report with the same names are replaced, each whole.
+    `figures/NAME.pdf` and `.png` hold it in parts. Accuracy against eps comes first; the findings
+    and figures of the nine-defences report come last, and only where the study is the nine
+    defences. Cells that are missing, failed or damaged are listed before everything. Files of an
+    earlier report with the same names are replaced, each whole.
 
     Args:
         results: of the study.
         out: the folder, made where it is not there.
-        figures: the numbers of the figures to draw; None is all that apply.
+        figures: the names of the figures to draw, see `study_figures`; None is all that apply.
+        dpi: pixels per inch of the PNG files; 150 is sharp in print, and small enough for one page.
+        pdf: whether each figure is written as a PDF too.
         progress: is told of each figure.
 
     Raises `InputError` where no evaluation is finished, `OutputError` where the disk refuses.
@@ -84,9 +97,9 @@ def write_report(
     >>> import tempfile
     >>> from saddlepoint.reports.study.toy import toy_results
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     files = write_report(toy_results(), Path(folder), figures=(9,))
+    ...     files = write_report(toy_results(), Path(folder), figures=("success",))
     ...     [path.name for path in files.figures]
-    ['09-success.pdf', '09-success.png']
+    ['success.pdf', 'success.png']
     """
     if results.evaluations.num_rows == 0:
         raise InputError(
@@ -94,69 +107,66 @@ def write_report(
         )
     notes: list[str] = []
     written: list[Path] = []
-    texts = _tables(results, notes)
-    for name, table in texts:
-        written.append(write(out / "tables" / f"{name}.tex", latex(table)))
-        written.append(write(out / "tables" / f"{name}.csv", csv_text(table)))
-    found = findings(results)
+    tables = _tables(results, notes)
+    for each in tables:
+        written.append(write(out / "tables" / f"{each.name}.tex", latex(each.table)))
+        written.append(write(out / "tables" / f"{each.name}.csv", csv_text(each.table)))
 
     missing: list[LeftOut] = []
-    shown: list[PageFigure] = []
+    shown: list[DrawnFigure] = []
     drawn: list[Path] = []
-    for each in study_figures(results, only=figures, left_out=missing.append, progress=progress):
-        png = figure_bytes(each.figure, dpi=_DPI)
-        drawn.append(write(out / "figures" / f"{each.stem}.pdf", figure_bytes(each.figure, "pdf")))
-        drawn.append(write(out / "figures" / f"{each.stem}.png", png))
-        shown.append(PageFigure(each.number, each.slug, each.caption, png))
+    for name, figure, caption, theirs in study_figures(
+        results, only=figures, left_out=missing.append, progress=progress
+    ):
+        png = figure_bytes(figure, dpi=dpi)
+        if pdf:
+            drawn.append(write(out / "figures" / f"{name}.pdf", figure_bytes(figure, "pdf")))
+        drawn.append(write(out / "figures" / f"{name}.png", png))
+        shown.append(DrawnFigure(name, caption, png, theirs))
 
-    text = _markdown(results, texts, found, shown, missing, notes)
+    judged = findings(results) if is_nine_defences(results) else []
+    parts = sections(tables, shown, judged, missing, notes)
     return ReportFiles(
-        write(out / "index.html", page(results, texts, found, shown, missing, notes)),
-        write(out / "report.md", text),
+        write(out / "index.html", page(results, parts)),
+        write(out / "report.md", _markdown(results, parts)),
         tuple(written),
         tuple(drawn),
         (*notes, *map(str, missing)),
     )
 
 
-def _tables(results: StudyResults, notes: list[str]) -> list[tuple[str, TextTable]]:
+def _tables(results: StudyResults, notes: list[str]) -> list[DrawnTable]:
     found = []
-    for i, attack in enumerate(results.attacks):
+    for i, (attack, ending) in enumerate(slugs(results.attacks).items()):
         for name, build in TABLES.items():
-            full = name if i == 0 else f"{name}-{slug(attack)}"
+            full = name if i == 0 else f"{name}-{ending}"
             try:
-                found.append((full, build(results, attack)))
+                found.append(DrawnTable(full, build(results, attack)))
             except InputError as error:
                 notes.append(f"table '{full}' is left out: {error}")
     return found
 
 
-def _markdown(
-    results: StudyResults,
-    tables: Sequence[tuple[str, TextTable]],
-    found: Sequence[Finding],
-    figures: Sequence[PageFigure],
-    left_out: Sequence[LeftOut],
-    notes: Sequence[str],
-) -> str:
-    parts = [f"# {_plain(results.title)}", *_unfinished(results)]
-    if found:
-        lines = [
-            f"- **{f.verdict.capitalize()}:** {_plain(f.statement)} {_plain(f.evidence)}"
-            for f in found
-        ]
-        parts += ["## Findings of the nine-defences report, in this run", "\n".join(lines)]
-    parts += ["## Tables", *(markdown(table).strip() for _, table in tables), *map(_plain, notes)]
-    parts.append("## Figures")
-    for each in figures:
-        path = f"figures/{each.number:02d}-{each.slug}.png"
-        parts += [f"![{_plain(each.alternative)}]({path})"]
-        parts.append(f"**Figure {each.number}.** {_plain(each.caption)}")
-    if left_out:
-        parts.append("Figures of the nine-defences report that are left out here:")
-        parts.append("\n".join(f"- {_plain(str(each))}" for each in left_out))
-    parts += ["## Configuration", f"```yaml\n{configuration(results).strip()}\n```"]
-    return "\n\n".join(parts) + "\n"
+def _markdown(results: StudyResults, parts: Sequence[Section]) -> str:
+    lines = [f"# {_plain(results.title)}", *_unfinished(results)]
+    for part in parts:
+        lines += [f"## {part.heading}", *map(_plain, part.notes)]
+        if part.findings:
+            lines.append(
+                "\n".join(
+                    f"- **{f.verdict.capitalize()}:** {_plain(f.statement)} {_plain(f.evidence)}"
+                    for f in part.findings
+                )
+            )
+        for each in part.figures:
+            lines.append(f"![{_plain(each.alternative)}](figures/{each.name}.png)")
+            lines.append(f"**Figure {each.number}.** {_plain(each.caption)}")
+        lines += [markdown(one.table).strip() for one in part.tables]
+        if part.left_out:
+            lines.append("Left out here:")
+            lines.append("\n".join(f"- {_plain(line)}" for line in part.left_out))
+    lines += ["## Configuration", f"```yaml\n{configuration(results).strip()}\n```"]
+    return "\n\n".join(lines) + "\n"
 
 
 def _unfinished(results: StudyResults) -> list[str]:

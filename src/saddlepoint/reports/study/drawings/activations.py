@@ -63,7 +63,7 @@ class ActivationFit:
 def fit_activations(
     steps: int = 2000, bits: int = 3, seed: int = 0, data: Data = "normal"
 ) -> dict[str, ActivationFit]:
-    """Fit every activation to ReLU by gradient descent on sampled data, for figure 11.
+    """Fit every activation to ReLU by gradient descent on sampled data, for the figure of the activations.
 
     Each starts with its levels evenly on [0, 1], far below the data's upper end, and takes `steps`
     steps of Adam (rate 0.01) on the squared distance from ReLU over batches of 256.
@@ -132,7 +132,7 @@ def _left(levels: Tensor, outputs: Tensor) -> int:
 
 
 def activation_fit_figure(results: Mapping[str, ActivationFit]) -> Figure:
-    """Return figure 11: the fitted curves over ReLU (dark grey) and the data's density (grey).
+    """Return the figure of the fitted curves over ReLU (dark grey) and the data's density (grey).
 
     >>> len(activation_fit_figure(fit_activations(steps=0)).axes)
     5
@@ -215,7 +215,7 @@ def _time(layer: nn.Module, x: Tensor) -> float:
 
 
 def activation_time_figure(times: ActivationTimes) -> Figure:
-    """Return figure 12: time against the number of entries, both logarithmic.
+    """Return the figure of time against the number of entries, both logarithmic.
 
     >>> activation_time_figure(ActivationTimes((1, 10), {"relu": (1e-5, 2e-5)})).axes[0].get_xscale()
     'log'

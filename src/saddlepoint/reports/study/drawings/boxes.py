@@ -60,7 +60,7 @@ class Canvas:
         )
         x, y = middle
         for xs, ys in (((x - radius, x + radius), (y, y)), ((x, x), (y - radius, y + radius))):
-            self.axes.plot(xs, ys, color=_LINE, linewidth=0.9)
+            self.axes.plot(xs, ys, color=_LINE, linewidth=0.9, label="_line")
 
     def arrow(self, start: Point, end: Point, **look: Any) -> None:
         """Draw an arrow; `look` overrides what `FancyArrowPatch` is told."""

@@ -19,18 +19,18 @@ _TIMED_SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
 
 def network(results: StudyResults) -> Figure:
-    """Return figure 1: the blocks of the reference's network."""
+    """Return the figure of the blocks of the reference's network."""
     model, shape = _reference(results)
     return network_figure(model, shape)
 
 
 def kernel_matrix(results: StudyResults) -> Figure:
-    """Return figure 4: the first convolution of the reference as the matrix of its kernels."""
+    """Return the figure of the first convolution of the reference as the matrix of its kernels."""
     return reshape_figure(_first_convolution(results))
 
 
 def convolution_matrix(results: StudyResults) -> Figure:
-    """Return figure 5: the operator of the centre of the reference's first kernel, 3×3, on 5×5."""
+    """Return the figure of the operator of the centre of the reference's first kernel, 3×3, on 5×5."""
     kernel = _first_convolution(results).weight.detach()[0, 0]
     layer = nn.Conv2d(1, 1, 3, padding=1, bias=False)
     top, left = (max(0, (side - 3) // 2) for side in kernel.shape)
@@ -42,7 +42,7 @@ def convolution_matrix(results: StudyResults) -> Figure:
 
 
 def self_ensemble(results: StudyResults) -> Figure:
-    """Return figure 6: where the noise goes in, with the study's own levels."""
+    """Return the figure of where the noise goes in, with the study's own levels."""
     defaults = {"sigma_first": 0.2, "sigma_inner": 0.1, "samples": 5}
     options = (defence_option(results, RSE, key, default) for key, default in defaults.items())
     first, inner, samples = options
@@ -50,13 +50,13 @@ def self_ensemble(results: StudyResults) -> Figure:
 
 
 def activations(results: StudyResults) -> Figure:
-    """Return figure 11: the activations fitted to ReLU, with the study's own bits."""
+    """Return the figure of the activations fitted to ReLU, with the study's own bits."""
     bits = int(defence_option(results, "quantise", "activation_bits", 4))
     return fits.activation_fit_figure(fits.fit_activations(steps=_FIT_STEPS, bits=bits, seed=0))
 
 
 def activation_times(results: StudyResults) -> Figure:
-    """Return figure 12: what the activations cost on this machine."""
+    """Return the figure of what the activations cost on this machine."""
     return fits.activation_time_figure(fits.activation_times(_TIMED_SIZES, repeats=5))
 
 

@@ -24,7 +24,7 @@ _MOST_ENTRIES = 2**20  # of the operator's matrix
 
 
 def reshape_figure(layer: nn.Module) -> Figure:
-    """Return figure 4: the kernels of a two-dimensional convolution, and beside them its weight as
+    """Return the figure of the kernels of a two-dimensional convolution, and beside them its weight as
     the matrix [C_out, C_in·K·K].
 
     Of a large layer the first 8 output and 4 input channels are drawn; of one with groups, the
@@ -54,7 +54,7 @@ def reshape_figure(layer: nn.Module) -> Figure:
         _heat(axes, matrix, limit)
         axes.set_aspect("auto")
         for j in range(1, columns):  # where the next input channel begins
-            axes.axvline(j * high * wide - 0.5, color="black", linewidth=0.8)
+            axes.axvline(j * high * wide - 0.5, color="black", linewidth=0.8, label="_kernel")
         axes.set_yticks(range(rows), [str(i + 1) for i in range(rows)])
         axes.set_ylabel(f"output channel ({_part('C_out', *heights)})")
         axes.set_xlabel(f"input channel · kernel entry ({_part('C_in·K·K', *widths)})")
@@ -63,7 +63,7 @@ def reshape_figure(layer: nn.Module) -> Figure:
 
 
 def operator_figure(layer: nn.Module, input_shape: Sequence[int]) -> Figure:
-    """Return figure 5: the kernels of a two-dimensional convolution, and the matrix that it is as a
+    """Return the figure of the kernels of a two-dimensional convolution, and the matrix that it is as a
     map from images to images: equal colours are the same weight, grey is zero.
 
     Args:

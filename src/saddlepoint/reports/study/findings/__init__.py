@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from saddlepoint.reports.study.findings import settings, success, training
 from saddlepoint.reports.study.findings.measures import measures
+from saddlepoint.reports.study.findings.study import is_nine_defences
 from saddlepoint.reports.study.findings.verdict import Finding
 from saddlepoint.studies.results import StudyResults
 
@@ -24,7 +25,7 @@ _FINDINGS = (
     settings.passes_saturate,
 )
 
-__all__ = ["Finding", "findings"]
+__all__ = ["Finding", "findings", "is_nine_defences"]
 
 
 def findings(results: StudyResults, attack: str | None = None) -> list[Finding]:

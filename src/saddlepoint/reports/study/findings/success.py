@@ -10,7 +10,7 @@ from jaxtyping import Float64
 from scipy.stats import bootstrap
 
 from saddlepoint.evaluation.comparison import holm, paired_t_test
-from saddlepoint.reports.study.cells import paired_by_seed
+from saddlepoint.reports.study.cells import budget_text, paired_by_seed
 from saddlepoint.reports.study.comparisons import METRICS, comparisons
 from saddlepoint.reports.study.findings.claims import Judged, claim
 from saddlepoint.reports.study.findings.measures import Measures
@@ -24,7 +24,6 @@ from saddlepoint.reports.study.findings.verdict import (
     ordered,
 )
 from saddlepoint.reports.study.tables_text import probability
-from saddlepoint.threat import format_eps
 
 SUCCESS = METRICS[2]
 SAME = 0.05  # "do not differ": by less than five points of success, which figure 8 hardly shows
@@ -132,7 +131,7 @@ def saturation(m: Measures) -> Judged:
     text = (
         f"Points per 1/255 of eps, in the first step and in the last: {', '.join(steps.values())}."
         f" They are shown to shrink in {sum(shown)} of {len(used)} variants ({tests[0].n} seeds)."
-        f"{grow} Success at eps = {format_eps(eps[-1])} is"
+        f"{grow} Success at eps = {budget_text(m.results, eps[-1])} is"
         f" {amount(float(rates[:, :, -1].mean()))} in the mean.{left_out}"
     )
     return verdict, text
@@ -148,7 +147,8 @@ def spread_grows(m: Measures) -> Judged:
     seeds = rates.shape[1]
     spreads = [_pooled_spread(rates[:, :, k]) for k in range(len(eps))] if seeds > 1 else []
     text = ", ".join(
-        f"{100 * sd:.2f} at {format_eps(e)}" for sd, e in zip(spreads, eps, strict=False)
+        f"{100 * sd:.2f} at {budget_text(m.results, e)}"
+        for sd, e in zip(spreads, eps, strict=False)
     )
     if seeds < SPREAD_SEEDS:
         start = f"Standard deviation over seeds, in points: {text}; " if text else ""
