@@ -13,7 +13,7 @@ from plugins import pages
 from saddlepoint.attacks import UniformNoise, attack_info, build_attack, parse_criterion
 from saddlepoint.configuration import configuration
 from saddlepoint.data import TensorData, load_data
-from saddlepoint.defences import Recipe, parse_recipe, transforms_of
+from saddlepoint.defences import Recipe, attack_from, parse_recipe, transforms_of
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import evaluate
 from saddlepoint.studies import build_grid, parse_study
@@ -194,6 +194,12 @@ def test_a_record_runs_no_code(here):
 
 
 def test_a_criterion_of_a_file(here):
+    attack = attack_from(
+        {"name": "ddn", "norm": "l2", "eps": 1, "criterion": "beyond.py:Beyond"}, None
+    )
+    assert configuration(attack.criterion)["plugin"].startswith("beyond.py ")
+    with pytest.raises(InputError, match="unknown criterion 'misclasified'; did you mean"):
+        attack_from({"name": "pgd", "eps": 1, "criterion": "misclasified"}, None)
     logits = torch.tensor([[0.0, 0.5], [0.0, 2.0]])
     margin = parse_criterion("beyond.py:Beyond").margin(logits, torch.tensor([0, 0]))
     assert (margin < 0).tolist() == [False, True]

@@ -26,7 +26,8 @@ Data = Annotated[
 Model = Annotated[
     str,
     typer.Option(
-        help="zoo:NAME, timm:NAME, torchvision:NAME, or FILE.py:CALLABLE, which runs that file's code.",
+        help="zoo:NAME, timm:NAME, torchvision:NAME, a name of an installed package (see"
+        " `saddlepoint models`), or FILE.py:CALLABLE, which runs that file's code.",
         autocompletion=complete.of(complete.MODELS),
     ),
 ]

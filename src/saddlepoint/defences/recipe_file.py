@@ -5,7 +5,7 @@ expected.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, with_config
 
-from saddlepoint.attacks import Attack, build_attack
+from saddlepoint.attacks import Attack, build_attack, parse_criterion
 from saddlepoint.defences.recipe import Optimiser, Penalty, Recipe, Schedule
 from saddlepoint.defences.recipe_fields import RecipeChange
 from saddlepoint.defences.registry import (
@@ -245,7 +245,8 @@ def _resolved(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 
 def attack_from(values: Mapping[str, Any], statistics: Statistics | None) -> Attack:
-    """Return the attack of a mapping: `name`, `norm`, `eps`, `space`, `range`, and its own options.
+    """Return the attack of a mapping: `name`, `norm`, `eps`, `space`, `range`, `criterion`, and its
+    own options.
 
     >>> attack_from({"name": "pgd", "norm": "l2", "eps": 0.5, "steps": 7}, None).steps
     7
@@ -263,4 +264,8 @@ def attack_from(values: Mapping[str, Any], statistics: Statistics | None) -> Att
         str(options.pop("range", "image")),
         statistics,
     )
-    return build_attack(str(name), threat, options)
+    criterion = options.pop("criterion", None)
+    attack = build_attack(str(name), threat, options)
+    return (
+        attack if criterion is None else replace(attack, criterion=parse_criterion(str(criterion)))
+    )
