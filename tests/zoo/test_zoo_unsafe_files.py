@@ -35,7 +35,7 @@ class Harmful:
         return (os.mkdir, (str(self.trace),))
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".bin"])
+@pytest.mark.parametrize("suffix", [".pt", ".th", ""])
 @pytest.mark.parametrize("old", [False, True])
 def test_code_in_a_pickle_is_refused_and_never_run(tmp_path, suffix, old):
     path, trace = tmp_path / f"a{suffix}", tmp_path / "trace"

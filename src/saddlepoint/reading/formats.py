@@ -46,10 +46,9 @@ def weights_format(path: Path) -> Format | None:
     """
     with opened(path) as file, decoding(path, "a whole file"):
         head = file.read(512)
-        size = file.seek(0, io.SEEK_END)
         if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
             return _of_zip(file, path)
-    if head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= min(size, _LONGEST):
+    if head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= _LONGEST:
         return "safetensors"
     if head[:1] == b"\x80" and 2 <= head[1] <= 5:
         return "torch"

@@ -51,7 +51,10 @@ class LoadReport:
         found = []
         if self.renamed:
             pairs = ", ".join(f"{own} ← {shown(key)}" for own, key in self.renamed[:2])
-            found.append(f"{len(self.renamed)} tensors matched by shape and order: {pairs} …")
+            found.append(
+                f"{len(self.renamed)} tensors matched by shape and order: {pairs} …;"
+                " check that the clean accuracy is the network's"
+            )
         if self.left_out:
             names = ", ".join(shown(key) for key in self.left_out[:3])
             more = ", …" if len(self.left_out) > 3 else ""
