@@ -106,7 +106,20 @@ def build(
             check_same(given.weights, statistics, own)
         if report.normalisation == "file" and loaded.file.said is None and own is not None:
             notes.append(f"note: {name} brings its normalisation, {told(own)}")
-    return Built(model, _identity(given, model, report), tuple(notes))
+    identity = _identity(given, model, report)
+    return Built(_read(model, given.output), identity, tuple(notes))
+
+
+def _read(model: nn.Module, output: str | None) -> nn.Module:
+    """Return the model that gives one of its outputs, behind its normalisation."""
+    from saddlepoint.model import Normalised, ReadOutput
+
+    if output is None:
+        return model
+    if isinstance(model, Normalised):
+        model.net = ReadOutput(model.net, output)
+        return model
+    return ReadOutput(model, output)
 
 
 def _with_weights(
@@ -186,6 +199,7 @@ def _identity(given: ModelOptions, model: nn.Module, report: LoadReport | None) 
     return {
         "model": given.model,
         **({"model_source": source} if source else {}),
+        **({} if given.output is None else {"output": given.output}),
         "weights": weights,
         "pretrained": given.pretrained,
         "normalisation": None if mean is None else {"mean": mean, "std": std},

@@ -92,6 +92,13 @@ Pretrained = Annotated[
     bool,
     typer.Option("--pretrained", help="Start from the weights that timm or torchvision offer."),
 ]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a model that returns a dict, a tuple or an object: the name of its logits, or their"
+        " place from 0."
+    ),
+]
 Norm = Annotated[
     str,
     typer.Option(
@@ -164,6 +171,7 @@ class ModelOptions:
     mean: Mean = None
     std: Std = None
     pretrained: Pretrained = False
+    output: Output = None
 
     @property
     def free(self) -> bool:
