@@ -67,7 +67,9 @@ class Watcher(Protocol):
     >>> watcher: Watcher = Meter(print, 3, "steps")
     """
 
-    progress: Progress
+    @property
+    def progress(self) -> Progress:
+        """What takes its ticks."""
 
     def passed(self, rows: int) -> None:
         """Take note of a pass over so many images; 0 is a part of one."""

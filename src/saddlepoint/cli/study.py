@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from saddlepoint.cli import options
-from saddlepoint.cli.console import at_work, close_display, displayed, note, progress, result, table
+from saddlepoint.cli.console import at_work, note, progress, result, table
+from saddlepoint.cli.display import close_display, displayed
 from saddlepoint.cli.failures import UnfinishedError
 from saddlepoint.cli.groups import WholeSummaries
 from saddlepoint.counts import MOST_THREADS

@@ -80,10 +80,11 @@ def with_fields(values: Any, changed: Mapping[str, str], source: str = "given") 
         value, _ = parse_yaml(text, f"the value of {name}")
         path = name.split(".")
         place: Any = whole
-        for depth, key in enumerate(path):
+        for depth, word in enumerate(path):
+            key: str | int = word
             known = ".".join(path[:depth])
             if isinstance(place, list):
-                key = _number(key, place, f"the recipe {source}: {name}: {known}")
+                key = _number(word, place, f"the recipe {source}: {name}: {known}")
             elif not isinstance(place, dict):
                 raise InputError(
                     f"the recipe {source}: {name}: {known} is {place!r}, which has no fields"

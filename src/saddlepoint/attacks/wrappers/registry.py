@@ -57,17 +57,18 @@ class WrapperInfo:
             value: what was written for it, None for nothing.
             lend: builds the surrogate of a transfer.
         """
+        build: Callable[..., Attack] = self.wrapper
         if value is None:
             if self.example:
                 raise InputError(f"{self.name} needs a value; write {self.form}")
-            return self.wrapper(attack)
+            return build(attack)
         kind: Any = get_type_hints(self.wrapper)[self.takes]
         if kind is nn.Module:
             if lend is None:
                 raise InputError(f"{self.name}: there is no surrogate here")
-            return self.wrapper(attack, **{self.takes: lend(value)})
+            return build(attack, **{self.takes: lend(value)})
         given = parse_option(self.name, self.takes, value, kind)
-        return self.wrapper(attack, **{self.takes: given})
+        return build(attack, **{self.takes: given})
 
 
 WRAPPERS: Mapping[str, WrapperInfo] = MappingProxyType(
