@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import datetime
 import io
 import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,6 +97,20 @@ def test_marks_of_wrappers_in_the_middle_of_keys(tmp_path):
     torch.save(named(state, "model._orig_mod."), tmp_path / "a.pt")
     load_weights(target, tmp_path / "a.pt")
     assert same(source, target)
+
+
+def test_what_a_training_saves_beside_its_weights_is_left_alone(tmp_path):
+    source, target = network(), network()
+    content = {
+        "args": argparse.Namespace(lr=0.1, out=Path("runs")),
+        "best": np.float64(0.93), "history": np.arange(3), "when": datetime.datetime(2020, 1, 1),
+        "state_dict": source.state_dict(),
+    }  # fmt: skip
+    for old in (False, True):
+        torch.save(content, tmp_path / "a.pth", _use_new_zipfile_serialization=not old)
+        load_weights(target, tmp_path / "a.pth")
+        assert same(source, target)
+    refused(target, {"a": argparse.Namespace()}, "holds a, and no state dict", tmp_path)
 
 
 def constants(mean="mean", std="std", scale=1.0, shape=(1,)):

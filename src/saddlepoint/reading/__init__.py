@@ -5,6 +5,7 @@ whatever a decoder raises becomes one line with the file's name.
     text       text, JSON, YAML
     pictures   PNG, JPEG … through Pillow
     arrays     .npy and .npz
+    inert      stand-ins for what a checkpoint holds beside its tensors
     formats    what a file of weights is
     tensors    .pt and .safetensors
     tables     .parquet

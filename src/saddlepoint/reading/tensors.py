@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from saddlepoint.errors import InputError
+from saddlepoint.reading.inert import stand_ins
 from saddlepoint.reading.opened import check_inflated, decoding, opened, shown
 
 
@@ -51,6 +52,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 def read_pickled(path: Path, remedy: str) -> tuple[Any, int]:
     """Return what a `.pt` file holds, on the CPU, and the file's size; its code is never run.
 
+    Arguments, paths and numbers of NumPy that a training saved beside its tensors come as `Inert`.
     Raises `InputError` for a file that is damaged, of another kind, inflated, or holds code; the
     `remedy` for the last is told in one line.
 
@@ -67,7 +69,7 @@ def read_pickled(path: Path, remedy: str) -> tuple[Any, int]:
                     declared = sum(info.file_size for info in archive.infolist())
                 check_inflated(path, declared, size)
             file.seek(0)
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins()):
                 # About old formats; an error follows where it matters.
                 warnings.simplefilter("ignore")
                 return torch.load(file, map_location="cpu", weights_only=True), size
