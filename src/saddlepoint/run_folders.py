@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,13 +13,16 @@ from typing import Any, Literal
 from saddlepoint import __version__
 from saddlepoint.configuration import configuration, differences
 from saddlepoint.errors import InputError, OutputError
-from saddlepoint.files import is_temporary, reason, sweep, write_json
+from saddlepoint.files import fingerprint, is_temporary, reason, sweep, temporary_name, write_json
 from saddlepoint.locks import locked
 from saddlepoint.reading import read_json, shown
 
-RUN_FILE, LOCK_FILE = "run.json", ".lock"
-_LATER = ("model_source",)  # what runs of earlier versions do not say
-Found = Literal["new", "begun", "finished"]
+RUN_FILE, LOCK_FILE, NEXT = "run.json", ".lock", ".next"
+_EXTENDED = ".extended-"
+LATER = ("model_source",)  # what runs of earlier versions do not say
+Kin = Literal["part", "extends"]
+"""A run that asks for a part of the finished one in a folder, or for more than it."""
+Found = Literal["new", "begun", "finished"] | Kin
 """Of the run that a folder is claimed for: as it is found there."""
 
 
@@ -29,6 +33,7 @@ def claimed(
     config: Any,
     files: Sequence[str] = (),
     finished: Callable[[], bool] = lambda: False,
+    kinship: Callable[[dict[str, Any]], Kin | None] = lambda before: None,
 ) -> Iterator[Found]:
     """Hold `out`, the folder of the run that `kind` and `config` identify, while the block runs;
     yield how far the run is.
@@ -42,6 +47,8 @@ def claimed(
         kind, config: which run it is.
         files: what the run writes besides `run.json`.
         finished: says whether the run in the folder is.
+        kinship: says of the configuration of another finished run whether this one is a "part" of
+            it, which is read, or "extends" it, to `supersede` it in the end.
 
     Raises `InputError` where the folder is another process's at present, holds another run (the
     differences are named) or, in no run's name, one of `files`, which this run would overwrite;
@@ -67,9 +74,12 @@ def claimed(
         raise OutputError(
             f"cannot make the folder {shown(out)}: {reason(error)}; choose another --out"
         ) from error
-    if finished() and _known(out, identity, files):
-        yield "finished"
-        return
+    # While one record takes another's place, neither can be read without the lock.
+    if finished() and not (out / NEXT).exists():
+        known = _known(out, identity, files, kinship)
+        if known in ("finished", "part"):
+            yield known
+            return
     with locked(out / LOCK_FILE) as mine:
         if not mine:
             raise InputError(
@@ -77,13 +87,14 @@ def claimed(
             )
         for folder in (out, *(out / name for name in files)):
             sweep(folder)
-        known = _known(out, identity, files)  # it may have become another's in between
-        if known and finished():
-            yield "finished"
-            return
-        if not known:
+        _settle(out)
+        # It may have become another's in between.
+        known = _known(out, identity, files, kinship if finished() else lambda before: None)
+        if known == "finished" and not finished():
+            known = "begun"
+        if known == "new":
             write_json(out / RUN_FILE, {**identity, "environment": environment()})
-        yield "begun" if known else "new"
+        yield known
 
 
 def check_free(
@@ -111,7 +122,7 @@ def check_free(
     if isinstance(config, dict):
         # What is not known yet is taken to be the same.
         wanted = _filled(wanted, config)
-    _known(out, {"kind": kind, "config": wanted}, files)
+    _known(out, {"kind": kind, "config": wanted}, files, lambda before: None)
 
 
 def _filled(wanted: Any, config: Any) -> Any:
@@ -120,8 +131,68 @@ def _filled(wanted: Any, config: Any) -> Any:
     return {**config, **{key: _filled(each, config.get(key)) for key, each in wanted.items()}}
 
 
-def _known(out: Path, identity: dict[str, Any], files: Sequence[str]) -> bool:
-    """Return whether the folder holds something of this run; raise where it is another's."""
+def supersede(out: Path, kind: str, config: Any, save: Callable[[Path], None]) -> None:
+    """Put another run in the place of the finished one in `out`, which its process holds: all of
+    its files or none, whenever the process ends.
+
+    Args:
+        kind, config: which run it is.
+        save: writes the files of the run into a folder.
+
+    Raises `OutputError` where the disk refuses; the run before is then unchanged.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     out = Path(folder)
+    ...     supersede(out, "train", {"seed": 1}, lambda to: write_json(to / "result.json", {}))
+    ...     sorted(path.name for path in out.iterdir())
+    ['result.json', 'run.json']
+    """
+    staged = temporary_name(out / NEXT)
+    try:
+        save(staged)
+        about = {"kind": kind, "config": configuration(config), "environment": environment()}
+        write_json(staged / RUN_FILE, about)
+        staged.replace(out / NEXT)  # from here on the new run is the folder's
+        _settle(out)
+    except OSError as error:
+        raise OutputError(f"cannot write {shown(out)}: {reason(error)}") from error
+
+
+def _settle(out: Path) -> None:
+    """Move the files of a run that `supersede` has staged to their places."""
+    staged = out / NEXT
+    if not staged.exists():
+        return
+    for path in sorted(staged.iterdir(), key=lambda path: path.name == RUN_FILE):
+        target = out / path.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        path.replace(target)
+    for path in out.glob(f"{_EXTENDED}*"):
+        shutil.rmtree(path)
+    staged.rmdir()
+
+
+def extension_folder(out: Path, config: Any) -> Path:
+    """Return where a run that extends the one in `out` keeps what is done so far of it; whatever
+    `supersede` puts in its place removes it.
+
+    >>> extension_folder(Path("runs"), {"seed": 1}).parent
+    PosixPath('runs')
+    """
+    return out / f"{_EXTENDED}{fingerprint(configuration(config))}"
+
+
+def _known(
+    out: Path,
+    identity: dict[str, Any],
+    files: Sequence[str],
+    kinship: Callable[[dict[str, Any]], Kin | None],
+) -> Found:
+    """Return whether the folder holds nothing of a run ("new"), of this run, which may be finished,
+    or of one of its kin; raise where it is another's.
+    """
     if not (out / RUN_FILE).exists():
         mine = next((name for name in files if (out / name).exists()), None)
         if mine is not None:
@@ -129,7 +200,7 @@ def _known(out: Path, identity: dict[str, Any], files: Sequence[str]) -> bool:
                 f"{shown(out)} holds {mine} of no known run, which would be lost; choose another --out"
             )
     if not any(_is_result(path, out) for path in _below(out)):
-        return False
+        return "new"
     before = read_json(out / RUN_FILE)
     if not isinstance(before, dict) or not isinstance(before.get("config"), dict):
         raise InputError(f"{shown(out / RUN_FILE)} is not a run's; choose another --out")
@@ -138,13 +209,16 @@ def _known(out: Path, identity: dict[str, Any], files: Sequence[str]) -> bool:
             f"{shown(out)} holds another run (of {shown(before.get('kind'))}, not"
             f" {identity['kind']}); choose another --out"
         )
-    different = differences(before["config"], identity["config"], later=_LATER)
+    different = differences(before["config"], identity["config"], later=LATER)
+    kin = kinship(before["config"]) if different else None
+    if kin is not None:
+        return kin
     if different:
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""
         raise InputError(
             f"{shown(out)} holds another run: {'; '.join(different[:3])}{more}; choose another --out"
         )
-    return True
+    return "finished"
 
 
 def _below(out: Path) -> Iterator[Path]:

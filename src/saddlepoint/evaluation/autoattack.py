@@ -54,6 +54,9 @@ class AutoAttack:
     ['apgd-ce', 'apgd-t', 'fab-t', 'square']
     """
 
+    settings: dict[str, Settings]
+    _names: list[str]
+
     def __init__(
         self,
         model: nn.Module,

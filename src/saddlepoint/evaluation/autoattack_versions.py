@@ -24,7 +24,7 @@ VERSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "custom": (),
     }
 )
-SETTINGS = {
+SETTINGS: Mapping[str, Mapping[str, float]] = {
     "apgd": {"n_restarts": 5, "n_iter": 100, "eot_iter": 1, "rho": 0.75},
     "apgd_targeted": {
         "n_restarts": 1, "n_iter": 100, "eot_iter": 1, "rho": 0.75, "n_target_classes": 9,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from saddlepoint.attacks import Attack, Criterion
 from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import DataLike, as_data, data_identity
 from saddlepoint.errors import InputError
+from saddlepoint.evaluation.extension import STARTS, earlier_steps, kinship, part_of
+from saddlepoint.evaluation.journal import Journal
 from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import ATTEMPTS_FILE, IMAGES_FILE, RECORD_FILE, Evaluation
@@ -30,11 +33,11 @@ from saddlepoint.evaluation.summary import summarise
 from saddlepoint.evaluation.survivors import Survivors, budget_of
 from saddlepoint.model import Guard, reading
 from saddlepoint.progress import Progress
-from saddlepoint.run_folders import claimed
+from saddlepoint.run_folders import claimed, extension_folder, supersede
 from saddlepoint.threat import Linf, Normed, ThreatModel, norm_ball, parse_eps
 from saddlepoint.zoo import weights_fingerprint
 
-EVALUATION_FILES = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER)
+EVALUATION_FILES = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER, STARTS)
 """What an evaluation writes besides `run.json`."""
 
 
@@ -66,7 +69,7 @@ def evaluate(
             ascending order.
         suite: a name of `SUITES`, or attacks by name in the order of their cost.
         out: a folder for the record; an interrupted evaluation goes on there, a finished one is
-            read.
+            read, and of one with fewer budgets what is the same is not computed again.
         unfinished: a folder for what is done so far, of a caller who keeps the result and removes
             this himself; None is `out`.
         batch_size: images per pass.
@@ -100,12 +103,7 @@ def evaluate(
     if eot_samples is not None:
         check_count("eot_samples", eot_samples)
     threats = _threats(norm_ball(threat) if isinstance(threat, str) else threat, eps)
-    attacks = build_suite(suite, threats[0]) if isinstance(suite, str) else suite
-    if not attacks:
-        raise InputError("the suite is empty; give at least one attack")
-    for name, attack in attacks.items():
-        if not isinstance(attack, Attack):
-            raise InputError(f"{name} of the suite is {attack!r}; give an attack, as PGD({threat})")
+    attacks = _attacks(suite, threats[0])
     criteria = [a.criterion if criterion is None else criterion for a in attacks.values()]
     if any(each != criteria[0] for each in criteria):
         raise InputError(f"the attacks disagree on what is fooled: {criteria}; give one criterion")
@@ -117,46 +115,85 @@ def evaluate(
         eot_samples = own
     told = check_outputs(model, data, criteria[0])
     passes = passes_for(model, data, eot_samples)
-    attacks = {
-        name: replace(
-            attack,
-            criterion=criteria[0],
-            eot_samples=passes.samples,
-            # One average that fools may be luck, and must not finish an image.
-            stop="never" if passes.samples > 1 else attack.stop,
-        )
-        for name, attack in attacks.items()
-    }
-    config = {
+    about = {
         "model": weights_fingerprint(model),
         "identity": identity,
         "data": data_identity(data),
-        # One budget by its words, "Linf 8/255" or "Box"; of several the first, and all as eps. The
-        # records that exist have it so.
-        "threat": str(threats[0]) if len(threats) == 1 else threats[0],
-        "space": threats[0].space,
-        "eps": [budget_of(each) for each in threats],
-        "attacks": attacks,
-        "seed": seed,
     }
+
+    def prepared(threat: ThreatModel) -> Suite:
+        return {
+            name: replace(
+                attack,
+                criterion=criteria[0],
+                eot_samples=passes.samples,
+                # One average that fools may be luck, and must not finish an image.
+                stop="never" if passes.samples > 1 else attack.stop,
+            )
+            for name, attack in _attacks(suite, threat).items()
+        }
+
+    def config_of(threats: Sequence[ThreatModel]) -> dict[str, Any]:
+        return {
+            **about,
+            # One budget by its words, "Linf 8/255" or "Box"; of several the first, and all as eps.
+            # The records that exist have it so.
+            "threat": str(threats[0]) if len(threats) == 1 else threats[0],
+            "space": threats[0].space,
+            "eps": [budget_of(each) for each in threats],
+            "attacks": prepared(threats[0]),
+            "seed": seed,
+        }
 
     def finished() -> bool:
         return out is not None and (out / RECORD_FILE).exists()
 
-    with claimed(out, "evaluate", config, EVALUATION_FILES, finished) as found:
+    attacks, config = prepared(threats[0]), config_of(threats)
+    names, notes = list(attacks), (*told, *passes.notes)
+    kin = partial(kinship, threats=threats, config_of=config_of)
+    with claimed(out, "evaluate", config, EVALUATION_FILES, finished, kin) as found:
         if out is not None and found == "finished":
             return Evaluation.load(out)
-        with Steps(out if unfinished is None else Path(unfinished), batch_size) as steps:
+        if out is not None and found == "part":
+            return part_of(Evaluation.load(out), config, len(threats), notes)
+        place, earlier = out, {}
+        if out is not None and found == "extends":
+            # The record before stays until this one is whole; other budgets have another place.
+            place = extension_folder(out, config)
+            earlier = earlier_steps(out, names, [budget_of(t) for t in threats], data.shape)
+        starts = None
+        if place is not None and isinstance(threats[0], Normed):
+            starts = Journal(place / STARTS)
+            starts.forget()  # of a run that was interrupted: they are written again
+        where = place if unfinished is None else Path(unfinished)
+        with Steps(where, batch_size, earlier) as steps:
             run = Survivors(
-                model, data, threats, attacks, seed, passes, criteria[0], steps, progress
+                model, data, threats, attacks, seed, passes, criteria[0], steps, progress, starts
             )
             columns = joined([run.part(part) for part in steps.parts(torch.arange(len(data)))])
-        notes = (*told, *passes.notes)
-        evaluation = summarise(columns, config, threats, list(attacks), notes, data.classes)
-        if out is not None:
+        evaluation = summarise(columns, config, threats, names, notes, data.classes)
+        if out is not None and place is not None and place != out:
+            supersede(out, "evaluate", config, partial(_with_starts, evaluation, place / STARTS))
+        elif out is not None:
             evaluation.save(out)
             steps.forget()
     return evaluation
+
+
+def _with_starts(evaluation: Evaluation, starts: Path, out: Path) -> None:
+    evaluation.save(out)
+    starts.replace(out / STARTS)
+
+
+def _attacks(suite: str | Suite, threat: ThreatModel) -> Suite:
+    """Return the attacks of a suite; raises `InputError` where there are none."""
+    attacks = build_suite(suite, threat) if isinstance(suite, str) else suite
+    if not attacks:
+        raise InputError("the suite is empty; give at least one attack")
+    for name, attack in attacks.items():
+        if not isinstance(attack, Attack):
+            raise InputError(f"{name} of the suite is {attack!r}; give an attack, as PGD({threat})")
+    return attacks
 
 
 def _threats(

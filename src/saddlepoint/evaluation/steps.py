@@ -9,8 +9,9 @@ on time: see `Journal`. While it is at work, its attack's stages are saved in th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 import torch
@@ -33,16 +34,24 @@ class Steps:
     Args:
         out: the folder of the run; None keeps nothing.
         batch_size: images of a step; a run may go on with another.
+        earlier: steps that another run has done, by their names.
 
     >>> with Steps(None, batch_size=2) as steps:
     ...     steps.run("squares", torch.arange(3), lambda ids, _: {"square": ids**2})["square"]
     tensor([0, 1, 4])
     """
 
-    def __init__(self, out: Path | None, batch_size: int) -> None:
+    def __init__(
+        self,
+        out: Path | None,
+        batch_size: int,
+        earlier: Mapping[str, Sequence[Columns]] = MappingProxyType({}),
+    ) -> None:
         self._size = batch_size
         folder = None if out is None else out / FOLDER
         self._done = Journal(folder)
+        for name, entries in earlier.items():
+            self._done.found.setdefault(name, []).extend(entries)
         self._stages = Journal(None if folder is None else folder / "stages")
         self._keeps = folder is not None
 
@@ -59,12 +68,14 @@ class Steps:
         """Return the ids of each part; survivors are batched within it."""
         return torch.split(ids, SIZE)
 
-    def missing(self, name: str, ids: Tensor) -> int:
+    def missing(self, name: str, ids: Tensor, needs: str = "id") -> int:
         """Return for how many of the ids the work `name` was not done before."""
-        found = [rows["id"] for rows in self._done.found.get(name, [])]
+        found = [rows["id"] for rows in self._done.found.get(name, []) if needs in rows]
         return int((~torch.isin(ids, torch.cat(found))).sum()) if found else len(ids)
 
-    def run(self, name: str, ids: Tensor, work: Work, waits: bool = False) -> Columns:
+    def run(
+        self, name: str, ids: Tensor, work: Work, waits: bool = False, needs: str = "id"
+    ) -> Columns:
         """Do `work` for all ids but those that were done before, in batches; return a row per id,
         ascending, with a column `seconds` of the time per image.
 
@@ -73,8 +84,10 @@ class Steps:
             ids: (m,) the images.
             work: called for a batch at a time.
             waits: cheap to repeat, it is saved only along with later work that is not.
+            needs: a column without which what was done before is done again.
         """
-        found = [_at(rows, torch.isin(rows["id"], ids)) for rows in self._done.found.get(name, [])]
+        done = [rows for rows in self._done.found.get(name, []) if needs in rows]
+        found = [_at(rows, torch.isin(rows["id"], ids)) for rows in done]
         rows = [each for each in found if len(each["id"])]
         before = torch.cat([each["id"] for each in rows]) if rows else ids[:0]
         rest = ids[~torch.isin(ids, before)]

@@ -15,7 +15,7 @@ from saddlepoint.attacks.core.inputs import pixel_range
 from saddlepoint.checks import check_classes, in_range
 from saddlepoint.data import ImageData
 from saddlepoint.evaluation.forecast import Forecast, Stage
-from saddlepoint.evaluation.journal import Columns
+from saddlepoint.evaluation.journal import Columns, Journal
 from saddlepoint.evaluation.randomness import Passes
 from saddlepoint.evaluation.steps import Steps, Work
 from saddlepoint.evaluation.suites import Suite
@@ -57,6 +57,8 @@ class Survivors:
     criterion: Criterion
     steps: Steps
     progress: Progress | None = None
+    starts: Journal | None = None
+    """Where what survives at the largest budget is kept; see extension.py."""
 
     @functools.cached_property
     def _tried(self) -> Sequence[Sequence[tuple[Stage, Attack]]]:
@@ -109,7 +111,7 @@ class Survivors:
 
             return attacked
 
-        before = self.steps.run(f"clean, from {first}", ids, clean, waits=True)
+        before = self.steps.run(step_name("clean", first), ids, clean, waits=True)
         standing, seconds = before["right"].clone(), [before["seconds"]]
         worst = {
             "fooled_by": torch.where(standing, STANDING, WRONG_BEFORE),
@@ -123,12 +125,14 @@ class Survivors:
         attempts: list[Columns] = []
         for level, threat in enumerate(self.threats):
             for number, (stage, attack) in enumerate(self._tried[level]):
-                last = number + 1 == len(self.attacks) and level + 1 < len(self.threats)
-                todo, name = work(attack, starts, last), f"{level}, {stage.attack}, from {first}"
-                there = ids[standing]
-                done = len(there) - self.steps.missing(name, there)
+                followed = level + 1 < len(self.threats) or self.starts is not None
+                last = number + 1 == len(self.attacks) and followed
+                needs = "found" if last else "id"
+                todo = work(attack, starts, last)
+                name, there = step_name(f"{level}, {stage.attack}", first), ids[standing]
+                done = len(there) - self.steps.missing(name, there, needs)
                 self._forecast.begin(stage, standing=len(there), part=len(ids), done=done)
-                found = self.steps.run(name, there, todo)
+                found = self.steps.run(name, there, todo, needs=needs)
                 if found:
                     chunk = found["id"] - first
                     hit, success = chunk[found["success"]], found["success"]
@@ -156,6 +160,10 @@ class Survivors:
                     **{key: value.clone() for key, value in worst.items()},
                 }
             )
+        if self.starts is not None:
+            kept = torch.zeros(0) if starts is None else starts[standing]
+            self.starts.add(str(first), {"id": ids[standing][: len(kept)], "found": kept})
+            self.starts.save()
         spent = torch.cat(seconds).sum(0, keepdim=True)
         return {**_joined("images", rows), **_joined("attempts", attempts), "seconds": spent}
 
@@ -173,6 +181,15 @@ class Survivors:
             "right": self.criterion.margin(logits, goals) >= 0,
             "tied": tied(logits),
         }
+
+
+def step_name(what: str, first: int) -> str:
+    """Return the name of a step: what is done, in the part that begins with the image `first`.
+
+    >>> step_name("clean", 512)
+    'clean, from 512'
+    """
+    return f"{what}, from {first}"
 
 
 _EMPTY = {

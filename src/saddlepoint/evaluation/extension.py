@@ -1,0 +1,159 @@
+"""Budgets added to a finished evaluation, or left out of one: what of its record still holds.
+
+At a budget, survivors start from what the last attack of the budget below kept of them. So what was
+found at a budget holds as long as all smaller budgets are the same. What survives the last attack at
+the largest budget is kept beside the record, so that a larger one goes on from there. For one in
+between, the last attack is run again at the budgets below, since its images were not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from saddlepoint.attacks import tie_note
+from saddlepoint.configuration import configuration, differences
+from saddlepoint.errors import InputError
+from saddlepoint.evaluation.breakdown import INITIALLY_WRONG
+from saddlepoint.evaluation.journal import Columns, Journal
+from saddlepoint.evaluation.record import Evaluation
+from saddlepoint.evaluation.steps import SIZE
+from saddlepoint.evaluation.survivors import budget_of, step_name
+from saddlepoint.run_folders import LATER, Kin
+from saddlepoint.threat import Normed, ThreatModel
+
+STARTS = "starts"
+"""The folder of what survives at the largest budget, from which a larger one would start."""
+_ATTEMPT = (
+    "success", "distance", "prediction", "rejected", "tied", "forwards", "backwards",
+)  # fmt: skip
+
+
+def kinship(
+    before: Mapping[str, Any],
+    threats: Sequence[ThreatModel],
+    config_of: Callable[[Sequence[ThreatModel]], Any],
+) -> Kin | None:
+    """Return how an evaluation of `threats` is related to the one that `before` describes: it is a
+    "part" of it, with its smallest budgets alone; it "extends" it, with more; or None.
+
+    Args:
+        config_of: the configuration of an evaluation by its threat models.
+
+    >>> from saddlepoint.threat import Linf
+    >>> def config_of(threats):
+    ...     return {"eps": [each.eps for each in threats]}
+    >>> kinship({"eps": [0.1]}, [Linf(0.1), Linf(0.2)], config_of)
+    'extends'
+    >>> kinship({"eps": [0.1, 0.2]}, [Linf(0.2)], config_of)  # its starts would be others
+    """
+    first, eps, now = threats[0], before.get("eps"), [budget_of(each) for each in threats]
+    if not isinstance(first, Normed) or not isinstance(eps, list):
+        return None
+    if not all(isinstance(each, int | float) for each in eps):
+        return None
+    try:
+        then = configuration(config_of([first.with_eps(each) for each in eps]))
+        same = not differences(before, then, later=LATER)
+    except InputError:  # somebody's file
+        return None
+    if same and eps[: len(now)] == now:
+        return "part"
+    return "extends" if same and set(eps) <= set(now) else None
+
+
+def part_of(record: Evaluation, config: Any, budgets: int, notes: tuple[str, ...]) -> Evaluation:
+    """Return what an evaluation of the `budgets` smallest budgets alone would have recorded; the
+    seconds are those of the whole.
+    """
+    images = record.images.slice(0, budgets * record.clean.total)
+    eps = record.attempts["eps"].to_numpy()
+    known = [budget.eps for budget in record.budgets[:budgets]]
+    ties = torch.from_numpy(_column(images, "clean_tied") | _column(images, "tied"))
+    told = tie_note(ties)
+    return replace(
+        record,
+        config=configuration(config),
+        budgets=record.budgets[:budgets],
+        images=images,
+        attempts=record.attempts.filter(pa.array(np.isin(eps, known))),
+        notes=notes if told is None else (*notes, told),
+    )
+
+
+def earlier_steps(
+    out: Path, names: Sequence[str], eps: Sequence[float], shape: tuple[int, ...]
+) -> dict[str, list[Columns]]:
+    """Return the steps of the finished evaluation in `out` that are steps of one at the budgets
+    `eps` as well, by their names; none where it was computed by other numerics.
+
+    Args:
+        names: of the attacks.
+        shape: of an image.
+    """
+    starts = Journal(out / STARTS).found
+    record = Evaluation.load(out)
+    known = [budget.eps for budget in record.budgets]
+    pairs = zip(known, eps, strict=False)
+    levels = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(known), len(eps)))
+    if not starts or not levels:
+        return {}
+    found: dict[str, list[Columns]] = {}
+    total, part = record.clean.total, np.arange(record.clean.total) // SIZE
+    clean = record.images.slice(0, total)
+    right = np.array(clean["fooled_by"].to_pylist(), dtype=object) != INITIALLY_WRONG
+    columns = {
+        "id": _column(clean, "id"),
+        "prediction": _column(clean, "clean_prediction"),
+        "right": right.astype(bool),
+        "tied": _column(clean, "clean_tied"),
+        "seconds": np.full(total, record.seconds / total),
+    }
+    for each in np.unique(part):
+        rows = {name: torch.from_numpy(v[part == each].copy()) for name, v in columns.items()}
+        found[step_name("clean", int(each) * SIZE)] = [rows]
+    attempts = record.attempts
+    budgets, attack = attempts["eps"].to_numpy(), np.array(attempts["attack"].to_pylist(), object)
+    identity = _column(attempts, "id")
+    for level in range(levels):
+        for name in names:
+            here = (budgets == known[level]) & (attack == name)
+            last = name == names[-1]
+            if last and levels < len(known):
+                continue  # a budget comes in between, and its starts were not kept
+            for each in np.unique(identity[here] // SIZE):
+                rows = _attempt(attempts, np.flatnonzero(here & (identity // SIZE == each)))
+                first = int(each) * SIZE
+                if last:  # only what comes after the largest budget starts from there
+                    kept = starts.get(str(first), [{}])[0] if level + 1 == levels else {}
+                    rows["found"] = _images(kept, rows["id"], shape)
+                found[step_name(f"{level}, {name}", first)] = [rows]
+    return found
+
+
+def _attempt(attempts: pa.Table, where: Any) -> Columns:
+    rows = attempts.take(pa.array(where))
+    columns = {name: torch.from_numpy(_column(rows, name)) for name in ("id", *_ATTEMPT)}
+    columns["predictions"] = columns.pop("prediction")
+    seconds = torch.zeros(len(columns["id"]), dtype=torch.float64)
+    return {**columns, "seconds": seconds}
+
+
+def _images(kept: Columns, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return the images `kept` of the survivors among `ids`; zeros for the others."""
+    images = torch.zeros(len(ids), *shape)
+    if len(kept.get("id", ())):
+        images = images.to(kept["found"].dtype)
+        images[torch.isin(ids, kept["id"])] = kept["found"]
+    return images
+
+
+def _column(table: pa.Table, name: str) -> Any:
+    return table[name].to_numpy().copy()
