@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 
@@ -72,7 +73,8 @@ def test_every_attack_tells_its_steps(every_pass, attack, least):
     ticks = []
     run_attack(trained(), digits("test", 8), attack, progress=ticks.append)
     steps = [tick.step for tick in ticks if tick.step]
-    assert steps[:least] == list(range(1, least + 1))
+    # Several gradients at one point are one step.
+    assert list(dict.fromkeys(steps))[:least] == list(range(1, least + 1))
     assert ticks[-1].ended.startswith(f"Linf 0.001, {type(attack).__name__}: ")
 
 
@@ -149,7 +151,7 @@ def test_who_watched_before_watches_again():
     first.passed = lambda rows: seen.append("first")
     second.passed = lambda rows: seen.append("second")
     with watched_by(first):
-        with pytest.raises(ZeroDivisionError), watched_by(second):
+        with contextlib.suppress(ZeroDivisionError), watched_by(second):
             passed(1)
             raise ZeroDivisionError
         passed(1)
