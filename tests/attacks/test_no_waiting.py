@@ -29,6 +29,7 @@ from saddlepoint.attacks.core.tracker import Best, Nearest
 from saddlepoint.attacks.fixed_budget import apgd
 from saddlepoint.attacks.minimum_norm import ddn, fmn
 from saddlepoint.model import Guard
+from saddlepoint.progress import Meter, watched_by
 from saddlepoint.streams import Keys
 from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
 
@@ -83,12 +84,15 @@ def test_no_step_reads_a_value(name, copies_raise, monkeypatch):
         monkeypatch.setattr(module, "final_search", lambda *_: None)
     attack = LOOPS[name]
     batch = pretended(attack)
-    with batch.images.fake_mode, torch.no_grad():
+    ticks = []  # what is told of the steps does not wait either
+    told = watched_by(Meter(ticks.append, 1, "batches"))
+    with batch.images.fake_mode, torch.no_grad(), told:
         tracker = (
             Nearest(batch.images) if attack.kind is MINIMUM_NORM else Best(batch.images, "never")
         )
         attack.perturb(batch, tracker)
     assert tracker.images.device.type == "cuda"
+    assert ticks
 
 
 @pytest.mark.parametrize(

@@ -50,16 +50,18 @@ def apart(
     if inputs.requires_grad:
         inputs.retain_grad()  # for a model that takes a gradient of its own at its input
 
+    whole = len(images) if size is None else size
+
     def run(batch: Tensor) -> Tensor:
         try:
             output: Tensor = model(batch)
         except Exception as error:  # it is the user's code: anything may come
             raise _failed(images, error) from error
         check_output(output, len(batch))
-        passed(0)  # of a batch of fixed size there are several
+        if len(images) != whole:
+            passed(0)  # of a batch of fixed size there are several
         return output
 
-    whole = len(images) if size is None else size
     output = run(inputs) if len(images) == whole else in_batches(run, inputs, whole)
     passed(len(images))
     logits: Tensor = output if output.dtype == torch.float64 else output.float()
