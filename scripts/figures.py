@@ -80,6 +80,8 @@ def table(numbers: dict[str, Any]) -> str:
     where = numbers["environment"]
     return (
         "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        .replace(" %", "\xa0%")
+        .replace(", ", ",\xa0")
         + f"\n\n{numbers['images']} test images, 95 % Wilson intervals;"
         + f" torch {where['torch']}, {where['threads']} threads.\n"
     )

@@ -87,7 +87,7 @@ def test_the_reference_has_every_public_module():
 def test_mathematics_in_docstrings_is_no_markup(written, read):
     pytest.importorskip("sphinx")
     lines = ["First line.", "", written]
-    script("docs/api.py").plain(None, "function", "f", None, None, lines)
+    script("docs/api.py").plain(None, "data", "f", None, None, lines)
     assert lines[2] == read
 
 
