@@ -72,7 +72,9 @@ def pages() -> dict[str, list[str]]:
 
 @cache
 def public_names() -> dict[str, str]:
-    """Return where each name that a room offers is documented: `PGD` and its full names."""
+    """Return where each name that a room offers is documented, `PGD` and its full names; and those
+    of what every room uses, such as `InputError`.
+    """
     found: dict[str, str] = {}
     for package in pages():
         room = importlib.import_module(package)
@@ -84,6 +86,9 @@ def public_names() -> dict[str, str]:
             full = f"{home}.{getattr(thing, '__qualname__', name)}"
             found[f"{package}.{name}"] = full
             found.setdefault(name, full)
+    for module in pages()["saddlepoint"]:
+        for name in members(module):
+            found.setdefault(name, f"{module}.{name}")
     return found
 
 
