@@ -19,6 +19,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.ext.autodoc import Options
+from sphinx.ext.napoleon import Config, GoogleDocstring
 from sphinx.util.nodes import make_refnode
 
 import saddlepoint
@@ -71,7 +72,9 @@ def pages() -> dict[str, list[str]]:
 
 @cache
 def public_names() -> dict[str, str]:
-    """Return where each name that a room offers is documented: `PGD` and its full names."""
+    """Return where each name that a room offers is documented, `PGD` and its full names; and those
+    of what every room uses, such as `InputError`.
+    """
     found: dict[str, str] = {}
     for package in pages():
         room = importlib.import_module(package)
@@ -83,6 +86,9 @@ def public_names() -> dict[str, str]:
             full = f"{home}.{getattr(thing, '__qualname__', name)}"
             found[f"{package}.{name}"] = full
             found.setdefault(name, full)
+    for module in pages()["saddlepoint"]:
+        for name in members(module):
+            found.setdefault(name, f"{module}.{name}")
     return found
 
 
@@ -178,7 +184,8 @@ def _module(name: str) -> str:
 def plain(app: Sphinx, what: str, name: str, obj: Any, options: Options, lines: list[str]) -> None:
     """Keep what our docstrings mean by `_`, `*` and `|` from being read as markup.
 
-    Emphasis, code and doctests stay; sections are left to napoleon, which runs after this.
+    Emphasis, code and doctests stay. Napoleon turns the sections into fields, but not those of
+    data, where it would take what stands before a colon for a type.
     """
     section = ""
     lines[:] = list(_blocks(lines))
@@ -207,6 +214,9 @@ def plain(app: Sphinx, what: str, name: str, obj: Any, options: Options, lines: 
         lines[i] = head + "".join(
             part if part.startswith("`") else _escaped(part) for part in _CODE.split(line)
         )
+    if what in ("module", "class", "exception", "function", "method"):
+        config = Config(napoleon_use_rtype=False)
+        lines[:] = GoogleDocstring(lines, config, app, what, name, obj, options).lines()
 
 
 def _blocks(lines: list[str]) -> Iterator[str]:
@@ -294,6 +304,6 @@ def setup(app: Sphinx) -> None:
     """Write the pages before the build, and make links while it goes on."""
     app.connect("source-read", link_folders)
     app.connect("builder-inited", write_pages)
-    app.connect("autodoc-process-docstring", plain, priority=400)
+    app.connect("autodoc-process-docstring", plain)
     app.connect("missing-reference", resolve_public)
     app.connect("doctree-read", link_code)

@@ -26,7 +26,6 @@ release = version = saddlepoint.__version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
 ]
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/**", "examples/*.md"]
@@ -42,8 +41,6 @@ autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_default_options = {"show-inheritance": True}
-napoleon_use_ivar = True
-napoleon_use_rtype = False
 # A name in backticks is a link where the reference has it, and code where not.
 default_role = "py:obj"
 toc_object_entries = False
