@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from small import die, digits, finish, trained
@@ -98,10 +99,17 @@ def test_fewer_budgets_are_read_where_they_are_the_smallest(tmp_path, monkeypatc
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_other_numerics_are_not_gone_on_from(tmp_path, monkeypatch, fresh):
+@pytest.mark.parametrize("other", ["numerics", "starts", "none"])
+def test_what_is_not_of_this_record_is_not_gone_on_from(tmp_path, monkeypatch, fresh, other):
     out = tmp_path / "run"
     run((B,), out)
-    monkeypatch.setattr("saddlepoint.evaluation.journal.NUMERICS", {"attacks": 10**6})
+    if other == "numerics":
+        monkeypatch.setattr("saddlepoint.evaluation.journal.NUMERICS", {"attacks": 10**6})
+    else:
+        shutil.rmtree(out / "starts")
+    if other == "starts":
+        run((A,), tmp_path / "smaller")
+        shutil.copytree(tmp_path / "smaller" / "starts", out / "starts")
     calls = count(monkeypatch)
     same(run((B, C), out), fresh[B, C])
     assert {eps for _, eps in calls} == {B, C}

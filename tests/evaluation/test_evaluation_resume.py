@@ -89,7 +89,7 @@ def test_killed_after_some_parts_it_goes_on_and_the_tables_are_the_same(
     assert len(done) < steps_in_all - len(kept)  # what was saved was not done again
     assert equal(Evaluation.load(tmp_path), whole)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "attempts.parquet", "evaluation.json", "images.parquet", "run.json",
+        "attempts.parquet", "evaluation.json", "images.parquet", "run.json", "starts",
     ]  # fmt: skip
 
 
@@ -175,10 +175,10 @@ def test_a_finished_evaluation_is_read(tmp_path, whole):
 )
 def test_another_evaluation_is_refused_and_the_old_one_stays(tmp_path, options, named):
     run(tmp_path)
-    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(InputError, match=named):
         run(tmp_path, **options)
-    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
 def test_another_batch_size_is_the_same_evaluation(tmp_path, whole):

@@ -86,7 +86,7 @@ def evaluate(
             progress=tick,
         )
     figure = out / "accuracy.png"
-    if not figure.exists():  # a finished evaluation is only read
+    if _is_older(figure, out / "evaluation.json"):  # a finished evaluation is only read
         write(figure, figure_bytes(accuracy_curve({subject.model: record}, suite=suite)))
     summary = {
         **record.json(),
@@ -94,6 +94,11 @@ def evaluate(
         "files": {"record": str(out / "evaluation.json"), "figure": str(figure)},
     }
     result(summary, as_json, lambda: show_evaluation(record, out, per_class=per_class))
+
+
+def _is_older(figure: Path, record: Path) -> bool:
+    """Return whether a figure is missing, or was drawn before a budget was added to its record."""
+    return not figure.exists() or figure.stat().st_mtime_ns < record.stat().st_mtime_ns
 
 
 def show_evaluation(record: Evaluation, out: Path, *, per_class: bool = False) -> None:

@@ -27,7 +27,7 @@ from saddlepoint.evaluation.attack_record import (
 from saddlepoint.evaluation.export import export_png
 from saddlepoint.evaluation.forecast import Forecast, Stage
 from saddlepoint.evaluation.journal import Columns
-from saddlepoint.evaluation.outputs import check_outputs
+from saddlepoint.evaluation.outputs import check_outputs, check_target
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import IMAGES_FILE
 from saddlepoint.evaluation.statistics import Proportion
@@ -109,10 +109,7 @@ def run_attack(
     labels = source.labels.cpu()
     ids = torch.arange(len(source))
     if target is not None:
-        named = any(name != str(i) for i, name in enumerate(source.classes))
-        # How many numbered classes there are is the model's to say.
-        if target < 0 or (named and target >= len(source.classes)):
-            raise InputError(f"target is {target}; the classes are 0 … {len(source.classes) - 1}")
+        check_target(target, model, source)
         ids = ids[labels != target]
     if not len(ids):
         raise InputError(f"{source.name} has no images to attack; give at least one")

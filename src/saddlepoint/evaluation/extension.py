@@ -21,10 +21,10 @@ from torch import Tensor
 from saddlepoint.attacks import tie_note
 from saddlepoint.configuration import configuration, differences
 from saddlepoint.errors import InputError
-from saddlepoint.evaluation.breakdown import INITIALLY_WRONG
+from saddlepoint.evaluation import steps
+from saddlepoint.evaluation.breakdown import INITIALLY_WRONG, STANDS
 from saddlepoint.evaluation.journal import Columns, Journal
 from saddlepoint.evaluation.record import Evaluation
-from saddlepoint.evaluation.steps import SIZE
 from saddlepoint.evaluation.survivors import budget_of, step_name
 from saddlepoint.run_folders import LATER, Kin
 from saddlepoint.threat import Normed, ThreatModel
@@ -98,15 +98,15 @@ def earlier_steps(
         names: of the attacks.
         shape: of an image.
     """
-    starts = Journal(out / STARTS).found
+    starts = [each for entries in Journal(out / STARTS).found.values() for each in entries]
     record = Evaluation.load(out)
     known = [budget.eps for budget in record.budgets]
     pairs = zip(known, eps, strict=False)
     levels = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(known), len(eps)))
-    if not starts or not levels:
+    if not levels or not _are_survivors(starts, record):
         return {}
     found: dict[str, list[Columns]] = {}
-    total, part = record.clean.total, np.arange(record.clean.total) // SIZE
+    total, part = record.clean.total, np.arange(record.clean.total) // steps.SIZE
     clean = record.images.slice(0, total)
     right = np.array(clean["fooled_by"].to_pylist(), dtype=object) != INITIALLY_WRONG
     columns = {
@@ -118,7 +118,7 @@ def earlier_steps(
     }
     for each in np.unique(part):
         rows = {name: torch.from_numpy(v[part == each].copy()) for name, v in columns.items()}
-        found[step_name("clean", int(each) * SIZE)] = [rows]
+        found[step_name("clean", int(each) * steps.SIZE)] = [rows]
     attempts = record.attempts
     budgets, attack = attempts["eps"].to_numpy(), np.array(attempts["attack"].to_pylist(), object)
     identity = _column(attempts, "id")
@@ -128,11 +128,11 @@ def earlier_steps(
             last = name == names[-1]
             if last and levels < len(known):
                 continue  # a budget comes in between, and its starts were not kept
-            for each in np.unique(identity[here] // SIZE):
-                rows = _attempt(attempts, np.flatnonzero(here & (identity // SIZE == each)))
-                first = int(each) * SIZE
+            for each in np.unique(identity[here] // steps.SIZE):
+                rows = _attempt(attempts, np.flatnonzero(here & (identity // steps.SIZE == each)))
+                first = int(each) * steps.SIZE
                 if last:  # only what comes after the largest budget starts from there
-                    kept = starts.get(str(first), [{}])[0] if level + 1 == levels else {}
+                    kept = starts if level + 1 == levels else []
                     rows["found"] = _images(kept, rows["id"], shape)
                 found[step_name(f"{level}, {name}", first)] = [rows]
     return found
@@ -146,12 +146,25 @@ def _attempt(attempts: pa.Table, where: Any) -> Columns:
     return {**columns, "seconds": seconds}
 
 
-def _images(kept: Columns, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
+def _are_survivors(starts: Sequence[Columns], record: Evaluation) -> bool:
+    """Return whether what was kept is what survives the record's largest budget."""
+    if not starts:  # other numerics, or an earlier version
+        return False
+    total = record.clean.total
+    last = record.images.slice((len(record.budgets) - 1) * total, total)
+    stand = np.array(last["fooled_by"].to_pylist(), dtype=object) == STANDS
+    kept = torch.cat([each["id"] for each in starts]).sort().values
+    return bool(np.array_equal(kept.numpy(), _column(last, "id")[stand]))
+
+
+def _images(kept: Sequence[Columns], ids: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return the images `kept` of the survivors among `ids`; zeros for the others."""
     images = torch.zeros(len(ids), *shape)
-    if len(kept.get("id", ())):
-        images = images.to(kept["found"].dtype)
-        images[torch.isin(ids, kept["id"])] = kept["found"]
+    for each in kept:
+        mine = torch.isin(each["id"], ids)
+        if bool(mine.any()):
+            images = images.to(each["found"].dtype)
+            images[torch.isin(ids, each["id"])] = each["found"][mine]
     return images
 
 

@@ -8,6 +8,7 @@ from torch import nn
 from saddlepoint.attacks import BinaryLogit, Criterion
 from saddlepoint.checks import check_class_names
 from saddlepoint.data import ImageData
+from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, full_precision
 
 
@@ -25,9 +26,28 @@ def check_outputs(
     >>> check_outputs(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), load_data("digits", limit=1))
     ()
     """
-    image = data.images(torch.arange(1))
-    with Guard(model, 1) as guard, full_precision(guard.device):
-        outputs = int(guard.logits(image.to(guard.device)).shape[1])
+    outputs = _outputs(model, data)
     if outputs == 1:  # the criterion says whether that can be
         outputs = 2 if isinstance(criterion, BinaryLogit) else len(data.classes)
     return check_class_names(data.labels, data.classes, outputs, what)
+
+
+def check_target(target: int, model: nn.Module, data: ImageData) -> None:
+    """Raise `InputError` for a target that is no class: of the data, or, where its classes are only
+    the numbers of its labels, of the model.
+
+    >>> from saddlepoint.data import load_data
+    >>> net, data = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), load_data("digits", limit=3)
+    >>> check_target(9, net, data)
+    """
+    classes = len(data.classes)
+    if target >= classes and all(name == str(i) for i, name in enumerate(data.classes)):
+        classes = max(classes, _outputs(model, data))
+    if not 0 <= target < classes:
+        raise InputError(f"target is {target}; the classes are 0 … {classes - 1}")
+
+
+def _outputs(model: nn.Module, data: ImageData) -> int:
+    image = data.images(torch.arange(1))
+    with Guard(model, 1) as guard, full_precision(guard.device):
+        return int(guard.logits(image.to(guard.device)).shape[1])
