@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from reports.lines import alike
 
 from saddlepoint.defences.activations import ACTIVATIONS
 from saddlepoint.errors import InputError
@@ -59,6 +60,7 @@ def test_the_figure_has_a_curve_per_activation_over_relu_and_data(fits):
         np.testing.assert_array_equal(curve.get_ydata(), fit.outputs)
         assert len(axes.patches) == 1
         assert axes.get_title() == ""
+    assert alike(figure) == []
     (legend,) = figure.legends
     assert len(legend.get_texts()) == 2 + len(fits)
     figure.draw_without_rendering()
@@ -71,6 +73,7 @@ def test_times_are_measured_and_drawn_on_logarithmic_axes():
     times = activation_times(sizes=(100, 2000), repeats=2)
     assert set(times.seconds) == {*ACTIVATIONS, "relu"}
     assert all(len(each) == 2 and min(each) > 0 for each in times.seconds.values())
+    assert alike(activation_time_figure(times)) == []
     figure = activation_time_figure(ActivationTimes((10, 100), {"relu": (1e-3, 2e-3)}))
     axes = figure.axes[0]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")

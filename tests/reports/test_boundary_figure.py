@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from reports.lines import alike
 
 from saddlepoint.reports.study.drawings.boundary import boundary_figure, two_moons
 
@@ -33,6 +34,7 @@ def points(axes):
 
 
 def test_the_titles_say_what_is_drawn():
+    assert alike(drawn()) == []
     for axes in drawn().axes:
         cases = [c for c in axes.collections if c.get_zorder() == 3]
         assert len(cases) == 4  # class 0 right and wrong, class 1 right and wrong

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
+from reports.lines import alike
 from small import digits, trained
 
 from saddlepoint.attacks import PGD
@@ -68,10 +69,11 @@ def test_the_curve_is_drawn_with_every_point_and_its_interval():
     assert (first.get_color(), first.get_marker()) != (second.get_color(), second.get_marker())
 
 
-@pytest.mark.parametrize("count", [2, 5])
+@pytest.mark.parametrize("count", [2, 5, 20])
 def test_the_legend_covers_neither_the_axes_nor_the_edge(count):
     names = {f"a model with a long name {i}": evaluation((98, 40, 1)) for i in range(count)}
     figure = accuracy_curve(names)
+    assert alike(figure) == []
     figure.canvas.draw()
     legend = figure.axes[0].get_legend().get_window_extent()
     axes = figure.axes[0].patch.get_window_extent()

@@ -215,22 +215,24 @@ def draw_lowest_bit(found: PerModel[LowestBits]) -> Figure:
 
 
 def _draw_example(row: list[Axes], found: LowestBits) -> None:
+    from saddlepoint.reports.changes import ChangeScale, as_array, draw_pixels
+
     bits = found.kinds[KINDS[0]]
     order = torch.where(bits.smallest > 0, bits.smallest, torch.inf)
     i = int(order.argmin())
     after = bits.images[i]
     change = after - found.clean[i]
-    most = float(change.abs().max())
+    scale = ChangeScale.of([change])
     fooled = bool(order[i].isfinite())
     titles = (
         f"class {int(found.labels[i])}",
-        f"change × {0.5 / most:.0f}" if fooled else "no image is fooled",
+        f"{scale.label}\n(grey: 0)" if fooled else "no image is fooled",
         f"class {int(bits.predictions[i])}: {int(order[i])} bits" if fooled else "",
     )
-    shown = (found.clean[i], 0.5 + change * (0.5 / most if most else 0.0), after)
+    shown = (as_array(found.clean[i]), scale.picture(change), as_array(after))
     for axes, picture, title in zip(row, shown, titles, strict=True):
-        image = picture.clamp(0, 1).permute(1, 2, 0).numpy()
-        axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        draw_pixels(axes, picture)
+        axes.set_axis_on()
         axes.set(xticks=[], yticks=[])
         for spine in axes.spines.values():
             spine.set(visible=True, color="#888888", linewidth=0.6)

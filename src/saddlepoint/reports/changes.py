@@ -86,6 +86,19 @@ class ChangeScale:
         bar.set_label("change of a pixel", fontsize=7)
 
 
+def as_array(image: Float[Tensor, "c h w"]) -> Float[np.ndarray, "h w c"]:
+    """Return an image as matplotlib takes it, cut to [0, 1].
+
+    >>> import torch
+    >>> as_array(torch.tensor([[[0.25, 2.0]]])).tolist()
+    [[[0.25], [1.0]]]
+    """
+    array: Float[np.ndarray, "h w c"] = (
+        image.detach().cpu().float().clamp(0, 1).permute(1, 2, 0).numpy()
+    )
+    return array
+
+
 def draw_pixels(axes: Axes, array: Float[np.ndarray, "h w c"]) -> None:
     """Draw an image with values in [0, 1], grey or RGB, without axes.
 

@@ -6,7 +6,6 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +15,7 @@ from saddlepoint.attacks import AttackResult
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import Evaluation
-from saddlepoint.reports.changes import ChangeScale, draw_pixels
+from saddlepoint.reports.changes import ChangeScale, as_array, draw_pixels
 from saddlepoint.reports.style import look_of, style
 from saddlepoint.threat import format_eps
 
@@ -179,7 +178,7 @@ def _name(classes: Sequence[str], output: int) -> str:
 
 
 def _draw(axes: Axes, picture: Tensor, title: str) -> None:
-    draw_pixels(axes, np.clip(picture.permute(1, 2, 0).numpy(), 0, 1))
+    draw_pixels(axes, as_array(picture))
     axes.set_title(title, fontsize=8)
 
 

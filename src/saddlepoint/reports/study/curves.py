@@ -33,7 +33,7 @@ def accuracy_curves(results: StudyResults) -> Figure:
     where no evaluation is finished.
 
     >>> from saddlepoint.reports.study.toy import toy_results
-    >>> accuracy_curves(toy_results()).axes[0].lines[0].get_ydata()[0]  # clean, in %
+    >>> float(accuracy_curves(toy_results()).axes[0].lines[0].get_ydata()[0])  # clean, in %
     100.0
     """
     found = {

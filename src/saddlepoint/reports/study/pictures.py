@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from saddlepoint.errors import InputError
-from saddlepoint.reports.changes import ChangeScale, draw_pixels
+from saddlepoint.reports.changes import ChangeScale, as_array, draw_pixels
 from saddlepoint.reports.figures import drawable
 from saddlepoint.reports.study.cells import class_name, example_cell
 from saddlepoint.reports.study.roles import adversarial_variants
@@ -105,7 +104,7 @@ def draw_image(axes: Axes, picture: Tensor, title: str) -> None:
     >>> axes.images[0].get_array().shape
     (4, 4, 3)
     """
-    draw_pixels(axes, np.clip(picture.detach().cpu().float().permute(1, 2, 0).numpy(), 0, 1))
+    draw_pixels(axes, as_array(picture))
     axes.set_title(title, fontsize=8, pad=3)
 
 
