@@ -78,6 +78,11 @@ def test_autoattack_keeps_what_each_attack_fooled():
         (lambda net: AutoAttack(net).run_standard_evaluation(X, Y, state_path="s"), "state_path"),
         (lambda net: AutoAttack(net, log_path="/no/such").clean_accuracy(X, Y), "cannot write"),
         (lambda net: style(net).forward(X, Y), "torchattacks' forward is not here"),
+        (
+            lambda net: setattr(style(net), "eps", 0.1),
+            "eps cannot be set: the settings are those of",
+        ),
+        (lambda net: setattr(style(net), "device", "cpu"), "device cannot be set"),
         (lambda net: style(net).set_return_type("half"), "give float or int"),
         (
             lambda net: style(net).set_model_training_mode(batchnorm_training=True),

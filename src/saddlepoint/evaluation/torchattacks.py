@@ -19,7 +19,7 @@ from saddlepoint.counts import check_count
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.export import to_eight_bits
 from saddlepoint.evaluation.torchattacks_files import read_saved, write_saved
-from saddlepoint.evaluation.unsupported import TORCHATTACKS, UnsupportedError
+from saddlepoint.evaluation.unsupported import SETTABLE, TORCHATTACKS, UnsupportedError
 from saddlepoint.model import Guard, Normalised, device_of, full_precision
 from saddlepoint.streams import Keys, Stream
 
@@ -256,6 +256,12 @@ class TorchattacksStyle:
         if name in TORCHATTACKS:
             raise UnsupportedError(f"torchattacks' {name} is not here: {TORCHATTACKS[name]}")
         raise AttributeError(f"{type(self).__name__} has no {name}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in SETTABLE:  # it would change nothing
+            why = TORCHATTACKS.get(name, "it is not read here")
+            raise UnsupportedError(f"{name} cannot be set: {why}")
+        super().__setattr__(name, value)
 
     def _pixels(self, inputs: Tensor) -> Tensor:
         images = as_pixels(tensor_of(inputs, "images"))

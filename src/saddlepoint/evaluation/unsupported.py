@@ -31,6 +31,11 @@ AUTOATTACK: Mapping[str, str] = MappingProxyType(
 
 TORCHATTACKS: Mapping[str, str] = MappingProxyType(
     {
+        **dict.fromkeys(
+            ("eps", "alpha", "steps", "random_start", "decay", "kappa", "lr", "n_restarts"),
+            "the settings are those of `attack`, which is frozen; give another attack",
+        ),
+        "model_name": "the model is `model`",
         "forward": "call the attack itself, atk(images, labels)",
         "get_logits": "call the model",
         "get_output_with_eval_nograd": "call the model",
@@ -44,3 +49,11 @@ TORCHATTACKS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The same of torchattacks."""
+
+SETTABLE = frozenset(
+    {
+        *("attack", "model", "seed", "attack_mode", "return_type", "normalization_used", "result"),
+        *("_target_of", "_log"),
+    }
+)
+"""What may be set of torchattacks' shim; anything else would change nothing."""
