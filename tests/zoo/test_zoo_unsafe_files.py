@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -42,6 +44,16 @@ def test_code_in_a_pickle_is_refused_and_never_run(tmp_path, suffix, old):
     content = {"state_dict": network().state_dict(), "extra": Harmful(trace)}
     torch.save(content, path, _use_new_zipfile_serialization=not old)
     refused(network(), path, "holds pickled code .*mkdir.*was not run;\n.*safetensors")
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "hidden", [lambda each: argparse.Namespace(a=each), lambda each: np.array([each], dtype=object)]
+)
+def test_code_in_what_is_read_as_nothing_is_never_run(tmp_path, hidden):
+    trace = tmp_path / "trace"
+    torch.save({"a": hidden(Harmful(trace)), "net": network().state_dict()}, tmp_path / "a.pt")
+    refused(network(), tmp_path / "a.pt", "holds pickled code .*mkdir.*was not run")
     assert not trace.exists()
 
 
