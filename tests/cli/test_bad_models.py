@@ -147,7 +147,7 @@ def test_files_that_are_no_models(refused, content):
     ("content", "message"),
     [
         (b"epochs: many", "epochs is 'many'"),
-        (b"epochz: 3", "unknown field 'epochz'; did you mean 'epochs'"),
+        (b"epochz: 3", "unknown field 'epochz'; did you mean 'epochs'?"),
         (b"\xff\xff", "not text in UTF-8"),
         (b"a: [", "not valid YAML"),
     ],
