@@ -96,7 +96,7 @@ def test_a_field_of_a_recipe_is_set_by_its_name(cli, net, tmp_path):
         ),
         (("--set", "objective.attack.step=2"), "did you mean 'steps'?"),
         (("--set", "optimiser.learning_rate=["), "the value of optimiser.learning_rate"),
-        (("--set", "optimiser=3"), "optimiser is a mapping of fields"),
+        (("--set", "optimiser=3"), "optimiser is 3: give a mapping of its fields"),
         (("--learning-rate", "-1"), "learning_rate is -1.0; give a positive number"),
         (("--eps", "wide"), "eps is 'wide'"),
         (("--norm", "l7"), "unknown norm 'l7'"),

@@ -98,7 +98,7 @@ def smoothed(value):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epoch": 3}, "epoch is 3: unexpected keyword"),
+        ({"epoch": 3}, "unknown field 'epoch'; did you mean 'epochs'"),
         ({"epochs": "many"}, "epochs is 'many': input should be a valid integer"),
         ({"epochs": 2.5}, "epochs is 2.5: input should be a valid integer"),
         ({"epochs": 0}, "epochs is 0; give at least 1"),

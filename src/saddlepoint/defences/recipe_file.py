@@ -208,9 +208,9 @@ def _validated(values: Any, source: str) -> _RecipeSpec:
             raise InputError(f"the recipe {source}: {unknown('field', where, _FIELDS)}") from None
         if first["type"] == "value_error":  # our own, of a field's value
             raise InputError(f"the recipe {source}: {first['ctx']['error']}") from None
-        if first["type"] == "dataclass_type":
-            raise InputError(f"the recipe {source}: {where} is a mapping of fields") from None
         seen, message = repr(first["input"])[:60], first["msg"].lower()
+        if first["type"] == "dataclass_type":
+            message = "give a mapping of its fields"
         raise InputError(f"the recipe {source}: {where} is {seen}: {message}") from None
 
 
