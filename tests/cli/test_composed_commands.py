@@ -127,6 +127,12 @@ def test_errors_are_json_too(cli, words, kind):
     assert found.err == f"error: {error['message']}\n"
 
 
+def test_a_budget_for_a_recipe_without_an_attack_is_refused(refused, net, tmp_path):
+    words = [*train_words(net, tmp_path, "--eps", "0.1")]
+    words[words.index("adversarial")] = "standard"
+    assert "trains on clean images, for no budget" in refused(*words)
+
+
 def test_an_interruption_is_json_too(cli, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt

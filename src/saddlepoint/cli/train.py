@@ -12,6 +12,7 @@ from saddlepoint.cli.console import note, progress, result, table
 from saddlepoint.cli.images import read_data
 from saddlepoint.cli.prepare import Place, prepare
 from saddlepoint.counts import MOST, MOST_THREADS
+from saddlepoint.errors import InputError
 
 if TYPE_CHECKING:
     from saddlepoint.attacks import Attack
@@ -96,6 +97,7 @@ def train(
     from saddlepoint.training import train as run
     from saddlepoint.zoo import weights_fingerprint
 
+    _check_attacked(recipe, eps is not None or norm is not None, option, objective)
     flags = {
         "objective.attack.eps": eps,
         "objective.attack.norm": norm,
@@ -169,6 +171,23 @@ def train(
         "seconds": trained.seconds,
     }
     result(record, as_json, lambda: _show(record, Path(out)))
+
+
+def _check_attacked(
+    recipe: str, budget: bool, fields: list[str] | None, objective: str | None
+) -> None:
+    """Raise `InputError` where a budget is given for a recipe that trains on clean images."""
+    from saddlepoint.defences.recipe_file import recipe_values
+
+    values = recipe_values(recipe)
+    own = values.get("objective", "standard") if isinstance(values, dict) else ""
+    name = own.get("name") if isinstance(own, dict) else own
+    changed = objective is not None or any(each.startswith("objective") for each in fields or ())
+    if budget and name == "standard" and not changed:
+        raise InputError(
+            f"the recipe {recipe} trains on clean images, for no budget; leave --eps and --norm out,"
+            " or choose a recipe with an attack, such as adversarial"
+        )
 
 
 def _trained_for(attack: Attack | None) -> str:
