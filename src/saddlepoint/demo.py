@@ -26,6 +26,7 @@ from saddlepoint.zoo import build_model, save_weights
 
 BUDGETS = (16 / 255, 32 / 255, 48 / 255, 64 / 255)
 """Digits have strong contrast: the budgets are larger than those of photographs."""
+SUITE = "quick"
 _TRAINING_EPS = 48 / 255
 
 
@@ -104,7 +105,7 @@ def _run(
         save_weights(model, out / f"{name}.safetensors")
         told = course.next(f"{name} model")
         evaluations[name] = evaluate(
-            model, tests, Linf(), eps=BUDGETS, suite="quick", seed=seed, progress=told
+            model, tests, Linf(), eps=BUDGETS, suite=SUITE, seed=seed, progress=told
         )
         models[name] = model
     shown = PGD(Linf(BUDGETS[1]))(
@@ -112,7 +113,7 @@ def _run(
     )
     files = {
         "examples": write(out / "examples.png", figure_bytes(adversarial_grid(tests, shown))),
-        "curve": write(out / "curve.png", figure_bytes(accuracy_curve(evaluations))),
+        "curve": write(out / "curve.png", figure_bytes(accuracy_curve(evaluations, suite=SUITE))),
         "images": write(out / "images.parquet", parquet_bytes(_per_image(evaluations))),
         "record": out / "demo.json",
     }
