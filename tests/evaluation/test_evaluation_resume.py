@@ -50,10 +50,12 @@ def run(out, progress=None, **options):
     return evaluate(trained(), digits("test", 64), Linf(), out=out, progress=progress, **arguments)
 
 
-@pytest.fixture(autouse=True)
-def _small_parts(monkeypatch):
-    monkeypatch.setattr(steps, "SIZE", PART)
-    monkeypatch.setattr(journal, "LATEST", 0.0)
+@pytest.fixture(autouse=True, scope="module")
+def _small_parts():
+    before = steps.SIZE, journal.LATEST
+    at_once()
+    yield
+    steps.SIZE, journal.LATEST = before
 
 
 @pytest.fixture(scope="module")
