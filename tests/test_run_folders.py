@@ -31,7 +31,7 @@ def test_the_same_run_is_recognised_and_another_is_refused_with_the_difference(t
 def test_many_differences_are_counted(tmp_path):
     claim(tmp_path, "train", dict.fromkeys("abcdef", 0))
     write(tmp_path / "result", "kept")
-    with pytest.raises(InputError, match=r"c was 0, is now 1 and 3 more; choose another --out"):
+    with pytest.raises(InputError, match=r"c was 0, is now 1 and 3 more; choose another folder"):
         claim(tmp_path, "train", dict.fromkeys("abcdef", 1))
 
 

@@ -72,7 +72,7 @@ def claimed(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"cannot make the folder {shown(out)}: {reason(error)}; choose another --out"
+            f"cannot make the folder {shown(out)}: {reason(error)}; choose another folder"
         ) from error
     # While one record takes another's place, neither can be read without the lock.
     if finished() and not (out / NEXT).exists():
@@ -83,7 +83,7 @@ def claimed(
     with locked(out / LOCK_FILE) as mine:
         if not mine:
             raise InputError(
-                f"another process is writing to {out}; wait for it, or choose another --out"
+                f"another process is writing to {out}; wait for it, or choose another folder"
             )
         for folder in (out, *(out / name for name in files)):
             sweep(folder)
@@ -110,7 +110,7 @@ def check_free(
     ...     check_free(Path(folder) / "a", "train", known={"seed": 1})
     Traceback (most recent call last):
         ...
-    saddlepoint.errors.InputError: ... holds another run: seed was 0, is now 1; choose another --out
+    saddlepoint.errors.InputError: ... holds another run: seed was 0, is now 1; choose another folder
     """
     if not out.is_dir():
         return
@@ -197,17 +197,17 @@ def _known(
         mine = next((name for name in files if (out / name).exists()), None)
         if mine is not None:
             raise InputError(
-                f"{shown(out)} holds {mine} of no known run, which would be lost; choose another --out"
+                f"{shown(out)} holds {mine} of no known run, which would be lost; choose another folder"
             )
     if not any(_is_result(path, out) for path in _below(out)):
         return "new"
     before = read_json(out / RUN_FILE)
     if not isinstance(before, dict) or not isinstance(before.get("config"), dict):
-        raise InputError(f"{shown(out / RUN_FILE)} is not a run's; choose another --out")
+        raise InputError(f"{shown(out / RUN_FILE)} is not a run's; choose another folder")
     if before.get("kind") != identity["kind"]:
         raise InputError(
             f"{shown(out)} holds another run (of {shown(before.get('kind'))}, not"
-            f" {identity['kind']}); choose another --out"
+            f" {identity['kind']}); choose another folder"
         )
     different = differences(before["config"], identity["config"], later=LATER)
     kin = kinship(before["config"]) if different else None
@@ -216,7 +216,7 @@ def _known(
     if different:
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""
         raise InputError(
-            f"{shown(out)} holds another run: {'; '.join(different[:3])}{more}; choose another --out"
+            f"{shown(out)} holds another run: {'; '.join(different[:3])}{more}; choose another folder"
         )
     return "finished"
 

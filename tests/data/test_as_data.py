@@ -13,7 +13,7 @@ from small import digits, trained
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from saddlepoint.attacks import FGSM
-from saddlepoint.data import as_data
+from saddlepoint.data import as_data, data_identity
 from saddlepoint.data.collected import Collected
 from saddlepoint.defences import Recipe
 from saddlepoint.errors import InputError
@@ -195,12 +195,64 @@ def test_evaluations_attacks_and_trainings_take_them():
     assert len(train(trained(), loader, Recipe(epochs=1), test=FORMS["arrays"]).metrics) == 1
 
 
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("adversarail", "unknown recipe 'adversarail'; did you mean 'adversarial'"),
+        (3, "the recipe is 3"),
+    ],
+)
+def test_a_recipe_may_be_a_name(recipe, message):
+    with pytest.raises(InputError, match=message):
+        train(trained(), FORMS["arrays"], recipe)
+
+
+@pytest.mark.parametrize(
+    ("suite", "message"),
+    [
+        ("autoattack", "AutoAttack's four attacks are 'standard'"),
+        ("pgd", "'pgd' is an attack and no suite; give a mapping"),
+        ("standrad", "did you mean 'standard'"),
+    ],
+)
+def test_a_name_that_is_no_suite(suite, message):
+    with pytest.raises(InputError, match=message):
+        evaluate(trained(), FORMS["arrays"], "Linf", eps=0.1, suite=suite)
+
+
 def test_budgets_and_norms_that_cannot_be_are_refused():
     for threat, eps, message in (
         ("l3", 0.1, "unknown norm 'l3'"),
         ("Linf", "eight", "eps is 'eight'"),
         ("Linf", [], "eps is empty"),
         ("Linf", float("nan"), "eps is nan"),
+        ("Linf", None, "the budget of Linf.* is not given; give eps"),
+        (2, 0.1, "the threat is 2; give a norm's name"),
+        (Linf, 0.1, "give a norm's name"),
     ):
         with pytest.raises(InputError, match=message):
             evaluate(trained(), DIGITS, threat, eps=eps, suite="quick")
+
+
+def test_images_that_a_loader_leaves_out_are_told():
+    data = TensorDataset(torch.rand(20, 1, 4, 4), torch.arange(20) % 3)
+    with pytest.warns(UserWarning, match="gives 16 of the 20 images of its data set"):
+        assert len(as_data(DataLoader(data, batch_size=8, drop_last=True))) == 16
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int64])
+def test_integers_of_0_and_1_are_told_to_be_nearly_black(kind):
+    images = (torch.rand(4, 1, 4, 4) > 0.5).to(kind)
+    with pytest.warns(UserWarning, match="nearly black"):
+        as_data((images, torch.arange(4)))
+    assert as_data((images.bool(), torch.arange(4))).pixels.max() == 1
+
+
+def test_the_same_images_are_the_same_data_whichever_way_they_come():
+    images, labels = torch.rand(6, 1, 4, 4), torch.arange(6)
+    ways = (
+        (images, labels),
+        TensorDataset(images, labels),
+        DataLoader(TensorDataset(images, labels)),
+    )
+    assert len({str(data_identity(as_data(each))) for each in ways}) == 1

@@ -90,7 +90,9 @@ def test_fewer_budgets_are_read_where_they_are_the_smallest(tmp_path, monkeypatc
     calls = count(monkeypatch)
     same(run((A, B), out), fresh[A, B])
     assert not calls
-    with pytest.raises(InputError, match="holds another run"):
+    with pytest.raises(
+        InputError, match=r"holds eps 0\.02, 0\.06, 0\.1, and .* smallest budgets alone"
+    ):
         run((B, C), out)
     with pytest.raises(InputError, match="holds another run"):
         run((A, D), out)

@@ -102,7 +102,7 @@ def test_the_error_of_a_failed_cell_is_kept_until_it_succeeds(store):
 
 def test_a_store_of_another_format_or_study_is_refused(store):
     record = json.loads((store.root / "study.json").read_text())
-    with pytest.raises(InputError, match="holds the study 'x', not 'y'; choose another --out"):
+    with pytest.raises(InputError, match="holds the study 'x', not 'y'; choose another folder"):
         Store.claim(store.root, {"name": "y"}, PLAN)
     (store.root / "study.json").write_text(
         json.dumps({**record, "format": 0, "saddlepoint": "0.0.1"})

@@ -253,7 +253,7 @@ def test_resuming_another_run_names_the_difference(tmp_path, change, named):
     with pytest.raises(InputError) as caught:
         train(conv(), out=tmp_path, resume=True, **{**same, **change})
     assert named in str(caught.value)
-    assert "choose another --out" in str(caught.value)
+    assert "choose another folder" in str(caught.value)
     assert str(caught.value).count("\n") == 0
     assert (tmp_path / "model.safetensors").read_bytes() == before
 

@@ -25,6 +25,7 @@ from saddlepoint.reading import shown
 DataLike = ImageData | Dataset[Any] | DataLoader[Any] | tuple[Any, Any] | Sequence[tuple[Any, Any]]
 """What `as_data` takes."""
 
+_NAME = "arrays"  # whichever way they come: the same images are the same data
 _LOOKED_AT = 64  # images of the second reading
 _FORMS = "give a Dataset or DataLoader of (image, label), or a pair (images, labels)"
 
@@ -61,7 +62,7 @@ def as_data(
         whole = given.tensors
     if _is_pair(whole):
         images, labels = whole
-        return _data(_stacked(images), tensor_of(labels, "labels"), classes, name or "arrays")
+        return _data(_stacked(images), tensor_of(labels, "labels"), classes, name or _NAME)
     if isinstance(given, Tensor | np.ndarray):
         raise InputError(f"the data are images without labels; {_FORMS}")
     if isinstance(given, Iterator):
@@ -70,8 +71,7 @@ def as_data(
             f" {_FORMS}"
         )
     images, labels = _read(given)
-    source = given.dataset if isinstance(given, DataLoader) else given
-    return _data(images, labels, classes, name or type(source).__name__)
+    return _data(images, labels, classes, name or _NAME)
 
 
 def _data(images: Any, labels: Tensor, classes: Sequence[str] | None, name: str) -> TensorData:
@@ -142,6 +142,13 @@ def _read(given: Any) -> tuple[Tensor, Tensor]:
         warnings.warn(
             f"the {type(given).__name__} shuffles: an image's id is its place in the first pass."
             " With shuffle=False the next call finds them in the same order",
+            stacklevel=4,
+        )
+    known = _length(given)
+    if known is not None and len(labels) < known:
+        warnings.warn(
+            f"the {type(given).__name__} gives {len(labels):,} of the {known:,} images of its data set"
+            " (drop_last, or a sampler?)",
             stacklevel=4,
         )
     return images, labels

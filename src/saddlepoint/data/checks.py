@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -68,6 +69,12 @@ largest possible value (255 for 8 bits, 65535 for 16)
                 f"images span {low:g} … {high:g} as {_kind(tensor)}; integers must lie in 0 … 255"
             )
         tensor = tensor.to(torch.uint8)
+    if tensor.dtype is torch.uint8 and int(tensor.max()) == 1:
+        warnings.warn(
+            "images are integers of 0 and 1, which are read as 0 … 255: nearly black. Give floats, or"
+            " booleans, where 1 is white",
+            stacklevel=2,
+        )
     return _channels_first(tensor).contiguous()
 
 

@@ -34,7 +34,7 @@ from saddlepoint.evaluation.survivors import Survivors, budget_of
 from saddlepoint.model import Guard, reading
 from saddlepoint.progress import Progress
 from saddlepoint.run_folders import claimed, extension_folder, supersede
-from saddlepoint.threat import Linf, Normed, ThreatModel, norm_ball, parse_eps
+from saddlepoint.threat import Linf, Normed, ThreatModel, norm_ball, parse_eps, unlimited
 from saddlepoint.zoo import weights_fingerprint
 
 EVALUATION_FILES = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER, STARTS)
@@ -103,6 +103,8 @@ def evaluate(
     if eot_samples is not None:
         check_count("eot_samples", eot_samples)
     threats = _threats(norm_ball(threat) if isinstance(threat, str) else threat, eps)
+    if isinstance(suite, str) and unlimited(threats[0]):
+        raise InputError(f"the budget of {threats[0]} is not given; give eps, for instance 8/255")
     attacks = _attacks(suite, threats[0])
     criteria = [a.criterion if criterion is None else criterion for a in attacks.values()]
     if any(each != criteria[0] for each in criteria):
@@ -200,6 +202,11 @@ def _threats(
     threat: ThreatModel, eps: float | str | Sequence[float | str] | None
 ) -> list[ThreatModel]:
     """Return a threat model per budget, ascending; raises `InputError` for budgets none can mean."""
+    if isinstance(threat, type) or not isinstance(threat, ThreatModel):
+        raise InputError(
+            f"the threat is {threat!r:.60}; give a norm's name, such as 'Linf', or a threat model, such"
+            " as Linf(8/255)"
+        )
     threats: list[ThreatModel] = [threat]
     if eps is not None:
         if not isinstance(threat, Normed):

@@ -53,6 +53,9 @@ def kinship(
     >>> kinship({"eps": [0.1]}, [Linf(0.1), Linf(0.2)], config_of)
     'extends'
     >>> kinship({"eps": [0.1, 0.2]}, [Linf(0.2)], config_of)  # its starts would be others
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: the folder holds eps 0.1, 0.2, and what survived each budget was ...
     """
     first, eps, now = threats[0], before.get("eps"), [budget_of(each) for each in threats]
     if not isinstance(first, Normed) or not isinstance(eps, list):
@@ -66,6 +69,12 @@ def kinship(
         return None
     if same and eps[: len(now)] == now:
         return "part"
+    if same and set(now) < set(eps):
+        raise InputError(
+            f"the folder holds eps {', '.join(f'{each:.4g}' for each in eps)}, and what survived each budget"
+            " was attacked on from the one below: it can be read at its smallest budgets alone;"
+            " choose another folder"
+        )
     return "extends" if same and set(eps) <= set(now) else None
 
 

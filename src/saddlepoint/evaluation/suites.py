@@ -11,6 +11,7 @@ from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.pgd import FGSM
 from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.attacks.minimum_norm.fab import FAB
+from saddlepoint.attacks.registry import ATTACKS
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.threat import Normed, ThreatModel, norm_of
@@ -43,7 +44,7 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
     ['apgd', 'apgd-t', 'fab-t']
     """
     if name not in SUITES:
-        raise unknown("suite", name, SUITES)
+        raise _unknown(name, threat)
     if norm_of(threat) == "L0":
         raise InputError(
             "no suite attacks L0 yet: random search alone would report too much robustness"
@@ -65,3 +66,15 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
         suite["apgd-5"] = APGD(threat, restarts=5)
         suite["apgd-dlr-5"] = APGD(threat, restarts=5, loss="dlr")
     return MappingProxyType(suite)
+
+
+def _unknown(name: str, threat: ThreatModel) -> InputError:
+    """Return the error for a name that is no suite's, with what may be meant."""
+    if name.lower().replace("-", "").replace("_", "") in ("autoattack", "aa"):
+        return InputError(f"unknown suite '{name}'; AutoAttack's four attacks are 'standard'")
+    if name in ATTACKS.own:
+        return InputError(
+            f"'{name}' is an attack and no suite; give a mapping, {{'{name}': build_attack('{name}',"
+            f" {threat})}}, or use `saddlepoint attack`"
+        )
+    return unknown("suite", name, SUITES)

@@ -87,7 +87,7 @@ class Store:
             if before.study.get("name") != study.get("name"):
                 raise InputError(
                     f"{shown(root)} holds the study '{shown(before.study.get('name'))}', not"
-                    f" '{study.get('name')}'; choose another --out"
+                    f" '{study.get('name')}'; choose another folder"
                 )
             if (before.study, before.plan) == (study, plan):
                 if any(map(is_temporary, (*root.iterdir(), *(root / "failed").glob(".*")))):
@@ -95,7 +95,7 @@ class Store:
                         pass
                 return before
         elif root.exists() and (not root.is_dir() or _holds_no_study(root)):
-            raise InputError(f"{shown(root)} holds other files and no study; choose another --out")
+            raise InputError(f"{shown(root)} holds other files and no study; choose another folder")
         record = {"format": FORMAT, "saddlepoint": __version__, "study": study, "plan": plan}
         with _alone(root):
             write_json(root / STUDY_FILE, record)

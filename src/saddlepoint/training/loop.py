@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from saddlepoint.counts import MOST_THREADS, check_count, check_seed
 from saddlepoint.data import DataLike, as_data, data_identity
-from saddlepoint.defences import Penalty, Recipe, TrainingBatch
+from saddlepoint.defences import Penalty, Recipe, TrainingBatch, load_recipe
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, device_of
 from saddlepoint.progress import Meter, Progress
@@ -41,7 +41,7 @@ REFRESH = 100  # batches that BatchNorm statistics are measured on after averagi
 def train(
     model: nn.Module,
     data: DataLike,
-    recipe: Recipe,
+    recipe: Recipe | str,
     *,
     out: Path | str | None = None,
     test: DataLike | None = None,
@@ -56,6 +56,7 @@ def train(
 
     Args:
         model: from images in [0, 1] to logits; the recipe's transforms are applied to it first.
+        recipe: how; or its name, or the path of its file, as `load_recipe` takes it.
         data, test: training images, and images whose clean accuracy is reported after every epoch,
             in any form that `as_data` takes.
         out: a folder for checkpoints (one per epoch, and one on SIGINT or SIGTERM) and
@@ -90,6 +91,10 @@ def train(
     Guard(model, 0)  # refuses what is no module
     data = as_data(data)
     test = None if test is None else as_data(test)
+    if isinstance(recipe, str):
+        recipe = load_recipe(recipe, (data.mean, data.std))
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"the recipe is {recipe!r:.60}; give a Recipe, or the name of one")
     feed = Feed(data, recipe, seed, device_of(model), workers)
     state = _prepared(model, feed)  # by the first batch of the first epoch, resumed or not
     model = state.model
@@ -105,7 +110,7 @@ def train(
     ):
         if found != "new" and not resume:
             raise InputError(
-                f"{out} holds this run already; pass --resume, or choose another --out"
+                f"{out} holds this run already; pass --resume, or choose another folder"
             )
         run = Run(state, out, found, tracker)
         meter.begin(state.done)
