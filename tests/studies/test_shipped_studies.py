@@ -75,6 +75,7 @@ def test_the_whole_study_has_the_nine_defences_reports_own_settings():
     assert len(recipe.penalties) == 2
 
 
+@pytest.mark.slow
 def test_the_smoke_study_trains_all_nine_and_finds_what_must_be(smoke):
     assert load_status(smoke).complete
     found = load_results(smoke)
@@ -93,6 +94,7 @@ def test_the_smoke_study_trains_all_nine_and_finds_what_must_be(smoke):
     assert penalties == {variant for variant in NINE if "regularised" in variant}
 
 
+@pytest.mark.slow
 def test_the_report_has_all_its_tables_and_figures(smoke, report):
     # Two seeds: of the nine-defences report's own test there are no stars to draw.
     assert [line.split(":")[0] for line in report.left_out] == ["figure 'nine-defences-test'"]
@@ -114,12 +116,14 @@ def test_the_report_has_all_its_tables_and_figures(smoke, report):
     assert report.index.stat().st_size < 3 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_the_page_is_readable_in_a_browser(report, tmp_path):
     page = report.index.read_text(encoding="utf-8")
     assert_readable(page, tmp_path, images=22)
 
 
+@pytest.mark.slow
 def test_running_it_again_takes_no_time_and_changes_nothing(smoke):
     before = json.dumps(load_results(smoke).evaluations.to_pylist())
     began = time.monotonic()
