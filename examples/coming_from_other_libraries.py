@@ -21,8 +21,8 @@ atk = TorchattacksStyle(PGD(Linf(eps), steps=10), model)
 right = model(atk(images, labels)).argmax(1) == labels
 print(f"torchattacks' call: {right.float().mean():.2f} stand")
 
-# autoattack.AutoAttack(model, …)  becomes
-adversary = AutoAttack(model, norm="Linf", eps=eps, version="quick")
+# autoattack.AutoAttack(model, …)  becomes  (log=print: AutoAttack prints, a library should not)
+adversary = AutoAttack(model, norm="Linf", eps=eps, version="quick", log=print)
 right = model(adversary.run_standard_evaluation(images, labels)).argmax(1) == labels
 print(f"AutoAttack's call:  {right.float().mean():.2f} stand")
 

@@ -58,8 +58,9 @@ def check_output(output: object, count: int) -> None:
     >>> check_output((torch.zeros(1, 2), None), 1)
     Traceback (most recent call last):
         ...
-    saddlepoint.errors.InputError: the model returns a tuple of 0 (1, 2), 1 NoneType; say which are
-    the logits, output=0, or wrap it: saddlepoint.model.ReadOutput(model, 0)
+    saddlepoint.errors.InputError: the model returns a tuple of 0 (1, 2), 1 NoneType; wrap it:
+    saddlepoint.model.ReadOutput(model, 0)
+    (evaluate and run_attack also take output=0, commands --output 0)
     """
     if not isinstance(output, Tensor):
         likely = _likely(output, count)
@@ -68,9 +69,11 @@ def check_output(output: object, count: int) -> None:
                 f"the model returns {described(output)}, and no logits ({count}, classes); wrap it"
                 " so that it returns the logits alone"
             )
+        bare = likely.strip('"')
         raise InputError(
-            f"the model returns {described(output)}; say which are the logits, output={likely}, or"
-            f" wrap it: saddlepoint.model.ReadOutput(model, {likely})"
+            f"the model returns {described(output)}; wrap it:"
+            f" saddlepoint.model.ReadOutput(model, {likely})\n(evaluate and run_attack also take"
+            f" output={likely}, commands --output {bare})"
         )
     if output.ndim != 2 or len(output) != count:
         raise InputError(

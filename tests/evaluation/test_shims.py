@@ -17,6 +17,17 @@ from saddlepoint.threat import Linf
 X, Y = torch.rand(2, 4), torch.tensor([0, 1])
 
 
+class Undone(torch.nn.Module):
+    """A network of pixels that takes normalised images."""
+
+    def __init__(self, net, mean, std):
+        super().__init__()
+        self.net, self.mean, self.std = net, mean, std
+
+    def forward(self, x):
+        return self.net(x * self.std + self.mean)
+
+
 def style(net):
     return TorchattacksStyle(PGD(Linf(0.1), steps=2), net)
 
@@ -93,6 +104,25 @@ def test_autoattack_keeps_what_each_attack_fooled():
         (lambda net: style(net).save([], "x.pt"), "the loader is empty"),
         (lambda net: style(net).load("no-such.pt"), "cannot read no-such.pt"),
         (lambda net: AutoAttack(net, eps=-1), "positive"),
+        (lambda net: AutoAttack(net, norm=3), "norm is 3; give"),
+        (lambda net: AutoAttack(net, version=3), "version is 3; give"),
+        (lambda net: AutoAttack(net, seed=-1), "seed is -1; give"),
+        (lambda net: setattr(AutoAttack(net), "seed", -1), "seed is -1; give"),
+        (lambda net: AutoAttack(net, log=3), "log is 3; give"),
+        (lambda net: AutoAttack(net, log_path=3), "log_path is 3; give"),
+        (lambda net: AutoAttack(net, attacks_to_run=None), "attacks_to_run is None; give"),
+        (lambda net: AutoAttack(net, version="custom", attacks_to_run=[3]), "has 3; give"),
+        (lambda net: TorchattacksStyle("pgd", net), "attack is 'pgd'; give an attack"),
+        (lambda net: setattr(style(net), "attack", PGD), "give an attack"),
+        (lambda net: TorchattacksStyle(PGD(Linf(0.1)), net, seed=-1), "seed is -1; give"),
+        (lambda net: style(net).save([X]), "batch 0 of the loader is a Tensor; give pairs"),
+        (lambda net: style(net).save([(X, Y), (X, Y, Y)]), "batch 1 .* is a tuple of 3; give"),
+        (lambda net: style(net).save(None), "the loader is a NoneType; give"),
+        (lambda net: style(net).save([(X, Y)], 3), "save_path is 3; give"),
+        (lambda net: style(net).load(3), "load_path is 3; give"),
+        (lambda net: style(net).set_device("nonsense"), "the model is on cpu"),
+        (lambda net: style(net).set_normalization_used(0.5, 0.2), "a number for each channel"),
+        (lambda net: style(net)(torch.tensor(0.5), Y), r"images have shape \(\); give"),
     ],
 )
 def test_what_makes_no_sense_is_refused(build, word):
@@ -149,16 +179,7 @@ def test_normalised_images_are_attacked_in_pixels():
     net, images, labels = conv_case(16)
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
     m, s = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (mean, std))
-
-    class Undone(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net = net
-
-        def forward(self, x):
-            return self.net(x * s + m)
-
-    atk = TorchattacksStyle(PGD(Linf(0.05), steps=10), Undone())
+    atk = TorchattacksStyle(PGD(Linf(0.05), steps=10), Undone(net, m, s))
     atk.set_normalization_used(mean=mean, std=std)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the rounding that normalising leaves
@@ -215,3 +236,100 @@ def test_eight_bit_results_stay_in_the_budget_and_files_are_read_back(tmp_path):
     assert torch.equal(eight, (eight * 255).round() / 255)
     with pytest.raises(InputError, match="has no preds; it was not saved"):
         atk.load(path, load_predictions=True)
+
+
+BOX = torch.rand(2, 3, 2, 2)
+
+
+@pytest.mark.parametrize("call", ["clean_accuracy", "run_standard_evaluation"])
+@pytest.mark.parametrize(
+    ("labels", "word"),
+    [
+        (Y[:, None], r"shape \(2, 1\) for 2 images"),
+        (Y[:1], r"shape \(1,\) for 2 images"),
+        (torch.eye(2).long(), r"shape \(2, 2\)"),
+        (Y.float(), "float32"),
+        (Y + 90, "span 90 … 91, but the model has 4 classes"),
+        (Y - 1, "span -1 … 0"),
+    ],
+)
+def test_labels_that_are_none_are_refused(call, labels, word):
+    adversary = AutoAttack(torch.nn.Flatten(), eps=0.1, version="quick")
+    with pytest.raises(InputError, match=f"labels .*{word}"):
+        getattr(adversary, call)(X, labels)
+
+
+@pytest.mark.parametrize(
+    ("targets", "word"),
+    [
+        (lambda y: y[:, None], r"targets have shape \(2, 1\)"),
+        (lambda y: y + 90, "targets span 90"),
+        (lambda y: None, "targets are a NoneType"),
+    ],
+)
+def test_targets_that_are_none_are_refused(targets, word):
+    atk = style(torch.nn.Flatten())
+    atk.set_mode_targeted_by_function(lambda images, labels: targets(labels))
+    with pytest.raises(InputError, match=word):
+        atk(X, Y)
+    atk.set_mode_targeted_least_likely()
+    with pytest.raises(InputError, match="labels span 90"):
+        atk(X, Y + 90)
+
+
+@pytest.mark.parametrize(
+    ("images", "word"),
+    [
+        ((BOX * 255).to(torch.uint8), "uint8, but set_normalization_used says"),
+        ((BOX * 255).long(), "int64, but set_normalization_used says"),
+        (BOX[:, :1], r"\(2, 1, 2, 2\), the normalisation that is used is of 3 channels"),
+    ],
+)
+def test_what_is_not_normalised_is_refused_where_it_is_declared(images, word, tmp_path):
+    atk = style(torch.nn.Flatten())
+    atk.set_normalization_used((0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
+    for call in (
+        lambda: atk(images, Y),
+        lambda: atk.save([(images, Y)], tmp_path / "a.pt", save_clean_inputs=True),
+    ):
+        with pytest.raises(InputError, match=word):
+            call()
+    eight = (BOX * 255).round().to(torch.uint8)
+    torch.testing.assert_close(atk.inverse_normalize(atk.normalize(eight)), eight / 255)
+
+
+@pytest.mark.parametrize("kind", ["float", "int"])
+def test_saved_images_are_pixels_and_do_not_depend_on_the_batch(kind, tmp_path):
+    net, images, labels = conv_case(12)
+    images, path = (images * 255).round() / 255, tmp_path / "adv.pt"
+    atk = TorchattacksStyle(PGD(Linf(8 / 255), steps=2), net)
+    atk.set_mode_targeted_random()
+    asked = {"load_predictions": True, "load_clean_inputs": True}
+
+    def saved(given, batch_size):
+        loader = DataLoader(TensorDataset(given, labels), batch_size=batch_size)
+        atk.save(loader, path, save_predictions=True, save_clean_inputs=True, save_type=kind)
+        return next(iter(atk.load(path, **asked)))
+
+    whole = saved(images, 12)
+    assert torch.equal(whole[3], images)
+    for one, other in zip(whole, saved(images, 5), strict=True):
+        torch.testing.assert_close(one, other)
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
+    m, s = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (mean, std))
+    atk.model = Undone(net, m, s)
+    atk.set_normalization_used(mean, std)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the rounding that normalising leaves
+        adversarials, _, _, clean = saved((images - m) / s, 5)
+    torch.testing.assert_close(clean, images)
+    assert float((adversarials - images).abs().max()) <= 8 / 255 + 1e-5
+    assert float(adversarials.min()) >= 0
+    (again, *_) = next(iter(atk.load(path, normalize={"mean": mean, "std": std})))
+    torch.testing.assert_close(again, (adversarials - m) / s)
+
+
+def test_nothing_is_printed_unless_log_is_print(capsys):
+    for log, lines in ((None, 0), (print, 1)):
+        AutoAttack(torch.nn.Flatten(), eps=0.1, log=log).clean_accuracy(X, Y)
+        assert capsys.readouterr().out.count("clean accuracy") == lines

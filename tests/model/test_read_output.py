@@ -64,7 +64,8 @@ def test_an_output_is_read_by_its_name_or_place(form):
     for name in names:
         found = attack(ReadOutput(model, name), IMAGES, LABELS).adversarials
         assert torch.equal(found, expected)
-    with pytest.raises(InputError, match=rf"\(8, 5\).*output={advice}, or wrap it: .*ReadOutput"):
+    told = rf"\(8, 5\).*; wrap it: .*ReadOutput\(model, {advice}\)\n\(evaluate.* output={advice},"
+    with pytest.raises(InputError, match=told):
         attack(model, IMAGES, LABELS)
 
 

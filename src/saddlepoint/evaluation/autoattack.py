@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from saddlepoint.answers import check_logits
 from saddlepoint.attacks import Attack
-from saddlepoint.checks import check_labels, in_range, tensor_of
+from saddlepoint.checks import check_classes, in_range
 from saddlepoint.counts import check_count
 from saddlepoint.errors import InputError, OutputError
 from saddlepoint.evaluation.autoattack_versions import (
@@ -22,6 +23,7 @@ from saddlepoint.evaluation.autoattack_versions import (
     attack_of,
     version_of,
 )
+from saddlepoint.evaluation.shim_inputs import batch_of, check_setting, names_of
 from saddlepoint.evaluation.unsupported import AUTOATTACK, UnsupportedError
 from saddlepoint.files import reason
 from saddlepoint.model import Guard, full_precision
@@ -37,7 +39,8 @@ class AutoAttack:
         norm: "Linf", "L2" or "L1"; in L1 there is no Square here, and it is left out of a version.
         eps: the budget, in pixels.
         seed: of every random draw; None is 0.
-        verbose: report the initial accuracy and what each attack leaves of it.
+        verbose: report the initial accuracy and what each attack leaves of it, to `log` and
+            `log_path`. Nothing is printed, as AutoAttack does, unless `log` is `print`.
         attacks_to_run: with version="custom": AutoAttack's names (apgd-ce, apgd-dlr, apgd-t, fab,
             fab-t, square), and any of ours.
         version: "standard", "plus", "rand" or "custom" as AutoAttack has them; "quick" and
@@ -45,7 +48,8 @@ class AutoAttack:
         is_tf_model: must be False.
         device: accepted for the call's sake; the model says where it is.
         log_path: a file that the lines are added to.
-        log: where the lines go besides, for instance `print`; None is the log of this module.
+        log: what is called with each line: `print` shows them as AutoAttack does; None is
+            `logging`, whose lines of this level are not shown by default.
 
     The settings `apgd`, `apgd_targeted`, `fab` and `square` may be changed, as in
     `adversary.apgd.n_restarts = 2`, and so may `attacks_to_run`.
@@ -73,20 +77,23 @@ class AutoAttack:
     ) -> None:
         if is_tf_model:
             raise InputError("is_tf_model: the model must be a torch.nn.Module; leave it out")
-        if attacks_to_run and version != "custom":
+        names = names_of("attacks_to_run", attacks_to_run)
+        if names and version != "custom":
             raise InputError(
                 f'version="{version}" has its own attacks; give version="custom" with attacks_to_run'
             )
-        Guard(model, 0)  # refuses what is no module
         self.model = model
+        if not isinstance(norm, str):
+            raise InputError(f'norm is {norm!r}; give "Linf", "L2" or "L1"')
         self.threat: NormBall = norm_ball(norm, eps)
-        self.seed = 0 if seed is None else seed
+        self.seed = seed
         self.verbose = verbose
         self.log_path = log_path
+        check_setting("log", log)
         self._log = log or logging.getLogger(__name__).info
         self.set_version(version)
         if version == "custom":
-            self.attacks_to_run = list(attacks_to_run)
+            self.attacks_to_run = names
 
     @property
     def attacks_to_run(self) -> list[str]:
@@ -95,10 +102,10 @@ class AutoAttack:
 
     @attacks_to_run.setter
     def attacks_to_run(self, names: Sequence[str]) -> None:
-        names = [names] if isinstance(names, str) else list(names)
-        for name in names:
+        found = names_of("attacks_to_run", names)
+        for name in found:
             attack_of(name, self.threat, self.settings, self.version)
-        self._names = names
+        self._names = found
 
     @property
     def suite(self) -> dict[str, Attack]:
@@ -128,24 +135,30 @@ class AutoAttack:
         if name not in _SETTABLE:  # it would change nothing
             why = AUTOATTACK.get(name, f"settings go to {', '.join(SETTINGS)}")
             raise UnsupportedError(f"AutoAttack's {name} cannot be set: {why}")
+        if name == "seed" and value is None:
+            value = 0
+        check_setting(name, value)
         super().__setattr__(name, value)
 
     def get_logits(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
         """Return the model's logits, in evaluation mode and full precision."""
         x = in_range(x)
+        return self._logits(x, torch.arange(len(x)))
+
+    def _logits(self, x: Tensor, ids: Tensor) -> Tensor:
         # A random model is asked as often as its attacks ask it.
         samples = max(int(self.settings[name].eot_iter) for name in ("apgd", "apgd_targeted"))
         guard = Guard(self.model, len(x), samples=samples, seed=self.seed)
         with guard, full_precision(guard.device):
-            rows = torch.arange(len(x), device=guard.device)
-            return guard.logits(x.to(guard.device), None, Keys(self.seed, rows))
+            keys = Keys(self.seed, ids.to(guard.device))
+            return guard.logits(x.to(guard.device), None, keys)
 
     def clean_accuracy(
         self, x_orig: Float[Tensor, "n ..."], y_orig: Int64[Tensor, " n"], bs: int = 250
     ) -> float:
         """Return the share of images that the model classifies correctly."""
-        predicted = self._predicted(in_range(x_orig), bs)
-        share = float((predicted == tensor_of(y_orig, "labels").cpu()).double().mean())
+        x, y = batch_of(x_orig, y_orig)
+        share = float((self._predicted(in_range(x), y, bs) == y.cpu()).double().mean())
         self._tell(f"clean accuracy: {share:.2%}")
         return share
 
@@ -185,10 +198,10 @@ class AutoAttack:
     def _run(
         self, suite: dict[str, Attack], x_orig: Tensor, y_orig: Tensor, bs: int, labels: bool
     ) -> Tensor | tuple[Tensor, Tensor]:
-        x, y = in_range(x_orig), tensor_of(y_orig, "labels")
-        check_labels(y, len(x))
+        x, y = batch_of(x_orig, y_orig)
+        x = in_range(x)
         began, total = time.perf_counter(), len(x)
-        found, predicted = x.clone(), self._predicted(x, bs).to(y)
+        found, predicted = x.clone(), self._predicted(x, y, bs).to(y)
         standing = torch.arange(total)[(predicted == y).cpu()]
         self._tell(f"initial accuracy: {len(standing) / total:.2%}")
         for name, attack in suite.items():
@@ -218,9 +231,16 @@ class AutoAttack:
         self._tell(f"robust accuracy: {len(standing) / total:.2%}")
         return (found, predicted) if labels else found
 
-    def _predicted(self, x: Tensor, bs: int) -> Int64[Tensor, " n"]:
+    def _predicted(self, x: Tensor, y: Tensor, bs: int) -> Int64[Tensor, " n"]:
+        """Return the predicted classes; raises `InputError` where labels are no classes."""
         check_count("bs", bs)
-        return torch.cat([self.get_logits(part).argmax(1).cpu() for part in torch.split(x, bs)])
+        found = []
+        for rows in torch.split(torch.arange(len(x)), bs):
+            logits = self._logits(x[rows], rows)
+            check_logits(logits, self.model)
+            check_classes(y, logits.shape[1])
+            found.append(logits.argmax(1).cpu())
+        return torch.cat(found)
 
     def _tell(self, line: str) -> None:
         if self.verbose:

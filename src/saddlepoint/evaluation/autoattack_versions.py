@@ -66,6 +66,8 @@ def version_of(version: str, threat: NormBall) -> tuple[dict[str, Settings], lis
     >>> settings["apgd"].n_restarts, settings["apgd_targeted"].n_target_classes, names
     (5, 5, ['apgd-ce', 'apgd-t', 'fab-t'])
     """
+    if not isinstance(version, str):
+        raise InputError(f"version is {version!r}; give a name, as 'standard'")
     settings = {name: Settings(name, **values) for name, values in SETTINGS.items()}
     if version in SUITES and version not in VERSIONS:
         return settings, list(build_suite(version, threat)), ""
