@@ -86,7 +86,7 @@ class AutoAttack:
         if not isinstance(norm, str):
             raise InputError(f'norm is {norm!r}; give "Linf", "L2" or "L1"')
         self.threat: NormBall = norm_ball(norm, eps)
-        self.seed = seed
+        self.seed = 0 if seed is None else seed
         self.verbose = verbose
         self.log_path = log_path
         check_setting("log", log)
