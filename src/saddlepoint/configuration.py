@@ -136,9 +136,10 @@ def source_of(component: Any) -> str | None:
 
     >>> source_of(configuration)
     """
-    if isinstance(component, ModuleType):
-        return vars(component).get(_SOURCE)
-    name = getattr(component, "__module__", None) or ""
+    module = isinstance(component, ModuleType)
+    name = getattr(component, "__name__" if module else "__module__", None) or ""
+    if module and _SOURCE in vars(component):  # one that is not registered, too
+        return str(vars(component)[_SOURCE])
     while isinstance(name, str) and name:
         source = getattr(sys.modules.get(name), _SOURCE, None)
         if source is not None:

@@ -188,9 +188,16 @@ def build_attack(
     info = attack_info(name)
     given = parse_options(name, options or {}, _options(info))
     if info.minimum_norm and isinstance(threat, Normed):
-        attack = info.build(threat.with_eps(math.inf), **given)
+        attack = _built(info, threat.with_eps(math.inf), given)
         return attack if unlimited(threat) else AtBudget(attack, threat)
-    return info.build(threat, **given)
+    return _built(info, threat, given)
+
+
+def _built(info: AttackInfo, threat: ThreatModel, options: Mapping[str, Any]) -> Attack:
+    attack = info.build(threat, **options)
+    if not isinstance(attack, Attack):  # of somebody's function
+        raise InputError(f"{info.name} returned {attack!r:.60}; return the attack")
+    return attack
 
 
 def option_types(name: str) -> dict[str, Any]:

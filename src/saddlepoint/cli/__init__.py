@@ -12,10 +12,10 @@ import typer
 
 from saddlepoint import __version__
 from saddlepoint.cli.attack import attack
-from saddlepoint.cli.console import at_work, note, plain_warnings, result
+from saddlepoint.cli.console import at_work, documents_apart, note, plain_warnings, result
 from saddlepoint.cli.demo import demo
 from saddlepoint.cli.evaluate import evaluate
-from saddlepoint.cli.failures import Failure, failure_of
+from saddlepoint.cli.failures import Failure, failure_of, plugin_failure
 from saddlepoint.cli.groups import WholeSummaries
 from saddlepoint.cli.lab import lab
 from saddlepoint.cli.lists import attacks, data, defences, models, recipes
@@ -84,7 +84,9 @@ def run(arguments: Sequence[str]) -> int:
     saddlepoint 0.1.0
     0
     """
-    return flushed(_run(arguments))
+    with documents_apart() if "--json" in arguments else contextlib.nullcontext():
+        status = _run(arguments)
+    return flushed(status)
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -105,9 +107,11 @@ def _run(arguments: Sequence[str]) -> int:
             return _failed(Failure("stopped", "stopped", 130), arguments)
         return status
     except SystemExit as error:  # the option parser's way out of a pipe that nobody reads
-        if not isinstance(error.__context__, BrokenPipeError):
-            raise
-        return failed(error.__context__)
+        if isinstance(error.__context__, BrokenPipeError):
+            return failed(error.__context__)
+        if (failure := plugin_failure(error)) is not None:
+            return _failed(failure, arguments)
+        raise
     except (Exception, KeyboardInterrupt) as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(str(error))

@@ -10,6 +10,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, ParamSpec, TextIO
 
 from rich.console import Console
@@ -30,13 +31,31 @@ def note(text: str) -> None:
         print(printable(text), file=sys.stderr, flush=True)
 
 
+# The stream for JSON documents while everything else that prints goes to stderr; None at other times.
+_DOCUMENTS: ContextVar[TextIO | None] = ContextVar("documents", default=None)
+
+
+@contextlib.contextmanager
+def documents_apart() -> Iterator[None]:
+    """Let stdout have JSON documents alone while the block runs: what code of the user prints goes to
+    stderr.
+    """
+    token = _DOCUMENTS.set(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _DOCUMENTS.reset(token)
+
+
 def result(value: Any, as_json: bool, show: Callable[[], None]) -> None:
     """Print one JSON document on stdout, or what `show` prints for people."""
     close_display()
     if as_json:
         # A name that is no UTF-8 has lone surrogates, which become what JSON writes for them.
         text = json.dumps(value, indent=2, ensure_ascii=False)
-        print(text.encode(errors="backslashreplace").decode())
+        document = text.encode(errors="backslashreplace").decode()
+        print(document, file=_DOCUMENTS.get() or sys.stdout)
     else:
         show()
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from saddlepoint.configuration import source_of
 from saddlepoint.errors import InputError, OutputError
+from saddlepoint.plugins import why
 from saddlepoint.reading import shown
 
 
@@ -53,7 +57,8 @@ def failure_of(error: BaseException, arguments: Sequence[str]) -> Failure | None
     if isinstance(error, InputError):
         return Failure(str(error), "output" if isinstance(error, OutputError) else "input")
     if isinstance(error, KeyboardInterrupt) or kind == "Abort":  # the older option parsers'
-        return Failure("stopped", "stopped", 130)
+        kept = "; what is done is kept, and the same command goes on" if _resumes(arguments) else ""
+        return Failure(f"stopped{kept}", "stopped", 130)
     if hasattr(error, "format_message"):  # the option parser's: an unknown option, no value …
         return Failure(f"{error.format_message()}{_seen(error, arguments)}", "usage")
     if hasattr(error, "signal"):  # training stopped
@@ -68,7 +73,26 @@ def failure_of(error: BaseException, arguments: Sequence[str]) -> Failure | None
         return Failure("the device is out of memory; lower --batch-size", "memory")
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return Failure("there is not enough memory; lower --batch-size or --limit", "memory")
+    return plugin_failure(error)
+
+
+def plugin_failure(error: BaseException) -> Failure | None:
+    """Return what an exception that came through somebody's plug-in means; None where none had a
+    part in it.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    lines = [line for _, line in traceback.walk_tb(error.__traceback__)]
+    for frame, line in reversed([*zip(frames, lines, strict=True)]):
+        source = source_of(sys.modules.get(str(frame.f_globals.get("__name__"))))
+        if source is not None:
+            what = f"{source.partition(' ')[0]}: {why(error)}"
+            place = f"{frame.f_code.co_name}, line {line}; --debug shows more"
+            return Failure(f"{what} (in {place})", "input")
     return None
+
+
+def _resumes(arguments: Sequence[str]) -> bool:
+    return any(word in ("evaluate", "attack", "study") for word in arguments[:2])
 
 
 def _seen(error: Any, arguments: Sequence[str]) -> str:

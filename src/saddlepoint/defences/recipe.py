@@ -24,6 +24,16 @@ from saddlepoint.option_values import (
 )
 
 
+def told(part: object) -> str:
+    """Return the name of a transform, a penalty or an objective, for messages.
+
+    >>> told(Recipe)
+    'Recipe'
+    """
+    function = getattr(part, "func", part)  # of a partial one
+    return str(getattr(function, "__name__", None) or type(function).__name__)
+
+
 @runtime_checkable
 class ModelTransform(Protocol):
     """A change to the model itself (quantised weights, noise layers …), applied before training.
@@ -176,5 +186,10 @@ class Recipe:
     def prepare(self, model: nn.Module) -> nn.Module:
         """Return the model with every transform applied."""
         for transform in self.transforms:
-            model = transform(model)
+            changed = transform(model)
+            if not isinstance(changed, nn.Module):
+                raise InputError(
+                    f"the transform {told(transform)} returned {changed!r:.60}; return the changed model"
+                )
+            model = changed
         return model

@@ -71,10 +71,9 @@ def _transform(name: str, found: Any) -> DefenceInfo:
 
 def _check_function(kind: str, name: str, found: Any) -> None:
     if not inspect.isfunction(found) or "model" not in parameter_types(found):
-        raise InputError(
-            f"the {kind} {name} is no function of a parameter model, but"
-            f" {found if inspect.isclass(found) else type(found)}"
-        )
+        takes = f"({', '.join(parameter_types(found))})" if inspect.isfunction(found) else ""
+        what = f"a {type(found).__name__}{takes}"
+        raise InputError(f"the {kind} {name} is no function of a parameter model, but {what}")
 
 
 def _registry(

@@ -69,9 +69,10 @@ def returned(found: object) -> object:
 def parameter_types(build: Callable[..., Any]) -> dict[str, Any]:
     """Return the parameters of a function or a class by name, with their types.
 
-    What is not annotated, or in words that mean nothing at run time, may be any value.
+    What is not annotated, or in words that mean nothing at run time, is of its default's type, or
+    may be any value.
 
-    >>> def build(threat, *, steps: int = 3): ...
+    >>> def build(threat, *, steps=3): ...
     >>> parameter_types(build)
     {'threat': typing.Any, 'steps': <class 'int'>}
     """
@@ -82,7 +83,12 @@ def parameter_types(build: Callable[..., Any]) -> dict[str, Any]:
         hints = {}
     taken = inspect.signature(build).parameters.values()
     named = [each for each in taken if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
-    return {each.name: hints.get(each.name, Any) for each in named}
+    return {each.name: hints.get(each.name, _kind_of(each.default)) for each in named}
+
+
+def _kind_of(default: object) -> Any:
+    """Return the type of a default that is a number or text: what is not annotated is of that."""
+    return type(default) if type(default) in (bool, int, float, str) else Any
 
 
 def _is_dataclass(kind: type[Any]) -> bool:

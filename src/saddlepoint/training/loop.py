@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from saddlepoint.counts import MOST_THREADS, check_count, check_seed
 from saddlepoint.data import DataLike, as_data, data_identity
-from saddlepoint.defences import Penalty, Recipe, TrainingBatch, load_recipe
+from saddlepoint.defences import Penalty, Recipe, StepOutput, TrainingBatch, load_recipe
+from saddlepoint.defences.recipe import told
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, device_of
 from saddlepoint.progress import Meter, Progress
@@ -162,7 +163,12 @@ def take_step(state: State, batch: TrainingBatch) -> None:
     for group in state.optimiser.param_groups:
         group["lr"] = state.learning_rate()
     state.optimiser.zero_grad(set_to_none=True)
-    output = state.recipe.objective.accumulate(state.model, batch)
+    objective = state.recipe.objective
+    output = objective.accumulate(state.model, batch)
+    if not isinstance(output, StepOutput):
+        raise InputError(
+            f"the objective {told(objective)} returned {output!r:.60}; return a StepOutput"
+        )
     penalty = _penalise(state.model, state.penalties)
     state.optimiser.step()
     if isinstance(state.average, Ema):
@@ -176,8 +182,15 @@ def _penalise(model: nn.Module, penalties: Sequence[tuple[float, Penalty]]) -> T
     if not penalties:
         return torch.zeros((), device=next(model.parameters()).device)
     total: Tensor = sum(  # type: ignore[assignment]
-        weight * penalty(model) for weight, penalty in penalties
+        weight * _scalar(penalty, penalty(model)) for weight, penalty in penalties
     )
     if total.requires_grad:  # not where no layer of the model counts
         total.backward()  # type: ignore[no-untyped-call]
     return total.detach()
+
+
+def _scalar(penalty: Penalty, value: Tensor) -> Tensor:
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        seen = tuple(value.shape) if isinstance(value, Tensor) else repr(value)[:60]
+        raise InputError(f"the penalty {told(penalty)} returned {seen}; return a scalar tensor")
+    return value.reshape(())

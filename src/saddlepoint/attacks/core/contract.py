@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from saddlepoint.answers import check_logits
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.criteria import BinaryLogit, Criterion, Misclassified, Targeted
-from saddlepoint.attacks.core.faults import find_randomness, warn_of_faults
-from saddlepoint.attacks.core.inputs import Inputs, check_targets, full_mask, placed
+from saddlepoint.attacks.core.faults import find_randomness, warn_of_faults, warn_of_offers
+from saddlepoint.attacks.core.inputs import Inputs, check_targets, full_mask, may_move, placed
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM, Kind
 from saddlepoint.attacks.core.over_data import over_data
 from saddlepoint.attacks.core.result import AttackResult
@@ -177,8 +177,7 @@ class Attack(ABC):
                 lambda *batch, ids: self(
                     model, *batch, ids=ids, seed=seed, eps=eps, mask=mask, random=random
                 ),
-                images,
-                targets=targets, ids=ids, starts=starts, eps=eps, mask=mask,
+                images, targets=targets, ids=ids, starts=starts, eps=eps, mask=mask,
             )  # fmt: skip
         given = Inputs.of(images, labels, targets, seed, ids, eps, starts, mask)
         batch = self._batch(model, given.checked(self.threat))
@@ -199,6 +198,8 @@ class Attack(ABC):
             result = run(self, batch, clean, sure=random is not None)
         found = random is None and guard.random and not declared
         warn_of_faults(guard, result, reference.live, undeclared=found)
+        may = may_move(batch.threat, batch.images) & (self.kind is FIXED_BUDGET)
+        warn_of_offers(type(self).__name__, result, batch.images, may)
         warn_of_ties(result.tied)
         return result
 

@@ -221,7 +221,15 @@ def _brought(text: str) -> Criterion:
             found = found()
         except Exception as error:
             raise InputError(f"{text} cannot be made without arguments: {why(error)}") from error
-    return cast(Criterion, found)
+    made = cast(Criterion, found)
+    try:
+        margin: object = made.margin(torch.zeros(2, 10), torch.arange(2))
+    except Exception:  # it may be for other logits
+        return made
+    if not isinstance(margin, Tensor) or margin.shape != (2,):
+        seen = tuple(margin.shape) if isinstance(margin, Tensor) else repr(margin)[:60]
+        raise InputError(f"{text}: margin returned {seen} for 2 images; return one number for each")
+    return made
 
 
 def predict(logits: Float[Tensor, "n k"]) -> Int64[Tensor, " n"]:

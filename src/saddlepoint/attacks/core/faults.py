@@ -66,7 +66,8 @@ def warn_of_faults(
         _warn(
             f"the model returned NaN or infinite logits for {unsound} of {total} images when they"
             " were changed; where it did, they count as not fooled: their robustness is not to be"
-            " trusted; look for overflow, log(0) or 0/0 in the model"
+            " trusted; look for overflow, log(0) or 0/0 in the model, or for NaN in the images that"
+            " the attack tried"
         )
     if lost := int((ledger.unguided & ~result.success & ~alone).sum()):
         _warn(
@@ -84,6 +85,36 @@ def warn_of_faults(
         _warn(drift_warning(guard.changed_buffer))
     if layer := batch_dependent(guard.model):
         _warn(batch_warning(layer))
+
+
+def warn_of_offers(
+    name: str, result: AttackResult, images: Tensor, may: Bool[Tensor, " n"]
+) -> None:
+    """Warn where an attack offered nothing that counts, which would look like robustness.
+
+    Args:
+        name: of the attack.
+        images: the clean ones.
+        may: (n,) where the attack has something to offer, as one with a budget has.
+
+    >>> from saddlepoint.attacks import UniformNoise
+    >>> from saddlepoint.threat import Linf
+    >>> images = torch.rand(1, 2)
+    >>> result = UniformNoise(Linf(0.1))(torch.nn.Flatten(), images, torch.tensor([0]))
+    >>> warn_of_offers("UniformNoise", result, images, torch.ones(1).bool())
+    """
+    if rejected := int(result.rejected.sum()):
+        _warn(
+            f"{name} left the budget, the range or the mask for {rejected} of {len(result)} images, or"
+            " offered NaN: they count as not fooled. An attack projects what it records"
+        )
+    tried = ~result.initially_wrong & ~result.rejected & may.to(result.rejected.device)
+    moved = (result.adversarials != images.to(result.adversarials)).flatten(1).any(1)
+    if bool(tried.any()) and not bool(moved[tried].any()):
+        _warn(
+            f"{name} offered no changed image for any of {int(tried.sum())} images: their robustness is"
+            " not to be trusted. An attack records what it finds, and within the budget"
+        )
 
 
 def batch_dependent(model: torch.nn.Module) -> str:

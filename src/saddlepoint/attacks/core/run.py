@@ -56,4 +56,7 @@ def _attacked(attack: Loop, batch: Batch, clean: Tensor) -> tuple[Tracker, Attac
 
 
 def _judged(attack: Loop, batch: Batch, images: Tensor, clean: Tensor) -> AttackResult:
+    for module in batch.guard.model.modules():  # somebody's attack may have changed its mode
+        if module.training:
+            module.training = False
     return attack.kind.settle(judge(batch, images, clean), batch.images, clean)

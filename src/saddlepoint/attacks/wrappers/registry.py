@@ -62,6 +62,8 @@ class WrapperInfo:
             if self.example:
                 raise InputError(f"{self.name} needs a value; write {self.form}")
             return build(attack)
+        if not self.example:
+            raise InputError(f"{self.name} takes no value; write {self.form}")
         kind: Any = get_type_hints(self.wrapper)[self.takes]
         if kind is nn.Module:
             if lend is None:
