@@ -138,8 +138,8 @@ def test_above_the_curve_stand_the_model_the_suite_and_the_data():
         "100 images of digits, test; shaded: 95 % intervals",
     ]  # fmt: skip
     assert alone.get_ylabel() == "robust accuracy (%), at eps 0 clean accuracy"
-    both = accuracy_curve({"a": first, "b": second}).axes[0].get_legend().get_title().get_text()
-    assert both.splitlines()[0] == "suite: fgsm, apgd"
+    both = accuracy_curve({"a": first, "b": second}, title="two").axes[0].get_legend()
+    assert both.get_title().get_text().splitlines()[:2] == ["two", "suite: fgsm, apgd"]
     # What is true of one alone is not said of both.
     second.config["attacks"] = {"pgd": {}}
     both = accuracy_curve({"a": first, "b": second}).axes[0].get_legend().get_title().get_text()

@@ -161,6 +161,9 @@ def test_the_page_and_the_markdown_hold_the_same_tables_and_the_configuration(ni
     for path in re.findall(r"!\[.*\]\((.*)\)", markdown):
         assert (folder / path).is_file()
     (block,) = re.findall(r"```yaml\n(.*)```", markdown, re.DOTALL)
+    page = files.index.read_text(encoding="utf-8")
+    assert '<th scope="col" class="text">metric</th><th scope="col">difference</th>' in page
+    assert '<td class="text">after the attack</td><td>' in page
     shown = next(text for text in texts if text.startswith("name: synthetic"))
     assert yaml.safe_load(block) == yaml.safe_load(shown)
     assert yaml.safe_load(block) == results.config

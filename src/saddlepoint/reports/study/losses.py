@@ -65,7 +65,7 @@ def loss_curves(results: StudyResults) -> Figure:
         whole.set_ylabel("training loss")
         whole.set_title("whole training", fontsize=9)
         first.set_title("its first part", fontsize=9)
-        legend_above(figure, whole)
+        legend_above(figure, whole, results.title)
     return figure
 
 
