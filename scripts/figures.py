@@ -22,7 +22,7 @@ import pyarrow as pa
 from PIL import Image, PngImagePlugin
 
 from saddlepoint.cli import run
-from saddlepoint.demo import SUITE, run_demo
+from saddlepoint.demo import SUITE, TITLE, run_demo
 from saddlepoint.evaluation import Budget, Evaluation
 from saddlepoint.evaluation.record import proportion_of
 from saddlepoint.files import write, write_json
@@ -98,7 +98,7 @@ def draw_demo(root: Path) -> None:
     notes = PngImagePlugin.PngInfo()
     notes.add_text("numbers", digest(numbers))
     picture = io.BytesIO()
-    drawn = figure_bytes(accuracy_curve(evaluations(numbers), suite=SUITE))
+    drawn = figure_bytes(accuracy_curve(evaluations(numbers), suite=SUITE, title=TITLE))
     Image.open(io.BytesIO(drawn)).save(picture, "PNG", pnginfo=notes, optimize=True)
     write(root / CURVE, picture.getvalue())
     readme = root / "README.md"

@@ -58,6 +58,7 @@ def sensible_black_box(said: str) -> None:
     assert "PGD needs a gradient" in said
     noise, scores = (float(each) for each in re.findall(r"\w+ (\d\.\d+)", said.split("L2")[0]))
     assert scores < noise - 0.3
+    assert "within 1.5: 1 of 4" in said  # the fifth was wrong from the start
 
 
 SENSE = {

@@ -27,6 +27,7 @@ from saddlepoint.zoo import build_model, save_weights
 BUDGETS = (16 / 255, 32 / 255, 48 / 255, 64 / 255)
 """Digits have strong contrast: the budgets are larger than those of photographs."""
 SUITE = "quick"
+TITLE = "simple-cnn on digits, trained normally and adversarially"
 _TRAINING_EPS = 48 / 255
 
 
@@ -111,9 +112,10 @@ def _run(
     shown = PGD(Linf(BUDGETS[1]))(
         models["normal"], tests.images(torch.arange(len(tests))), tests.labels, seed=seed
     )
+    curve = accuracy_curve(evaluations, suite=SUITE, title=TITLE)
     files = {
         "examples": write(out / "examples.png", figure_bytes(adversarial_grid(tests, shown))),
-        "curve": write(out / "curve.png", figure_bytes(accuracy_curve(evaluations, suite=SUITE))),
+        "curve": write(out / "curve.png", figure_bytes(curve)),
         "images": write(out / "images.parquet", parquet_bytes(_per_image(evaluations))),
         "record": out / "demo.json",
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from lab_cases import bench, looks_drawn, overlapping
+from matplotlib.text import Text
 from reports.lines import alike
 
 import saddlepoint.lab
@@ -52,6 +53,9 @@ def test_every_experiment_is_drawn_whole_and_without_overlap(name, benches):
     assert looks_drawn(figure)
     assert overlapping(figure) == []
     assert alike(figure) == []
+    for text in figure.findobj(Text):
+        assert ("$" in text.get_text()) <= text.get_parse_math(), text.get_text()
+        assert "mathdefault" not in text.get_text()
 
 
 @pytest.mark.parametrize("classes", [3, 10, 12, 200])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import math
 import sys
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 from reports.lines import alike
 from small import digits, trained
@@ -28,6 +31,7 @@ from saddlepoint.reports import (
     style,
 )
 from saddlepoint.reports.changes import ChangeScale
+from saddlepoint.reports.style import write_powers
 from saddlepoint.threat import Linf
 
 
@@ -69,6 +73,38 @@ def test_the_curve_is_drawn_with_every_point_and_its_interval():
     assert (first.get_color(), first.get_marker()) != (second.get_color(), second.get_marker())
 
 
+@pytest.mark.parametrize("name", [r"$\frac$", "$x_1$ and _$y$"])
+def test_a_dollar_in_a_name_is_a_dollar(name):
+    data = digits("test", 4)
+    named = replace(data, classes=(name,) * 10)
+    first = evaluation((98, 40, 1))
+    first.config["data"] = {"name": name, "split": name}
+    for figure in (
+        accuracy_curve({name: first}, suite=name),
+        accuracy_curve({name: first, "other": first}, suite=name),
+        adversarial_grid(named, result_of(data)),
+    ):
+        assert image(figure).std() > 5
+        texts = [text for text in figure.findobj(Text) if "$" in text.get_text()]
+        assert any(name in text.get_text() for text in texts)
+        assert not any(text.get_parse_math() for text in texts)
+
+
+@pytest.mark.parametrize(("scale", "limits", "labels"), [
+    ("log", (1e-3, 1e4), ["10⁻³", "10⁰", "10⁴"]),
+    ("symlog", (-1e2, 1e2), ["−10²", "0", "10²"]),
+    ("log", (0.2, 0.5), ["2×10⁻¹"]),
+])  # fmt: skip
+def test_powers_of_ten_are_written_without_maths(scale, limits, labels):
+    with style():
+        axes = Figure().add_subplot(xscale=scale, xlim=limits)
+        write_powers(axes.xaxis)
+    axes.figure.canvas.draw()
+    shown = [label.get_text() for label in axes.get_xticklabels(which="both")]
+    assert set(labels) <= set(shown)
+    assert not any("$" in text for text in shown)
+
+
 @pytest.mark.parametrize("count", [2, 5, 20])
 def test_the_legend_covers_neither_the_axes_nor_the_edge(count):
     names = {f"a model with a long name {i}": evaluation((98, 40, 1)) for i in range(count)}
@@ -102,8 +138,8 @@ def test_above_the_curve_stand_the_model_the_suite_and_the_data():
         "100 images of digits, test; shaded: 95 % intervals",
     ]  # fmt: skip
     assert alone.get_ylabel() == "robust accuracy (%), at eps 0 clean accuracy"
-    both = accuracy_curve({"a": first, "b": second}).axes[0].get_legend().get_title().get_text()
-    assert both.splitlines()[0] == "suite: fgsm, apgd"
+    both = accuracy_curve({"a": first, "b": second}, title="two").axes[0].get_legend()
+    assert both.get_title().get_text().splitlines()[:2] == ["two", "suite: fgsm, apgd"]
     # What is true of one alone is not said of both.
     second.config["attacks"] = {"pgd": {}}
     both = accuracy_curve({"a": first, "b": second}).axes[0].get_legend().get_title().get_text()

@@ -16,6 +16,7 @@ from torch import nn
 
 from saddlepoint.errors import InputError
 from saddlepoint.reports.study.bars import accuracy_bars, nine_defences_bars
+from saddlepoint.reports.study.captions import bars_caption
 from saddlepoint.reports.study.comparisons import comparisons, summaries
 from saddlepoint.reports.study.curves import accuracy_curves, success_curves
 from saddlepoint.reports.study.features import block_outputs, feature_maps
@@ -31,6 +32,10 @@ LINED = (
     "accuracy-against-eps", "accuracy", "success", "training-loss", "nine-defences-test",
     "network", "quantisation", "self-ensemble", "kernel-matrix",
 )  # fmt: skip
+
+
+FEW = ("original", "adversarial")
+EPS = (4 / 255, 8 / 255)
 
 
 def pixels(figure):
@@ -170,6 +175,24 @@ def test_bars_are_those_of_the_tables_and_each_figure_has_the_stars_of_its_own_t
         assert {text.get_text() for text in accuracy_bars(few).axes[0].texts} == {""}
         with pytest.raises(InputError, match="no variant has what stars need"):
             nine_defences_bars(few)
+
+
+def test_above_the_figures_of_numbers_stand_the_study_and_the_attack():
+    results = synthetic(FEW, seeds=2, attacks=("pgd", "fgsm"))
+    head = accuracy_bars(results).axes[0].get_legend().get_title().get_text().splitlines()
+    assert head == ["A study that never ran", "attack pgd, Linf, pixels; eps 4/255, 8/255; 2 seeds"]
+    for draw in (accuracy_curves, success_curves, loss_curves):
+        (legend,) = draw(results).legends
+        assert legend.get_title().get_text() == "A study that never ran"
+    one = synthetic(FEW, seeds=1)
+    assert [axes.get_title() for axes in success_curves(one).axes] == ["pgd"]
+
+
+@pytest.mark.parametrize(("seeds", "budgets", "said"), [
+    (1, EPS[:1], "Means over 1 seed at eps 4/255;"), (2, EPS, "Means over 2 seeds and 2 values of eps;"),
+])  # fmt: skip
+def test_the_caption_of_the_bars_counts_in_words_that_agree(seeds, budgets, said):
+    assert said in bars_caption(synthetic(FEW, seeds=seeds, budgets=budgets))
 
 
 def test_accuracy_begins_at_the_clean_one_and_falls_with_eps():

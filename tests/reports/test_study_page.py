@@ -18,7 +18,7 @@ from saddlepoint.reports.study.write import TABLES, write_report
 from saddlepoint.studies.results import EVALUATION_COLUMNS
 
 LEADING = ("accuracy-against-eps", "accuracy", "success")
-EVIL = "<script>alert(1)</script> & 'quotes' | *stars* $x_1$ {{ 7 * 7 }}"
+EVIL = "<script>alert(1)</script> & 'quotes' | *stars* $x_1$ $\\frac$ {{ 7 * 7 }}"
 
 
 class Parsed(HTMLParser):
@@ -161,6 +161,9 @@ def test_the_page_and_the_markdown_hold_the_same_tables_and_the_configuration(ni
     for path in re.findall(r"!\[.*\]\((.*)\)", markdown):
         assert (folder / path).is_file()
     (block,) = re.findall(r"```yaml\n(.*)```", markdown, re.DOTALL)
+    page = files.index.read_text(encoding="utf-8")
+    assert '<th scope="col" class="text">metric</th><th scope="col">difference</th>' in page
+    assert '<td class="text">after the attack</td><td>' in page
     shown = next(text for text in texts if text.startswith("name: synthetic"))
     assert yaml.safe_load(block) == yaml.safe_load(shown)
     assert yaml.safe_load(block) == results.config
@@ -186,12 +189,13 @@ def test_what_is_missing_stands_at_the_top_of_both(tmp_path):
 def test_names_are_text_wherever_they_come_from(tmp_path):
     results = synthetic(
         variants=("original", EVIL), seeds=2, title=EVIL, threat=EVIL, missing=(EVIL,),
-        config={"name": EVIL}, model=toy_model, examples=toy_examples,
+        config={"name": EVIL}, attacks=(EVIL,), classes=(EVIL,) * 10, model=toy_model,
+        examples=toy_examples,
     )  # fmt: skip
     files = write_report(
         results,
         tmp_path,
-        figures=("training-loss", "accuracy", "success", "features-original"),
+        figures=("training-loss", "accuracy", "success", "features-original", "images"),
         dpi=60,
     )
     text = files.index.read_text(encoding="utf-8")

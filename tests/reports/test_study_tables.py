@@ -130,6 +130,39 @@ def test_stars_are_those_of_the_seeds_and_the_printed_ones_have_columns_of_their
     assert any(c.stars_repeats != c.stars_seeds for c in by_name.values())
 
 
+def test_their_columns_stand_only_beside_stars_and_always_in_the_csv():
+    few = significance_table(synthetic(seeds=4, images=20))
+    assert len(few.columns) == 7
+    assert not any("come too easily" in note for note in few.notes)
+    assert any("No stars" in note for note in few.notes)
+    assert "nine_defences_test_p" in records(few)[0]
+
+
+def test_one_eps_has_no_mean_beside_it_and_keeps_the_stars():
+    table = accuracy_table(synthetic(FEW, budgets=EPS[:1]))
+    assert table.columns == ("variant", "no attack", "eps = 4/255")
+    assert table.rows[1][-1].endswith(" ***")
+    assert [(r["eps"], r["stars"]) for r in records(table)[2:4]] == [
+        ("0.0", ""), (str(EPS[0]), "***"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("build", "said"), [
+    (variants_table, "With 1 seed the"), (mcnemar_table, "over 1 test."), (variants_table, "(1 cell missing"),
+])  # fmt: skip
+def test_notes_count_in_words_that_agree(build, said):
+    results = synthetic(FEW[:2], seeds=1, budgets=EPS[:1], missing=("a cell",))
+    assert any(said in note for note in build(results).notes)
+
+
+def test_columns_of_words_are_left_and_those_of_numbers_right(whole):
+    assert significance_table(whole).of_text == (True, True, *[False] * 7)
+    for build in (accuracy_table, variants_table, mcnemar_table, timings_table):
+        assert build(whole).of_text == (True, *[False] * (len(build(whole).columns) - 1))
+    assert "|---|---|--:|--:|\n" in markdown(by_budget_table(synthetic(FEW, seeds=2)))
+    assert r"\begin{tabular}{llrr}" in latex(by_budget_table(synthetic(FEW, seeds=2)))
+
+
 def test_a_variant_that_few_seeds_have_finished_has_no_stars():
     gaps = synthetic(FEW, seeds=6)
     cut = without(gaps, lambda row: row["variant"] != "adversarial" or row["seed"] < 4)

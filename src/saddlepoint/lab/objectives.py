@@ -276,7 +276,7 @@ def _draw_cells(axes: Axes, found: ObjectiveComparison, case: TargetCase) -> Axe
             dark = cell.success == 1 and ratios[i, j] < (1 + _MOST) / 2
             axes.text(
                 j, i, text, ha="center", va="center", fontsize=6.5, linespacing=1.15,
-                color="white" if dark else "black",
+                color="white" if dark else "black", parse_math=True,
             )  # fmt: skip
     axes.set_xticks(range(len(found.boxes)), found.boxes)
     axes.set_yticks(range(len(found.objectives)), found.objectives)

@@ -27,10 +27,15 @@ def sheet(width: float, height: float) -> Iterator[Figure]:
     """
     from matplotlib.figure import Figure
 
-    from saddlepoint.reports.style import style
+    from saddlepoint.reports.style import style, write_powers
 
     with style():
-        yield Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        for axes in figure.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                if axis.get_scale() in ("log", "symlog"):
+                    write_powers(axis)
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:

@@ -22,16 +22,19 @@ from saddlepoint.threat import format_eps
 _LETTERS = 68  # of a line above a curve
 
 
-def accuracy_curve(evaluations: Mapping[str, Evaluation], *, suite: str | None = None) -> Figure:
+def accuracy_curve(
+    evaluations: Mapping[str, Evaluation], *, suite: str | None = None, title: str = ""
+) -> Figure:
     """Return robust accuracy against eps, one line per model, with 95 % Wilson intervals; eps 0 is
     clean accuracy.
 
-    Above stand the model, where it is one, the suite with its attacks, and the data. The numbers
-    of one model stand at its points.
+    Above stand the title, the model, where it is one, the suite with its attacks, and the data. The
+    numbers of one model stand at its points.
 
     Args:
         evaluations: by the name of the model.
         suite: the name of the suite; None names its attacks alone.
+        title: what the models are.
 
     >>> from saddlepoint.evaluation import Proportion
     >>> import pyarrow as pa
@@ -70,13 +73,14 @@ def accuracy_curve(evaluations: Mapping[str, Evaluation], *, suite: str | None =
         axes.set_ylim(0, 100)
         axes.set_xlim(left=0)
         heads = [_head(each, name if alone else "", suite) for name, each in evaluations.items()]
-        title = "\n".join(line for line in heads[0] if all(line in head for head in heads))
+        common = [line for line in heads[0] if all(line in head for head in heads)]
+        above = "\n".join([*textwrap.wrap(title, _LETTERS), *common])
         if alone:
-            axes.set_title(title, fontsize=9, loc="left")
+            axes.set_title(above, fontsize=9, loc="left")
         else:
             axes.legend(
                 loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(3, len(evaluations)),
-                title=title, alignment="left",
+                title=above, alignment="left",
             )  # fmt: skip
     return figure
 

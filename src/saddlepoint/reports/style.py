@@ -5,13 +5,16 @@ survive printing.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation, NullFormatter
 
 # Okabe and Ito's palette, with a marker each, so that grey prints can be read too; its yellow, hardly
 # seen on white, is a brown.
@@ -38,6 +41,8 @@ _STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "grid.alpha": 0.3,
     "legend.frameon": False,
+    # A dollar in a name of a variant, a class or a file is a dollar.
+    "text.parse_math": False,
 }
 
 
@@ -111,6 +116,31 @@ def style() -> Iterator[None]:
     """
     with mpl.rc_context(_STYLE):
         yield
+
+
+class _Powers(LogFormatterSciNotation):
+    """Matplotlib's labels of a logarithmic axis, written without its markup."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        text = re.sub(r"^\$\\mathdefault\{(.*)\}\$$", r"\1", super().__call__(x, pos))
+        text = text.replace(r"\times", "×").replace("-", "−")
+        return re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(_RAISED), text)
+
+
+_RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def write_powers(axis: Axis) -> None:
+    """Write the powers of ten of a logarithmic axis as text: no text of a figure is read as maths.
+
+    >>> axes = Figure().add_subplot(xscale="log", xlim=(1e-3, 1e-1))
+    >>> write_powers(axes.xaxis)
+    >>> axes.xaxis.get_major_formatter().format_ticks([1e-3, 1e-2])
+    ['10⁻³', '10⁻²']
+    """
+    axis.set_major_formatter(_Powers())
+    if not isinstance(axis.get_minor_formatter(), NullFormatter):
+        axis.set_minor_formatter(_Powers())
 
 
 def figure_bytes(figure: Figure, kind: str = "png", dpi: int = 160) -> bytes:

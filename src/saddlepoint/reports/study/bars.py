@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from saddlepoint.errors import InputError
 from saddlepoint.reports.study.cells import (
+    budget_text,
     by_seed,
     chosen_attack,
+    counted,
     evaluation_cells,
     mean,
 )
@@ -32,9 +34,9 @@ def accuracy_bars(results: StudyResults) -> Figure:
     """Return three bars per variant, one group below the other: accuracy before the attack, after
     it, and its success rate, under the main attack.
 
-    A bar is the mean over seeds and eps, its error bar the standard deviation of the per-seed
-    means, and its stars those of the test over seeds after Holm's correction. Raises `InputError`
-    where no evaluation is finished.
+    Above stand the study, the attack and its budgets. A bar is the mean over seeds and eps, its error
+    bar the standard deviation of the per-seed means, and its stars those of the test over seeds after
+    Holm's correction. Raises `InputError` where no evaluation is finished.
 
     >>> from saddlepoint.reports.study.toy import toy_results
     >>> [text.get_text() for text in accuracy_bars(toy_results()).axes[0].get_yticklabels()]
@@ -43,7 +45,7 @@ def accuracy_bars(results: StudyResults) -> Figure:
     tests = comparisons(results)
     marks = {(each.variant, each.metric.column): each.stars_seeds for each in tests}
     title = "stars: paired t-test on the means of the seeds, Holm-corrected"
-    return _bars(results, marks, title if any(each.starred for each in tests) else "")
+    return _bars(results, marks, [title] if any(each.starred for each in tests) else [])
 
 
 def nine_defences_bars(results: StudyResults) -> Figure:
@@ -65,14 +67,16 @@ def nine_defences_bars(results: StudyResults) -> Figure:
             " the clean accuracy that a conclusion needs"
         )
     marks = {(each.variant, each.metric.column): each.stars_repeats for each in tests}
-    title = (
-        f"stars: the nine-defences report's own test, n = {max(counts)} (seeds × eps);\n"
-        "repeats of one seed are not independent, so they come too easily"
-    )
+    title = [
+        f"stars: the nine-defences report's own test, n = {max(counts)} (seeds × eps);",
+        "repeats of one seed are not independent, so they come too easily",
+    ]
     return _bars(results, marks, title)
 
 
-def _bars(results: StudyResults, marks: Mapping[tuple[str, str], str], title: str) -> Figure:
+def _bars(
+    results: StudyResults, marks: Mapping[tuple[str, str], str], stars: Sequence[str]
+) -> Figure:
     attack = chosen_attack(results)
     found = [evaluation_cells(results, metric.column, attack) for metric in METRICS]
     variants = [v for v in results.variants if found[0][v]]
@@ -112,9 +116,17 @@ def _bars(results: StudyResults, marks: Mapping[tuple[str, str], str], title: st
         inches = figure.get_figheight() * axes.get_position().height
         axes.legend(
             loc="lower left", bbox_to_anchor=(0, 1 + 0.03 / inches), ncols=1, fontsize=8,
-            borderaxespad=0.2, title=title, title_fontsize=8, alignment="left",
+            borderaxespad=0.2, title="\n".join([*_head(results, attack), *stars]),
+            title_fontsize=8, alignment="left",
         )  # fmt: skip
     return figure
+
+
+def _head(results: StudyResults, attack: str) -> list[str]:
+    """The lines above the bars: of which study, after which attack, over which budgets."""
+    eps = ", ".join(budget_text(results, each) for each in results.budgets)
+    said = f"attack {attack}, {results.threat}; eps {eps}; {counted(len(results.seeds), 'seed')}"
+    return [line for text in (results.title, said) for line in textwrap.wrap(text, 70)]
 
 
 def _wrapped(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saddlepoint.reports.study.cells import budget_text, example_cell, in_levels
+from saddlepoint.reports.study.cells import budget_text, counted, example_cell, in_levels
 from saddlepoint.reports.study.comparisons import conclusive_variants
 from saddlepoint.reports.study.pictures import shown_variants
 from saddlepoint.reports.study.roles import adversarial_variants
@@ -163,10 +163,13 @@ def features_caption(results: StudyResults, variant: str) -> str:
 
 
 def _bars(results: StudyResults) -> str:
+    several = len(results.budgets) > 1
+    one = f"at eps {budget_text(results, results.budgets[0])}"
+    budgets = f"and {len(results.budgets)} values of eps" if several else one
     return (
         f"Accuracy before (blue) and after (orange) the attack {results.attacks[0]}, and the share"
         f" of the correctly classified images that it flips (green). Means over {_seeds(results)}"
-        f" and {len(results.budgets)} values of eps; error bars: standard deviation over the seeds."
+        f" {budgets}; error bars: standard deviation over the seeds."
     )
 
 
@@ -182,5 +185,4 @@ def _threat(results: StudyResults) -> str:
 
 
 def _seeds(results: StudyResults) -> str:
-    count = len(results.seeds)
-    return f"{count} seed{'s' if count != 1 else ''}"
+    return counted(len(results.seeds), "seed")

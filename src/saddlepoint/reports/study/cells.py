@@ -146,3 +146,12 @@ def budget_text(results: StudyResults, eps: float) -> str:
     '0.2'
     """
     return format_eps(eps) if in_levels(results) else f"{eps:.6g}"
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things, in the plural where it is not one.
+
+    >>> counted(1, "seed"), counted(2, "seed")
+    ('1 seed', '2 seeds')
+    """
+    return f"{number} {thing}{'s' if number != 1 else ''}"

@@ -98,12 +98,11 @@ def _panels(
             axes.set_xlim(ticks[0] - 0.5 * step, ticks[-1] + 0.5 * step)
             axes.set_ylim(*limits)
             axes.set_xlabel(f"eps ({results.threat}{scale})")
-            if len(attacks) > 1:
-                axes.set_title(attack, fontsize=9)
+            axes.set_title(attack, fontsize=9)
         for axes in panels[::columns]:
             axes.set_ylabel(label)
         figure.subplots_adjust(hspace=0.35, wspace=0.08)
-        legend_above(figure, panels[0])
+        legend_above(figure, panels[0], results.title)
     return figure
 
 

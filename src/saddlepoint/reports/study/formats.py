@@ -53,6 +53,17 @@ class TextTable:
     def __post_init__(self) -> None:
         _check_widths(self.columns, self.rows)
 
+    @property
+    def of_text(self) -> tuple[bool, ...]:
+        """Which columns are read as text, from the left: the first, and those with words alone.
+
+        >>> TextTable("Two", ("a", "b", "c"), (("1", "x", "2"), ("2", "y", "–"))).of_text
+        (True, True, False)
+        """
+        cells = list(zip(*self.rows, strict=True)) or [()] * len(self.columns)
+        words = [any(not re.search(r"\d|^–?$", cell) for cell in each) for each in cells]
+        return (True, *words[1:])
+
 
 def _check_widths(columns: tuple[str, ...], rows: tuple[tuple[Cell, ...], ...]) -> None:
     for row in rows:
@@ -75,7 +86,7 @@ def markdown(table: TextTable) -> str:
     """
     head = [
         _line(table.columns),
-        "|---|" + "--:|" * (len(table.columns) - 1),
+        "|" + "".join("---|" if text else "--:|" for text in table.of_text),
         *(_line(row) for row in table.rows),
     ]
     parts = [f"**{_markdown_text(table.caption)}**", "\n".join(head)]
@@ -133,7 +144,7 @@ def latex(table: TextTable) -> str:
         r"\centering",
         rf"\caption{{{_latex_text(table.caption)}}}",
         r"\small",
-        rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
+        rf"\begin{{tabular}}{{{''.join('l' if text else 'r' for text in table.of_text)}}}",
         r"\toprule",
         _latex_line(table.columns),
         r"\midrule",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -22,15 +24,15 @@ def looks_of(results: StudyResults) -> dict[str, Look]:
     )
 
 
-def legend_above(figure: Figure, axes: Axes) -> None:
-    """Put the legend of one panel above all panels and their titles.
+def legend_above(figure: Figure, axes: Axes, title: str) -> None:
+    """Put the legend of one panel, under a title, above all panels and their own titles.
 
     >>> figure = Figure()
     >>> axes = figure.add_subplot()
     >>> _ = axes.plot([0, 1], label="original")
-    >>> legend_above(figure, axes)
-    >>> len(figure.legends)
-    1
+    >>> legend_above(figure, axes, "a study")
+    >>> figure.legends[0].get_title().get_text()
+    'a study'
     """
     handles, labels = axes.get_legend_handles_labels()
     longest = max((len(label) for label in labels), default=0)
@@ -38,8 +40,9 @@ def legend_above(figure: Figure, axes: Axes) -> None:
     top = max(a.get_position().y1 for a in figure.axes)
     # Above the data and above the titles of the panels.
     titled = any(a.get_title() for a in figure.axes)
-    title = (0.28 if titled else 0.05) / figure.get_figheight()
+    above = (0.28 if titled else 0.05) / figure.get_figheight()
     figure.legend(
-        handles, labels, loc="lower center", bbox_to_anchor=(0.5, top + title),
-        ncols=columns, fontsize=8,
+        handles, labels, loc="lower center", bbox_to_anchor=(0.5, top + above),
+        ncols=columns, fontsize=8, title_fontsize=9,
+        title="\n".join(textwrap.wrap(title, int(13 * figure.get_figwidth()))),
     )  # fmt: skip

@@ -13,7 +13,7 @@ from matplotlib.ticker import ScalarFormatter
 from saddlepoint.errors import InputError
 from saddlepoint.reports.study.comparisons import standard_deviation
 from saddlepoint.reports.study.legends import legend_above, looks_of
-from saddlepoint.reports.style import style
+from saddlepoint.reports.style import style, write_powers
 from saddlepoint.studies.results import StudyResults
 
 _WIDTH = 6.8
@@ -60,11 +60,12 @@ def loss_curves(results: StudyResults) -> Figure:
             axes.set_xlim(0, limit)
         if logarithmic:  # the first part spans too little for that
             whole.set_yscale("log")
+            write_powers(whole.yaxis)
             whole.yaxis.set_major_formatter(ScalarFormatter())
         whole.set_ylabel("training loss")
         whole.set_title("whole training", fontsize=9)
         first.set_title("its first part", fontsize=9)
-        legend_above(figure, whole)
+        legend_above(figure, whole, results.title)
     return figure
 
 

@@ -37,6 +37,7 @@ _TEST_COLUMNS = (
     "variant", "metric", "alternative", "conclusive", "seeds", "mean_difference", "t", "p", "effect",
     "note", "adjusted_p", "stars",
 )  # fmt: skip
+_OVER_EPS = "mean over eps"
 # Of the nine-defences report's own test, over every (seed, eps).
 _THEIR_COLUMNS = tuple(
     f"nine_defences_test_{name}"
@@ -47,7 +48,7 @@ _THEIR_COLUMNS = tuple(
 def accuracy_table(results: StudyResults, attack: str | None = None) -> TextTable:
     """Return the table that leads: accuracy of every variant against eps, and its mean over eps.
 
-    Stars stand at the mean, where the test over seeds is.
+    Stars stand at the mean, where the test over seeds is; of one eps there is no other mean.
 
     >>> from saddlepoint.reports.study.toy import toy_results
     >>> accuracy_table(toy_results()).columns
@@ -57,28 +58,31 @@ def accuracy_table(results: StudyResults, attack: str | None = None) -> TextTabl
     names = marked(results, attack)
     clean, robust = (evaluation_cells(results, metric.column, attack) for metric in METRICS[:2])
     tests = {each.variant: each for each in comparisons(results, attack, METRICS[1:2])}
-    rows, numbers = [], []
+    several = len(results.budgets) > 1
+    rows: list[tuple[str, ...]] = []
+    numbers: list[list[Cell]] = []
     for variant in results.variants:
         points: list[tuple[Cell, list[float]]] = [(0.0, list(by_seed(clean[variant]).values()))]
         points += [
             (eps, [value for (_, e), value in robust[variant].items() if e == eps])
             for eps in results.budgets
         ]
-        points.append(("mean over eps", list(by_seed(robust[variant]).values())))
+        if several:
+            points.append((_OVER_EPS, list(by_seed(robust[variant]).values())))
         stars = tests[variant].stars_seeds if variant in tests else ""
         texts = []
         for eps, values in points:
             centre = math.fsum(values) / len(values) if values else None
             sd = standard_deviation(values)
             texts.append(spread(centre, sd))
-            last = eps == "mean over eps"
-            numbers.append((variant, eps, len(values), centre, sd, stars if last else ""))
+            numbers.append([variant, eps, len(values), centre, sd, ""])
+        numbers[-1][-1] = stars
         rows.append((names[variant], *texts[:-1], f"{texts[-1]} {stars}".rstrip()))
     return TextTable(
         caption=f"Accuracy against eps under {attack} ({results.threat}).",
         columns=(
             "variant", "no attack", *(f"eps = {budget_text(results, eps)}" for eps in results.budgets),
-            "mean over eps",
+            *([_OVER_EPS] if several else []),
         ),
         rows=tuple(rows),
         notes=(
@@ -86,7 +90,7 @@ def accuracy_table(results: StudyResults, attack: str | None = None) -> TextTabl
             *star_notes(results, attack),
             *shared_notes(results, attack),
         ),
-        numbers=Numbers(("variant", "eps", "seeds", "mean", "sd", "stars"), tuple(numbers)),
+        numbers=Numbers(("variant", "eps", "seeds", "mean", "sd", "stars"), tuple(map(tuple, numbers))),
     )  # fmt: skip
 
 
@@ -138,7 +142,8 @@ def variants_table(results: StudyResults, attack: str | None = None) -> TextTabl
 def significance_table(results: StudyResults, attack: str | None = None) -> TextTable:
     """Return every variant's test against the reference on the means of the seeds.
 
-    For the nine defences, two more columns have their report's own test and its stars.
+    For the nine defences, two more columns have their report's own test and its stars, where any
+    variant has what stars need; its CSV form has that test in any case.
 
     >>> results = StudyResults("s", "S", {}, ("a", "b"), "a", (0,), (0.1,), ("pgd",), "Linf")
     >>> significance_table(results).rows[0][:4]
@@ -162,19 +167,20 @@ def significance_table(results: StudyResults, attack: str | None = None) -> Text
         *missing,
         *shared_notes(results, attack),
     ]
-    if theirs:
+    starred = theirs and any(each.starred for each in found)
+    if starred:
         notes.insert(
             1,
             "The last two columns are the nine-defences report's own test with its own stars: n"
             " counts every seed and eps, though those of one seed are not independent, so that"
             " these stars come too easily.",
         )
-    more = ("n of the nine-defences report's own test", "its p, its stars") if theirs else ()
+    more = ("n of the nine-defences report's own test", "its p, its stars") if starred else ()
     return TextTable(
         caption=f"The variants against {results.reference} under {attack} ({results.threat}).",
         columns=("variant", "metric", "difference", "seeds", "p", "p (Holm)", "effect", *more),
         rows=tuple(
-            _row(each, names[each.variant]) + (_their_row(each) if theirs else ())
+            _row(each, names[each.variant]) + (_their_row(each) if starred else ())
             for each in found
         ),
         notes=tuple(notes),

@@ -8,7 +8,12 @@ from collections import defaultdict
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from saddlepoint.reports.study.cells import budget_text, chosen_attack, evaluation_cells
+from saddlepoint.reports.study.cells import (
+    budget_text,
+    chosen_attack,
+    counted,
+    evaluation_cells,
+)
 from saddlepoint.reports.study.comparisons import METRICS, standard_deviation
 from saddlepoint.reports.study.comparisons_images import image_comparisons
 from saddlepoint.reports.study.formats import Cell, Numbers, TextTable
@@ -83,7 +88,7 @@ def mcnemar_table(results: StudyResults, attack: str | None = None) -> TextTable
     notes = [
         "Seeds in which the variant is right after the attack on significantly more (better) or"
         f" fewer (worse) images than {results.reference} of the same seed: McNemar's exact test at"
-        f" 5 %, after Holm's correction over all {len(found)} tests. It compares trained models on"
+        f" 5 %, after Holm's correction over {counted(len(found), 'test')}. It compares trained models on"
         " the images; whether the way of training is better is what the tests over seeds say.",
         *shared_notes(results, attack),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from saddlepoint.reports.study.cells import counted
 from saddlepoint.reports.study.comparisons import STAR_SEEDS, comparisons, conclusive_variants
 from saddlepoint.studies.results import StudyResults
 
@@ -125,13 +126,13 @@ def shared_notes(results: StudyResults, attack: str, intervals: bool = False) ->
         notes.append(f"The reference, {results.reference}, is not in the study: nothing is tested.")
     if intervals and len(results.seeds) < _FEW_SEEDS:
         notes.append(
-            f"With {len(results.seeds)} seeds the bootstrap intervals are narrower than they"
+            f"With {counted(len(results.seeds), 'seed')} the bootstrap intervals are narrower than they"
             " should be."
         )
     unfinished = len(results.missing) + len(results.failed) + len(results.damaged)
     if unfinished:
         notes.append(
-            f"The study is not finished ({unfinished} cells are missing, failed or damaged): only"
+            f"The study is not finished ({counted(unfinished, 'cell')} missing, failed or damaged): only"
             " repeats that both variants have are compared, and means over other repeats than those"
             " of the row beside it may mislead."
         )

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from saddlepoint.defences.activations import ACTIVATIONS, QuantisedActivation
 from saddlepoint.errors import InputError
-from saddlepoint.reports.style import COLOURS, MARKERS, style
+from saddlepoint.reports.style import COLOURS, MARKERS, style, write_powers
 from saddlepoint.streams import generator
 
 Data = Literal["normal", "clusters"]
@@ -231,6 +231,8 @@ def activation_time_figure(times: ActivationTimes) -> Figure:
             )  # fmt: skip
         axes.set_xscale("log")
         axes.set_yscale("log")
+        write_powers(axes.xaxis)
+        write_powers(axes.yaxis)
         axes.set_xlabel("entries")
         axes.set_ylabel("forward and backward (ms)")
         figure.legend(loc="outside right upper")

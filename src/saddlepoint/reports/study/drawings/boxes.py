@@ -38,19 +38,29 @@ class Canvas:
         return cls(figure, axes)
 
     def box(
-        self, middle: Point, text: str, colour: str, width: float, height: float, size: float = 8
+        self,
+        middle: Point,
+        text: str,
+        colour: str,
+        width: float,
+        height: float,
+        *,
+        maths: bool = False,
     ) -> FancyBboxPatch:
-        """Draw a box around its middle, with text in it."""
+        """Draw a box around its middle, with text in it, whose dollars enclose formulas or not."""
         corner = (middle[0] - width / 2, middle[1] - height / 2)
         patch = FancyBboxPatch(
             corner, width, height, boxstyle="round,pad=0,rounding_size=0.06",
             facecolor=colour, edgecolor=_LINE, linewidth=0.8,
         )  # fmt: skip
         self.axes.add_patch(patch)
-        if "$" not in text:  # a formula is shorter than its source
+        size = 8.0
+        if not maths:  # a formula is shorter than its source
             longest = max((len(line) for line in text.splitlines()), default=1)
             size = min(size, 118 * width / longest)  # points; letters are 0.6 as wide as high
-        self.text(middle, text, size=size, ha="center", va="center", linespacing=1.25)
+        self.text(
+            middle, text, size=size, ha="center", va="center", linespacing=1.25, parse_math=maths
+        )
         return patch
 
     def plus(self, middle: Point, radius: float = 0.11) -> None:

@@ -175,7 +175,7 @@ def quantisation_figure() -> Figure:
             x = left + 2.6
             for i, (text, colour) in enumerate(flow):
                 y = 3.2 - step * i
-                canvas.box((x, y), text, colour, wide, tall)
+                canvas.box((x, y), text, colour, wide, tall, maths=True)
                 if i:
                     canvas.arrow((x, y + step - tall / 2), (x, y + tall / 2))
         side = 0.75
@@ -255,5 +255,5 @@ def _noise(
     canvas.plus(middle)
     canvas.arrow((x, y - 0.11), (x, y - half))
     text = rf"$\mathcal{{N}}(0, \sigma_{index})$, $\sigma_{index}$ = {sigma:g}"
-    canvas.box((x - 1.65, y), text, "#F6DCEB", 1.6, 0.28)
+    canvas.box((x - 1.65, y), text, "#F6DCEB", 1.6, 0.28, maths=True)
     canvas.arrow((x - 0.85, y), (x - 0.11, y))
