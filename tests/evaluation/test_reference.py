@@ -222,7 +222,8 @@ class Lucky(FixedBudget):
 
 
 def test_an_attack_that_leaves_the_ball_fools_nobody(subject):
-    record = evaluate(*subject, Linf(), eps=[1e-3, 2e-3], suite={"lucky": Lucky(Linf(1.0))})
+    with pytest.warns(UserWarning, match="Lucky left the budget, the range or the mask for"):
+        record = evaluate(*subject, Linf(), eps=[1e-3, 2e-3], suite={"lucky": Lucky(Linf(1.0))})
     assert [b.robust_accuracy.count for b in record.budgets] == [record.clean.count] * 2
     assert all(record.attempts["rejected"].to_pylist())
 
@@ -245,7 +246,7 @@ def test_the_suites_are_ordered_by_cost():
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**32}, "seed is 4294967296"),
         ({"threat": L0(4)}, "no suite attacks L0 yet"),
-        ({"threat": Linf()}, "needs a budget"),
+        ({"threat": Linf()}, "the budget of Linf is not given; give eps"),
         ({"model": conv}, "is a function; give a torch.nn.Module"),
     ],
 )

@@ -198,8 +198,9 @@ class Attack(ABC):
             result = run(self, batch, clean, sure=random is not None)
         found = random is None and guard.random and not declared
         warn_of_faults(guard, result, reference.live, undeclared=found)
-        may = may_move(batch.threat, batch.images) & (self.kind is FIXED_BUDGET)
-        warn_of_offers(type(self).__name__, result, batch.images, may)
+        if self.kind is FIXED_BUDGET:
+            seen = ~(guard.ledger.unguided | guard.ledger.broken)
+            warn_of_offers(self, result, batch.images, seen & may_move(batch.threat, batch.images))
         warn_of_ties(result.tied)
         return result
 

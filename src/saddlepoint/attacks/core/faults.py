@@ -88,12 +88,13 @@ def warn_of_faults(
 
 
 def warn_of_offers(
-    name: str, result: AttackResult, images: Tensor, may: Bool[Tensor, " n"]
+    attack: object, result: AttackResult, images: Tensor, may: Bool[Tensor, " n"]
 ) -> None:
     """Warn where an attack offered nothing that counts, which would look like robustness.
 
     Args:
-        name: of the attack.
+        attack: whose; of ours it is known that they stay within the budget, or replay what others
+            found, which may not.
         images: the clean ones.
         may: (n,) where the attack has something to offer, as one with a budget has.
 
@@ -101,9 +102,12 @@ def warn_of_offers(
     >>> from saddlepoint.threat import Linf
     >>> images = torch.rand(1, 2)
     >>> result = UniformNoise(Linf(0.1))(torch.nn.Flatten(), images, torch.tensor([0]))
-    >>> warn_of_offers("UniformNoise", result, images, torch.ones(1).bool())
+    >>> warn_of_offers(UniformNoise(Linf(0.1)), result, images, torch.ones(1).bool())
     """
-    if rejected := int(result.rejected.sum()):
+    while hasattr(attack, "attack"):  # a wrapper
+        attack = attack.attack
+    name, ours = type(attack).__name__, type(attack).__module__.startswith("saddlepoint.")
+    if not ours and (rejected := int(result.rejected.sum())):
         _warn(
             f"{name} left the budget, the range or the mask for {rejected} of {len(result)} images, or"
             " offered NaN: they count as not fooled. An attack projects what it records"

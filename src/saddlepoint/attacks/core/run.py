@@ -57,6 +57,6 @@ def _attacked(attack: Loop, batch: Batch, clean: Tensor) -> tuple[Tracker, Attac
 
 def _judged(attack: Loop, batch: Batch, images: Tensor, clean: Tensor) -> AttackResult:
     for module in batch.guard.model.modules():  # somebody's attack may have changed its mode
-        if module.training:
+        if getattr(module, "training", False):  # a frozen script has no modes
             module.training = False
     return attack.kind.settle(judge(batch, images, clean), batch.images, clean)
