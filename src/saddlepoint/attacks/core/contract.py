@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
@@ -173,12 +174,9 @@ class Attack(ABC):
         Raises `InputError` for anything that cannot be attacked; see `saddlepoint.checks`.
         """
         if labels is None:
-            return over_data(
-                lambda *batch, ids: self(
-                    model, *batch, ids=ids, seed=seed, eps=eps, mask=mask, random=random
-                ),
-                images, targets=targets, ids=ids, starts=starts, eps=eps, mask=mask,
-            )  # fmt: skip
+            each = partial(self, model, seed=seed, eps=eps, mask=mask, random=random)
+            rest = {"targets": targets, "ids": ids, "starts": starts, "eps": eps, "mask": mask}
+            return over_data(each, images, **rest)
         given = Inputs.of(images, labels, targets, seed, ids, eps, starts, mask)
         batch = self._batch(model, given.checked(self.threat))
         guard = batch.guard
