@@ -90,11 +90,11 @@ def warn_of_faults(
 def warn_of_offers(
     attack: object, result: AttackResult, images: Tensor, may: Bool[Tensor, " n"]
 ) -> None:
-    """Warn where an attack offered nothing that counts, which would look like robustness.
+    """Warn where somebody's attack offered nothing that counts, which would look like robustness.
 
     Args:
-        attack: whose; of ours it is known that they stay within the budget, or replay what others
-            found, which may not.
+        attack: of ours it is known that they stay within the budget, or replay what others found,
+            which may not.
         images: the clean ones.
         may: (n,) where the attack has something to offer, as one with a budget has.
 
@@ -106,8 +106,10 @@ def warn_of_offers(
     """
     while hasattr(attack, "attack"):  # a wrapper
         attack = attack.attack
-    name, ours = type(attack).__name__, type(attack).__module__.startswith("saddlepoint.")
-    if not ours and (rejected := int(result.rejected.sum())):
+    name = type(attack).__name__
+    if type(attack).__module__.startswith("saddlepoint."):
+        return
+    if rejected := int(result.rejected.sum()):
         _warn(
             f"{name} left the budget, the range or the mask for {rejected} of {len(result)} images, or"
             " offered NaN: they count as not fooled. An attack projects what it records"
