@@ -28,7 +28,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 tests: $(STAMP)
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --durations 10
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 10
 
 slow: $(STAMP)
 	$(BIN)/pytest -m slow
