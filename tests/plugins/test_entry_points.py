@@ -109,6 +109,13 @@ def test_a_name_that_two_claim_is_an_error(refused, cli, installed, tmp_path, na
     assert cli("attack", *words, "--attack", "fgsm", "--limit", "2").status == 0
 
 
+def test_one_of_our_data_sets_that_another_claims_is_an_error(refused, installed, tmp_path):
+    points = {"saddlepoint.data": {"digits": "signs:noisy_digits"}}
+    installed(pages.install([pages.wheel(tmp_path, "other", "2.0", points)], tmp_path / "other"))
+    words = ["--data", "digits", "--model", "zoo:simple-cnn", "--eps", "0.1", "--out", "out"]
+    assert "the data set 'digits' is both" in refused("attack", *words, "--attack", "fgsm")
+
+
 def test_only_the_package_of_a_plugin_is_marked(installed, tmp_path):
     """A package that offers something of another's does not make that its own."""
     from saddlepoint.attacks import ATTACKS, PGD
@@ -127,6 +134,10 @@ def test_nothing_is_imported_before_it_is_named(site):
         "import sys; from saddlepoint.cli import run; run(['--help']);"
         "assert 'torch' not in sys.modules; import saddlepoint.attacks as a;"
         "assert a.build_attack('pgd', a.registry.NORMS['linf'](0.1)); assert 'random-signs' in a.ATTACKS;"
+        "import torch; from saddlepoint.zoo.nearest import near_architectures as near;"
+        "near({'a.weight': torch.zeros(3, 2)});"
+        "from saddlepoint.defences.registry import build_transform, transforms_of;"
+        "transforms_of({'recipe': {'transforms': [{'type': 'saddlepoint.defences.quantisation.quantise'}]}});"
         "assert 'signs' not in sys.modules; a.attack_info('random-signs'); assert 'signs' in sys.modules"
     )
     subprocess.run(

@@ -80,9 +80,7 @@ def plugin_failure(error: BaseException) -> Failure | None:
     """Return what an exception that came through somebody's plug-in means; None where none had a
     part in it.
     """
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    lines = [line for _, line in traceback.walk_tb(error.__traceback__)]
-    for frame, line in reversed([*zip(frames, lines, strict=True)]):
+    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
         source = source_of(sys.modules.get(str(frame.f_globals.get("__name__"))))
         if source is not None:
             what = f"{source.partition(' ')[0]}: {why(error)}"

@@ -60,13 +60,12 @@ def load_data(
         raise InputError(f"the limit is {limit}; give 1 or more")
     if image_size is not None:
         check_side(image_size)
-    if spec in DATASETS:
-        root = default_root() if data_root is None else data_root
-        return _named(spec, split, root, download, image_size, limit, progress)
     if spec in SOURCES or is_file_spec(spec):
         source = SOURCES.find(spec)
-        assert isinstance(source, DataSource)  # ours are told above
-        found = source.read(split, data_root or default_root())
+        root = default_root() if data_root is None else data_root
+        if not isinstance(source, DataSource):
+            return _named(spec, split, root, download, image_size, limit, progress)
+        found = source.read(split, root)
         found = found if limit is None else found.first(limit)
         if image_size is None:
             return found

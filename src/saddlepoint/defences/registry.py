@@ -264,11 +264,13 @@ def transforms_of(
         raise InputError("the run holds no recipe of a training")
     if not entries:
         return ()
-    known = [*TRANSFORMS.listed(), *(TRANSFORMS.find(each) for each in offered)]
+    kinds = [entry.get("type") if isinstance(entry, Mapping) else entry for entry in entries]
+    known = [*TRANSFORMS.own.values(), *(TRANSFORMS.find(each) for each in offered)]
     names = {configuration(info.build): info.name for info in known}
+    if not all(isinstance(kind, str) and kind in names for kind in kinds):  # a package's, maybe
+        names |= {configuration(info.build): info.name for info in TRANSFORMS.listed()}
     found = []
-    for entry in entries:
-        kind = entry.get("type") if isinstance(entry, Mapping) else entry
+    for kind, entry in zip(kinds, entries, strict=True):
         if not isinstance(kind, str) or kind not in names:
             raise InputError(
                 f"the run was trained with the transform {shown(kind)}, which has no name here; name"

@@ -44,13 +44,23 @@ def from_file(spec: str) -> Any:
     ...     from_file(f"{file}:double")(4)
     8
     """
-    file, _, name = spec.rpartition(":")
-    path = expanded(file or spec)
-    if not file or not name:
-        raise InputError(f"{shown(spec)} names nothing in the file; write {shown(path)}:NAME")
-    if not path.is_file():
-        raise InputError(f"no file {shown(path)}; give the path of a Python file, then :{name}")
-    return _attribute(_module(path), name, path)
+    path, name = _parted(spec)
+    return _attribute(_module(path, afresh=False), name, path)
+
+
+def from_file_afresh(spec: str) -> Any:
+    """Run `FILE.py` again and return what it calls NAME: an object that nobody else holds, drawn
+    from the random state of now. As `from_file` in all else.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "mine.py"
+    ...     _ = file.write_text("weights = [0.0]")
+    ...     from_file_afresh(f"{file}:weights") is from_file_afresh(f"{file}:weights")
+    False
+    """
+    path, name = _parted(spec)
+    return _attribute(_module(path, afresh=True), name, path)
 
 
 def file_source(spec: str) -> str:
@@ -67,6 +77,16 @@ def file_source(spec: str) -> str:
     """
     path = expanded(spec.rpartition(":")[0] or spec)
     return _told(path, read_bytes(path, _LARGEST))
+
+
+def _parted(spec: str) -> tuple[Path, str]:
+    file, _, name = spec.rpartition(":")
+    path = expanded(file or spec)
+    if not file or not name:
+        raise InputError(f"{shown(spec)} names nothing in the file; write {shown(path)}:NAME")
+    if not path.is_file():
+        raise InputError(f"no file {shown(path)}; give the path of a Python file, then :{name}")
+    return path, name
 
 
 def _told(path: Path, content: bytes) -> str:
@@ -102,26 +122,28 @@ def neighbours(folder: Path) -> Iterator[None]:
         sys.path.remove(entry)
 
 
-def _module(path: Path) -> ModuleType:
+def _module(path: Path, *, afresh: bool) -> ModuleType:
     # A private name, so that a file called json.py hides nothing; the module is registered, as
     # dataclasses and pickling look it up there. What the file holds is part of the name: a file
-    # that was changed is another module.
+    # that was changed is another module; of one that runs again, the first stays registered.
     content = read_bytes(path, _LARGEST)
     place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     name = f"_saddlepoint_user_{place}_{fingerprint(content)}"
-    if name in sys.modules:
-        return sys.modules[name]
+    known = sys.modules.get(name)
+    if known is not None and not afresh:
+        return known
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"{shown(path)} is not a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sourced(module, _told(path, content))
-    sys.modules[name] = module
+    sys.modules.setdefault(name, module)
     try:
         with neighbours(path.parent):
             exec(compile(content, str(path), "exec"), vars(module))
     except BaseException as error:
-        sys.modules.pop(name, None)
+        if sys.modules.get(name) is module:
+            del sys.modules[name]
         if not isinstance(error, Exception | SystemExit):
             raise
         raise InputError(f"{shown(path)} cannot be run: {why(error, path)}") from error

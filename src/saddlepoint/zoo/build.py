@@ -89,7 +89,8 @@ def check_spec(spec: str, *, pretrained: bool = False) -> None:
     if source == "zoo":
         ZOO.find(name)
     if source == "file":
-        from_file(spec)
+        with _seeded(0):  # what the file draws leaves the global random state as it was
+            from_file(spec)
     if source in ("timm", "torchvision"):
         check_known(source, name, pretrained)
 
@@ -140,7 +141,7 @@ def _with_options(
 
 def model_source(spec: str) -> str:
     """Return the plug-in that brings a model: a file and its digest, or a package and its version;
-    "" for all others, and for a file that cannot be read.
+    "" for all others. Raises `InputError` for a file that cannot be read.
 
     >>> model_source("zoo:resnet20")
     ''

@@ -243,18 +243,17 @@ def _same_shapes(own: State, state: State) -> bool:
 
 
 def _mismatch(own: State, states: Sequence[State], file: WeightsFile) -> InputError:
-    needed = {key for key in own if not key.endswith(COUNTER)}
-    needed -= {key for pair in normalisers(own) for key in pair}
+    constants = {key for pair in normalisers(own) for key in pair}
+    needed = [key for key in own if not key.endswith(COUNTER) and key not in constants]
     attempts = [
-        ({key.removeprefix(ours) for key in needed}, {key.removeprefix(theirs) for key in state})
+        (ours, {key.removeprefix(theirs) for key in state})
         for state in states
         for theirs in _shared(list(state))
-        for ours in _shared(sorted(needed))
+        for ours in ([key.removeprefix(prefix) for key in needed] for prefix in _shared(needed))
     ]
-    wanted, there = max(attempts, key=lambda pair: len(pair[0] & pair[1]))
-    order = {key: i for i, key in enumerate(own)}
-    missing = sorted(wanted - there, key=lambda key: order.get(key, 0))
-    unexpected = sorted(key for key in there - wanted if not key.endswith(COUNTER))
+    wanted, there = max(attempts, key=lambda pair: len(pair[1].intersection(pair[0])))
+    missing = [key for key in wanted if key not in there]
+    unexpected = sorted(key for key in there.difference(wanted) if not key.endswith(COUNTER))
     parts = [
         f"{len(keys)} {what} ({shown(', '.join(keys[:3]))}{', …' if len(keys) > 3 else ''})"
         for what, keys in (("missing", missing), ("unexpected", unexpected))

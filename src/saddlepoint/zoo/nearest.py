@@ -49,7 +49,7 @@ def near_architectures(state: Mapping[str, Tensor]) -> str:
     >>> near_architectures({"layer": torch.zeros(3)})
     'bring its own code as FILE.py:CALLABLE'
     """
-    names = [*dict.fromkeys((*_of_zoo(state), *_by_names(state)))][:4]
+    names = [*dict.fromkeys((*_by_names(state), *_of_zoo(state)))][:4]
     own = "bring its own code as FILE.py:CALLABLE"
     return f"near to it: {', '.join(names)}; else {own}" if names else own
 
@@ -62,7 +62,7 @@ def _of_zoo(state: Mapping[str, Tensor]) -> list[str]:
     if not theirs or not 1 <= images <= 16 or not 2 <= classes <= 100_000:
         return []
     scores: dict[str, float] = {}
-    for info in ZOO.listed():
+    for info in ZOO.own.values():  # no plug-in is run to tell what went wrong
         seen: list[Counter[tuple[int, ...]]] = []
         for side in _SIDES:
             try:
@@ -107,8 +107,5 @@ def _resnet(state: Mapping[str, Tensor]) -> str | None:
             blocks.setdefault(int(found[1]), set()).add(int(found[2]))
     counts = tuple(len(blocks[stage]) for stage in sorted(blocks))
     deep = any(re.search(r"layer1\.0\.conv3\.", key) for key in state)
-    head = any(re.search(r"(^|\.)fc\.weight$", key) for key in state)
     name = _RESNETS.get((deep, counts))
-    if name is None or not head:
-        return None
-    return f"torchvision:resnet{name} or timm:resnet{name}"
+    return None if name is None else f"torchvision:resnet{name} or timm:resnet{name}"

@@ -10,8 +10,7 @@ from typing import Any
 from torch import nn
 
 from saddlepoint.errors import InputError, unknown
-from saddlepoint.plugins import from_file
-from saddlepoint.plugins.files import neighbours, why
+from saddlepoint.plugins.files import from_file_afresh, neighbours, why
 from saddlepoint.reading import expanded
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
@@ -26,8 +25,9 @@ def build_user(
 ) -> nn.Module:
     """Run `FILE.py` and return the network that its `callable` makes; see `made`.
 
-    A finished network of that name is taken as it is. Raises `InputError` where the file or the
-    callable is missing, fails, or makes something else.
+    A finished network of that name is taken as it is: the file is run at every call, so that no
+    two models share weights, and those it draws are of the random state of now. Raises
+    `InputError` where the file or the callable is missing, fails, or makes something else.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -38,7 +38,7 @@ def build_user(
     ...     build_user(f"{file}:net", classes=3, shape=(1, 1, 2))
     Linear(in_features=2, out_features=3, bias=True)
     """
-    found = from_file(spec)
+    found = from_file_afresh(spec)
     if isinstance(found, nn.Module):
         return found
     with neighbours(expanded(spec.rpartition(":")[0]).parent):

@@ -31,7 +31,7 @@ class WrapperInfo:
     Attributes:
         name: on the command line.
         wrapper: its class.
-        takes: the field that a value is for.
+        takes: the field that a value is for; "" where it takes none.
         example: of a value; "" where it is not needed.
         what: it does, in words.
 
@@ -87,9 +87,9 @@ WRAPPERS: Mapping[str, WrapperInfo] = MappingProxyType(
                 "restarted", Restarted, "restarts", "5", "so many runs, from other random draws"
             ),
             WrapperInfo(
-                "smallest", SmallestBudget, "grid", "", "the smallest budget at which it fools"
+                "smallest", SmallestBudget, "", "", "the smallest budget at which it fools"
             ),
-            WrapperInfo("eight-bit", EightBit, "levels", "", "results are 8-bit images that fool"),
+            WrapperInfo("eight-bit", EightBit, "", "", "results are 8-bit images that fool"),
         )
     }
 )
