@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test lint types tests slow format docs figures clean help
 
 help:
-	@echo "make demo    set up, then train and attack two small models (under two minutes)"
+	@echo "make demo    set up, then train and attack two small models (a minute, once torch is there)"
 	@echo "make test    set up, then lint, check types and run the tests"
 	@echo "make slow    run the tests that take longer than a minute each"
 	@echo "make docs    set up, then build the pages and the reference: build/docs/index.html"
