@@ -35,7 +35,8 @@ from saddlepoint.attacks import (
 from saddlepoint.cli import run
 from saddlepoint.configuration import configuration
 from saddlepoint.defences import AdversarialTraining, Recipe
-from saddlepoint.defences.registry import PENALTIES, TRANSFORMS, build_penalty, build_transform
+from saddlepoint.defences.build import build_penalty, build_transform
+from saddlepoint.defences.registry import PENALTIES, TRANSFORMS
 from saddlepoint.evaluation import build_suite
 from saddlepoint.lab import EXPERIMENTS
 from saddlepoint.threat import L0, L2, NORMS, Box, Linf, Rescaled

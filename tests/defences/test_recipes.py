@@ -116,7 +116,7 @@ def smoothed(value):
         ({"augmentation": "flip"}, "unknown augmentation 'flip'; did you mean 'crop-flip'"),
         ({"ema": 1.5}, "ema is 1.5; give a decay between 0 and 1"),
         ({"autocast": "fp16"}, "autocast is 'fp16': input should be 'bf16'"),
-        ({"objective": {"name": "trades"}}, "unknown objective 'trades'"),
+        ({"objective": {"name": "tradez"}}, "unknown objective 'tradez'"),
         ({"objective": {}}, "an objective has no name; give one of standard"),
         (smoothed(1), r"label_smoothing is 1.0; give a number in \[0, 1\)"),
         ({"objective": {"name": "standard", "attack": {}}}, "unknown option of standard 'attack'"),

@@ -136,7 +136,7 @@ def test_nothing_is_imported_before_it_is_named(site):
         "assert a.build_attack('pgd', a.registry.NORMS['linf'](0.1)); assert 'random-signs' in a.ATTACKS;"
         "import torch; from saddlepoint.zoo.nearest import near_architectures as near;"
         "near({'a.weight': torch.zeros(3, 2)});"
-        "from saddlepoint.defences.registry import build_transform, transforms_of;"
+        "from saddlepoint.defences.build import build_transform, transforms_of;"
         "transforms_of({'recipe': {'transforms': [{'type': 'saddlepoint.defences.quantisation.quantise'}]}});"
         "assert 'signs' not in sys.modules; a.attack_info('random-signs'); assert 'signs' in sys.modules"
     )

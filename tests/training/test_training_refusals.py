@@ -25,7 +25,8 @@ def test_a_loss_that_is_not_finite_names_the_learning_rate_and_spares_the_checkp
 
     recipe = Recipe(epochs=4, batch_size=32, penalties=((1.0, Explodes()),))
     with pytest.raises(
-        InputError, match=r"loss is -?(nan|inf) in epoch 3; lower the learning rate \(0\.1\)"
+        InputError,
+        match=r"loss is -?(nan|inf) in epoch 3, step 2 of 2; lower the learning rate \(0\.1\)",
     ):
         train(conv(), digits(limit=64), recipe, out=tmp_path)
     tensors, state = latest_checkpoint(tmp_path)

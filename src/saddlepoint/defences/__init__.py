@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 from saddlepoint.defences.activations import ACTIVATIONS, DDTReLU, DTReLU, PiecewiseLinear
+from saddlepoint.defences.build import (
+    attack_from,
+    build_objective,
+    build_penalty,
+    build_transform,
+    transforms_of,
+)
 from saddlepoint.defences.dynamic_threshold import NaiveDynamicThreshold
 from saddlepoint.defences.ensemble import DeepEnsemble
+from saddlepoint.defences.held_out import Validation, Watch
 from saddlepoint.defences.levels import fake_quantise
 from saddlepoint.defences.linear_operator import dense_operator
 from saddlepoint.defences.objectives import (
+    AWP,
+    FGSMRS,
+    MART,
+    NFGSM,
+    TRADES,
+    TRADESYOPO,
+    YOPO,
     AdversarialTraining,
+    Distillation,
+    Free,
+    HardLabels,
+    Mixed,
+    Running,
     Standard,
+    Standing,
     StepOutput,
     TrainingBatch,
     TrainingObjective,
+    TwoPhases,
+    repeats_of,
+    running,
+    threat_of,
 )
 from saddlepoint.defences.orthogonal import Orthogonal
 from saddlepoint.defences.power_iteration import singular_value
@@ -20,22 +45,12 @@ from saddlepoint.defences.quantisation import calibrate, quantise, unquantise
 from saddlepoint.defences.recipe import ModelTransform, Optimiser, Penalty, Recipe, Schedule
 from saddlepoint.defences.recipe_fields import RecipeChange
 from saddlepoint.defences.recipe_file import (
-    attack_from,
     load_recipe,
     parse_recipe,
     recipe_names,
     resolve_recipe,
 )
-from saddlepoint.defences.registry import (
-    OBJECTIVES,
-    PENALTIES,
-    TRANSFORMS,
-    DefenceInfo,
-    build_objective,
-    build_penalty,
-    build_transform,
-    transforms_of,
-)
+from saddlepoint.defences.registry import OBJECTIVES, PENALTIES, TRANSFORMS, DefenceInfo
 from saddlepoint.defences.self_ensemble import (
     GaussianNoise,
     RandomSelfEnsemble,
@@ -46,15 +61,26 @@ from saddlepoint.defences.spectral import SpectralNorm
 
 __all__ = [
     "ACTIVATIONS",
+    "AWP",
+    "FGSMRS",
+    "MART",
+    "NFGSM",
     "OBJECTIVES",
     "PENALTIES",
+    "TRADES",
+    "TRADESYOPO",
     "TRANSFORMS",
+    "YOPO",
     "AdversarialTraining",
     "DDTReLU",
     "DTReLU",
     "DeepEnsemble",
     "DefenceInfo",
+    "Distillation",
+    "Free",
     "GaussianNoise",
+    "HardLabels",
+    "Mixed",
     "ModelTransform",
     "NaiveDynamicThreshold",
     "Optimiser",
@@ -64,12 +90,17 @@ __all__ = [
     "RandomSelfEnsemble",
     "Recipe",
     "RecipeChange",
+    "Running",
     "Schedule",
     "SpectralNorm",
     "Standard",
+    "Standing",
     "StepOutput",
     "TrainingBatch",
     "TrainingObjective",
+    "TwoPhases",
+    "Validation",
+    "Watch",
     "attack_from",
     "build_objective",
     "build_penalty",
@@ -83,8 +114,11 @@ __all__ = [
     "random_self_ensemble",
     "recipe_names",
     "remove_self_ensemble",
+    "repeats_of",
     "resolve_recipe",
+    "running",
     "singular_value",
+    "threat_of",
     "transforms_of",
     "unquantise",
 ]

@@ -10,8 +10,10 @@ from typing import Annotated, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from saddlepoint.configuration import added
 from saddlepoint.data import AUGMENTATIONS
-from saddlepoint.defences.objectives import Standard, TrainingObjective
+from saddlepoint.defences.held_out import Validation, Watch
+from saddlepoint.defences.objectives import Standard, TrainingObjective, threat_of
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.option_values import (
     BelowOne,
@@ -157,6 +159,12 @@ class Recipe:
             for instance 0.75 (Izmailov et al. 2018, arXiv:1803.05407); BatchNorm statistics are
             measured anew; None for none.
         autocast: "bf16" runs the model in bfloat16 where that is safe; the weights stay in float32.
+        ema_at: the optimiser steps per epoch that `ema` is stated for, as papers do: with others the
+            decay is ema^(ema_at/steps), so that the average spans as many epochs. None takes `ema`
+            as it is.
+        watch: looks for catastrophic overfitting; None does not.
+        validation: holds training images out to choose the best epoch by, and to stop by; None
+            trains on all.
 
     >>> Recipe(epochs=3).objective
     Standard(label_smoothing=0.0)
@@ -173,6 +181,9 @@ class Recipe:
     ema: Annotated[float, Interval("(0, 1)", _EMA)] | None = None
     swa: Annotated[float, Interval("[0, 1)", _SWA)] | None = None
     autocast: Literal["bf16"] | None = None
+    ema_at: Count | None = added(None)
+    watch: Watch | None = added(None)
+    validation: Validation | None = added(None)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -180,8 +191,21 @@ class Recipe:
             raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
         if self.ema is not None and self.swa is not None:
             raise InputError("ema and swa are two ways to average the weights; give one of them")
+        if self.ema_at is not None and self.ema is None:
+            raise InputError("ema_at is given without ema; give the decay that it is stated for")
+        _check_watch(self.watch, self.objective)
         for weight, penalty in self.penalties:
             check_value(f"the weight of {penalty}", weight, NonNegative)
+
+    def decay(self, steps: int) -> float | None:
+        """Return the decay of the moving average per optimiser step, of so many in an epoch.
+
+        >>> Recipe(ema=0.9995, ema_at=391).decay(391), round(Recipe(ema=0.9995, ema_at=391).decay(10), 4)
+        (0.9995, 0.9806)
+        """
+        if self.ema is None or self.ema_at is None:
+            return self.ema
+        return float(self.ema ** (self.ema_at / steps))
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Return the model with every transform applied."""
@@ -193,3 +217,16 @@ class Recipe:
                 )
             model = changed
         return model
+
+
+def _check_watch(watch: Watch | None, objective: object) -> None:
+    if watch is None:
+        return
+    if threat_of(objective) is None:
+        raise InputError(
+            f"nothing can be watched in {told(objective)}, which trains for no budget; leave watch out"
+        )
+    if watch.change == "noise" and not hasattr(objective, "noise"):
+        raise InputError(
+            f"{told(objective)} has no noise to change; choose change: learning-rate, or n-fgsm"
+        )

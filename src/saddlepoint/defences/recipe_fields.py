@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from saddlepoint.defences.registry import OBJECTIVES, attack_options
+from saddlepoint.attacks import Attack
+from saddlepoint.defences.build import options_of
+from saddlepoint.defences.registry import OBJECTIVES
 from saddlepoint.errors import InputError
 from saddlepoint.reading.text import parse_yaml
 
@@ -49,7 +51,7 @@ class RecipeChange:
 def _lent(objective: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attacks of the recipe's objective that another one takes as well."""
     before = values.get("objective")
-    takes = attack_options(OBJECTIVES.find(objective))
+    takes = options_of(OBJECTIVES.find(objective), Attack)
     return {k: v for k, v in before.items() if k in takes} if isinstance(before, Mapping) else {}
 
 

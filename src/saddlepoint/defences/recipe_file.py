@@ -5,7 +5,7 @@ expected.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -13,24 +13,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, with_config
 
-from saddlepoint.attacks import Attack, build_attack, parse_criterion
-from saddlepoint.defences.recipe import Optimiser, Penalty, Recipe, Schedule
-from saddlepoint.defences.recipe_fields import RecipeChange
-from saddlepoint.defences.registry import (
-    OBJECTIVES,
-    PENALTIES,
-    TRANSFORMS,
-    DefenceInfo,
+from saddlepoint.defences.build import (
     build_objective,
     build_penalty,
     build_transform,
+    named,
     resolved,
 )
+from saddlepoint.defences.held_out import Validation, Watch
+from saddlepoint.defences.recipe import Optimiser, Penalty, Recipe, Schedule
+from saddlepoint.defences.recipe_fields import RecipeChange
+from saddlepoint.defences.registry import OBJECTIVES, PENALTIES, TRANSFORMS, DefenceInfo
 from saddlepoint.document import parse_document, read_document
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.plugins import Registry, is_file_spec
 from saddlepoint.reading import shown
-from saddlepoint.threat import Statistics, threat_from
+from saddlepoint.threat import Statistics
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -47,12 +45,24 @@ class _ScheduleSpec(Schedule):
     pass
 
 
-def _named(value: Any) -> Any:
+@with_config(_STRICT)
+@dataclass(frozen=True)
+class _WatchSpec(Watch):
+    pass
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True)
+class _ValidationSpec(Validation):
+    pass
+
+
+def _mapping(value: Any) -> Any:
     """A name alone stands for the thing with its defaults."""
     return {"name": value} if isinstance(value, str) else value
 
 
-_Named = Annotated[dict[str, Any], BeforeValidator(_named)]
+_Named = Annotated[dict[str, Any], BeforeValidator(_mapping)]
 
 
 @with_config(_STRICT)
@@ -69,9 +79,17 @@ class _RecipeSpec:
     ema: float | None = None
     swa: float | None = None
     autocast: Literal["bf16"] | None = None
+    ema_at: int | None = None
+    watch: _WatchSpec | None = None
+    validation: _ValidationSpec | None = None
 
 
-_PARTS: Mapping[str, type[Any]] = {"optimiser": _OptimiserSpec, "schedule": _ScheduleSpec}
+_PARTS: Mapping[str, type[Any]] = {
+    "optimiser": _OptimiserSpec,
+    "schedule": _ScheduleSpec,
+    "watch": _WatchSpec,
+    "validation": _ValidationSpec,
+}
 _FIELDS = tuple(
     name
     for each in fields(_RecipeSpec)
@@ -167,16 +185,17 @@ def parse_recipe(
     'optimiser.learning_rate'? (known: ...)
     """
     spec = _validated(values, source)
-    name, options = _split(spec.objective, "objective")
-    objective = build_objective(name, options, lambda values: attack_from(values, statistics))
-    names = ("epochs", "batch_size", "augmentation", "ema", "swa", "autocast")
+    objective = build_objective(*named(spec.objective, "objective"), statistics)
+    names = ("epochs", "batch_size", "augmentation", "ema", "swa", "autocast", "ema_at")
     plain = {name: getattr(spec, name) for name in names}
     return Recipe(
         objective=objective,
-        transforms=tuple(build_transform(*_split(each, "transform")) for each in spec.transforms),
+        transforms=tuple(build_transform(*named(each, "transform")) for each in spec.transforms),
         penalties=tuple(_penalty(each) for each in spec.penalties),
         optimiser=Optimiser(**vars(spec.optimiser)),
         schedule=Schedule(**vars(spec.schedule)),
+        watch=None if spec.watch is None else Watch(**vars(spec.watch)),
+        validation=None if spec.validation is None else Validation(**vars(spec.validation)),
         **plain,
     )
 
@@ -219,17 +238,8 @@ _KINDS: Mapping[str, Registry[DefenceInfo]] = MappingProxyType(
 )
 
 
-def _split(values: Mapping[str, Any], kind: str) -> tuple[str, dict[str, Any]]:
-    options = dict(values)
-    name = options.pop("name", None)
-    if not isinstance(name, str):
-        an = "an" if kind == "objective" else "a"
-        raise InputError(f"{an} {kind} has no name; give one of {', '.join(_KINDS[kind])}")
-    return name, options
-
-
 def _penalty(values: Mapping[str, Any]) -> tuple[float, Penalty]:
-    name, options = _split(values, "penalty")
+    name, options = named(values, "penalty")
     weight = options.pop("weight", None)
     if isinstance(weight, bool) or not isinstance(weight, int | float):
         raise InputError(f"the penalty {name} has weight {weight!r}; give a number, such as 0.001")
@@ -237,35 +247,8 @@ def _penalty(values: Mapping[str, Any]) -> tuple[float, Penalty]:
 
 
 def _resolved(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    name, options = _split(values, kind)
+    name, options = named(values, kind)
     if is_file_spec(name):  # whose code does not run before it is built
         return dict(values)
     weight = {"weight": options.pop("weight", None)} if kind == "penalty" else {}
     return {"name": name, **weight, **resolved(_KINDS[kind].find(name), options)}
-
-
-def attack_from(values: Mapping[str, Any], statistics: Statistics | None) -> Attack:
-    """Return the attack of a mapping: `name`, `norm`, `eps`, `space`, `range`, `criterion`, and its
-    own options.
-
-    >>> attack_from({"name": "pgd", "norm": "l2", "eps": 0.5, "steps": 7}, None).steps
-    7
-    """
-    options = dict(values)
-    name = options.pop("name", None)
-    if name is None:
-        raise InputError("the attack has no name; give one, for instance {name: pgd, eps: 8/255}")
-    if "eps" not in options:
-        raise InputError(f"the attack {name} has no eps; give one, for instance eps: 8/255")
-    threat = threat_from(
-        str(options.pop("norm", "linf")),
-        options.pop("eps"),
-        str(options.pop("space", "pixels")),
-        str(options.pop("range", "image")),
-        statistics,
-    )
-    criterion = options.pop("criterion", None)
-    attack = build_attack(str(name), threat, options)
-    return (
-        attack if criterion is None else replace(attack, criterion=parse_criterion(str(criterion)))
-    )

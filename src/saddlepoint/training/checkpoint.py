@@ -7,6 +7,7 @@ JSON.
         average.safetensors     the averaged weights (EMA or SWA), where there are some
         curve.safetensors       the losses of the epoch's steps so far
         penalties.safetensors   the state of penalties that have one
+        objective.safetensors   what the objective carries from step to step, where it does
         state.json              position, sums of the epoch so far, the rest of the optimiser, and
                                 the fingerprints of the files above
 
@@ -42,6 +43,7 @@ def save_checkpoint(
     position: tuple[int, int],
     tensors: Mapping[str, Mapping[str, Tensor]],
     state: Any,
+    name: str = FOLDER,
 ) -> Path:
     """Write a checkpoint under `out`, all of it or nothing, and remove all but the newest two.
 
@@ -49,6 +51,7 @@ def save_checkpoint(
         position: (epoch, step within it) of the next step.
         tensors: file name without suffix → tensors by name.
         state: JSON values.
+        name: of the folder of checkpoints that it belongs to.
 
     Raises `OutputError` where the disk refuses; the checkpoints before are then untouched.
 
@@ -60,16 +63,16 @@ def save_checkpoint(
     {'loss': 0.5}
     """
     out = Path(out)
-    folder = out / FOLDER
+    folder = out / name
     final = folder / f"epoch-{position[0]:04d}-step-{position[1]:06d}"
     temporary, aside = temporary_name(final), temporary_name(final)
     try:
         files = {}
-        for name, values in tensors.items():
+        for part, values in tensors.items():
             whole = {key: value.detach().cpu().contiguous() for key, value in values.items()}
             content = safetensors.torch.save(whole)
-            files[name] = fingerprint(content)
-            write(temporary / f"{name}.safetensors", content)
+            files[part] = fingerprint(content)
+            write(temporary / f"{part}.safetensors", content)
         write_json(temporary / "state.json", {"state": state, "files": files})
         if final.exists():  # the same position, reached again after a damaged checkpoint
             final.rename(aside)
@@ -89,7 +92,9 @@ def save_checkpoint(
     return final
 
 
-def latest_checkpoint(out: Path | str) -> tuple[dict[str, dict[str, Tensor]], Any] | None:
+def latest_checkpoint(
+    out: Path | str, name: str = FOLDER
+) -> tuple[dict[str, dict[str, Tensor]], Any] | None:
     """Return the tensors and the state of the newest checkpoint under `out`, or None.
 
     A damaged one is named in a warning and the one before is taken. Raises `InputError` where all
@@ -98,7 +103,7 @@ def latest_checkpoint(out: Path | str) -> tuple[dict[str, dict[str, Tensor]], An
     >>> latest_checkpoint(Path("no-such-folder"))
     """
     out = Path(out)
-    folder = out / FOLDER
+    folder = out / name
     found = _sorted(folder)
     for path in reversed(found):
         try:
@@ -113,19 +118,31 @@ def latest_checkpoint(out: Path | str) -> tuple[dict[str, dict[str, Tensor]], An
 
 
 def is_at_end(out: Path, epochs: int) -> bool:
-    """Return whether the newest checkpoint under `out` is whole, and that of the last epoch.
+    """Return whether the newest checkpoint under `out` is whole, and that of the last epoch or of one
+    that the training was stopped after.
 
     >>> is_at_end(Path("no-such-folder"), 1)
     False
     """
     found = _sorted(out / FOLDER)
-    if not found or _position(found[-1]) != [epochs, 0]:
+    if not found:
         return False
     try:
-        _read(found[-1])
+        _, state = _read(found[-1])
     except InputError:
         return False
-    return True
+    return _position(found[-1]) == [epochs, 0] or bool(state.get("stopped"))
+
+
+def forget_checkpoints_after(out: Path | str, epoch: int) -> None:
+    """Remove the checkpoints of later positions than the end of `epoch`: a training that is rolled
+    back does not come to them.
+
+    >>> forget_checkpoints_after("no-such-folder", 0)
+    """
+    for path in _sorted(Path(out) / FOLDER):
+        if _position(path) > [epoch, 0]:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from saddlepoint.data import AUGMENTATIONS, ImageData, LabelledBatch, batches, epoch_order
@@ -26,6 +26,8 @@ class Feed:
         seed: of the order, the augmentation, the layers and the attacks.
         device: of the model.
         workers: processes that decode images which do not fit in memory.
+        chosen: (n,) the indices of the images that are trained on; None is all.
+        soft: (N, k) a teacher's probabilities for all images of the data; None without one.
 
     >>> from saddlepoint.data import load_data
     >>> data = load_data("digits", split="train", limit=64)
@@ -39,11 +41,16 @@ class Feed:
     seed: int
     device: torch.device
     workers: int = 0
+    chosen: Int64[Tensor, " n"] | None = None
+    soft: Float[Tensor, "N k"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.data) if self.chosen is None else len(self.chosen)
 
     def first(self) -> Float[Tensor, "n ..."]:
         """Return the first batch, as it is without augmentation: layers and penalties begin by it."""
         size = self.recipe.batch_size
-        order = epoch_order(len(self.data), self.seed, 0)[:size]
+        order = self._order(0)[:size]
         _, images, _ = next(batches(self.data, order, size, device=self.device))
         return images
 
@@ -61,11 +68,17 @@ class Feed:
         for step, (ids, images, labels) in enumerate(self._batches(epoch, start), start):
             seed_layers(self.device, derive(self.seed, "layers", epoch, step))
             stream = generator(self.seed, "augmentation", epoch, step, device=images.device)
-            yield TrainingBatch(augment(images, stream), labels, ids, seed, amp)
+            soft = (
+                None if self.soft is None else self.soft[ids.to(self.soft.device)].to(images.device)
+            )
+            yield TrainingBatch(augment(images, stream), labels, ids, seed, amp, epoch, soft)
 
     def _batches(self, epoch: int, start: int = 0) -> Iterator[LabelledBatch]:
-        order = epoch_order(len(self.data), self.seed, epoch)
         return batches(
-            self.data, order, self.recipe.batch_size,
+            self.data, self._order(epoch), self.recipe.batch_size,
             device=self.device, start=start, workers=self.workers,
         )  # fmt: skip
+
+    def _order(self, epoch: int) -> Int64[Tensor, " n"]:
+        order = epoch_order(len(self), self.seed, epoch)
+        return order if self.chosen is None else self.chosen[order]

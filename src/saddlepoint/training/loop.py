@@ -22,19 +22,22 @@ from saddlepoint.defences import Penalty, Recipe, StepOutput, TrainingBatch, loa
 from saddlepoint.defences.recipe import told
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, device_of
-from saddlepoint.progress import Meter, Progress
+from saddlepoint.progress import Course, Meter, Progress
 from saddlepoint.run_folders import claimed
 from saddlepoint.streams import derive
 from saddlepoint.training.accuracy import accuracy
 from saddlepoint.training.averages import Ema, refresh_batch_norm
 from saddlepoint.training.feed import Feed
+from saddlepoint.training.lookout import Lookout
 from saddlepoint.training.metrics import epoch_line
-from saddlepoint.training.preflight import check_sound, check_training
+from saddlepoint.training.preflight import check_sound, check_training, enough_memory
 from saddlepoint.training.randomness import forked_random_state, seed_layers
 from saddlepoint.training.result import TrainingResult
 from saddlepoint.training.run import FILES, Run, is_finished
 from saddlepoint.training.signals import stop_on_signals
+from saddlepoint.training.split import Split
 from saddlepoint.training.state import State
+from saddlepoint.training.teacher import needs_teacher, teach
 
 REFRESH = 100  # batches that BatchNorm statistics are measured on after averaging the weights
 
@@ -48,6 +51,7 @@ def train(
     test: DataLike | None = None,
     seed: int = 0,
     resume: bool = False,
+    teacher: nn.Module | None = None,
     identity: Any = None,
     tracker: str | None = None,
     workers: int = 0,
@@ -65,6 +69,8 @@ def train(
         seed: of the order, the augmentation and the attacks; the initial weights are the caller's.
         resume: continue from the newest checkpoint in `out`; on a CPU to bit-identical final
             weights.
+        teacher: of a distillation: a trained network for the same classes; None trains one of the
+            model's architecture first, into the folder `teacher` in `out`.
         identity: what else distinguishes the run (the model's name …); a resumption with another is
             refused.
         tracker: where the metrics go besides: "tensorboard" or "mlflow".
@@ -72,8 +78,9 @@ def train(
         progress: is told of every step, of the passes within it now and then, and of what an epoch
             has come to; see `saddlepoint.progress.Tick`.
 
-    Raises `InputError` for a folder of another run and, at the end of an epoch and before its
-    checkpoint, for a loss or logits that are not finite; `OutputError` where the disk refuses;
+    Raises `InputError` for a folder of another run; for a loss that is not finite, at its step, on a
+    device at the end of its epoch, where logits are looked at too, before a checkpoint is written;
+    and where a device's memory does not suffice; `OutputError` where the disk refuses;
     `Interrupted` after the checkpoint that a signal asked for.
 
     >>> from saddlepoint.data import load_data
@@ -96,7 +103,29 @@ def train(
         recipe = load_recipe(recipe, (data.mean, data.std))
     if not isinstance(recipe, Recipe):
         raise InputError(f"the recipe is {recipe!r:.60}; give a Recipe, or the name of one")
-    feed = Feed(data, recipe, seed, device_of(model), workers)
+
+    own = needs_teacher(recipe, teacher)
+    stages = Course(progress, 2)
+
+    def stage(pupil: nn.Module, first: Recipe, folder: Path | None, seed: int) -> nn.Module:
+        return train(
+            pupil,
+            data,
+            first,
+            out=folder,
+            seed=seed,
+            resume=resume and folder is not None and folder.is_dir(),
+            identity=identity,
+            workers=workers,
+            progress=stages.next("teacher"),
+        ).model
+
+    taught = teach(model, data, recipe, teacher, out, seed, stage)
+    progress = stages.next("student") if own else progress
+    split = Split.of(data, recipe, seed)
+    chosen = split.trained_on if len(split.held_out) else None
+    soft = None if taught is None else taught.soft
+    feed = Feed(data, recipe, seed, device_of(model), workers, chosen, soft)
     state = _prepared(model, feed)  # by the first batch of the first epoch, resumed or not
     model = state.model
 
@@ -104,6 +133,8 @@ def train(
         refresh_batch_norm(model, feed.images(recipe.epochs, REFRESH))
 
     config = {"identity": identity, "recipe": recipe, "seed": seed, "data": data_identity(data)}
+    if taught is not None:
+        config["teacher"] = taught.fingerprint
     meter = Meter(progress, state.total, "steps")
     with (
         claimed(out, "train", config, FILES, lambda: is_finished(out, recipe.epochs)) as found,
@@ -114,16 +145,20 @@ def train(
                 f"{out} holds this run already; pass --resume, or choose another folder"
             )
         run = Run(state, out, found, tracker)
+        lookout = Lookout(state, data, split, out, seed, refresh)
         meter.begin(state.done)
         with stop_on_signals() as stop, forked_random_state(), contextlib.closing(run):
-            while state.epoch < recipe.epochs:
+            if found == "new" and out is not None:
+                split.save(out)
+            while state.epoch < recipe.epochs and not state.stopped:
                 # Resumed within an epoch, its time goes on from the checkpoint's, and its batches
                 # from the checkpoint's step in the same order: that is a function of the epoch.
                 began = time.perf_counter() - state.seconds
                 model.train()
                 meter.what = f"epoch {state.epoch + 1} of {recipe.epochs}"
                 for batch in feed.epoch(state.epoch, state.step):
-                    take_step(state, batch)
+                    with enough_memory(state):
+                        take_step(state, batch)
                     state.seconds = time.perf_counter() - began
                     meter.add()
                     if stop.signal:
@@ -134,11 +169,17 @@ def train(
                     meter.say(f"{meter.what}, test accuracy")
                     with state.averaged(refresh):
                         record["test_accuracy"] = accuracy(model, test, workers=workers)
+                if lookout.after_epoch(record):
+                    run.go_back()
+                    meter.begin(state.done)
+                    continue
                 run.add(record)
                 meter.say(meter.what, epoch_line(record, recipe))
         state.take_average(refresh)
         run.finish()
-    return TrainingResult(model.eval(), run.metrics, sum(each["seconds"] for each in run.metrics))
+        lookout.finish()
+    seconds = sum(each["seconds"] for each in run.metrics)
+    return TrainingResult(model.eval(), run.metrics, seconds, lookout.best, state.stopped)
 
 
 def _prepared(model: nn.Module, feed: Feed) -> State:
@@ -147,12 +188,12 @@ def _prepared(model: nn.Module, feed: Feed) -> State:
         seed_layers(feed.device, derive(feed.seed, "transforms"))
         model = feed.recipe.prepare(model).to(feed.device)
         check_training(model, feed.data)
-        return State(model, feed.recipe, len(feed.data), feed.first())
+        return State(model, feed.recipe, len(feed), feed.first(), feed.data)
 
 
 def take_step(state: State, batch: TrainingBatch) -> None:
-    """Take one outer step: inner maximisation and loss gradient (`objective.accumulate`), penalty
-    gradient, optimiser step, EMA.
+    """Take the outer steps of a batch, one unless the objective repeats it: inner maximisation and
+    loss gradient (`objective.accumulate`), penalty gradient, optimiser step, EMA.
 
     >>> state = State(nn.Linear(2, 2), Recipe(batch_size=1), images=1)
     >>> batch = TrainingBatch(torch.ones(1, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
@@ -160,20 +201,20 @@ def take_step(state: State, batch: TrainingBatch) -> None:
     >>> state.step, state.seen
     (1, 1)
     """
-    for group in state.optimiser.param_groups:
-        group["lr"] = state.learning_rate()
-    state.optimiser.zero_grad(set_to_none=True)
-    objective = state.recipe.objective
-    output = objective.accumulate(state.model, batch)
-    if not isinstance(output, StepOutput):
-        raise InputError(
-            f"the objective {told(objective)} returned {output!r:.60}; return a StepOutput"
-        )
-    penalty = _penalise(state.model, state.penalties)
-    state.optimiser.step()
-    if isinstance(state.average, Ema):
-        state.average.update(state.model)
-    state.add(output.loss, penalty, output.logits, batch.labels)
+    for replay in range(state.repeats):
+        for group in state.optimiser.param_groups:
+            group["lr"] = state.learning_rate(replay)
+        state.optimiser.zero_grad(set_to_none=True)
+        output = state.objective.accumulate(state.model, batch)
+        if not isinstance(output, StepOutput):
+            name = told(state.recipe.objective)
+            raise InputError(f"the objective {name} returned {output!r:.60}; return a StepOutput")
+        penalty = _penalise(state.model, state.penalties)
+        state.optimiser.step()
+        state.objective.after_step(state.model)
+        if isinstance(state.average, Ema):
+            state.average.update(state.model)
+        state.add(output.loss, penalty, output.logits, batch.labels)
     state.step += 1
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from saddlepoint.defences import Recipe
+from saddlepoint.defences import Recipe, threat_of
 from saddlepoint.errors import InputError, OutputError, unknown
 from saddlepoint.files import reason, write
 from saddlepoint.reading import read_text, shown
@@ -162,13 +162,20 @@ def epoch_line(record: Mapping[str, Any], recipe: Recipe) -> str:
     >>> epoch_line({"epoch": 3, "loss": 0.5, "accuracy": 0.825, "seconds": 12.04}, Recipe())
     'epoch 3 of 10: loss 0.5000; accuracy 82.50 % in training; 12.0 s'
     """
-    adversarial = getattr(recipe.objective, "attack", None) is not None
-    kind = "robust accuracy" if adversarial else "accuracy"
-    tested = record.get("test_accuracy")
+    robust = threat_of(recipe.objective) is not None
     parts = [
         f"epoch {record['epoch']} of {recipe.epochs}: loss {record['loss']:.4f}",
-        f"{kind} {100 * record['accuracy']:.2f} % in training",
-        *([] if tested is None else [f"test accuracy {100 * tested:.2f} %"]),
-        f"{record['seconds']:.1f} s",
+        f"{'robust accuracy' if robust else 'accuracy'} {100 * record['accuracy']:.2f} % in training",
     ]
-    return "; ".join(parts)
+    parts += [
+        f"{told} {100 * record[name]:.2f} %"
+        for name, told in {
+            "test_accuracy": "test accuracy",
+            "validation_accuracy": "validation accuracy" + (" under PGD" if robust else ""),
+            "watched_accuracy": "watched under PGD",
+        }.items()
+        if record.get(name) is not None
+    ]
+    watching = record.get("watch_seconds")
+    parts += [] if watching is None else [f"watching {watching:.1f} s"]
+    return "; ".join([*parts, f"{record['seconds']:.1f} s"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +13,7 @@ from saddlepoint.checks import check_class_names
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, full_precision
+from saddlepoint.training.state import State
 
 
 def check_training(model: nn.Module, data: ImageData) -> None:
@@ -42,6 +46,27 @@ def check_sound(model: nn.Module, data: ImageData, epoch: int, learning_rate: fl
             f"after epoch {epoch} the model returns NaN or infinite logits; lower the learning rate"
             f" ({learning_rate:g})"
         )
+
+
+@contextlib.contextmanager
+def enough_memory(state: State) -> Iterator[None]:
+    """Turn a device that runs out of memory in a step into an `InputError` that says what to lower.
+
+    >>> from saddlepoint.defences import Recipe
+    >>> with enough_memory(State(nn.Linear(2, 2), Recipe(batch_size=64), images=100)):
+    ...     raise torch.OutOfMemoryError
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: cpu ran out of memory in epoch 1, step 1 of 2; lower batch_size (64) ...
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"{state.device} ran out of memory in epoch {state.epoch + 1}, step {state.step + 1} of"
+            f" {state.steps}; lower batch_size ({state.recipe.batch_size}) or set autocast: bf16; the"
+            " last checkpoint, if there is one, is from before"
+        ) from error
 
 
 def _logits(model: nn.Module, data: ImageData) -> Tensor:

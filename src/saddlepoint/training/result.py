@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from saddlepoint.tables import Shown, Table
 
 _LAST = 10  # epochs that are printed
-_COLUMNS = ("epoch", "loss", "accuracy", "test_accuracy", "penalty", "learning_rate", "seconds")
+_COLUMNS = (
+    "epoch", "loss", "accuracy", "test_accuracy", "validation_accuracy", "watched_accuracy",
+    "penalty", "learning_rate", "seconds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,6 +29,8 @@ class TrainingResult(Shown):
             epoch; with penalties `penalty` and `penalty_curve`, their part of loss and curve; and
             `test_accuracy`, of clean images, where `test` was given.
         seconds: the time of the epochs, over all resumptions, without that of testing.
+        best: the weights of the best epoch by `Recipe.validation`; None without it.
+        stopped: why, where training ended before its last epoch; "" where it did not.
 
     >>> TrainingResult(nn.Identity(), [{"epoch": 1, "loss": 0.5}], 1.0).metrics[-1]["loss"]
     0.5
@@ -34,6 +39,8 @@ class TrainingResult(Shown):
     model: nn.Module
     metrics: list[dict[str, Any]]
     seconds: float
+    best: dict[str, Tensor] | None = None
+    stopped: str = ""
 
     def tables(self) -> tuple[Table, ...]:
         """Return the table that a training prints as: its last epochs."""

@@ -10,7 +10,13 @@ import torch
 
 from saddlepoint.reading import decoding, read_json
 from saddlepoint.run_folders import RUN_FILE, Found
-from saddlepoint.training.checkpoint import FOLDER, is_at_end, latest_checkpoint
+from saddlepoint.training.checkpoint import (
+    FOLDER,
+    forget_checkpoints_after,
+    is_at_end,
+    latest_checkpoint,
+)
+from saddlepoint.training.lookout import BEST_FILE, SOUND
 from saddlepoint.training.metrics import (
     METRICS_FILE,
     append_metrics,
@@ -19,11 +25,12 @@ from saddlepoint.training.metrics import (
     read_metrics,
 )
 from saddlepoint.training.signals import Interrupted
+from saddlepoint.training.split import SPLIT_FILE
 from saddlepoint.training.state import State
 from saddlepoint.zoo import save_weights
 
 WEIGHTS_FILE = "model.safetensors"
-FILES = (FOLDER, METRICS_FILE, WEIGHTS_FILE)
+FILES = (FOLDER, METRICS_FILE, WEIGHTS_FILE, BEST_FILE, SOUND, SPLIT_FILE)
 """What a training writes into its folder besides `run.json`."""
 
 
@@ -76,6 +83,15 @@ class Run:
         if self.tracker is not None:
             scalars = {key: value for key, value in record.items() if isinstance(value, float)}
             self.tracker.log(self.state.epoch, scalars)
+
+    def go_back(self) -> None:
+        """Forget the epochs after the state's, which a roll-back has made an earlier one."""
+        self.metrics = [each for each in self.metrics if each["epoch"] <= self.state.epoch]
+        if self.out is not None:
+            # The later ones first: a process that is killed here comes to the same roll-back again.
+            forget_checkpoints_after(self.out, self.state.epoch)
+            self.state.save(self.out)
+            forget_after(self.out, self.state.epoch)
 
     def stop(self, signal: int) -> NoReturn:
         """Raise `Interrupted`, after a checkpoint within the epoch."""

@@ -6,16 +6,23 @@ import contextlib
 import copy
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.defences import Recipe, calibrate
+from saddlepoint.data import ImageData
+from saddlepoint.defences import Recipe, calibrate, repeats_of, running
 from saddlepoint.errors import InputError
 from saddlepoint.training.averages import Ema, Swa
-from saddlepoint.training.checkpoint import optimiser_state, restore_optimiser, save_checkpoint
+from saddlepoint.training.checkpoint import (
+    FOLDER,
+    optimiser_state,
+    restore_optimiser,
+    save_checkpoint,
+)
 
 PIECES = 50  # the training curve has at most so many points per epoch
 
@@ -29,6 +36,7 @@ class State:
         images: the size of the training set.
         first: (n, ...) some of its images: quantised activations find their ranges by them, and
             penalties the sizes of their layers; None where there are neither.
+        data: what is trained on, which some objectives look at before they begin.
 
     >>> from saddlepoint.defences import Recipe
     >>> state = State(nn.Linear(2, 2), Recipe(batch_size=32), images=100)
@@ -37,7 +45,12 @@ class State:
     """
 
     def __init__(
-        self, model: nn.Module, recipe: Recipe, images: int, first: Tensor | None = None
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        images: int,
+        first: Tensor | None = None,
+        data: ImageData | None = None,
     ) -> None:
         self.model, self.recipe = model, recipe
         self.device = next(iter(model.parameters())).device
@@ -55,8 +68,13 @@ class State:
         if first is not None:
             model.train()  # as the first step will see it
             calibrate(model, first)
+        self.repeats = repeats_of(recipe.objective)
         # The average begins with the ranges that were found.
-        self.average = _average(model, recipe)
+        self.average = _average(model, recipe, self.steps * self.repeats)
+        self.objective = running(recipe.objective, model, data)
+        self.rate, self.noise = 1.0, 1.0  # what rolling back changes
+        self.held_out: dict[str, Any] = {}  # what the watch and the validation remember
+        self.stopped = ""  # why, where a training ends before its last epoch
         for _, penalty in self.penalties:
             begin = getattr(penalty, "begin", None)
             if first is not None and callable(begin):
@@ -81,35 +99,47 @@ class State:
         """The steps of the whole training."""
         return self.recipe.epochs * self.steps
 
-    def learning_rate(self) -> float:
-        """Return the learning rate of the next step."""
+    def learning_rate(self, replay: int = 0) -> float:
+        """Return the learning rate of the next step, or of a replay of its batch."""
+        done = self.done + replay / self.repeats
         # The first step of a warm-up and the last of a decay would stand still at exactly zero.
-        factor = max(self.recipe.schedule.factor(self.done / self.total), 1e-3)
-        return self.recipe.optimiser.learning_rate * factor
+        factor = max(self.recipe.schedule.factor(done / self.total), 1e-3)
+        return self.recipe.optimiser.learning_rate * factor * self.rate
+
+    def change(self, rate: float, noise: float, data: ImageData | None = None) -> None:
+        """Train on at another share of the recipe's learning rate, and with wider noise."""
+        self.rate = rate
+        if noise != self.noise:
+            self.noise = noise
+            own: Any = self.recipe.objective
+            self.objective = running(replace(own, noise=noise * own.noise), self.model, data)
 
     def add(self, loss: Tensor, penalty: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a step's losses and right predictions to the sums of the epoch; `loss` is without the
         penalty.
+
+        Raises `InputError` for a loss that is not finite, on a CPU; see `finish_epoch`.
         """
         correct = (logits.argmax(1) == labels).sum()
         losses = torch.stack([loss + penalty, penalty]).double()
+        if losses.device.type == "cpu" and not bool(losses.isfinite().all()):
+            raise self._not_finite(float(losses[0]), self.step)
         self.sums += torch.stack(
             [losses[0] * len(labels), correct.double(), losses[1] * len(labels)]
         )
-        self.losses[self.step] = losses
+        self.losses[self.step] += losses / self.repeats
         self.seen += len(labels)
 
     def finish_epoch(self) -> dict[str, Any]:
         """Return the metrics of the epoch and begin the next; average the weights where SWA is due.
 
-        Raises `InputError` where the mean loss of the epoch is not finite.
+        Raises `InputError` where the mean loss of the epoch is not finite: on a device that is known
+        only here, since looking at every step would make it wait.
         """
         loss, correct, penalty = (self.sums / self.seen).tolist()
         if not math.isfinite(loss):
-            raise InputError(
-                f"the loss is {loss} in epoch {self.epoch + 1}; lower the learning rate"
-                f" ({self.recipe.optimiser.learning_rate:g}) or switch autocast off"
-            )
+            bad = (~self.losses.isfinite().all(1)).nonzero()
+            raise self._not_finite(loss, int(bad[0]) if len(bad) else self.step - 1)
         self.epoch, self.step = self.epoch + 1, 0
         pieces = self.losses.tensor_split(min(PIECES, self.steps))
         curve = torch.stack([piece.mean(0) for piece in pieces]).tolist()
@@ -129,6 +159,13 @@ class State:
         if isinstance(self.average, Swa) and self.average.due(self.epoch / self.recipe.epochs):
             self.average.update(self.model)
         return record
+
+    def _not_finite(self, loss: float, step: int) -> InputError:
+        return InputError(
+            f"the loss is {loss} in epoch {self.epoch + 1}, step {step + 1} of {self.steps}; lower the"
+            f" learning rate ({self.recipe.optimiser.learning_rate:g}) or switch autocast off; the last"
+            " checkpoint, if there is one, is from before"
+        )
 
     @contextlib.contextmanager
     def averaged(self, refresh: Callable[[], None]) -> Iterator[None]:
@@ -153,10 +190,15 @@ class State:
             if isinstance(self.average, Swa):
                 refresh()
 
-    def save(self, out: Path) -> None:
+    def save(self, out: Path, folder: str = FOLDER) -> None:
         """Write a checkpoint of the present position under `out`."""
+        tensors, state = self.snapshot()
+        save_checkpoint(out, (self.epoch, self.step), tensors, state, folder)
+
+    def snapshot(self) -> tuple[dict[str, dict[str, Tensor]], Any]:
+        """Return the tensors, by file, and the values of a checkpoint; the tensors are the live ones."""
         tensors, values = optimiser_state(self.optimiser)
-        files = {"model": self.model.state_dict(), "optimiser": tensors}
+        files = {"model": dict(self.model.state_dict()), "optimiser": tensors}
         files["curve"] = {"losses": self.losses}
         if self.average is not None:
             files["average"] = self.average.state
@@ -166,6 +208,9 @@ class State:
                 for number, penalty in self._modules.items()
                 for name, value in penalty.state_dict().items()
             }
+        carried = self.objective.state_dict()
+        if carried:
+            files["objective"] = dict(carried)
         state = {
             "epoch": self.epoch,
             "step": self.step,
@@ -176,7 +221,13 @@ class State:
             "optimiser": values,
             "averaged": self.average.updates if self.average is not None else 0,
         }
-        save_checkpoint(out, (self.epoch, self.step), files, state)
+        changed = {
+            "rate": None if self.rate == 1 else self.rate,
+            "noise": None if self.noise == 1 else self.noise,
+            "held_out": self.held_out or None,
+            "stopped": self.stopped or None,
+        }
+        return files, {**state, **{k: v for k, v in changed.items() if v is not None}}
 
     def load(self, tensors: dict[str, dict[str, Tensor]], state: Any) -> None:
         """Restore what `save` wrote, from a checkpoint's tensors and values."""
@@ -189,6 +240,10 @@ class State:
             entries = tensors.get("penalties", {}).items()
             mine = {k.partition("/")[2]: v for k, v in entries if k.partition("/")[0] == number}
             penalty.load_state_dict(mine)
+        self.change(state.get("rate", 1.0), state.get("noise", 1.0))
+        carried = tensors.get("objective", {})
+        self.objective.load_state_dict({k: v.to(self.device) for k, v in carried.items()})
+        self.held_out, self.stopped = state.get("held_out", {}), state.get("stopped", "")
         self.epoch, self.step, self.seen = state["epoch"], state["step"], state["seen"]
         self.sums = torch.tensor(
             [float.fromhex(value) for value in state["sums"]],
@@ -198,7 +253,8 @@ class State:
         self.seconds = state["seconds"]
 
 
-def _average(model: nn.Module, recipe: Recipe) -> Ema | Swa | None:
-    if recipe.ema is not None:
-        return Ema(model, recipe.ema)
+def _average(model: nn.Module, recipe: Recipe, steps: int) -> Ema | Swa | None:
+    decay = recipe.decay(steps)
+    if decay is not None:
+        return Ema(model, decay)
     return None if recipe.swa is None else Swa(model, recipe.swa)

@@ -1,0 +1,52 @@
+"""Objectives: what a step minimises, one published method a file."""
+
+from __future__ import annotations
+
+from saddlepoint.defences.objectives.adversarial import AdversarialTraining
+from saddlepoint.defences.objectives.awp import AWP
+from saddlepoint.defences.objectives.contract import (
+    Running,
+    Standing,
+    StepOutput,
+    TrainingBatch,
+    TrainingObjective,
+    repeats_of,
+    running,
+    threat_of,
+)
+from saddlepoint.defences.objectives.distillation import Distillation, HardLabels
+from saddlepoint.defences.objectives.fgsm_rs import FGSMRS
+from saddlepoint.defences.objectives.free import Free
+from saddlepoint.defences.objectives.mart import MART
+from saddlepoint.defences.objectives.mixed import Mixed
+from saddlepoint.defences.objectives.n_fgsm import NFGSM
+from saddlepoint.defences.objectives.standard import Standard
+from saddlepoint.defences.objectives.trades import TRADES
+from saddlepoint.defences.objectives.trades_yopo import TRADESYOPO
+from saddlepoint.defences.objectives.two_phases import TwoPhases
+from saddlepoint.defences.objectives.yopo import YOPO
+
+__all__ = [
+    "AWP",
+    "FGSMRS",
+    "MART",
+    "NFGSM",
+    "TRADES",
+    "TRADESYOPO",
+    "YOPO",
+    "AdversarialTraining",
+    "Distillation",
+    "Free",
+    "HardLabels",
+    "Mixed",
+    "Running",
+    "Standard",
+    "Standing",
+    "StepOutput",
+    "TrainingBatch",
+    "TrainingObjective",
+    "TwoPhases",
+    "repeats_of",
+    "running",
+    "threat_of",
+]

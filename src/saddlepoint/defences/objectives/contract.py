@@ -1,0 +1,197 @@
+"""What an objective is: it adds the gradients of a batch, and may carry something from step to step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, cast, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from saddlepoint.attacks import Attack
+from saddlepoint.data import ImageData
+from saddlepoint.streams import Keys
+from saddlepoint.threat import ThreatModel
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingBatch:
+    """A batch as an objective sees it.
+
+    Attributes:
+        images: (n, c, h, w) in [0, 1], augmented.
+        labels: (n,) classes.
+        ids: (n,) indices in the data set; with `seed` the key of every random draw.
+        seed: differs in every epoch.
+        amp: the type of autocast, or None for full precision.
+        epoch: from 0.
+        soft: (n, k) probabilities that a teacher gave these images; None without one.
+
+    >>> TrainingBatch(torch.zeros(1, 1, 2, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0).amp
+    """
+
+    images: Float[Tensor, "n ..."]
+    labels: Int64[Tensor, " n"]
+    ids: Int64[Tensor, " n"]
+    seed: int
+    amp: torch.dtype | None = None
+    epoch: int = 0
+    soft: Float[Tensor, "n k"] | None = None
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the model is called."""
+        kind = self.images.device.type
+        return torch.autocast(kind, dtype=self.amp, enabled=self.amp is not None)
+
+    @property
+    def keys(self) -> Keys:
+        """The random streams of the images."""
+        return Keys(self.seed, self.ids)
+
+
+@dataclass(frozen=True, eq=False)
+class StepOutput:
+    """What a step reports: the mean loss and the logits that it was computed from.
+
+    >>> StepOutput(torch.tensor(0.5), torch.zeros(1, 2)).loss
+    tensor(0.5000)
+    """
+
+    loss: Float[Tensor, ""]
+    logits: Float[Tensor, "n k"]
+
+
+@runtime_checkable
+class TrainingObjective(Protocol):
+    """Adds the gradients of one batch to the parameters' `.grad`.
+
+    The loop clears them before and steps the optimiser after. An objective is free in how it
+    computes them, so that methods which reuse passes (YOPO) or average over several perturbations
+    fit. It is a frozen value, and may have besides, all optional:
+
+    - `threat`, the threat model that it trains for, without which it trains for none; or an
+      `attack`, which has one.
+    - `repeats`, the optimiser steps that are taken on each batch, 1 by default (Free).
+    - `begin(model, data)`, which returns what runs in its place and may change from step to step: a
+      `Running`, whose state the checkpoints hold. It is called once, before the first step and
+      before a checkpoint is read.
+    - `teacher` and `soft_labels(logits)`: the objective of a network that is trained first, and what
+      its logits become in `TrainingBatch.soft` (distillation).
+
+    >>> from saddlepoint.defences import Standard
+    >>> isinstance(Standard(), TrainingObjective)
+    True
+    """
+
+    def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
+        """Add the gradients of `batch`; the model is in train mode and comes out so."""
+        ...
+
+
+@runtime_checkable
+class Running(TrainingObjective, Protocol):
+    """An objective that carries something from step to step.
+
+    >>> isinstance(running(Standing(), nn.Linear(1, 1)), Running)
+    True
+    """
+
+    def after_step(self, model: nn.Module) -> None:
+        """Put the model in order after the optimiser's step, before the weights are averaged."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors that a checkpoint must hold."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state_dict` returned."""
+        ...
+
+
+class Standing:
+    """A running objective without state, to inherit from.
+
+    >>> Standing().state_dict()
+    {}
+    """
+
+    def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
+        """Add nothing: a subclass says what."""
+        raise TypeError(f"{type(self).__name__} defines no accumulate")
+
+    def after_step(self, model: nn.Module) -> None:
+        """Leave the model as it is."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return no tensors."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take nothing over."""
+
+
+class _Stateless(Standing):
+    """An objective that is the same at every step; its own `after_step` is called where it has one."""
+
+    def __init__(self, objective: TrainingObjective) -> None:
+        self._objective = objective
+
+    def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
+        return self._objective.accumulate(model, batch)
+
+    def after_step(self, model: nn.Module) -> None:
+        after = getattr(self._objective, "after_step", None)
+        if callable(after):
+            after(model)
+
+
+def running(
+    objective: TrainingObjective, model: nn.Module, data: ImageData | None = None
+) -> Running:
+    """Return what runs in an objective's place: what its `begin` returns, where it has one.
+
+    Args:
+        objective: a frozen value; it is not changed.
+        model: about to be trained.
+        data: what on; None is for objectives that need none to begin with.
+
+    >>> from saddlepoint.defences import Standard
+    >>> running(Standard(), nn.Linear(2, 2)).state_dict()
+    {}
+    """
+    begin = getattr(objective, "begin", None)
+    if not callable(begin):
+        return _Stateless(objective)
+    begun = begin(model, data)
+    if isinstance(begun, Running):
+        return begun
+    # What lacks only the state is no less an objective.
+    return _Stateless(cast(TrainingObjective, begun))
+
+
+def threat_of(objective: object) -> ThreatModel | None:
+    """Return the threat model that an objective trains for, its own or its attack's; None for none.
+
+    >>> from saddlepoint.defences import AdversarialTraining, Standard
+    >>> from saddlepoint.attacks import FGSM
+    >>> from saddlepoint.threat import Linf
+    >>> str(threat_of(AdversarialTraining(FGSM(Linf(8 / 255))))), threat_of(Standard())
+    ('Linf 8/255', None)
+    """
+    attack: Any = getattr(objective, "attack", None)
+    own = getattr(objective, "threat", None)
+    found = attack.threat if own is None and isinstance(attack, Attack) else own
+    return found if isinstance(found, ThreatModel) else None
+
+
+def repeats_of(objective: object) -> int:
+    """Return how many optimiser steps an objective takes on each batch.
+
+    >>> from saddlepoint.defences import Standard
+    >>> repeats_of(Standard())
+    1
+    """
+    return int(getattr(objective, "repeats", 1))

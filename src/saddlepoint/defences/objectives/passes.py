@@ -1,0 +1,234 @@
+"""The passes of an objective: forward for the weights' gradients, and for the input's alone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from saddlepoint.answers import model_failed
+from saddlepoint.defences.objectives.contract import StepOutput, TrainingBatch
+from saddlepoint.errors import InputError
+from saddlepoint.model import Guard
+from saddlepoint.progress import passed
+from saddlepoint.threat import Ascendable, ThreatModel
+from saddlepoint.threat.norms import expand
+
+Mode = Literal["eval", "train"]
+"""The BatchNorm statistics that an inner pass sees: the running ones, or those of the batch."""
+Statistics = Literal["descent", "published"]
+"""Which passes move BatchNorm's running statistics: those of the descent step alone, or as many as
+the reference implementation's.
+"""
+
+
+def forward(
+    model: nn.Module, batch: TrainingBatch, images: Float[Tensor, "n ..."]
+) -> Float[Tensor, "n k"]:
+    """Return the logits of a pass for the weights' gradients, in float32 at least.
+
+    Raises `InputError` where the model does.
+
+    >>> batch = TrainingBatch(torch.ones(1, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
+    >>> forward(nn.Linear(2, 3), batch, batch.images).shape
+    torch.Size([1, 3])
+    """
+    try:
+        with batch.autocast():
+            logits: Tensor = model(images.clone())  # which the model may write into
+    except torch.OutOfMemoryError:  # which is not the model's fault: the loop says what to do
+        raise
+    except Exception as error:  # for instance BatchNorm of one image
+        raise model_failed("cannot be trained on", images, error) from error
+    passed(len(images))
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def descend(
+    model: nn.Module, batch: TrainingBatch, images: Tensor, label_smoothing: float = 0.0
+) -> StepOutput:
+    """Add the gradients of the mean cross-entropy on `images`.
+
+    >>> batch = TrainingBatch(torch.ones(1, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
+    >>> descend(nn.Linear(2, 2), batch, batch.images).logits.shape
+    torch.Size([1, 2])
+    """
+    logits = forward(model, batch, images)
+    loss = functional.cross_entropy(logits, batch.labels, label_smoothing=label_smoothing)
+    return backward(loss, logits)
+
+
+def backward(loss: Float[Tensor, ""], logits: Float[Tensor, "n k"]) -> StepOutput:
+    """Add the gradients of a loss; return what is reported of it.
+
+    >>> weight = nn.Parameter(torch.ones(1, 2))
+    >>> backward(weight.sum(), weight).loss, weight.grad
+    (tensor(2.), tensor([[1., 1.]]))
+    """
+    loss.backward()  # type: ignore[no-untyped-call]
+    return StepOutput(loss.detach(), logits.detach())
+
+
+@contextlib.contextmanager
+def still(model: nn.Module) -> Iterator[None]:
+    """Keep BatchNorm's running statistics where they are while the block runs; batches are still
+    normalised by their own in train mode.
+
+    >>> net = nn.BatchNorm1d(1)
+    >>> with still(net):
+    ...     _ = net(torch.tensor([[0.0], [2.0]]))
+    >>> net.running_mean, net.num_batches_tracked
+    (tensor([0.]), tensor(0))
+    """
+    # Without this flag torch normalises a batch in train mode as ever, and notes nothing.
+    norms = [
+        m
+        for m in model.modules()
+        if isinstance(m, _BatchNorm) and m.training and m.track_running_stats
+    ]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put the model into evaluation mode while the block runs; each module's own flag comes back.
+
+    >>> net = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(1).eval())
+    >>> with evaluating(net):
+    ...     net[0].training
+    False
+    >>> net[0].training, net[1].training
+    (True, False)
+    """
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+Gradient = Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]
+"""From parameters and a loss, logits → one number per sample, to the gradient in the parameters."""
+
+
+@contextlib.contextmanager
+def climbing(
+    model: nn.Module,
+    batch: TrainingBatch,
+    threat: ThreatModel,
+    mode: Mode,
+    statistics: Statistics = "descent",
+) -> Iterator[Gradient]:
+    """Give the passes of an inner maximisation: gradients in the input, none in the weights.
+
+    Passes run in the guard, which puts the running statistics back; as `published` those in train
+    mode move them, as every pass of the reference implementations does.
+
+    Args:
+        model: in train mode.
+        batch: whose images are perturbed.
+        threat: turns parameters into images.
+        mode: the statistics that the passes see.
+        statistics: which passes move the running ones.
+
+    >>> from saddlepoint.threat import Linf
+    >>> batch = TrainingBatch(torch.ones(1, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
+    >>> with climbing(nn.Linear(2, 2), batch, Linf(0.1), "eval") as gradient:
+    ...     gradient(batch.images, lambda logits: logits[:, 0]).shape
+    torch.Size([1, 2])
+    """
+
+    def render(parameters: Tensor) -> Tensor:
+        return threat.render(batch.images, parameters)
+
+    if mode == "train" and statistics == "published":
+
+        def moving(parameters: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
+            w = parameters.detach().requires_grad_()
+            return torch.autograd.grad(loss(forward(model, batch, render(w))).sum(), w)[0]
+
+        yield moving
+        return
+
+    with Guard(model, len(batch.images), mode=mode, seed=batch.seed) as guard:
+
+        def guarded(parameters: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
+            with batch.autocast():
+                return guard.gradient(parameters, loss, None, batch.keys, render)[1]
+
+        yield guarded
+
+
+def ascendable(threat: ThreatModel, owner: str) -> Ascendable:
+    """Return a threat model that has a steepest direction; raises `InputError` for another.
+
+    >>> from saddlepoint.threat import Linf
+    >>> ascendable(Linf(0.1), "YOPO").radius(torch.zeros(1, 2))
+    tensor([0.1000])
+    """
+    if not isinstance(threat, Ascendable):
+        raise InputError(
+            f"{owner} needs a threat model with a steepest direction, for instance Linf(8/255); it got"
+            f" {threat!r:.60}"
+        )
+    return threat
+
+
+def step(
+    threat: Ascendable,
+    images: Float[Tensor, "n ..."],
+    parameters: Float[Tensor, "n ..."],
+    gradient: Float[Tensor, "n ..."],
+    step_size: float | None,
+    relative: float,
+) -> Float[Tensor, "n ..."]:
+    """Return Π(w + α·d), d the steepest direction of the gradient.
+
+    Args:
+        threat: the ball that is projected on.
+        images: its centres.
+        parameters: w; see `ThreatModel.parametrise`.
+        gradient: in w.
+        step_size: α, in the units of the budget; None is `relative` times the budget.
+
+    >>> from saddlepoint.threat import Linf
+    >>> x = torch.tensor([[0.5]])
+    >>> step(Linf(0.25), x, x, torch.tensor([[3.0]]), None, 0.5)
+    tensor([[0.6250]])
+    """
+    alpha: float | Tensor = (
+        expand(relative * threat.radius(images), parameters) if step_size is None else step_size
+    )
+    return threat.project(images, parameters + alpha * threat.steepest_direction(gradient))
+
+
+def log_odds(batch: TrainingBatch) -> Callable[[Tensor], Tensor]:
+    """Return log Σ_{j≠y} e^{Z_j} − Z_y of each sample as a function of the logits: it rises as the
+    cross-entropy does, and its gradient does not vanish where softmax saturates.
+
+    >>> batch = TrainingBatch(torch.ones(1, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
+    >>> log_odds(batch)(torch.tensor([[3.0, 1.0]]))
+    tensor([-2.])
+    """
+
+    def value(logits: Tensor) -> Tensor:
+        own = logits.gather(1, batch.labels[:, None])
+        others = logits.scatter(1, batch.labels[:, None], -torch.inf)
+        return others.logsumexp(1) - own[:, 0]
+
+    return value
