@@ -139,6 +139,22 @@ def build_surrogate(given: Subject, name: str, weights: Path, subject: Prepared)
     return surrogate.model
 
 
+def read_teacher(given: Subject, weights: Path, student: Prepared) -> nn.Module:
+    """Return a trained network of the student's architecture, from the weights of one.
+
+    Its number of classes is that of its weights, which training compares with the data's.
+    """
+    own = replace(given, weights=weights, weights_part=None, pretrained=False)
+    return _placed(
+        own,
+        build(own, student.data, read_given(weights)),
+        student.data,
+        student.device,
+        None,
+        False,
+    ).model
+
+
 def _placed(
     given: Subject,
     built: Built,

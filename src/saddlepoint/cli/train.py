@@ -10,13 +10,12 @@ import typer
 from saddlepoint.cli import complete, options
 from saddlepoint.cli.console import note, progress, result, table
 from saddlepoint.cli.images import read_data
-from saddlepoint.cli.prepare import Place, prepare
+from saddlepoint.cli.prepare import Place, prepare, read_teacher
 from saddlepoint.counts import MOST, MOST_THREADS
-from saddlepoint.errors import InputError
 
 if TYPE_CHECKING:
-    from saddlepoint.attacks import Attack
     from saddlepoint.data import ImageData
+    from saddlepoint.defences import TrainingObjective
     from saddlepoint.progress import Tick
 
 
@@ -44,7 +43,8 @@ def train(
         typer.Option(
             "--set",
             help="A field in place of the recipe's, FIELD=VALUE, nested by dots:"
-            " objective.attack.steps=7, penalties.0.weight=0.01 …; repeatable.",
+            " objective.attack.steps=7, penalties.0.weight=0.01 …; or an option of the objective:"
+            " temperature=20; repeatable.",
         ),
     ] = None,
     objective: Annotated[
@@ -76,6 +76,13 @@ def train(
     augmentation: Annotated[
         str | None, typer.Option(help="In place of the recipe's: none, crop or crop-flip.")
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a distillation: weights of the same model, a file or the folder of a training;"
+            " without it one is trained first, into OUT/teacher."
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint.")
     ] = False,
@@ -91,16 +98,14 @@ def train(
     The result is OUT/model.safetensors, with the normalisation inside. Ctrl-C stops after a
     checkpoint; the same command with --resume goes on, on a CPU to the bit-identical result.
     """
-    from saddlepoint.defences import Recipe, RecipeChange, load_recipe
+    from saddlepoint.defences import Recipe, RecipeChange, load_recipe, threat_of
     from saddlepoint.threat import NormBall, Statistics
-    from saddlepoint.training import FILES, WEIGHTS_FILE
+    from saddlepoint.training import BEST_FILE, FILES, WEIGHTS_FILE
     from saddlepoint.training import train as run
     from saddlepoint.zoo import weights_fingerprint
 
-    _check_attacked(recipe, eps is not None or norm is not None, option, objective)
+    budget = {name: text for name, text in {"eps": eps, "norm": norm}.items() if text is not None}
     flags = {
-        "objective.attack.eps": eps,
-        "objective.attack.norm": norm,
         "epochs": epochs,
         "batch_size": batch_size,
         "optimiser.learning_rate": learning_rate,
@@ -110,14 +115,15 @@ def train(
         objective=objective,
         penalties=options.weighted(penalty),
         transforms=tuple(transform or ()),
+        budget=budget,
         fields=options.changed(option, flags),
     )
 
     def plan_for(statistics: Statistics, shape: tuple[int, ...] | None) -> Recipe:
         plan = load_recipe(recipe, statistics, change)
-        inner = getattr(plan.objective, "attack", None)
-        if inner is not None and isinstance(inner.threat, NormBall) and shape is not None:
-            inner.threat.check_width(shape)
+        threat = threat_of(plan.objective)
+        if isinstance(threat, NormBall) and shape is not None:
+            threat.check_width(shape)
         return plan
 
     place = Place(out, "train", FILES)
@@ -133,6 +139,7 @@ def train(
         "data": subject.data,
         "initial_weights": weights_fingerprint(prepared.model),
     }
+    taught_by = None if teacher is None else read_teacher(subject, teacher, prepared)
     begun = False
 
     def tell(tick: Tick) -> None:
@@ -141,7 +148,7 @@ def train(
         if not begun and not as_json:
             note(
                 f"training {subject.model} on {len(images):,} images of {images.name} by {recipe},"
-                f" {_trained_for(getattr(plan.objective, 'attack', None))}"
+                f" {_trained_for(plan.objective)}"
             )
         begun = True
         show(tick)
@@ -155,6 +162,7 @@ def train(
             test=tests,
             seed=subject.seed,
             resume=resume,
+            teacher=taught_by,
             identity=identity,
             tracker=track,
             workers=workers,
@@ -169,34 +177,24 @@ def train(
         "epochs": plan.epochs,
         **{key: last.get(key) for key in ("loss", "accuracy", "test_accuracy")},
         "seconds": trained.seconds,
+        **({"stopped": trained.stopped} if trained.stopped else {}),
+        **({"best": str(out / BEST_FILE)} if trained.best is not None else {}),
     }
     result(record, as_json, lambda: _show(record, Path(out)))
 
 
-def _check_attacked(
-    recipe: str, budget: bool, fields: list[str] | None, objective: str | None
-) -> None:
-    """Raise `InputError` where a budget is given for a recipe that trains on clean images."""
-    from saddlepoint.defences.recipe_file import recipe_values
-
-    values = recipe_values(recipe)
-    own = values.get("objective", "standard") if isinstance(values, dict) else ""
-    name = own.get("name") if isinstance(own, dict) else own
-    changed = objective is not None or any(each.startswith("objective") for each in fields or ())
-    if budget and name == "standard" and not changed:
-        raise InputError(
-            f"the recipe {recipe} trains on clean images, for no budget; leave --eps and --norm out,"
-            " or choose a recipe with an attack, such as adversarial"
-        )
-
-
-def _trained_for(attack: Attack | None) -> str:
+def _trained_for(objective: TrainingObjective) -> str:
     """Return what a training makes the model robust against, in words."""
-    if attack is None:
+    from saddlepoint.defences import threat_of
+
+    threat, attack = threat_of(objective), getattr(objective, "attack", None)
+    if threat is None:
         return "on clean images"
+    if attack is None:
+        return f"against {threat} by {type(objective).__name__}"
     steps = getattr(attack, "steps", None)
     length = "" if steps is None else f", {steps} step{'' if steps == 1 else 's'}"
-    return f"against {attack.threat} by {type(attack).__name__}{length}"
+    return f"against {threat} by {type(attack).__name__}{length}"
 
 
 def _show(record: dict[str, object], out: Path) -> None:
@@ -218,3 +216,6 @@ def _show(record: dict[str, object], out: Path) -> None:
         ],
     )
     print(f"weights {record['weights']}\nmetrics {out / 'metrics.jsonl'}")
+    for name, told in {"best": "best of validation", "stopped": "stopped early:"}.items():
+        if name in record:
+            print(f"{told} {record[name]}")

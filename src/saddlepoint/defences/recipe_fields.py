@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from saddlepoint.attacks import Attack
-from saddlepoint.defences.build import options_of
+from saddlepoint.defences.build import BUDGET_FIELDS, named, options_of
+from saddlepoint.defences.objective_budget import budget_places, lent
+from saddlepoint.defences.recipe import Recipe
 from saddlepoint.defences.registry import OBJECTIVES
 from saddlepoint.errors import InputError
+from saddlepoint.plugins import parameter_types
 from saddlepoint.reading.text import parse_yaml
+from saddlepoint.threat import ThreatModel
 
 
 @dataclass(frozen=True)
@@ -19,18 +22,24 @@ class RecipeChange:
     """What a recipe is changed by.
 
     Args:
-        objective: in place of the recipe's, by name; it takes the attack of that along where it has
-            one.
+        objective: in place of the recipe's, by name; it takes along what that trains for: its attack,
+            or the budget.
         penalties, transforms: by name, after those of the recipe; a penalty with its weight.
-        fields: text, understood as YAML, by the dotted name of the field; see `with_fields`.
+        budget: text by the fields `eps` and `norm`, put where the objective has its budget.
+        fields: text, understood as YAML, by the dotted name of the field; see `with_fields`. A name
+            without dots that is no field of a recipe is an option of the objective.
 
     >>> RecipeChange(transforms=("quantise",)).applied({"epochs": 3})
     {'epochs': 3, 'transforms': ['quantise']}
+    >>> change = RecipeChange(objective="yopo", budget={"eps": "8/255"}, fields={"m": "3", "epochs": "5"})
+    >>> change.applied({})
+    {'objective': {'name': 'yopo', 'eps': '8/255', 'm': 3}, 'epochs': 5}
     """
 
     objective: str | None = None
     penalties: tuple[tuple[str, float], ...] = ()
     transforms: tuple[str, ...] = ()
+    budget: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def applied(self, values: Any, source: str = "given") -> Any:
@@ -39,20 +48,40 @@ class RecipeChange:
             return values
         whole = dict(values)
         if self.objective is not None:
-            whole["objective"] = {"name": self.objective, **_lent(self.objective, whole)}
+            before = whole.get("objective")
+            whole["objective"] = {"name": self.objective, **lent(self.objective, before)}
         if self.penalties:
             added = [{"name": name, "weight": weight} for name, weight in self.penalties]
             whole["penalties"] = [*(whole.get("penalties") or []), *added]
         if self.transforms:
             whole["transforms"] = [*(whole.get("transforms") or []), *self.transforms]
-        return with_fields(whole, self.fields, source)
+        changed = {self._place(name, whole): text for name, text in self.fields.items()}
+        whole = with_fields(whole, changed, source)
+        places = budget_places(whole.get("objective") or "standard") if self.budget else ()
+        if self.budget and not places:
+            raise InputError(
+                f"the recipe {source} trains on clean images, for no budget; leave --eps and --norm"
+                " out, or choose a recipe with one, such as pgd-at"
+            )
+        found = {
+            ".".join(("objective", *path, name)): text
+            for path in places
+            for name, text in self.budget.items()
+        }
+        return with_fields(whole, found, source)
 
-
-def _lent(objective: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attacks of the recipe's objective that another one takes as well."""
-    before = values.get("objective")
-    takes = options_of(OBJECTIVES.find(objective), Attack)
-    return {k: v for k, v in before.items() if k in takes} if isinstance(before, Mapping) else {}
+    @staticmethod
+    def _place(name: str, values: Mapping[str, Any]) -> str:
+        """Return the dotted name that a name alone stands for."""
+        if "." in name or name in {each.name for each in fields(Recipe)}:
+            return name
+        objective, _ = named(values.get("objective") or "standard", "objective")
+        info = OBJECTIVES.find(objective)
+        takes = [
+            *parameter_types(info.build),
+            *(BUDGET_FIELDS if options_of(info, ThreatModel) else ()),
+        ]
+        return f"objective.{name}" if name in takes else name
 
 
 def with_fields(values: Any, changed: Mapping[str, str], source: str = "given") -> Any:

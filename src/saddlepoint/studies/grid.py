@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from saddlepoint.configuration import configuration
 from saddlepoint.data import ImageData, data_identity
+from saddlepoint.defences import Recipe, threat_of
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import build_suite
 from saddlepoint.files import fingerprint
@@ -201,6 +202,6 @@ def _evaluation(
     return Cell("evaluation", variant, training.seed, eps, attack, config, training.address)
 
 
-def _threats(recipe: Any) -> str:
-    attack = getattr(recipe.objective, "attack", None)
-    return "" if attack is None else str(attack.threat)
+def _threats(recipe: Recipe) -> str:
+    threat = threat_of(recipe.objective)
+    return "" if threat is None else str(threat)

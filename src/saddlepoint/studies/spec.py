@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from saddlepoint.attacks import Attack
 from saddlepoint.counts import MOST, MOST_SEED, MOST_THREADS, check_sizes
 from saddlepoint.defences import Recipe, attack_from, parse_recipe, resolve_recipe
+from saddlepoint.defences.objective_budget import takes_eps, with_budget
 from saddlepoint.defences.recipe_file import recipe_values
 from saddlepoint.threat import Statistics, parse_eps
 
@@ -141,7 +142,8 @@ class StudySpec(_Part):
         batch_size, eot_samples: of the evaluation.
         minimum_clean_accuracy: below it, no conclusion is drawn.
 
-    An attack in a recipe without `eps` takes the study's: its training is then repeated for each.
+    An objective without `eps`, or one whose attack has none, takes the study's: its training is then
+    repeated for each.
 
     >>> from saddlepoint.studies import parse_study
     >>> spec = parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
@@ -191,15 +193,12 @@ class StudySpec(_Part):
         that does not depend on it.
         """
         values = self.recipe_of(variant)
-        if "attack" in values["objective"]:
-            attack = {"eps": eps, **dict(self.threat), **values["objective"]["attack"]}
-            values["objective"] = {**values["objective"], "attack": attack}
+        values["objective"] = with_budget(values["objective"], {"eps": eps, **dict(self.threat)})
         return parse_recipe(values, statistics, f"of the variant {variant}")
 
     def depends_on_eps(self, variant: str) -> bool:
         """Return whether the training of a variant is repeated for every budget."""
-        attack = self.recipe_of(variant)["objective"].get("attack")
-        return attack is not None and "eps" not in attack
+        return takes_eps(self.recipe_of(variant)["objective"])
 
     def attack(self, values: Mapping[str, Any], eps: float, statistics: Statistics) -> Attack:
         """Return an attack of the study or of a recipe; what it leaves out is the study's."""

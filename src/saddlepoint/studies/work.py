@@ -39,7 +39,7 @@ from saddlepoint.studies.results import CURVE_COLUMNS, IMAGE_COLUMNS
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.studies.store import Store
 from saddlepoint.studies.telling import telling
-from saddlepoint.training import Interrupted, TrainingResult, train
+from saddlepoint.training import TEACHER, Interrupted, TrainingResult, train
 
 CURVE_FILE, IMAGES_FILE, EXAMPLES_FILE = "curve.parquet", "images.parquet", "examples.safetensors"
 _EXAMPLES = 8
@@ -110,7 +110,7 @@ def _training(job: Job, store: Store, tell: Progress) -> dict[str, Any]:
             identity=identity,
             progress=tell,
         )
-        if len(done.metrics) != recipe.epochs:
+        if not done.stopped and len(done.metrics) != recipe.epochs:
             raise InputError("the metrics of the epochs before the interruption are lost")
         return done
 
@@ -126,7 +126,8 @@ def _training(job: Job, store: Store, tell: Progress) -> dict[str, Any]:
         store.discard_work(cell.address)
         result = run()
     write(folder / CURVE_FILE, parquet_bytes(_curve(result.metrics)))
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    for unneeded in ("checkpoints", TEACHER):
+        shutil.rmtree(folder / unneeded, ignore_errors=True)
     last = result.metrics[-1]
     return {
         "loss": last["loss"],

@@ -12,6 +12,7 @@ from saddlepoint.defences.objectives.passes import (
     Mode,
     Statistics,
     ascendable,
+    check_moves,
     climbing,
     log_odds,
     step,
@@ -56,6 +57,7 @@ class FGSMRS(OnAdversarials):
 
     def __post_init__(self) -> None:
         check_fields(self)
+        check_moves("FGSM-RS", self.mode, self.statistics)
         ascendable(self.threat, "FGSM-RS")
 
     def perturb(self, model: nn.Module, batch: TrainingBatch) -> Float[Tensor, "n ..."]:

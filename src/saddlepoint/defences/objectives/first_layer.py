@@ -31,8 +31,8 @@ class FirstLayer:
 
     Args:
         model: the network f = g ∘ f_0.
-        name: of the module whose output is f_0's; None finds the first convolution or linear layer
-            that the images pass through, in any network.
+        name: of the module whose output is f_0's, or the end of it that is like no other's; None
+            finds the first convolution or linear layer that the images pass through, in any network.
         images: (n, ...) a few, to look where they pass.
         mode: of the passes that are to come.
 
@@ -68,9 +68,7 @@ class FirstLayer:
                     " with first_layer"
                 )
             name = min(layers, key=list(passes).index)
-        elif name not in dict(model.named_modules()) or not name:
-            raise unknown("first layer", name, layers[:_LISTED])
-        self.name = name
+        self.name = name = _found(model, name, layers)
         self._check(model, images, mode, passes.get(name, 0), layers)
 
     def module(self, model: nn.Module) -> nn.Module:
@@ -139,6 +137,17 @@ class FirstLayer:
                     f"the images reach the logits past {named} too; name a layer that all of them"
                     " pass through"
                 )
+
+
+def _found(model: nn.Module, name: str, layers: list[str]) -> str:
+    """Return the whole name of a module: a network may stand within a normalisation."""
+    names = [each for each, _ in model.named_modules() if each]
+    if name in names:
+        return name
+    ends = [each for each in names if each.endswith(f".{name}")]
+    if len(ends) != 1 or not name:
+        raise unknown("first layer", name, layers[:_LISTED])
+    return ends[0]
 
 
 def _passes(model: nn.Module, images: Tensor, mode: Mode) -> dict[str, int]:

@@ -56,6 +56,7 @@ class NFGSM(OnAdversarials):
 
     def __post_init__(self) -> None:
         check_fields(self)
+        check_moves("N-FGSM", self.mode, self.statistics)
         if not isinstance(self.threat, Normed):
             raise InputError(
                 f"N-FGSM needs a norm ball, for instance Linf(8/255); it got {self.threat!r:.60}"

@@ -174,6 +174,20 @@ def climbing(
         yield guarded
 
 
+def check_moves(owner: str, mode: Mode, statistics: Statistics) -> None:
+    """Raise `InputError` where the running statistics are to move by passes that do not see batches.
+
+    >>> check_moves("N-FGSM", "eval", "published")
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: N-FGSM's statistics "published" move by a pass in train mode; leave ...
+    """
+    if statistics == "published" and mode == "eval":
+        raise InputError(
+            f'{owner}\'s statistics "published" move by a pass in train mode; leave mode at "train"'
+        )
+
+
 def ascendable(threat: ThreatModel, owner: str) -> Ascendable:
     """Return a threat model that has a steepest direction; raises `InputError` for another.
 
