@@ -141,7 +141,7 @@ class FirstLayer:
 
 def _found(model: nn.Module, name: str, layers: list[str]) -> str:
     """Return the whole name of a module: a network may stand within a normalisation."""
-    names = [each for each, _ in model.named_modules() if each]
+    names: list[str] = [each for each, _ in model.named_modules() if each]
     if name in names:
         return name
     ends = [each for each in names if each.endswith(f".{name}")]

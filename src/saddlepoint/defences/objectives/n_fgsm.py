@@ -11,6 +11,7 @@ from saddlepoint.defences.objectives.contract import TrainingBatch
 from saddlepoint.defences.objectives.passes import (
     Mode,
     Statistics,
+    check_moves,
     climbing,
     log_odds,
     step,
