@@ -14,7 +14,7 @@ from saddlepoint.defences.objectives.passes import (
     ascendable,
     check_moves,
     climbing,
-    log_odds,
+    cross_entropy,
     step,
 )
 from saddlepoint.defences.objectives.two_phases import OnAdversarials
@@ -65,5 +65,5 @@ class FGSMRS(OnAdversarials):
         threat, x = ascendable(self.threat, "FGSM-RS"), batch.images
         start = threat.random_start(x, batch.keys)
         with climbing(model, batch, threat, self.mode, self.statistics) as gradient:
-            g = gradient(start, log_odds(batch))
+            g = gradient(start, cross_entropy(batch))
         return threat.render(x, step(threat, x, start, g, None, self.relative_step))

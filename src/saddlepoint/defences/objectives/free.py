@@ -91,7 +91,8 @@ class Replays(Standing):
         loss = functional.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
         output = backward(loss, logits)
         assert w.grad is not None
-        self.delta[:n] = step(threat, batch.images, w.detach(), w.grad, None, 1.0) - clean
+        moved = step(threat, batch.images, clean + self.delta[:n], w.grad, None, 1.0)
+        self.delta[:n] = moved - clean
         return output
 
     def state_dict(self) -> dict[str, Tensor]:

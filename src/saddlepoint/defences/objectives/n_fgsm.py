@@ -13,7 +13,7 @@ from saddlepoint.defences.objectives.passes import (
     Statistics,
     check_moves,
     climbing,
-    log_odds,
+    cross_entropy,
     step,
 )
 from saddlepoint.defences.objectives.two_phases import OnAdversarials
@@ -71,5 +71,5 @@ class NFGSM(OnAdversarials):
         reach = threat.with_eps((self.noise + 1) * threat.eps)  # which only the range cuts short
         start = noisy.random_start(x, batch.keys)
         with climbing(model, batch, threat, self.mode, self.statistics) as gradient:
-            g = gradient(start, log_odds(batch))
+            g = gradient(start, cross_entropy(batch))
         return reach.render(x, step(reach, x, start, g, None, 1 / (self.noise + 1)))
