@@ -67,7 +67,7 @@ def test_every_parameter_and_the_image_get_a_gradient(name):
     assert all(each.grad is not None for each in network.parameters())
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", [name for name in ZOO if name != "maxout"])  # it has no ReLU
 def test_no_activation_is_shared_or_in_place(name):
     """Defences replace single activations, and attacks differentiate twice through one."""
     network = small(name, 1, 16)

@@ -44,6 +44,7 @@ DATA = (
 MODELS = (
     "zoo:carlini-cifar",
     "zoo:carlini-mnist",
+    "zoo:maxout",
     "zoo:preactresnet18",
     "zoo:resnet20",
     "zoo:resnet32",

@@ -13,6 +13,7 @@ from saddlepoint.configuration import source_of
 from saddlepoint.errors import InputError
 from saddlepoint.plugins import Registry
 from saddlepoint.zoo.carlini import Carlini
+from saddlepoint.zoo.maxout import Maxout
 from saddlepoint.zoo.preact_resnet import PreActResNet
 from saddlepoint.zoo.resnet_cifar import ResNetCifar
 from saddlepoint.zoo.shapes import Size, sides
@@ -112,6 +113,9 @@ ZOO: Registry[ModelInfo] = Registry(
             ),
             ModelInfo("carlini-mnist", partial(_carlini, (32, 64), 200), _CARLINI),
             ModelInfo("carlini-cifar", partial(_carlini, (64, 128), 256), _CARLINI),
+            ModelInfo(
+                "maxout", Maxout, "Goodfellow et al., Maxout Networks, 2013, arXiv:1302.4389"
+            ),
         )
     },
     _brought,
