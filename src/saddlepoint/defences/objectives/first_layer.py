@@ -11,11 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.defences.objectives.contract import TrainingBatch
-from saddlepoint.defences.objectives.passes import Mode, step, still
+from saddlepoint.defences.objectives.passes import Ascent, Mode, still
 from saddlepoint.defences.weights import weighted_layers
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.model import Guard
-from saddlepoint.threat import Ascendable
 
 _LISTED = 12  # candidates that an error names
 
@@ -178,11 +177,10 @@ def climb(
     first: FirstLayer,
     model: nn.Module,
     batch: TrainingBatch,
-    threat: Ascendable,
+    ascent: Ascent,
     w: Float[Tensor, "n ..."],
     p: Float[Tensor, "n ..."],
     steps: int,
-    step_size: float | None,
     z: Float[Tensor, "n ..."] | None = None,
     *,
     clamped: bool = False,
@@ -191,9 +189,9 @@ def climb(
 
     Args:
         first: f_0.
+        ascent: the step on the images of the batch.
         w: parameters of the threat model, to begin with.
         p: the loss's gradient in f_0's output, held.
-        step_size: α; None is a quarter of the budget.
         z: f_0's output at `w` with its graph, where there is one: it saves the first pass.
         clamped: the images are clamped to the range before f_0, as the reference implementation
             does; a pixel outside then gets no gradient.
@@ -202,20 +200,21 @@ def climb(
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
     >>> x = torch.rand(1, 2)
     >>> batch = TrainingBatch(x, torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
-    >>> w = climb(FirstLayer(net, None, x), net, batch, Linf(0.1), x, torch.ones(1, 3), 4, None)
+    >>> w = climb(
+    ...     FirstLayer(net, None, x), net, batch, Ascent(Linf(0.1), x, None, 0.25), x, torch.ones(1, 3), 4
+    ... )
     >>> bool(((w - x).abs() <= 0.1).all())
     True
     """
-    images = batch.images
     for _ in range(steps):
         if z is None:
             w = w.detach().requires_grad_()
-            x = threat.render(images, w)
+            x = ascent.threat.render(batch.images, w)
             if clamped:
                 x = x.clamp(0, 1)
             with still(model), batch.autocast():
                 z = first(model, x)
         (gradient,) = torch.autograd.grad(z, w, p.to(z.dtype), retain_graph=False)
-        w = step(threat, images, w.detach(), gradient, step_size, 0.25)
+        w = ascent(w.detach(), gradient)
         z = None
     return w

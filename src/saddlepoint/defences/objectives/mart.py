@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from saddlepoint.defences.objectives.contract import TrainingBatch
 from saddlepoint.defences.objectives.divergence import divergence_from, gaussian_start
-from saddlepoint.defences.objectives.passes import ascendable, climbing, forward, log_odds, step
+from saddlepoint.defences.objectives.passes import Ascent, ascendable, climbing, forward, log_odds
 from saddlepoint.defences.objectives.two_phases import TwoPhases
 from saddlepoint.option_values import Count, NonNegative, Positive, check_fields
 from saddlepoint.threat import ThreatModel
@@ -52,11 +52,12 @@ class MART(TwoPhases):
     def perturb(self, model: nn.Module, batch: TrainingBatch) -> Float[Tensor, "n ..."]:
         """Return x' after K steps on the cross-entropy from a small Gaussian start."""
         threat, x = ascendable(self.threat, "MART"), batch.images
+        ascent = Ascent(threat, x, self.step_size, 2.5 / self.steps)
         w = gaussian_start(threat, batch)
         with climbing(model, batch, threat, "eval") as gradient:
             for _ in range(self.steps):
                 g = gradient(w, log_odds(batch))
-                w = step(threat, x, w, g, self.step_size, 2.5 / self.steps)
+                w = ascent(w, g)
         return threat.render(x, w)
 
     def loss(

@@ -17,7 +17,7 @@ from saddlepoint.defences.objectives.contract import StepOutput, TrainingBatch
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
 from saddlepoint.progress import passed
-from saddlepoint.threat import Ascendable, ThreatModel
+from saddlepoint.threat import Ascendable, Clippable, ThreatModel
 from saddlepoint.threat.norms import expand
 
 Mode = Literal["eval", "train"]
@@ -225,10 +225,44 @@ def step(
     >>> step(Linf(0.25), x, x, torch.tensor([[3.0]]), None, 0.5)
     tensor([[0.6250]])
     """
-    alpha: float | Tensor = (
-        expand(relative * threat.radius(images), parameters) if step_size is None else step_size
-    )
-    return threat.project(images, parameters + alpha * threat.steepest_direction(gradient))
+    return Ascent(threat, images, step_size, relative)(parameters, gradient)
+
+
+class Ascent:
+    """The steps w ← Π(w + α·d) on the images of a batch; where Π clips, its bounds are found once.
+
+    Args:
+        threat, images, step_size, relative: as for `step`.
+
+    >>> from saddlepoint.threat import Linf
+    >>> x = torch.tensor([[0.5]])
+    >>> climb = Ascent(Linf(0.25), x, None, 0.75)
+    >>> climb(climb(x, torch.ones(1, 1)), torch.ones(1, 1))
+    tensor([[0.7500]])
+    """
+
+    def __init__(
+        self,
+        threat: Ascendable,
+        images: Float[Tensor, "n ..."],
+        step_size: float | None,
+        relative: float,
+    ) -> None:
+        self.threat, self.images = threat, images
+        radius = threat.radius(images)
+        self._alpha: float | Tensor = (
+            expand(relative * radius, images) if step_size is None else step_size
+        )
+        self._bounds = threat.clip_bounds(images) if isinstance(threat, Clippable) else None
+
+    def __call__(
+        self, parameters: Float[Tensor, "n ..."], gradient: Float[Tensor, "n ..."]
+    ) -> Float[Tensor, "n ..."]:
+        """Return Π(w + α·d)."""
+        moved = parameters + self._alpha * self.threat.steepest_direction(gradient)
+        if self._bounds is None:
+            return self.threat.project(self.images, moved)
+        return moved.clamp(*self._bounds)
 
 
 def log_odds(batch: TrainingBatch) -> Callable[[Tensor], Tensor]:

@@ -14,7 +14,7 @@ from saddlepoint.defences.objectives.divergence import (
     gaussian_start,
     trades_loss,
 )
-from saddlepoint.defences.objectives.passes import Statistics, ascendable, climbing, step
+from saddlepoint.defences.objectives.passes import Ascent, Statistics, ascendable, climbing
 from saddlepoint.defences.objectives.two_phases import TwoPhases
 from saddlepoint.option_values import Count, NonNegative, Positive, check_fields
 from saddlepoint.threat import ThreatModel
@@ -57,12 +57,13 @@ class TRADES(TwoPhases):
     def perturb(self, model: nn.Module, batch: TrainingBatch) -> Float[Tensor, "n ..."]:
         """Return x' = argmax KL(F(x) ‖ F(x')), K steps from a small Gaussian start."""
         threat, x = ascendable(self.threat, "TRADES"), batch.images
+        ascent = Ascent(threat, x, self.step_size, 2.5 / self.steps)
         w = gaussian_start(threat, batch)
         divergence = divergence_from(clean_probabilities(model, batch))
         with climbing(model, batch, threat, "eval") as gradient:
             for _ in range(self.steps):
                 g = gradient(w, divergence)
-                w = step(threat, x, w, g, self.step_size, 2.5 / self.steps)
+                w = ascent(w, g)
         return threat.render(x, w)
 
     def loss(

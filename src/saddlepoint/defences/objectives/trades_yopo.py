@@ -17,7 +17,13 @@ from saddlepoint.defences.objectives.divergence import (
     trades_loss,
 )
 from saddlepoint.defences.objectives.first_layer import FirstLayer, climb
-from saddlepoint.defences.objectives.passes import Statistics, ascendable, evaluating, forward
+from saddlepoint.defences.objectives.passes import (
+    Ascent,
+    Statistics,
+    ascendable,
+    evaluating,
+    forward,
+)
 from saddlepoint.defences.objectives.two_phases import TwoPhases
 from saddlepoint.option_values import Count, NonNegative, Positive, check_fields
 from saddlepoint.threat import ThreatModel
@@ -96,6 +102,7 @@ class DivergingSweeps(TwoPhases, Standing):
         """Return x' after the m sweeps."""
         yopo = self.objective
         threat = ascendable(yopo.threat, "TRADES-YOPO")
+        ascent = Ascent(threat, batch.images, yopo.step_size, 0.25)
         w = gaussian_start(threat, batch)
         divergence = divergence_from(clean_probabilities(model, batch))
         with evaluating(model):
@@ -105,7 +112,7 @@ class DivergingSweeps(TwoPhases, Standing):
                     logits = forward(model, batch, threat.render(batch.images, w))
                 z, leaf = ends
                 (p,) = torch.autograd.grad(divergence(logits).sum(), leaf)
-                w = climb(self.first, model, batch, threat, w, p, yopo.n, yopo.step_size, z)
+                w = climb(self.first, model, batch, ascent, w, p, yopo.n, z)
         return threat.render(batch.images, w)
 
     def loss(

@@ -13,7 +13,7 @@ from torch.nn import functional
 from saddlepoint.data import ImageData
 from saddlepoint.defences.objectives.contract import Standing, StepOutput, TrainingBatch
 from saddlepoint.defences.objectives.first_layer import FirstLayer, climb
-from saddlepoint.defences.objectives.passes import ascendable, backward, forward, still
+from saddlepoint.defences.objectives.passes import Ascent, ascendable, backward, forward, still
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import BelowOne, Count, Positive, check_fields
 from saddlepoint.threat import Ascendable, NormBall, ThreatModel
@@ -106,47 +106,50 @@ class Sweeps(Standing):
         return sweeps[self.objective.mode](model, batch)
 
     def _corrected_code(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
-        yopo, threat = self.objective, self._threat
+        yopo, threat, ascent = self.objective, self._threat, self._ascent(batch)
         w = threat.random_start(batch.images, batch.keys)
         for _ in range(yopo.m):
             # The cut gives the rest of the network its gradients of the full pass, and f_0 none.
             w = w.requires_grad_()
             output, z, p = self._full(model, batch, threat.render(batch.images, w))
-            w = climb(self.first, model, batch, threat, w, p, yopo.n, yopo.step_size, z)
+            w = climb(self.first, model, batch, ascent, w, p, yopo.n, z)
             self._end(model, batch, threat.render(batch.images, w), p)
         return output
 
     def _paper(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
-        yopo, threat = self.objective, self._threat
+        yopo, threat, ascent = self.objective, self._threat, self._ascent(batch)
         w = threat.random_start(batch.images, batch.keys).requires_grad_()
         with self.first.cut(model) as ends:
             logits = forward(model, batch, threat.render(batch.images, w))
         z, leaf = ends
         (p,) = torch.autograd.grad(self._loss(batch, logits), leaf)  # of no weight
         for _ in range(yopo.m):
-            w = climb(self.first, model, batch, threat, w, p, yopo.n, yopo.step_size, z)
+            w = climb(self.first, model, batch, ascent, w, p, yopo.n, z)
             w = w.requires_grad_()
             output, z, p = self._full(model, batch, threat.render(batch.images, w))
             z.backward(p, retain_graph=True, inputs=_weights(model))  # type: ignore[no-untyped-call]
         return output
 
     def _as_coded(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
-        yopo, threat = self.objective, self._threat
+        yopo, threat, ascent = self.objective, self._threat, self._ascent(batch)
         w = _unbounded(threat).random_start(batch.images, batch.keys)  # the range comes later
         for _ in range(yopo.m):
-            output, z, p = self._full(model, batch, w)
+            output, z, p = self._full(model, batch, threat.render(batch.images, w))
             if z.requires_grad:
                 z.backward(p)  # type: ignore[no-untyped-call]
             # A pixel outside the range does not move at the first step: there the clamp is flat.
-            w = climb(self.first, model, batch, threat, w, p, yopo.n, yopo.step_size, clamped=True)
-            self._end(model, batch, w, p)
+            w = climb(self.first, model, batch, ascent, w, p, yopo.n, clamped=True)
+            self._end(model, batch, threat.render(batch.images, w), p)
         with torch.no_grad():
-            forward(model, batch, w)
+            forward(model, batch, threat.render(batch.images, w))
         return output
 
     @property
     def _threat(self) -> Ascendable:
         return ascendable(self.objective.threat, "YOPO")
+
+    def _ascent(self, batch: TrainingBatch) -> Ascent:
+        return Ascent(self._threat, batch.images, self.objective.step_size, 0.25)
 
     def _loss(self, batch: TrainingBatch, logits: Tensor) -> Tensor:
         smoothing = self.objective.label_smoothing
