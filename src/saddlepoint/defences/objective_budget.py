@@ -54,6 +54,18 @@ def takes_eps(objective: Mapping[str, Any]) -> bool:
     return any("eps" not in _at(objective, path) for path in budget_places(objective))
 
 
+def trains_clean(name: str) -> bool:
+    """Return whether an objective, by name, is one of ours that sees the images as they are; the code
+    of others is not run.
+
+    >>> trains_clean("distillation"), trains_clean("trades"), trains_clean("mine.py:Objective")
+    (True, False, False)
+    """
+    info = OBJECTIVES.own.get(name)
+    kinds = (Attack, ThreatModel, TrainingObjective)
+    return info is not None and not any(options_of(info, kind) for kind in kinds)
+
+
 def lent(objective: str, before: Any) -> dict[str, Any]:
     """Return what an objective takes over from the mapping of the one before it: its attack, or
     where it has none but a budget, that of the attack.

@@ -33,7 +33,7 @@ class RecipeChange:
     {'epochs': 3, 'transforms': ['quantise']}
     >>> change = RecipeChange(objective="yopo", budget={"eps": "8/255"}, fields={"m": "3", "epochs": "5"})
     >>> change.applied({})
-    {'objective': {'name': 'yopo', 'eps': '8/255', 'm': 3}, 'epochs': 5}
+    {'objective': {'name': 'yopo', 'm': 3, 'eps': '8/255'}, 'epochs': 5}
     """
 
     objective: str | None = None

@@ -18,6 +18,7 @@ from saddlepoint.reading.tensors import read_safetensors
 from saddlepoint.studies.build import DataFacts, check_code, trained_model
 from saddlepoint.studies.results import (
     CURVE_COLUMNS,
+    EPOCH_COLUMNS,
     EVALUATION_COLUMNS,
     IMAGE_COLUMNS,
     TRAINING_COLUMNS,
@@ -26,8 +27,9 @@ from saddlepoint.studies.results import (
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.studies.store import CELL_FILE, Store
 from saddlepoint.studies.work import CURVE_FILE, EXAMPLES_FILE, IMAGES_FILE
+from saddlepoint.training.metrics import METRICS_FILE
 
-Table = Literal["evaluations", "trainings", "curves", "images"]
+Table = Literal["evaluations", "trainings", "curves", "epochs", "images"]
 _TRAINED = pa.schema(
     {
         "place": pa.int64(),
@@ -43,6 +45,7 @@ _SCHEMAS = {
     "evaluations": EVALUATION_COLUMNS,
     "trainings": TRAINING_COLUMNS,
     "curves": CURVE_COLUMNS,
+    "epochs": EPOCH_COLUMNS,
     "images": IMAGE_COLUMNS,
 }
 _QUERIES = {
@@ -66,6 +69,13 @@ _QUERIES = {
         SELECT p.variant, p.seed, p.eps, r.epoch, r.loss, r.penalty
         FROM read_parquet($files, filename = true) r
         JOIN trained p ON p.training = {_ADDRESS} ORDER BY p.place, r.epoch""",
+    "epochs": f"""
+        SELECT p.variant, p.seed, p.eps, r.epoch, r.loss, r.accuracy, r.validation_accuracy,
+               r.watched_accuracy, r.seconds
+        FROM read_json($files, format = 'newline_delimited', filename = true, columns = {{
+               epoch: 'BIGINT', loss: 'DOUBLE', accuracy: 'DOUBLE', validation_accuracy: 'DOUBLE',
+               watched_accuracy: 'DOUBLE', seconds: 'DOUBLE'}}) r
+        JOIN trained p ON p.training = {_ADDRESS} ORDER BY p.place, r.epoch""",
     "images": f"""
         SELECT p.variant, p.seed, p.eps, p.attack, r.id, r.label, r.prediction,
                r.initially_wrong, r.success
@@ -80,7 +90,8 @@ def load(folder: Path | str, table: Table = "evaluations") -> duckdb.DuckDBPyRel
     Args:
         folder: of the study.
         table: "evaluations", a row per variant, seed, eps and attack; "trainings"; "curves", the
-            training loss; or "images", a row per image of every evaluation.
+            training loss; "epochs", the metrics of every epoch; or "images", a row per image of
+            every evaluation.
 
     `.df()` makes it a pandas table, `.to_arrow_table()` an Arrow one, `.filter(…)` and
     `.aggregate(…)` go on in SQL. Raises `InputError` where the folder holds no study.
@@ -164,8 +175,9 @@ def load_results(folder: Path | str) -> StudyResults:
 
 def _table(store: Store, table: str, finished: Sequence[str]) -> duckdb.DuckDBPyRelation:
     kind = {cell["address"]: cell["kind"] for cell in store.plan["cells"]}
-    wanted = "training" if table in ("trainings", "curves") else "evaluation"
-    name = {"curves": CURVE_FILE, "images": IMAGES_FILE}.get(table, CELL_FILE)
+    wanted = "training" if table in ("trainings", "curves", "epochs") else "evaluation"
+    names = {"curves": CURVE_FILE, "epochs": METRICS_FILE, "images": IMAGES_FILE}
+    name = names.get(table, CELL_FILE)
     # DuckDB takes every path for a pattern.
     files = [glob.escape(str(store.cell(a) / name)) for a in finished if kind[a] == wanted]
     connection = duckdb.connect()

@@ -48,6 +48,19 @@ CURVE_COLUMNS = pa.schema(
         "penalty": pa.float64(),  # its share of the loss
     }
 )
+EPOCH_COLUMNS = pa.schema(
+    {
+        "variant": pa.string(),
+        "seed": pa.int64(),
+        "eps": pa.float64(),
+        "epoch": pa.int64(),
+        "loss": pa.float64(),
+        "accuracy": pa.float64(),  # of the images that were trained on, adversarial ones perhaps
+        "validation_accuracy": pa.float64(),  # null where the recipe holds no images out
+        "watched_accuracy": pa.float64(),  # likewise where it watches none
+        "seconds": pa.float64(),  # of this epoch's steps
+    }
+)
 IMAGE_COLUMNS = pa.schema(
     {
         "variant": pa.string(),
@@ -79,6 +92,7 @@ class StudyResults:
         evaluations: a row per (variant, seed, eps, attack); see `EVALUATION_COLUMNS`.
         trainings: a row per trained model; see `TRAINING_COLUMNS`.
         curves: the training loss in at most 50 pieces per epoch; see `CURVE_COLUMNS`.
+        epochs: a row per epoch of every training; see `EPOCH_COLUMNS`.
         images: a row per image of every evaluation; see `IMAGE_COLUMNS`.
         missing: labels of the cells that are not finished.
         failed: the last line of the error of cells that failed, by label.
@@ -109,6 +123,7 @@ class StudyResults:
     evaluations: pa.Table = field(default_factory=EVALUATION_COLUMNS.empty_table)
     trainings: pa.Table = field(default_factory=TRAINING_COLUMNS.empty_table)
     curves: pa.Table = field(default_factory=CURVE_COLUMNS.empty_table)
+    epochs: pa.Table = field(default_factory=EPOCH_COLUMNS.empty_table)
     images: pa.Table = field(default_factory=IMAGE_COLUMNS.empty_table)
     missing: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)

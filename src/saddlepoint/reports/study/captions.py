@@ -66,6 +66,20 @@ def losses_caption(results: StudyResults) -> str:
     )
 
 
+def time_caption(results: StudyResults) -> str:
+    """Return the caption of accuracy against time.
+
+    >>> from saddlepoint.reports.study.toy import toy_results
+    >>> time_caption(toy_results())[:43]
+    'Accuracy under PGD of validation images aga'
+    """
+    return (
+        "Accuracy under PGD of validation images against the time of the training steps so far, a"
+        f" point per epoch. Lines: mean over {_seeds(results)}; bands: ± one standard deviation."
+        " Looking at validation images is not counted."
+    )
+
+
 def accuracy_caption(results: StudyResults) -> str:
     """Return the caption of the figure that leads.
 

@@ -22,6 +22,7 @@ from saddlepoint.reports.study.losses import loss_curves
 from saddlepoint.reports.study.names import slugs
 from saddlepoint.reports.study.pictures import before_after
 from saddlepoint.reports.study.roles import roles
+from saddlepoint.reports.study.time import accuracy_against_time, has_validation
 from saddlepoint.studies.results import StudyResults
 
 LEAD = "accuracy-against-eps"
@@ -83,6 +84,7 @@ _RESULTS = (
     _Plan("images", before_after, captions.pictures_caption, "2"),
     _Plan("network", of_study.network, captions.NETWORK, "1"),
 )
+_TIME = _Plan("accuracy-against-time", accuracy_against_time, captions.time_caption)
 # About the methods, not about the results of a study: of the nine-defences report alone.
 _THEIRS = (
     _Plan("nine-defences-test", nine_defences_bars, captions.nine_defences_caption, "8"),
@@ -115,7 +117,8 @@ def study_figures(
     """Yield the figures that make sense for this study: accuracy against eps, and what is behind it.
 
     "accuracy-against-eps", "accuracy" (before and after), "success", "training-loss", "images",
-    "network", and "features-…" of each variant. The nine defences have those of their report too:
+    "network", "accuracy-against-time" where trainings have validation images, and "features-…" of
+    each variant. The nine defences have those of their report too:
     "nine-defences-test" (its own stars), "quantisation", "kernel-matrix", "convolution-matrix",
     "self-ensemble", "decision-boundary", "activations" and "activation-time".
 
@@ -162,7 +165,8 @@ def _plans(results: StudyResults, only: Collection[str] | None) -> list[_Plan]:
         )
         for variant, name in slugs(results.variants).items()
     ]
-    general = [*_RESULTS, *features]
+    timed = [_TIME] if has_validation(results) or (only and _TIME.name in only) else []
+    general = [*_RESULTS, *timed, *features]
     if only is None:
         return [*general, *_THEIRS] if is_nine_defences(results) else general
     plans = {plan.name: plan for plan in (*general, *_THEIRS)}

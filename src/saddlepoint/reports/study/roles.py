@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from saddlepoint.defences.objective_budget import trains_clean
 from saddlepoint.studies.results import StudyResults
 
 RSE = "random-self-ensemble"
@@ -48,7 +49,7 @@ def role_of(recipe: Mapping[str, Any]) -> Role:
     """
     transforms = {each.get("name") for each in recipe.get("transforms") or ()}
     return Role(
-        adversarial=(recipe.get("objective") or {}).get("name", "standard") != "standard",
+        adversarial=not trains_clean((recipe.get("objective") or {}).get("name", "standard")),
         regularised=any(each.get("weight", 1) for each in recipe.get("penalties") or ()),
         quantised="quantise" in transforms,
         self_ensemble=RSE in transforms,
