@@ -32,8 +32,9 @@ class MadryCNN(nn.Module):
     """Two blocks of 2·`scale` and 4·`scale` channels (`block1`, `block2`), a hidden layer of
     64·`scale` units and the logits (`head`). `size` is a side or (H, W).
 
-    Weights begin as in the authors' code: normal with standard deviation 0.1, none beyond 0.2;
-    biases at 0.1. Raises `InputError` for images with a side below 4, of which nothing would be left.
+    Weights begin as torch's do, by the inputs of each layer, and so fit every width. (The paper does
+    not say how; its code draws all from one distribution.) Raises `InputError` for images with a side
+    below 4, of which nothing would be left.
 
     Args:
         scale: the factor of all widths: 1 (channels 2 and 4, 64 units) to 16 (32, 64 and 1,024, the
@@ -70,11 +71,6 @@ class MadryCNN(nn.Module):
                 logits=nn.Linear(64 * scale, classes),
             )
         )
-        for parameter in self.parameters():
-            if parameter.ndim > 1:
-                nn.init.trunc_normal_(parameter, std=0.1, a=-0.2, b=0.2)
-            else:
-                nn.init.constant_(parameter, 0.1)
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Return the logits of images of the size the network was built for."""

@@ -13,6 +13,7 @@ from saddlepoint.configuration import source_of
 from saddlepoint.errors import InputError
 from saddlepoint.plugins import Registry
 from saddlepoint.zoo.carlini import Carlini
+from saddlepoint.zoo.madry_cnn import MadryCNN
 from saddlepoint.zoo.maxout import Maxout
 from saddlepoint.zoo.preact_resnet import PreActResNet
 from saddlepoint.zoo.resnet_cifar import ResNetCifar
@@ -113,6 +114,12 @@ ZOO: Registry[ModelInfo] = Registry(
             ),
             ModelInfo("carlini-mnist", partial(_carlini, (32, 64), 200), _CARLINI),
             ModelInfo("carlini-cifar", partial(_carlini, (64, 128), 256), _CARLINI),
+            ModelInfo(
+                "madry-cnn",
+                MadryCNN,
+                "Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, 2018,"
+                " arXiv:1706.06083",
+            ),
             ModelInfo(
                 "maxout", Maxout, "Goodfellow et al., Maxout Networks, 2013, arXiv:1302.4389"
             ),
