@@ -47,7 +47,7 @@ class TransferTableSettings(FamilySettings):
         restarts: of the PGD with the most steps.
 
     >>> list(attacks_of(TransferTableSettings(steps=(40, 20)), 0.3))
-    ['FGSM', 'PGD-20', 'PGD-40 × 3', 'margin PGD-40 × 3']
+    ['FGSM', 'PGD-20', 'PGD-40 × 3', 'margin PGD-40']
     """
 
     scale: Count = 4
@@ -74,7 +74,7 @@ def attacks_of(settings: TransferTableSettings, eps: float) -> dict[str, FGSM | 
         "FGSM": FGSM(ball),
         **{f"PGD-{steps}": PGD(ball, steps=steps) for steps in fewer},
         last: PGD(ball, steps=most, restarts=settings.restarts),
-        f"margin {last}": PGD(ball, steps=most, restarts=settings.restarts, loss="margin"),
+        f"margin PGD-{most}": PGD(ball, steps=most, loss="margin"),
     }
 
 
