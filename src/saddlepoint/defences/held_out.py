@@ -13,7 +13,7 @@ class Watch:
     """A watch for catastrophic overfitting: the accuracy under PGD of a few images, after each epoch.
 
     Single-step training may fit its own attack within an epoch and lose all robustness to others.
-    The images are validation ones where there is a split, else training ones, at least 64, and so
+    The images are validation ones where there is a split, else training ones, at least 60, and so
     few, or looked at so seldom, that they cost less than 3 % of single-step training. The weights as
     they are and their average are looked at.
 

@@ -26,7 +26,7 @@ from saddlepoint.training.state import State
 from saddlepoint.zoo import save_weights
 
 BEST_FILE, SOUND = "best.safetensors", "sound"
-_LEAST, _MOST = 64, 512  # images that are watched
+_LEAST, _MOST = 60, 512  # images that are watched
 _SHARE = 0.03  # of the passes of single-step training, which watching may cost
 _STEP = 5  # passes of an image and step: one forward and one input gradient, then all three
 
