@@ -11,9 +11,24 @@ from networks import conv_case
 from small import conv, digits
 from torch import nn
 
-from saddlepoint.attacks import APGD, BIM, DDN, FMN, MIFGSM, PGD
+from saddlepoint.attacks import APGD, BIM, DDN, FGSM, FMN, MIFGSM, PGD
 from saddlepoint.data import batches
-from saddlepoint.defences import AdversarialTraining, Optimiser, Recipe, TrainingBatch
+from saddlepoint.defences import (
+    AWP,
+    FGSMRS,
+    MART,
+    NFGSM,
+    TRADES,
+    TRADESYOPO,
+    YOPO,
+    AdversarialTraining,
+    Free,
+    Mixed,
+    Optimiser,
+    Recipe,
+    Standard,
+    TrainingBatch,
+)
 from saddlepoint.model import Guard
 from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
 from saddlepoint.training.loop import take_step
@@ -98,12 +113,27 @@ def test_the_test_would_notice(strict_loop):
         LOOPS["pgd-linf"](Looks(net).to(DEVICE), images, labels)
 
 
-@pytest.mark.parametrize("adversarial", [False, True])
-def test_no_step_of_a_training_waits(adversarial):
-    options = {"objective": AdversarialTraining(PGD(Linf(0.1), steps=3))} if adversarial else {}
-    recipe = Recipe(batch_size=32, optimiser=Optimiser(learning_rate=0.05), ema=0.9, **options)
+OBJECTIVES = {
+    "standard": Standard(),
+    "pgd": AdversarialTraining(PGD(Linf(0.1), steps=3)),
+    "mixed": Mixed(FGSM(Linf(0.1))),
+    "fgsm-rs": FGSMRS(Linf(0.1)),
+    "n-fgsm": NFGSM(Linf(0.1)),
+    "free": Free(Linf(0.1), m=2),
+    "yopo": YOPO(Linf(0.1), m=2, n=2),
+    "trades": TRADES(Linf(0.1), steps=2),
+    "trades-yopo": TRADESYOPO(Linf(0.1), m=2, n=2),
+    "mart": MART(Linf(0.1), steps=2),
+    "awp": AWP(TRADES(Linf(0.1), steps=2)),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_no_step_of_a_training_waits(name):
+    optimiser = Optimiser(learning_rate=0.05)
+    recipe = Recipe(batch_size=32, optimiser=optimiser, ema=0.9, objective=OBJECTIVES[name])
     data, model = digits(limit=160).to(DEVICE), conv(norm=True).to(DEVICE)
-    state = State(model.train(), recipe, len(data))
+    state = State(model.train(), recipe, len(data), data=data)
     stream = batches(data, torch.arange(len(data)), 32, device=DEVICE)
     for number, (ids, images, labels) in enumerate(stream):
         batch = TrainingBatch(images, labels, ids, 0)
