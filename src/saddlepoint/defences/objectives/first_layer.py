@@ -68,7 +68,7 @@ class FirstLayer:
                 )
             name = min(layers, key=list(passes).index)
         self.name = name = _found(model, name, layers)
-        self._check(model, images, mode, passes.get(name, 0), layers)
+        self._check(model, images, mode, passes, layers)
 
     def module(self, model: nn.Module) -> nn.Module:
         """Return the module at whose output f_0 ends."""
@@ -96,10 +96,12 @@ class FirstLayer:
         """
         ends: list[Tensor] = []
 
-        def part(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-            leaf = output.detach().requires_grad_()
-            ends.extend([output, leaf])
-            return leaf.clone()  # which the next layer may write into
+        def part(module: nn.Module, inputs: Any, output: Any) -> Any:
+            ends.append(output)
+            if not isinstance(output, Tensor):  # which `_check` refuses
+                return output
+            ends.append(output.detach().requires_grad_())
+            return ends[1].clone()  # which the next layer may write into
 
         handle = self.module(model).register_forward_hook(part)
         try:
@@ -108,20 +110,24 @@ class FirstLayer:
             handle.remove()
 
     def _check(
-        self, model: nn.Module, images: Tensor, mode: Mode, passes: int, layers: list[str]
+        self,
+        model: nn.Module,
+        images: Tensor,
+        mode: Mode,
+        passes: dict[str, int],
+        layers: list[str],
     ) -> None:
-        named = f"the first layer {self.name!r}"
+        named, times = f"the first layer {self.name!r}", passes.get(self.name, 0)
         others = ", ".join(each for each in layers if each != self.name) or "none"
-        inside = {id(p) for p in self.module(model).parameters()}
-        if all(id(p) in inside for p in model.parameters()):
+        if times != 1:
+            raise InputError(
+                f"the images pass through {named} {times} times, not once; name another (candidates:"
+                f" {others})"
+            )
+        if not _weights_behind(model, self.name, passes):
             raise InputError(
                 f"{named} holds the whole network; name a part of it, such as"
                 f" {next((each for each in layers if each != self.name), 'its first convolution')}"
-            )
-        if passes != 1:
-            raise InputError(
-                f"the images pass through {named} {passes} times, not once; name another (candidates:"
-                f" {others})"
             )
         with Guard(model, len(images), mode=mode), torch.enable_grad():
             x = images.to(next(model.parameters()), copy=True).requires_grad_()
@@ -165,6 +171,13 @@ def _passes(model: nn.Module, images: Tensor, mode: Mode) -> dict[str, int]:
         for handle in handles:
             handle.remove()
     return counts
+
+
+def _weights_behind(model: nn.Module, name: str, passes: dict[str, int]) -> bool:
+    """Return whether a module with weights of its own is done after another, or done again."""
+    modules, order = dict(model.named_modules()), list(passes)
+    behind = order[order.index(name) + 1 :] + [each for each in order if passes[each] > 1]
+    return any(any(True for _ in modules[each].parameters(recurse=False)) for each in behind)
 
 
 def _reaches(output: Tensor, source: Tensor) -> bool:
