@@ -22,6 +22,7 @@ TINY = {
     "fgsm-ray": {"points": "10"},
     "adversarial-logistic": {"steps": "30"},
     "controls": {"members": "2"},
+    "regularisation": {"units": "6", "seeds": "2", "longer": "1", "steps": "2"},
     "landscape": {"restarts": "6", "steps": "5"},
     "segments": {"maxima": "3", "steps": "5", "points": "5"},
     "alignment": {"eps": "0.1,0.2", "steps": "5"},

@@ -69,6 +69,7 @@ EXPERIMENTS = (
     "linear-example",
     "lowest-bit",
     "objectives",
+    "regularisation",
     "segments",
     "synthetic-digits",
     "transfer-confidence",

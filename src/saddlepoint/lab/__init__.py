@@ -30,6 +30,8 @@ from saddlepoint.lab.objectives import (
     compare_objectives,
 )
 from saddlepoint.lab.registry import EXPERIMENTS
+from saddlepoint.lab.regularisation import RegularisationSettings, run_regularisation
+from saddlepoint.lab.regularisation_findings import Regularisation
 from saddlepoint.lab.segments import Segments, SegmentSettings, segments
 from saddlepoint.lab.synthetic_digits import (
     NearestImages,
@@ -77,6 +79,8 @@ __all__ = [
     "ObjectiveSettings",
     "PerModel",
     "RaySettings",
+    "Regularisation",
+    "RegularisationSettings",
     "SegmentSettings",
     "Segments",
     "Settings",
@@ -101,6 +105,7 @@ __all__ = [
     "run_controls",
     "run_linear",
     "run_logistic",
+    "run_regularisation",
     "run_transfer",
     "segments",
     "small_network",

@@ -24,6 +24,8 @@ from saddlepoint.lab.landscape import LandscapeSettings, draw_landscape, landsca
 from saddlepoint.lab.linear_example import LinearSettings, draw_linear_example, run_linear
 from saddlepoint.lab.lowest_bit import BitSettings, draw_lowest_bit, lowest_bit
 from saddlepoint.lab.objectives import ObjectiveSettings, compare_objectives, draw_objectives
+from saddlepoint.lab.regularisation import RegularisationSettings, run_regularisation
+from saddlepoint.lab.regularisation_figure import draw_regularisation
 from saddlepoint.lab.segments import SegmentSettings, draw_segments, segments
 from saddlepoint.lab.synthetic_digits import (
     SyntheticSettings,
@@ -59,6 +61,10 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             Experiment(
                 "controls", "noise, an RBF network, ensembles, hidden layers: what helps and what not",
                 _GOODFELLOW, ControlSettings, run_controls, draw_controls, images=1000,
+            ),
+            Experiment(
+                "regularisation", "adversarial training of maxout networks against noise, L1, hidden steps",
+                _GOODFELLOW, RegularisationSettings, run_regularisation, draw_regularisation, images=2000,
             ),
             Experiment(
                 "landscape", "the losses that PGD reaches from many starts, and how its maxima differ",

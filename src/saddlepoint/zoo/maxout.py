@@ -32,7 +32,7 @@ class MaxoutLayer(nn.Module):
     def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n u"]:
         """Return the largest piece of each unit."""
         pieces: Tensor = self.linear(x)
-        return pieces.reshape(-1, self.pieces, self.units).max(1).values
+        return pieces.reshape(len(x), self.pieces, self.units).max(1).values
 
 
 class Maxout(nn.Module):
