@@ -75,7 +75,7 @@ class RegularisationSettings(Settings):
     reach: Positive = 0.02
     seeds: Annotated[int, Whole(2)] = 5
     longer: Count = 3
-    patience: Count = 8
+    patience: Count = 6
     validation: Fraction = 0.2
     l1: tuple[Positive, ...] = (1e-4, 2.5e-3)
     hidden_eps: Positive = 0.25
