@@ -17,6 +17,7 @@ from saddlepoint.lab.madry_family import (
     Trainer,
     family_member,
     fgsm_training,
+    majority,
     pgd_training,
 )
 from saddlepoint.lab.outputs import loss_gradients, predictions
@@ -82,8 +83,7 @@ def run_capacity(bench: Bench, settings: CapacitySettings) -> Capacity:
                 members.append(Member(training, scale, i, budget, losses, measured))
             found = compare(models, bench.images, bench.labels, budget)
             pairs += [Pair(training, scale, *each) for each in found]
-    majority = float(bench.labels.bincount().max()) / len(bench.labels)
-    return Capacity(majority, tuple(members), tuple(pairs))
+    return Capacity(majority(bench.labels), tuple(members), tuple(pairs))
 
 
 def measure(model: nn.Module, bench: Bench, eps: float, steps: int) -> Measured:

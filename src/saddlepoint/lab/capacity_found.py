@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from saddlepoint.lab.madry_family import mean_and_sd
+from saddlepoint.lab.madry_family import learnt_nothing, mean_and_sd
 from saddlepoint.lab.table import Cell, Table
-
-NEAR = 0.05
-"""So far above the share of the commonest class a network has learnt nothing."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,7 @@ class Capacity:
 
     def stuck(self, member: Member) -> bool:
         """Return whether a network ended near the accuracy of one answer for every image."""
-        return member.measured.clean <= self.majority + NEAR
+        return learnt_nothing(member.measured.clean, self.majority)
 
     def of(self, training: str, scale: int) -> list[Member]:
         """Return the repetitions of one network."""

@@ -18,6 +18,8 @@ from saddlepoint.lab.madry_family import (
     FamilySettings,
     Trainer,
     family_member,
+    learnt_nothing,
+    majority,
     mean_and_sd,
     pgd_training,
 )
@@ -51,10 +53,10 @@ class OverestimateSettings(FamilySettings):
     ['PGD', 'DDN', 'HopSkipJump']
     """
 
-    scale: Count = 4
+    scale: Count = 8
     pgd_steps: Count = 100
     ddn_steps: Count = 200
-    queries: Count = 20
+    queries: Count = 30
     largest: Positive = 8.0
 
 
@@ -80,26 +82,35 @@ class L2Overestimate:
     """The L2 distances that each attack found.
 
     Attributes:
+        majority: the share of the commonest class among the images.
         distance: by network and attack, (s, n) per seed and image: 0 where the image was wrong
-            before, infinity where the attack failed.
+            before, infinity where the attack failed. A seed whose network learnt nothing counts in no
+            share, median or mean.
 
     >>> two = {"PGD": torch.tensor([[0.0, 2.0, 4.0]]), "HopSkipJump": torch.tensor([[0.0, 1.0, 3.0]])}
-    >>> found = L2Overestimate({"adversarial": two})
+    >>> found = L2Overestimate(0.1, {"adversarial": two})
     >>> found.nearer("adversarial", "HopSkipJump"), found.ratio("adversarial", "HopSkipJump")
     ([1.0], [0.5])
     >>> found.accuracy("adversarial", "PGD", 3.0), found.median("adversarial", "PGD")
     ([0.3333333432674408], [2.0])
     """
 
+    majority: float
     distance: Mapping[str, Mapping[str, Float[Tensor, "s n"]]]
+
+    def learnt(self, network: str, attack: str) -> Float[Tensor, "l n"]:
+        """Return the distances of the seeds whose network learnt something."""
+        rows = self.distance[network][attack]
+        right = (rows > 0).double().mean(1).tolist()
+        return rows[[not learnt_nothing(each, self.majority) for each in right]]
 
     def accuracy(self, network: str, attack: str, eps: float) -> list[float]:
         """Return the share of images that the attack does not fool within eps, per seed."""
-        return [float((row > eps).float().mean()) for row in self.distance[network][attack]]
+        return [float((row > eps).float().mean()) for row in self.learnt(network, attack)]
 
     def median(self, network: str, attack: str) -> list[float]:
         """Return the median distance of the images that were right before, per seed; NaN of none."""
-        return [float(row[row > 0].median()) for row in self.distance[network][attack]]
+        return [float(row[row > 0].median()) for row in self.learnt(network, attack)]
 
     def ratio(self, network: str, attack: str) -> list[float]:
         """Return the median of the distance over PGD's, of images right before, per seed; 0 stands
@@ -113,14 +124,15 @@ class L2Overestimate:
 
     def _right(self, network: str, attack: str) -> list[tuple[Tensor, Tensor]]:
         """Return the distances of the attack and of PGD, of the images right before, per seed."""
-        rows = zip(self.distance[network][attack], self.distance[network][PGD_NAME], strict=True)
+        rows = zip(self.learnt(network, attack), self.learnt(network, PGD_NAME), strict=True)
         return [(one[pgd > 0].double(), pgd[pgd > 0].double()) for one, pgd in rows]
 
     def tables(self) -> Mapping[str, Table]:
         """Return medians and comparisons with PGD, as means over the seeds, and all distances."""
         rows: list[tuple[Cell, ...]] = []
         for network, by_attack in self.distance.items():
-            for attack, distance in by_attack.items():
+            for attack in by_attack:
+                distance = self.learnt(network, attack)
                 right = [float((row > 0).double().mean()) for row in distance]
                 failed = [float(row.isinf().double().mean()) for row in distance]
                 measures = (
@@ -128,11 +140,11 @@ class L2Overestimate:
                     self.nearer(network, attack),
                 )  # fmt: skip
                 spread = (number for each in measures for number in mean_and_sd(each))
-                rows.append((network, attack, *spread))
+                rows.append((network, attack, *spread, len(distance)))
         names = ("clean", "failed", "median L2", "over PGD", "nearer than PGD")
         columns = (name for each in names for name in (each, f"{each} sd"))
         return {
-            "summary": Table(("network", "attack", *columns), tuple(rows)),
+            "summary": Table(("network", "attack", *columns, "seeds"), tuple(rows)),
             "images": self._images(),
         }
 
@@ -167,7 +179,8 @@ def run_l2_overestimate(bench: Bench, settings: OverestimateSettings) -> L2Overe
     x, y = bench.images, bench.labels
     if bench.given is not None:
         found = l2_distances(bench.given, x, y, settings, bench.seed)
-        return L2Overestimate({"given": {name: each[None] for name, each in found.items()}})
+        given = {name: each[None] for name, each in found.items()}
+        return L2Overestimate(majority(y), {"given": given})
     trainer = Trainer(bench, settings, 2 * settings.seeds)
     build = bench.build or family_member(bench.train, settings.scale)
     objectives: dict[str, TrainingObjective] = {
@@ -181,7 +194,7 @@ def run_l2_overestimate(bench: Bench, settings: OverestimateSettings) -> L2Overe
             model = trainer.trained(f"{name}, seed {i}", objective, build, seed).model
             rows.append(l2_distances(model, x, y, settings, seed))
         distance[name] = {attack: torch.stack([row[attack] for row in rows]) for attack in rows[0]}
-    return L2Overestimate(distance)
+    return L2Overestimate(majority(y), distance)
 
 
 def l2_distances(
@@ -213,7 +226,7 @@ def draw_l2_overestimate(found: L2Overestimate) -> Figure:
     Reference: Madry et al. 2018, arXiv:1706.06083, figure 6.
 
     >>> two = {"PGD": torch.tensor([[1.0, 2.0]]), "HopSkipJump": torch.tensor([[1.0, 1.5]])}
-    >>> len(draw_l2_overestimate(L2Overestimate({"adversarial": two})).axes)
+    >>> len(draw_l2_overestimate(L2Overestimate(0.1, {"adversarial": two})).axes)
     2
     """
     attacks = list(next(iter(found.distance.values())))
@@ -224,7 +237,7 @@ def draw_l2_overestimate(found: L2Overestimate) -> Figure:
             _draw_curves(axes, found, network, named)
             title_left(axes, f"{network} network")
         network = list(found.distance)[-1]
-        _draw_pairs(last, found.distance[network])
+        _draw_pairs(last, *(found.learnt(network, name) for name in (PGD_NAME, DECISIONS)))
         title_left(last, f"{network} network, every image")
         legend_above(figure, keys_of(named))
     return figure
@@ -249,8 +262,7 @@ def _draw_curves(
     axes.set_ylabel("accuracy (%)")
 
 
-def _draw_pairs(axes: Axes, distance: Mapping[str, Tensor]) -> None:
-    pgd, decisions = distance[PGD_NAME].flatten(), distance[DECISIONS].flatten()
+def _draw_pairs(axes: Axes, pgd: Tensor, decisions: Tensor) -> None:
     both = pgd.isfinite() & decisions.isfinite() & (pgd > 0)
     end = 1.05 * float(torch.cat([pgd[both], decisions[both], torch.ones(1)]).max())
     axes.plot([0, end], [0, end], color="black", lw=0.8, ls=":", label="equal")

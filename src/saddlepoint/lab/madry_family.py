@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
+from jaxtyping import Int64
+from torch import Tensor, nn
 
 from saddlepoint.attacks import FGSM, PGD
 from saddlepoint.data import ImageData
@@ -29,6 +30,7 @@ from saddlepoint.training import TrainingResult, train
 from saddlepoint.zoo import build_model
 
 Build = Callable[[int], nn.Module]
+_NEAR = 0.05
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,24 @@ def family_member(data: ImageData, scale: int) -> Build:
         )  # fmt: skip
 
     return build
+
+
+def majority(labels: Int64[Tensor, " n"]) -> float:
+    """Return the share of the commonest class, what one answer for every image gets right.
+
+    >>> majority(torch.tensor([3, 3, 1, 0]))
+    0.5
+    """
+    return float(labels.bincount().max()) / len(labels)
+
+
+def learnt_nothing(accuracy: float, commonest: float) -> bool:
+    """Return whether a clean accuracy is no more than 5 points above the share of the commonest class.
+
+    >>> learnt_nothing(0.14, 0.1), learnt_nothing(0.4, 0.1)
+    (True, False)
+    """
+    return accuracy <= commonest + _NEAR
 
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import FGSM, PGD
@@ -18,6 +18,8 @@ from saddlepoint.lab.madry_family import (
     FamilySettings,
     Trainer,
     family_member,
+    learnt_nothing,
+    majority,
     mean_and_sd,
     pgd_training,
 )
@@ -47,12 +49,12 @@ class TransferTableSettings(FamilySettings):
         restarts: of the PGD with the most steps.
 
     >>> list(attacks_of(TransferTableSettings(steps=(40, 20)), 0.3))
-    ['FGSM', 'PGD-20', 'PGD-40 × 3', 'margin PGD-40']
+    ['FGSM', 'PGD-20', 'PGD-40 × 2', 'margin PGD-40']
     """
 
-    scale: Count = 4
+    scale: Count = 8
     steps: tuple[Count, ...] = (20, 40, 100)
-    restarts: Count = 3
+    restarts: Count = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,8 +66,8 @@ def attacks_of(settings: TransferTableSettings, eps: float) -> dict[str, FGSM | 
     long as in table 1; the last climbs the objective of Carlini and Wagner, which that table calls
     CW.
 
-    >>> attacks_of(TransferTableSettings(), 0.3)["PGD-100 × 3"].restarts
-    3
+    >>> attacks_of(TransferTableSettings(), 0.3)["PGD-100 × 2"].restarts
+    2
     """
     ball = Linf(eps)
     *fewer, most = settings.steps
@@ -83,40 +85,53 @@ class TransferTable:
     """The accuracy that is left, by seed, attack, source and target.
 
     Attributes:
+        majority: the share of the commonest class among the images.
         attacks: the a names.
         clean: (s, t) without an attack, per seed and network.
         accuracy: (s, a, t, t) per seed, attack, source and target; a network that is its own source is
             attacked directly. What was wrong before counts as wrong.
 
-    >>> found = TransferTable(("FGSM",), torch.ones(1, 4), torch.full((1, 1, 4, 4), 0.5))
-    >>> found.mean("FGSM", "A", "B")
-    (0.5, nan)
+    >>> clean = torch.tensor([[0.9, 0.9, 0.9, 0.9], [0.1, 0.9, 0.9, 0.9]])
+    >>> accuracy = torch.tensor([0.5, 0.1])[:, None, None, None].expand(2, 1, 4, 4)
+    >>> found = TransferTable(0.1, ("FGSM",), clean, accuracy)
+    >>> found.learnt.tolist(), found.mean("FGSM", "A", "B")
+    ([True, False], (0.5, nan))
     """
 
+    majority: float
     attacks: tuple[str, ...]
     clean: Float[Tensor, "s t"]
     accuracy: Float[Tensor, "s a t t"]
 
+    @property
+    def learnt(self) -> Bool[Tensor, " s"]:
+        """The seeds of which every network learnt something; means are over these."""
+        rows = self.clean.tolist()
+        return torch.tensor(
+            [not any(learnt_nothing(a, self.majority) for a in row) for row in rows]
+        )
+
     def mean(self, attack: str, source: str, target: str) -> tuple[float, float]:
-        """Return the mean and the standard deviation over the seeds."""
+        """Return the mean and the standard deviation over the seeds of which every network learnt."""
         i, j = NETWORKS.index(source), NETWORKS.index(target)
-        return mean_and_sd(self.accuracy[:, self.attacks.index(attack), i, j].tolist())
+        return mean_and_sd(self.accuracy[self.learnt, self.attacks.index(attack), i, j].tolist())
 
     def tables(self) -> Mapping[str, Table]:
         """Return means and standard deviations per attack, source and target, and every seed's."""
-        natural = [mean_and_sd(column.tolist()) for column in self.clean.unbind(1)]
-        rows: list[tuple[Cell, ...]] = [("none", "", *(n for pair in natural for n in pair))]
+        natural = [mean_and_sd(column.tolist()) for column in self.clean[self.learnt].unbind(1)]
+        seeds = int(self.learnt.sum())
+        rows: list[tuple[Cell, ...]] = [("none", "", *(n for p in natural for n in p), seeds)]
         for attack in self.attacks:
             for source in NETWORKS:
                 pairs = [self.mean(attack, source, target) for target in NETWORKS]
-                rows.append((attack, source, *(number for pair in pairs for number in pair)))
+                rows.append((attack, source, *(n for pair in pairs for n in pair), seeds))
         columns = (name for each in NETWORKS for name in (each, f"{each} sd"))
         repetitions = range(1, len(self.clean) + 1)
         axes: dict[str, Sequence[Cell]] = {
             "seed": repetitions, "attack": self.attacks, "source": NETWORKS, "target": NETWORKS,
         }  # fmt: skip
         return {
-            "summary": Table(("attack", "source", *columns), tuple(rows)),
+            "summary": Table(("attack", "source", *columns, "seeds"), tuple(rows)),
             "accuracies": Table.long(axes, {"accuracy": self.accuracy}),
             "clean": Table.long(
                 {"seed": repetitions, "network": NETWORKS}, {"accuracy": self.clean}
@@ -156,7 +171,8 @@ def run_transfer_table(bench: Bench, settings: TransferTableSettings) -> Transfe
         found = transfer_table(networks, bench.images, bench.labels, attacks, seed)
         clean.append(found[0])
         accuracy.append(found[1])
-    return TransferTable(tuple(attacks), torch.stack(clean), torch.stack(accuracy))
+    most = majority(bench.labels)
+    return TransferTable(most, tuple(attacks), torch.stack(clean), torch.stack(accuracy))
 
 
 def transfer_table(
@@ -221,7 +237,7 @@ def hardest(
 def draw_transfer_table(found: TransferTable) -> Figure:
     """Draw a square per attack: the accuracy in per cent of each target on the images of each source.
 
-    >>> found = TransferTable(("FGSM",), torch.ones(1, 4), torch.full((1, 1, 4, 4), 0.5))
+    >>> found = TransferTable(0.1, ("FGSM",), torch.ones(1, 4), torch.full((1, 1, 4, 4), 0.5))
     >>> len(draw_transfer_table(found).axes)
     1
     """
