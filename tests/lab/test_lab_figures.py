@@ -27,10 +27,18 @@ TINY = {
     "segments": {"maxima": "3", "steps": "5", "points": "5"},
     "alignment": {"eps": "0.1,0.2", "steps": "5"},
     "accuracy-against-eps": {"linf": "0.1,0.2", "l2": "0.5,1", "steps": "5"},
+    "capacity": {"scales": "1,2", "seeds": "2", "steps": "2", "train_steps": "1"},
+    "transfer-table": {"scale": "1", "seeds": "1", "steps": "2", "restarts": "1"},
+    "l2-overestimate": {
+        "scale": "1", "seeds": "1", "pgd_steps": "5", "ddn_steps": "10", "queries": "1",
+    },
     "objectives": {"objectives": "f2,f6", "steps": "20", "searches": "3"},
     "constant-c": {"c": "0.1,1", "steps": "30"},
     "synthetic-digits": {"steps": "4"},
     "lowest-bit": {"bits": "1,5,7", "steps": "5"},
+    "distillation": {"temperatures": "1,20", "repeats": "1", "steps": "5"},
+    "distillation-transfer": {"kappa": "0,5", "repeats": "1", "steps": "5", "searches": "1"},
+    "distillation-jsma": {"temperatures": "1,20", "repeats": "1"},
     "transfer-confidence": {"confidence": "0,0.5", "steps": "30", "searches": "2"},
 }
 

@@ -44,6 +44,7 @@ DATA = (
 MODELS = (
     "zoo:carlini-cifar",
     "zoo:carlini-mnist",
+    "zoo:madry-cnn",
     "zoo:maxout",
     "zoo:preactresnet18",
     "zoo:resnet20",
@@ -62,9 +63,11 @@ EXPERIMENTS = (
     "accuracy-against-eps",
     "adversarial-logistic",
     "alignment",
+    "capacity",
     "constant-c",
     "controls",
     "fgsm-ray",
+    "l2-overestimate",
     "landscape",
     "linear-example",
     "lowest-bit",
@@ -73,6 +76,7 @@ EXPERIMENTS = (
     "segments",
     "synthetic-digits",
     "transfer-confidence",
+    "transfer-table",
 )
 WRAPPERS = (
     "bpda=",

@@ -16,10 +16,37 @@ from saddlepoint.lab.adversarial_logistic import (
 )
 from saddlepoint.lab.alignment import Alignment, AlignmentSettings, alignment
 from saddlepoint.lab.bench import Bench, small_network
+from saddlepoint.lab.capacity import CapacitySettings, run_capacity
+from saddlepoint.lab.capacity_found import Capacity
 from saddlepoint.lab.constant_c import ConstantC, ConstantSettings, constant_c
 from saddlepoint.lab.controls import Controls, ControlSettings, Measurement, run_controls
+from saddlepoint.lab.distillation import (
+    Blow,
+    DistillationFindings,
+    DistillationSettings,
+    Measured,
+    run_distillation,
+)
+from saddlepoint.lab.distillation_jsma import (
+    JsmaCase,
+    JsmaFindings,
+    JsmaSettings,
+    LogitCase,
+    run_jsma,
+)
+from saddlepoint.lab.distillation_transfer import (
+    DistillationTransfer,
+    DistillationTransferSettings,
+    run_distillation_transfer,
+)
 from saddlepoint.lab.experiment import Experiment, Findings, PerModel, Settings, per_model
 from saddlepoint.lab.fgsm_ray import FgsmRay, RaySettings, fgsm_ray
+from saddlepoint.lab.l2_overestimate import (
+    L2Overestimate,
+    OverestimateSettings,
+    l2_distances,
+    run_l2_overestimate,
+)
 from saddlepoint.lab.landscape import LandscapeSettings, LossLandscape, landscape
 from saddlepoint.lab.linear_example import LinearExample, LinearSettings, linear_example, run_linear
 from saddlepoint.lab.lowest_bit import BitSettings, LowestBits, SmallestBits, lowest_bit
@@ -32,6 +59,7 @@ from saddlepoint.lab.objectives import (
 from saddlepoint.lab.registry import EXPERIMENTS
 from saddlepoint.lab.regularisation import RegularisationSettings, run_regularisation
 from saddlepoint.lab.regularisation_findings import Regularisation
+from saddlepoint.lab.saturation import Saturation, saturation
 from saddlepoint.lab.segments import Segments, SegmentSettings, segments
 from saddlepoint.lab.synthetic_digits import (
     NearestImages,
@@ -47,6 +75,12 @@ from saddlepoint.lab.transfer_confidence import (
     run_transfer,
     transfer_confidence,
 )
+from saddlepoint.lab.transfer_table import (
+    TransferTable,
+    TransferTableSettings,
+    run_transfer_table,
+    transfer_table,
+)
 from saddlepoint.lab.write import Written, write_experiment
 
 __all__ = [
@@ -57,30 +91,45 @@ __all__ = [
     "AlignmentSettings",
     "Bench",
     "BitSettings",
+    "Blow",
     "BudgetSettings",
+    "Capacity",
+    "CapacitySettings",
     "CaseStatistics",
     "ConstantC",
     "ConstantSettings",
     "ControlSettings",
     "Controls",
+    "DistillationFindings",
+    "DistillationSettings",
+    "DistillationTransfer",
+    "DistillationTransferSettings",
     "Experiment",
     "FgsmRay",
     "Findings",
+    "JsmaCase",
+    "JsmaFindings",
+    "JsmaSettings",
+    "L2Overestimate",
     "LandscapeSettings",
     "LinearExample",
     "LinearSettings",
     "LogisticPath",
     "LogisticSettings",
+    "LogitCase",
     "LossLandscape",
     "LowestBits",
+    "Measured",
     "Measurement",
     "NearestImages",
     "ObjectiveComparison",
     "ObjectiveSettings",
+    "OverestimateSettings",
     "PerModel",
     "RaySettings",
     "Regularisation",
     "RegularisationSettings",
+    "Saturation",
     "SegmentSettings",
     "Segments",
     "Settings",
@@ -92,24 +141,35 @@ __all__ = [
     "TransferConfidence",
     "TransferOutcome",
     "TransferSettings",
+    "TransferTable",
+    "TransferTableSettings",
     "Written",
     "accuracy_against_eps",
     "alignment",
     "compare_objectives",
     "constant_c",
     "fgsm_ray",
+    "l2_distances",
     "landscape",
     "linear_example",
     "lowest_bit",
     "per_model",
+    "run_capacity",
     "run_controls",
+    "run_distillation",
+    "run_distillation_transfer",
+    "run_jsma",
+    "run_l2_overestimate",
     "run_linear",
     "run_logistic",
     "run_regularisation",
     "run_transfer",
+    "run_transfer_table",
+    "saturation",
     "segments",
     "small_network",
     "synthetic_digits",
     "transfer_confidence",
+    "transfer_table",
     "write_experiment",
 ]

@@ -16,10 +16,26 @@ from saddlepoint.lab.adversarial_logistic import (
     run_logistic,
 )
 from saddlepoint.lab.alignment import AlignmentSettings, alignment, draw_alignment
+from saddlepoint.lab.capacity import CapacitySettings, run_capacity
+from saddlepoint.lab.capacity_figure import draw_capacity
 from saddlepoint.lab.constant_c import ConstantSettings, constant_c, draw_constant_c
 from saddlepoint.lab.controls import ControlSettings, draw_controls, run_controls
+from saddlepoint.lab.distillation import DistillationSettings, run_distillation
+from saddlepoint.lab.distillation_figure import draw_distillation
+from saddlepoint.lab.distillation_jsma import JsmaSettings, run_jsma
+from saddlepoint.lab.distillation_jsma_figure import draw_jsma
+from saddlepoint.lab.distillation_transfer import (
+    DistillationTransferSettings,
+    draw_distillation_transfer,
+    run_distillation_transfer,
+)
 from saddlepoint.lab.experiment import Experiment, per_model
 from saddlepoint.lab.fgsm_ray import RaySettings, draw_fgsm_ray, fgsm_ray
+from saddlepoint.lab.l2_overestimate import (
+    OverestimateSettings,
+    draw_l2_overestimate,
+    run_l2_overestimate,
+)
 from saddlepoint.lab.landscape import LandscapeSettings, draw_landscape, landscape
 from saddlepoint.lab.linear_example import LinearSettings, draw_linear_example, run_linear
 from saddlepoint.lab.lowest_bit import BitSettings, draw_lowest_bit, lowest_bit
@@ -37,10 +53,16 @@ from saddlepoint.lab.transfer_confidence import (
     draw_transfer_confidence,
     run_transfer,
 )
+from saddlepoint.lab.transfer_table import (
+    TransferTableSettings,
+    draw_transfer_table,
+    run_transfer_table,
+)
 
 _GOODFELLOW = "Goodfellow et al. 2015, arXiv:1412.6572"
 _MADRY = "Madry et al. 2018, arXiv:1706.06083"
 _CARLINI = "Carlini and Wagner 2017, arXiv:1608.04644"
+_PAPERNOT = "Papernot et al. 2016, arXiv:1511.04508"
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
     {
@@ -84,6 +106,18 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 draw_accuracy_against_eps, images=200,
             ),
             Experiment(
+                "capacity", "what width does to accuracy, losses and gradients, under three trainings",
+                _MADRY, CapacitySettings, run_capacity, draw_capacity, images=500,
+            ),
+            Experiment(
+                "transfer-table", "what images of a network do to a copy and to other networks",
+                _MADRY, TransferTableSettings, run_transfer_table, draw_transfer_table, images=200,
+            ),
+            Experiment(
+                "l2-overestimate", "L2 distances by gradients and by decisions, after Linf training",
+                _MADRY, OverestimateSettings, run_l2_overestimate, draw_l2_overestimate, images=40,
+            ),
+            Experiment(
                 "objectives", "C&W's seven objectives with three treatments of the valid range",
                 _CARLINI, ObjectiveSettings, per_model(compare_objectives), draw_objectives, images=4,
             ),
@@ -102,6 +136,19 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             Experiment(
                 "transfer-confidence", "transfer between halves of the data against C&W's κ",
                 _CARLINI, TransferSettings, run_transfer, draw_transfer_confidence, images=100,
+            ),
+            Experiment(
+                "distillation", "what defensive distillation stops at each temperature, and why",
+                _PAPERNOT, DistillationSettings, run_distillation, draw_distillation, images=1000,
+            ),
+            Experiment(
+                "distillation-transfer", "transfer to distilled networks against C&W's κ",
+                _CARLINI, DistillationTransferSettings, run_distillation_transfer,
+                draw_distillation_transfer, images=100,
+            ),
+            Experiment(
+                "distillation-jsma", "why JSMA gives up: printed logits, a toy, distilled networks",
+                _CARLINI, JsmaSettings, run_jsma, draw_jsma, images=100,
             ),
         )
     }
