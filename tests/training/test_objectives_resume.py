@@ -231,19 +231,13 @@ def test_what_is_remembered_is_there_to_be_lost(whole):
         assert whole(name)[1].best is not None
 
 
-FORGETS = pytest.mark.xfail(reason="rolling back in memory trains on in the state it goes back to")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param("rolled back, noise", marks=FORGETS), "best weights"]
-)
+@pytest.mark.parametrize("name", ["rolled back, noise", "best weights"])
 def test_without_a_folder_the_same_is_remembered(whole, name):
     expected, alone = whole(name)[1], run(name, None)
     assert same(alone.model.state_dict(), expected.model.state_dict())
     assert alone.best is None or same(alone.best, expected.best)
 
 
-@pytest.mark.xfail(reason="the sound state is kept before the best epoch of it is known")
 def test_a_roll_back_remembers_of_which_epoch_the_best_weights_are(tmp_path):
     recipe = Recipe(
         Collapsing(B), epochs=3, batch_size=32, watch=Watch("stop"), validation=Validation(0.25)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import shutil
 import time
@@ -142,10 +143,15 @@ class Lookout:
         state = self.state
         events = [*state.held_out.get("collapses", []), {"epoch": state.epoch, **seen}]
         rate, noise = state.rate, state.noise
-        found = self._sound if self.out is None else latest_checkpoint(self.out, SOUND)
+        best = state.held_out.get("best")  # whose weights stay, also of an epoch that is forgotten
+        # A copy: the optimiser writes into what it is given, and these may be needed again.
+        kept = copy.deepcopy(self._sound)
+        found = kept if self.out is None else latest_checkpoint(self.out, SOUND)
         assert found is not None  # a fall is from something that was sound
         state.load(*found)
         state.held_out["collapses"] = events
+        if best is not None:
+            state.held_out["best"] = best
         if watch.on_collapse == "stop" or len(events) > watch.most:
             state.stopped = f"{told}; the weights are those after epoch {state.epoch}"
             warnings.warn(state.stopped, stacklevel=2)

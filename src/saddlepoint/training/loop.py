@@ -148,7 +148,7 @@ def train(
         lookout = Lookout(state, data, split, out, seed, refresh)
         meter.begin(state.done)
         with stop_on_signals() as stop, forked_random_state(), contextlib.closing(run):
-            if found == "new" and out is not None:
+            if found != "finished" and out is not None:
                 split.save(out)
             while state.epoch < recipe.epochs and not state.stopped:
                 # Resumed within an epoch, its time goes on from the checkpoint's, and its batches

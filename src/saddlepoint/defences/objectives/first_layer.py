@@ -195,8 +195,7 @@ def climb(
     p: Float[Tensor, "n ..."],
     steps: int,
     z: Float[Tensor, "n ..."] | None = None,
-    *,
-    clamped: bool = False,
+    bounds: tuple[Tensor, Tensor] | None = None,
 ) -> Float[Tensor, "n ..."]:
     """Return the parameters after steps up ⟨p, f_0⟩, which run nothing but f_0.
 
@@ -206,7 +205,7 @@ def climb(
         w: parameters of the threat model, to begin with.
         p: the loss's gradient in f_0's output, held.
         z: f_0's output at `w` with its graph, where there is one: it saves the first pass.
-        clamped: the images are clamped to the range before f_0, as the reference implementation
+        bounds: of the range that images are clamped to before f_0, as the reference implementation
             does; a pixel outside then gets no gradient.
 
     >>> from saddlepoint.threat import Linf
@@ -223,8 +222,10 @@ def climb(
         if z is None:
             w = w.detach().requires_grad_()
             x = ascent.threat.render(batch.images, w)
-            if clamped:
-                x = x.clamp(0, 1)
+            if bounds is not None:
+                # With tensors for bounds torch's own clamp is flat on the bounds themselves.
+                inside = (x >= bounds[0]) & (x <= bounds[1])
+                x = torch.where(inside, x, x.detach().clamp(*bounds))
             with still(model), batch.autocast():
                 z = first(model, x)
         (gradient,) = torch.autograd.grad(z, w, p.to(z.dtype), retain_graph=False)

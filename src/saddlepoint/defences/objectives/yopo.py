@@ -132,13 +132,16 @@ class Sweeps(Standing):
 
     def _as_coded(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
         yopo, threat, ascent = self.objective, self._threat, self._ascent(batch)
-        w = _unbounded(threat).random_start(batch.images, batch.keys)  # the range comes later
+        assert isinstance(threat, NormBall)
+        # The range comes later, as a clamp; the ball alone is what the start is drawn from.
+        ball = replace(threat, lower=-math.inf, upper=math.inf)
+        w, bounds = ball.random_start(batch.images, batch.keys), threat.range(batch.images)
         for _ in range(yopo.m):
             output, z, p = self._full(model, batch, threat.render(batch.images, w))
             if z.requires_grad:
                 z.backward(p)  # type: ignore[no-untyped-call]
             # A pixel outside the range does not move at the first step: there the clamp is flat.
-            w = climb(self.first, model, batch, ascent, w, p, yopo.n, clamped=True)
+            w = climb(self.first, model, batch, ascent, w, p, yopo.n, bounds=bounds)
             self._end(model, batch, threat.render(batch.images, w), p)
         with torch.no_grad():
             forward(model, batch, threat.render(batch.images, w))
@@ -176,9 +179,3 @@ class Sweeps(Standing):
 
 def _weights(model: nn.Module) -> list[nn.Parameter]:
     return [each for each in model.parameters() if each.requires_grad]
-
-
-def _unbounded(threat: Ascendable) -> NormBall:
-    """Return the ball without the range of images."""
-    assert isinstance(threat, NormBall)
-    return replace(threat, lower=-math.inf, upper=math.inf)
