@@ -130,8 +130,13 @@ def free(net, batch, memory):
 
 def hamiltonian_steps(f0, p, x, w, n, ball, clamped=False):
     for _ in range(n):
+        inside = (w >= 0) & (w <= 1)  # with the bounds, as torch 1.0's clamp had it
         g = input_gradient(
-            lambda w: f0(w.clamp(0, 1) if clamped else w), w, lambda z: (p * z).sum()
+            lambda w, inside=inside: f0(
+                torch.where(inside, w, w.detach().clamp(0, 1)) if clamped else w
+            ),
+            w,
+            lambda z: (p * z).sum(),
         )
         w = ball.step(x, w, g, ball.eps / 4)
     return w

@@ -223,7 +223,7 @@ def climb(
             w = w.detach().requires_grad_()
             x = ascent.threat.render(batch.images, w)
             if bounds is not None:
-                # With tensors for bounds torch's own clamp is flat on the bounds themselves.
+                # On the bounds the clamp of the reference's torch let gradients pass; today's is flat.
                 inside = (x >= bounds[0]) & (x <= bounds[1])
                 x = torch.where(inside, x, x.detach().clamp(*bounds))
             with still(model), batch.autocast():
