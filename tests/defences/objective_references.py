@@ -167,8 +167,9 @@ def yopo(mode, k, m=2, n=3, ball=LINF):
 
     def paper(net, batch, memory):
         w = ball.start(batch)
-        z = net[:k](w).detach().requires_grad_()
-        p = grad(ce(batch.labels)(net[k:](z)), z)[0]
+        twin = copy.deepcopy(net)  # whose statistics move: this pass descends nothing
+        z = twin[:k](w).detach().requires_grad_()
+        p = grad(ce(batch.labels)(twin[k:](z)), z)[0]
         for _ in range(m):
             w = hamiltonian_steps(copy.deepcopy(net[:k]), p, batch.images, w, n, ball)
             p = full(net, batch, w, True)

@@ -83,7 +83,7 @@ COSTS = {
         YOPO(B, m=M, n=N), Cost((M + M * N, M * N + M), (M, M), (M, M), M),
     ),
     "yopo, paper": (
-        YOPO(B, m=M, n=N, mode="paper"), Cost((1 + M * N, M * N + M), (M + 1, M + 1), (M, M), M + 1),
+        YOPO(B, m=M, n=N, mode="paper"), Cost((1 + M * N, M * N + M), (M + 1, M + 1), (M, M), M),
     ),
     "yopo, as coded": (
         YOPO(B, m=M, n=N, mode="as_coded"),

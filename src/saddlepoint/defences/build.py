@@ -62,9 +62,11 @@ def build_objective(
         if isinstance(given[key], str | Mapping):
             inner, rest = named(given[key], "objective")
             given[key] = build_objective(inner, rest, statistics)
+    parameters = inspect.signature(info.build).parameters
     for key in options_of(info, ThreatModel):
-        fields = {each: given.pop(each) for each in BUDGET_FIELDS if each in given}
-        if key not in given:
+        told = [each for each in BUDGET_FIELDS if each in given and each not in parameters]
+        fields = {each: given.pop(each) for each in told}
+        if key not in given and (fields or parameters[key].default is Parameter.empty):
             given[key] = _threat_from(name, fields, statistics)
     return cast(TrainingObjective, _made(info, given))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from saddlepoint.attacks import PGD
 from saddlepoint.configuration import added
 from saddlepoint.data import AUGMENTATIONS
 from saddlepoint.defences.held_out import Validation, Watch
@@ -194,6 +195,9 @@ class Recipe:
         if self.ema_at is not None and self.ema is None:
             raise InputError("ema_at is given without ema; give the decay that it is stated for")
         _check_watch(self.watch, self.objective)
+        threat = threat_of(self.objective)
+        if threat is not None and (self.watch or self.validation):
+            PGD(threat)  # which they look by; it refuses what it has no form for
         for weight, penalty in self.penalties:
             check_value(f"the weight of {penalty}", weight, NonNegative)
 
@@ -226,7 +230,7 @@ def _check_watch(watch: Watch | None, objective: object) -> None:
         raise InputError(
             f"nothing can be watched in {told(objective)}, which trains for no budget; leave watch out"
         )
-    if watch.change == "noise" and not hasattr(objective, "noise"):
+    if watch.change == "noise" and not (is_dataclass(objective) and hasattr(objective, "noise")):
         raise InputError(
             f"{told(objective)} has no noise to change; choose change: learning-rate, or n-fgsm"
         )

@@ -25,7 +25,7 @@ def moved_by(
     >>> moved_by(FGSM(Linf(0.1)), nn.Flatten(), torch.tensor([[0.5, 0.4]]), torch.tensor([0]), 0)
     tensor([[0.4000, 0.5000]])
     """
-    parts = torch.arange(len(images), device=images.device).split(ROWS)
+    parts = torch.split(torch.arange(len(images), device=images.device), ROWS)
     found = [
         attack.candidates(model, images[ids], labels[ids], seed=seed, ids=ids) for ids in parts
     ]

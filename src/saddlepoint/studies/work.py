@@ -110,7 +110,7 @@ def _training(job: Job, store: Store, tell: Progress) -> dict[str, Any]:
             identity=identity,
             progress=tell,
         )
-        if not done.stopped and len(done.metrics) != recipe.epochs:
+        if not done.metrics or (not done.stopped and len(done.metrics) != recipe.epochs):
             raise InputError("the metrics of the epochs before the interruption are lost")
         return done
 

@@ -44,6 +44,7 @@ def save_checkpoint(
     tensors: Mapping[str, Mapping[str, Tensor]],
     state: Any,
     name: str = FOLDER,
+    keep: int = KEEP,
 ) -> Path:
     """Write a checkpoint under `out`, all of it or nothing, and remove all but the newest two.
 
@@ -52,6 +53,7 @@ def save_checkpoint(
         tensors: file name without suffix → tensors by name.
         state: JSON values.
         name: of the folder of checkpoints that it belongs to.
+        keep: checkpoints that stay, the newest; 0 removes none.
 
     Raises `OutputError` where the disk refuses; the checkpoints before are then untouched.
 
@@ -87,7 +89,7 @@ def save_checkpoint(
         if aside.exists() and not final.exists():
             aside.rename(final)
         raise OutputError(f"cannot write {final}: {reason(error)}") from error
-    for old in _sorted(folder)[:-KEEP]:
+    for old in _sorted(folder)[:-keep] if keep else ():
         shutil.rmtree(old, ignore_errors=True)
     return final
 
@@ -134,13 +136,13 @@ def is_at_end(out: Path, epochs: int) -> bool:
     return _position(found[-1]) == [epochs, 0] or bool(state.get("stopped"))
 
 
-def forget_checkpoints_after(out: Path | str, epoch: int) -> None:
+def forget_checkpoints_after(out: Path | str, epoch: int, name: str = FOLDER) -> None:
     """Remove the checkpoints of later positions than the end of `epoch`: a training that is rolled
     back does not come to them.
 
     >>> forget_checkpoints_after("no-such-folder", 0)
     """
-    for path in _sorted(Path(out) / FOLDER):
+    for path in _sorted(Path(out) / name):
         if _position(path) > [epoch, 0]:
             shutil.rmtree(path, ignore_errors=True)
 

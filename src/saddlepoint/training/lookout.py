@@ -18,10 +18,11 @@ from torch import Tensor
 from saddlepoint.attacks import PGD, predict
 from saddlepoint.data import ImageData
 from saddlepoint.defences import Validation, Watch, threat_of
+from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
 from saddlepoint.reading.tensors import read_safetensors
 from saddlepoint.streams import derive, generator
-from saddlepoint.training.checkpoint import latest_checkpoint
+from saddlepoint.training.checkpoint import forget_checkpoints_after, latest_checkpoint
 from saddlepoint.training.split import Split
 from saddlepoint.training.state import State
 from saddlepoint.zoo import save_weights
@@ -70,6 +71,9 @@ class Lookout:
         self._sound: Any = None
         if state.recipe.watch is not None:
             self._watched, self._every = _watched(split, state.recipe.watch, seed)
+        if out is not None and not state.stopped:
+            # What a killed process kept of epochs that this one comes to again.
+            forget_checkpoints_after(out, state.epoch, SOUND)
 
     def after_epoch(self, record: dict[str, Any]) -> bool:
         """Look at the network after an epoch, and write what was seen into its record.
@@ -77,10 +81,15 @@ class Lookout:
         Returns whether the epoch is to be forgotten: the state is then an earlier one.
         """
         watch, validation = self.state.recipe.watch, self.state.recipe.validation
-        if watch is not None and self.state.epoch % self._every == 0:
+        collapses = self.state.held_out.get("collapses")
+        if collapses:
+            record["collapses"] = collapses
+        last = self.state.epoch == self.state.recipe.epochs  # which nothing comes after
+        if watch is not None and (last or self.state.epoch % self._every == 0):
             began = time.perf_counter()
             lost = self._watch(record, watch)
             record["watch_seconds"] = round(time.perf_counter() - began, 3)
+            record["watch_interval"] = self._every
             if lost:
                 return True
         if validation is not None:
@@ -147,11 +156,15 @@ class Lookout:
         # A copy: the optimiser writes into what it is given, and these may be needed again.
         kept = copy.deepcopy(self._sound)
         found = kept if self.out is None else latest_checkpoint(self.out, SOUND)
-        assert found is not None  # a fall is from something that was sound
+        if found is None:
+            raise InputError(
+                f"{told}; the last sound weights are no longer in {self.out}/{SOUND}: train afresh"
+            )
         state.load(*found)
         state.held_out["collapses"] = events
         if best is not None:
-            state.held_out["best"] = best
+            late = {"forgotten": True} if best["epoch"] > state.epoch else {}
+            state.held_out["best"] = {**best, **late}
         if watch.on_collapse == "stop" or len(events) > watch.most:
             state.stopped = f"{told}; the weights are those after epoch {state.epoch}"
             warnings.warn(state.stopped, stacklevel=2)
@@ -162,7 +175,7 @@ class Lookout:
         else:
             rate /= 2
             change = f"learning rate × {rate:g}"
-        state.change(rate, noise, self.data)
+        state.change(rate, noise)
         events[-1]["change"] = change
         warnings.warn(
             f"{told}; rolled back to the end of epoch {state.epoch}, on with {change}", stacklevel=2
@@ -192,7 +205,7 @@ class Lookout:
         """Return the accuracy of the images under PGD at the objective's budget, clean without one."""
         model, threat = self.state.model, threat_of(self.state.recipe.objective)
         right = 0
-        for part in torch.split(ids, 512):
+        for part in torch.split(ids, self.state.recipe.batch_size):
             images = self.data.images(part).to(self.state.device)
             labels = self.data.labels[part.to(self.data.labels.device)].to(self.state.device)
             if threat is None:

@@ -23,7 +23,7 @@ from saddlepoint.defences.recipe import told
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, device_of
 from saddlepoint.progress import Course, Meter, Progress
-from saddlepoint.run_folders import claimed
+from saddlepoint.run_folders import check_free, claimed
 from saddlepoint.streams import derive
 from saddlepoint.training.accuracy import accuracy
 from saddlepoint.training.averages import Ema, refresh_batch_norm
@@ -104,7 +104,10 @@ def train(
     if not isinstance(recipe, Recipe):
         raise InputError(f"the recipe is {recipe!r:.60}; give a Recipe, or the name of one")
 
+    config = {"identity": identity, "recipe": recipe, "seed": seed, "data": data_identity(data)}
     own = needs_teacher(recipe, teacher)
+    if own and out is not None:
+        check_free(out, "train", FILES, config)  # before a teacher is trained in another's folder
     stages = Course(progress, 2)
 
     def stage(pupil: nn.Module, first: Recipe, folder: Path | None, seed: int) -> nn.Module:
@@ -132,7 +135,6 @@ def train(
     def refresh() -> None:
         refresh_batch_norm(model, feed.images(recipe.epochs, REFRESH))
 
-    config = {"identity": identity, "recipe": recipe, "seed": seed, "data": data_identity(data)}
     if taught is not None:
         config["teacher"] = taught.fingerprint
     meter = Meter(progress, state.total, "steps")
@@ -169,7 +171,9 @@ def train(
                     meter.say(f"{meter.what}, test accuracy")
                     with state.averaged(refresh):
                         record["test_accuracy"] = accuracy(model, test, workers=workers)
-                if lookout.after_epoch(record):
+                with enough_memory(state):
+                    forgotten = lookout.after_epoch(record)
+                if forgotten:
                     run.go_back()
                     meter.begin(state.done)
                     continue

@@ -88,9 +88,9 @@ class Run:
         """Forget the epochs after the state's, which a roll-back has made an earlier one."""
         self.metrics = [each for each in self.metrics if each["epoch"] <= self.state.epoch]
         if self.out is not None:
-            # The later ones first: a process that is killed here comes to the same roll-back again.
+            # A process that is killed in between goes on from a later one, to the same roll-back.
+            self.state.save(self.out, keep=0)
             forget_checkpoints_after(self.out, self.state.epoch)
-            self.state.save(self.out)
             forget_after(self.out, self.state.epoch)
 
     def stop(self, signal: int) -> NoReturn:

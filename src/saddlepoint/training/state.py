@@ -19,6 +19,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.training.averages import Ema, Swa
 from saddlepoint.training.checkpoint import (
     FOLDER,
+    KEEP,
     optimiser_state,
     restore_optimiser,
     save_checkpoint,
@@ -52,7 +53,7 @@ class State:
         first: Tensor | None = None,
         data: ImageData | None = None,
     ) -> None:
-        self.model, self.recipe = model, recipe
+        self.model, self.recipe, self.data = model, recipe, data
         self.device = next(iter(model.parameters())).device
         self.optimiser = recipe.optimiser.build(model.parameters())
         self.steps = math.ceil(images / recipe.batch_size)
@@ -106,13 +107,13 @@ class State:
         factor = max(self.recipe.schedule.factor(done / self.total), 1e-3)
         return self.recipe.optimiser.learning_rate * factor * self.rate
 
-    def change(self, rate: float, noise: float, data: ImageData | None = None) -> None:
+    def change(self, rate: float, noise: float) -> None:
         """Train on at another share of the recipe's learning rate, and with wider noise."""
         self.rate = rate
         if noise != self.noise:
             self.noise = noise
             own: Any = self.recipe.objective
-            self.objective = running(replace(own, noise=noise * own.noise), self.model, data)
+            self.objective = running(replace(own, noise=noise * own.noise), self.model, self.data)
 
     def add(self, loss: Tensor, penalty: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a step's losses and right predictions to the sums of the epoch; `loss` is without the
@@ -190,10 +191,10 @@ class State:
             if isinstance(self.average, Swa):
                 refresh()
 
-    def save(self, out: Path, folder: str = FOLDER) -> None:
-        """Write a checkpoint of the present position under `out`."""
+    def save(self, out: Path, folder: str = FOLDER, keep: int = KEEP) -> None:
+        """Write a checkpoint of the present position under `out`; see `save_checkpoint`."""
         tensors, state = self.snapshot()
-        save_checkpoint(out, (self.epoch, self.step), tensors, state, folder)
+        save_checkpoint(out, (self.epoch, self.step), tensors, state, folder, keep)
 
     def snapshot(self) -> tuple[dict[str, dict[str, Tensor]], Any]:
         """Return the tensors, by file, and the values of a checkpoint; the tensors are the live ones."""

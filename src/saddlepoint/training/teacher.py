@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.data import ImageData, batches
-from saddlepoint.defences import Recipe
+from saddlepoint.defences import Recipe, TrainingObjective
 from saddlepoint.defences.recipe import told
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, device_of
@@ -45,7 +45,7 @@ def needs_teacher(recipe: Recipe, teacher: nn.Module | None) -> bool:
     >>> needs_teacher(Recipe(), None), needs_teacher(Recipe(objective=Distillation()), None)
     (False, True)
     """
-    return getattr(recipe.objective, "teacher", None) is not None and teacher is None
+    return _first(recipe.objective) is not None and teacher is None
 
 
 def teach(
@@ -75,7 +75,7 @@ def teach(
     >>> teach(nn.Linear(2, 2), None, Recipe(), None, None, 0, None)
     """
     objective: Any = recipe.objective
-    own = getattr(objective, "teacher", None)
+    own = _first(objective)
     if own is None:
         if teacher is not None:
             raise InputError(
@@ -94,6 +94,13 @@ def teach(
             " teacher of these classes"
         )
     return Taught(objective.soft_labels(logits), weights_fingerprint(teacher))
+
+
+def _first(objective: Any) -> TrainingObjective | None:
+    """Return what the teacher of an objective minimises; a network of its own is no such thing."""
+    own = getattr(objective, "teacher", None)
+    two = isinstance(own, TrainingObjective) and callable(getattr(objective, "soft_labels", None))
+    return own if two else None
 
 
 def _logits(model: nn.Module, data: ImageData) -> Float[Tensor, "N k"]:

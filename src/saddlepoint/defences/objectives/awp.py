@@ -79,7 +79,7 @@ class AWP:
 
     def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
         """Add the gradients at w + v; the model comes out at w."""
-        run = running(self, model)
+        run = PerturbedWeights(self, Standing())  # of an objective that has not begun
         output = run.accumulate(model, batch)
         run.after_step(model)
         return output

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.attacks import Attack
+from saddlepoint.counts import check_count
 from saddlepoint.data import ImageData
+from saddlepoint.errors import InputError
 from saddlepoint.streams import Keys
 from saddlepoint.threat import ThreatModel
 
@@ -168,8 +170,12 @@ def running(
     begun = begin(model, data)
     if isinstance(begun, Running):
         return begun
-    # What lacks only the state is no less an objective.
-    return _Stateless(cast(TrainingObjective, begun))
+    if not isinstance(begun, TrainingObjective):
+        raise InputError(
+            f"the objective {type(objective).__name__}: begin returned {begun!r:.60}; return what has"
+            " accumulate(model, batch)"
+        )
+    return _Stateless(begun)  # what lacks only the state is no less an objective
 
 
 def threat_of(objective: object) -> ThreatModel | None:
@@ -194,4 +200,6 @@ def repeats_of(objective: object) -> int:
     >>> repeats_of(Standard())
     1
     """
-    return int(getattr(objective, "repeats", 1))
+    repeats = getattr(objective, "repeats", 1)
+    check_count(f"the objective {type(objective).__name__}: repeats", repeats)
+    return int(repeats)

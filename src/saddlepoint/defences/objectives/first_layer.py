@@ -119,16 +119,24 @@ class FirstLayer:
     ) -> None:
         named, times = f"the first layer {self.name!r}", passes.get(self.name, 0)
         others = ", ".join(each for each in layers if each != self.name) or "none"
+        if times > 1 and all(passes.get(each, 0) > 1 for each in layers):
+            raise InputError(
+                f"the images pass through every layer {times} times in {mode} mode, as in a model that"
+                " averages its passes; train it by yopo or trades"
+            )
         if times != 1:
             raise InputError(
                 f"the images pass through {named} {times} times, not once; name another (candidates:"
                 f" {others})"
             )
         if not _weights_behind(model, self.name, passes):
-            raise InputError(
-                f"{named} holds the whole network; name a part of it, such as"
-                f" {next((each for each in layers if each != self.name), 'its first convolution')}"
+            parts = [each for each in layers if each != self.name]
+            remedy = (
+                f"name a part of it, such as {parts[0]}"
+                if parts
+                else "it has no other layer with weights, and two are needed"
             )
+            raise InputError(f"{named} holds the whole network; {remedy}")
         with Guard(model, len(images), mode=mode), torch.enable_grad():
             x = images.to(next(model.parameters()), copy=True).requires_grad_()
             with self.cut(model) as ends:

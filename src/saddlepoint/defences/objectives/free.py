@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from saddlepoint.data import ImageData
 from saddlepoint.defences.objectives.contract import Standing, StepOutput, TrainingBatch, running
-from saddlepoint.defences.objectives.passes import ascendable, backward, forward, step
+from saddlepoint.defences.objectives.passes import (
+    ascendable,
+    backward,
+    forward,
+    label_loss,
+    step,
+)
 from saddlepoint.option_values import BelowOne, Count, check_fields
 from saddlepoint.threat import ThreatModel
 
@@ -87,9 +92,7 @@ class Replays(Standing):
         n = len(clean)  # the last batch may be short: the first rows of δ are its
         w = threat.project(batch.images, clean + self.delta[:n]).requires_grad_()
         logits = forward(model, batch, threat.render(batch.images, w))
-        smoothing = self.objective.label_smoothing
-        loss = functional.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
-        output = backward(loss, logits)
+        output = backward(label_loss(batch, logits, self.objective.label_smoothing), logits)
         assert w.grad is not None
         moved = step(threat, batch.images, clean + self.delta[:n], w.grad, None, 1.0)
         self.delta[:n] = moved - clean

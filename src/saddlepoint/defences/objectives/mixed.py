@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from saddlepoint.attacks import Attack
 from saddlepoint.defences.objectives.adversarial import attacked, check_attack
 from saddlepoint.defences.objectives.contract import TrainingBatch
-from saddlepoint.defences.objectives.passes import Mode, forward
+from saddlepoint.defences.objectives.passes import Mode, forward, label_loss
 from saddlepoint.defences.objectives.two_phases import TwoPhases
 from saddlepoint.option_values import BelowOne, Fraction, check_fields
 
@@ -56,12 +55,7 @@ class Mixed(TwoPhases):
         self, model: nn.Module, batch: TrainingBatch, adversarials: Float[Tensor, "n ..."]
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "n k"]]:
         """Return α·J(x, y) + (1 − α)·J(x', y) and the logits of x'."""
-
-        def cost(logits: Tensor) -> Tensor:
-            return functional.cross_entropy(
-                logits, batch.labels, label_smoothing=self.label_smoothing
-            )
-
-        clean = cost(forward(model, batch, batch.images))
+        clean = label_loss(batch, forward(model, batch, batch.images), self.label_smoothing)
         logits = forward(model, batch, adversarials)
-        return self.clean * clean + (1 - self.clean) * cost(logits), logits
+        moved = label_loss(batch, logits, self.label_smoothing)
+        return self.clean * clean + (1 - self.clean) * moved, logits

@@ -60,8 +60,19 @@ def descend(
     torch.Size([1, 2])
     """
     logits = forward(model, batch, images)
-    loss = functional.cross_entropy(logits, batch.labels, label_smoothing=label_smoothing)
-    return backward(loss, logits)
+    return backward(label_loss(batch, logits, label_smoothing), logits)
+
+
+def label_loss(
+    batch: TrainingBatch, logits: Float[Tensor, "n k"], label_smoothing: float
+) -> Float[Tensor, ""]:
+    """Return the mean cross-entropy of the logits with the labels.
+
+    >>> batch = TrainingBatch(torch.ones(1, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
+    >>> label_loss(batch, torch.zeros(1, 2), 0.1)
+    tensor(0.6931)
+    """
+    return functional.cross_entropy(logits, batch.labels, label_smoothing=label_smoothing)
 
 
 def backward(loss: Float[Tensor, ""], logits: Float[Tensor, "n k"]) -> StepOutput:

@@ -6,10 +6,9 @@ from abc import ABC, abstractmethod
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from saddlepoint.defences.objectives.contract import StepOutput, TrainingBatch
-from saddlepoint.defences.objectives.passes import backward, forward
+from saddlepoint.defences.objectives.passes import backward, forward, label_loss
 
 
 class TwoPhases(ABC):
@@ -57,5 +56,4 @@ class OnAdversarials(TwoPhases):
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "n k"]]:
         """Return the cross-entropy at the adversarial images."""
         logits = forward(model, batch, adversarials)
-        smoothing = self.label_smoothing
-        return functional.cross_entropy(logits, batch.labels, label_smoothing=smoothing), logits
+        return label_loss(batch, logits, self.label_smoothing), logits

@@ -8,12 +8,18 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from saddlepoint.data import ImageData
 from saddlepoint.defences.objectives.contract import Standing, StepOutput, TrainingBatch
 from saddlepoint.defences.objectives.first_layer import FirstLayer, climb
-from saddlepoint.defences.objectives.passes import Ascent, ascendable, backward, forward, still
+from saddlepoint.defences.objectives.passes import (
+    Ascent,
+    ascendable,
+    backward,
+    forward,
+    label_loss,
+    still,
+)
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import BelowOne, Count, Positive, check_fields
 from saddlepoint.threat import Ascendable, NormBall, ThreatModel
@@ -26,8 +32,8 @@ class YOPO:
         η ← Π(η + α·sgn ∇_η⟨p, f_0(x + η)⟩),  one optimiser step after the m sweeps
 
     The gradients of the sweeps add up, so that published learning rates are divided by m (0.1·4/m on
-    a WideResNet, 0.1·2/m on a PreActResNet-18). All passes are in train mode, and each of the m full
-    ones moves BatchNorm's running statistics; those through f_0 move none.
+    a WideResNet, 0.1·2/m on a PreActResNet-18). All passes are in train mode; the m full ones that
+    give gradients move BatchNorm's running statistics, no other does.
 
     Args:
         threat: the budget that is trained for.
@@ -119,7 +125,7 @@ class Sweeps(Standing):
     def _paper(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
         yopo, threat, ascent = self.objective, self._threat, self._ascent(batch)
         w = threat.random_start(batch.images, batch.keys).requires_grad_()
-        with self.first.cut(model) as ends:
+        with still(model), self.first.cut(model) as ends:  # this one is no descent
             logits = forward(model, batch, threat.render(batch.images, w))
         z, leaf = ends
         (p,) = torch.autograd.grad(self._loss(batch, logits), leaf)  # of no weight
@@ -155,8 +161,7 @@ class Sweeps(Standing):
         return Ascent(self._threat, batch.images, self.objective.step_size, 0.25)
 
     def _loss(self, batch: TrainingBatch, logits: Tensor) -> Tensor:
-        smoothing = self.objective.label_smoothing
-        return functional.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
+        return label_loss(batch, logits, self.objective.label_smoothing)
 
     def _full(
         self, model: nn.Module, batch: TrainingBatch, images: Tensor
