@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from saddlepoint.errors import InputError
 from saddlepoint.reports.study.comparisons import standard_deviation
 from saddlepoint.reports.study.legends import legend_above, looks_of
+from saddlepoint.reports.study.roles import adversarial_variants
 from saddlepoint.reports.style import style
 from saddlepoint.studies.results import StudyResults
 
@@ -17,27 +18,27 @@ _WIDTH = 6.8
 
 
 def has_validation(results: StudyResults) -> bool:
-    """Return whether some training measured accuracy on validation images.
+    """Return whether some adversarial training measured accuracy on validation images.
 
     >>> from saddlepoint.reports.study.toy import toy_results
     >>> has_validation(toy_results())
     False
     """
-    column = results.epochs["validation_accuracy"]
-    return bool(column.null_count < len(column))
+    return bool(_series(results))
 
 
 def accuracy_against_time(results: StudyResults) -> Figure:
-    """Return validation accuracy against the seconds of training, a line per variant, a point per
-    epoch: means over the seeds, bands of one standard deviation.
+    """Return validation accuracy under attack against the seconds of training, a line per variant with
+    adversarial training, a point per epoch: means over the seeds, bands of one standard deviation.
 
-    Models trained at several eps are averaged over eps. Raises `InputError` where no training
+    Models trained at several eps are averaged over eps; variants that train for no budget measure
+    clean accuracy, and are left out. Raises `InputError` where no training
     measured it.
 
     >>> import pyarrow as pa
     >>> from saddlepoint.reports.study.toy import toy_results
     >>> from saddlepoint.studies.results import EPOCH_COLUMNS
-    >>> rows = [("original", 0, None, epoch, 1.0, 0.5, 0.1 * epoch, None, 2.0) for epoch in (1, 2)]
+    >>> rows = [("adversarial", 0, None, epoch, 1.0, 0.5, 0.1 * epoch, None, 2.0) for epoch in (1, 2)]
     >>> table = pa.table([pa.array(c) for c in zip(*rows)], names=EPOCH_COLUMNS.names)
     >>> axes = accuracy_against_time(toy_results(epochs=table)).axes[0]
     >>> axes.lines[0].get_xdata(), axes.lines[0].get_ydata()
@@ -81,7 +82,7 @@ def _series(results: StudyResults) -> dict[str, tuple[np.ndarray, np.ndarray, np
             point = (clocks[training], 100 * row["validation_accuracy"])
             seeds.setdefault(row["seed"], []).append(point)
     found = {}
-    for variant in results.variants:
+    for variant in adversarial_variants(results):
         if variant in values:
             means = [
                 [np.mean(points, axis=0) for points in seeds.values()]
