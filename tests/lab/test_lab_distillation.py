@@ -12,7 +12,7 @@ from networks import mlp
 from small import digits, trained
 from torch.nn import functional
 
-from saddlepoint.attacks import FGSM, JSMA, Targeted
+from saddlepoint.attacks import FGSM, JSMA, Misclassified, Targeted
 from saddlepoint.attacks.minimum_norm.carlini_wagner.objectives import OBJECTIVES
 from saddlepoint.defences import Distillation
 from saddlepoint.errors import InputError
@@ -98,6 +98,17 @@ def test_the_softmax_of_the_printed_logits_is_one_hot_in_float32_and_f6_has_a_gr
     # Towards a target even the softmax has one: the target's probability is 0 and should be 1.
     towards = gradient(lambda z: functional.cross_entropy(z, target), PRINTED)
     assert towards[0, [3, 5]].tolist() == [-1.0, 1.0]
+
+
+def test_the_own_term_of_the_gradient_is_lost_long_before_the_others():
+    logits, label = torch.tensor([[20.0, 0.0, -1.0]]), torch.tensor([0])
+    rounded = gradient(lambda z: functional.cross_entropy(z, label), logits)
+    assert rounded[0, 0] == 0  # 1 − F_y, where F_y is 1 − 3e−9
+    assert (rounded[0, 1:] > 0).all()
+    exact = gradient(lambda z: functional.cross_entropy(z, label), logits.double())
+    assert exact[0, 0] < 0
+    odds = gradient(lambda z: Misclassified().log_odds(z, label), logits)
+    assert odds[0, 0] == -1
 
 
 def test_a_change_of_the_smallest_logit_does_nothing_and_of_the_largest_everything():

@@ -30,7 +30,11 @@ TINY = {
     "capacity": {"scales": "1,2", "seeds": "2", "steps": "2", "train_steps": "1"},
     "transfer-table": {"scale": "1", "seeds": "1", "steps": "2", "restarts": "1"},
     "l2-overestimate": {
-        "scale": "1", "seeds": "1", "pgd_steps": "5", "ddn_steps": "10", "queries": "1",
+        "scale": "1",
+        "seeds": "1",
+        "pgd_steps": "5",
+        "ddn_steps": "10",
+        "queries": "1",
     },
     "objectives": {"objectives": "f2,f6", "steps": "20", "searches": "3"},
     "constant-c": {"c": "0.1,1", "steps": "30"},
