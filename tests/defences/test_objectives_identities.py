@@ -33,7 +33,7 @@ from saddlepoint.defences.objectives.divergence import (
     divergence_from,
     gaussian_start,
 )
-from saddlepoint.defences.objectives.passes import climbing
+from saddlepoint.defences.objectives.ascent import climbing
 from saddlepoint.threat import L2, Linf
 from saddlepoint.training.loop import take_step
 from saddlepoint.zoo import build_model

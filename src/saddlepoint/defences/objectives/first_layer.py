@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from saddlepoint.defences.objectives.ascent import Ascent
 from saddlepoint.defences.objectives.contract import TrainingBatch
-from saddlepoint.defences.objectives.passes import Ascent, Mode, still
+from saddlepoint.defences.objectives.passes import Mode, still
 from saddlepoint.defences.weights import weighted_layers
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.model import Guard

@@ -9,14 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.data import ImageData
+from saddlepoint.defences.objectives.ascent import ascendable, step
 from saddlepoint.defences.objectives.contract import Standing, StepOutput, TrainingBatch, running
-from saddlepoint.defences.objectives.passes import (
-    ascendable,
-    backward,
-    forward,
-    label_loss,
-    step,
-)
+from saddlepoint.defences.objectives.passes import backward, forward, label_loss
 from saddlepoint.option_values import BelowOne, Count, check_fields
 from saddlepoint.threat import ThreatModel
 

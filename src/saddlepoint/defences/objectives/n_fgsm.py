@@ -7,15 +7,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from saddlepoint.defences.objectives.ascent import check_moves, climbing, cross_entropy, step
 from saddlepoint.defences.objectives.contract import TrainingBatch
-from saddlepoint.defences.objectives.passes import (
-    Mode,
-    Statistics,
-    check_moves,
-    climbing,
-    cross_entropy,
-    step,
-)
+from saddlepoint.defences.objectives.passes import Mode, Statistics
 from saddlepoint.defences.objectives.two_phases import OnAdversarials
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import BelowOne, Positive, check_fields

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.data import ImageData
+from saddlepoint.defences.objectives.ascent import Ascent, ascendable
 from saddlepoint.defences.objectives.contract import Standing, TrainingBatch
 from saddlepoint.defences.objectives.divergence import (
     clean_probabilities,
@@ -17,13 +18,7 @@ from saddlepoint.defences.objectives.divergence import (
     trades_loss,
 )
 from saddlepoint.defences.objectives.first_layer import FirstLayer, climb
-from saddlepoint.defences.objectives.passes import (
-    Ascent,
-    Statistics,
-    ascendable,
-    evaluating,
-    forward,
-)
+from saddlepoint.defences.objectives.passes import Statistics, evaluating, forward
 from saddlepoint.defences.objectives.two_phases import TwoPhases
 from saddlepoint.option_values import Count, NonNegative, Positive, check_fields
 from saddlepoint.threat import ThreatModel

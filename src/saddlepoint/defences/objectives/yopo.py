@@ -10,16 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.data import ImageData
+from saddlepoint.defences.objectives.ascent import Ascent, ascendable
 from saddlepoint.defences.objectives.contract import Standing, StepOutput, TrainingBatch
 from saddlepoint.defences.objectives.first_layer import FirstLayer, climb
-from saddlepoint.defences.objectives.passes import (
-    Ascent,
-    ascendable,
-    backward,
-    forward,
-    label_loss,
-    still,
-)
+from saddlepoint.defences.objectives.passes import backward, forward, label_loss, still
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import BelowOne, Count, Positive, check_fields
 from saddlepoint.threat import Ascendable, NormBall, ThreatModel
