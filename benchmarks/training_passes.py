@@ -102,7 +102,7 @@ def measure(subject: Subject, rounds: int) -> dict[str, Any]:
     device = subject.batch.images.device
     timed, bare = objectives(), Bare(subject)
     runs = {name: bare.row((name,)) for name in bare.runs()}
-    steps = {name: _step(each, subject) for name, each in timed.items()}
+    steps = {name: step_of(each, subject) for name, each in timed.items()}
     for name, each in timed.items():
         runs |= {f"limit of {name}": bare.row(each.passes), name: steps[name]}
     with forked_random_state():
@@ -140,7 +140,7 @@ def _ratios(found: Mapping[str, list[float]], above: str, below: str) -> list[fl
     return [a / b for a, b in zip(found[above], found[below], strict=True)]
 
 
-def _step(timed: Timed, subject: Subject) -> Callable[[], None]:
+def step_of(timed: Timed, subject: Subject) -> Callable[[], None]:
     recipe = Recipe(objective=timed.objective, optimiser=Optimiser(learning_rate=RATE))
     state = State(subject.model, recipe, len(subject.data), None, subject.data)
 
