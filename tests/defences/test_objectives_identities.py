@@ -28,12 +28,12 @@ from saddlepoint.defences import (
     TrainingBatch,
     running,
 )
+from saddlepoint.defences.objectives.ascent import climbing
 from saddlepoint.defences.objectives.divergence import (
     clean_probabilities,
     divergence_from,
     gaussian_start,
 )
-from saddlepoint.defences.objectives.ascent import climbing
 from saddlepoint.threat import L2, Linf
 from saddlepoint.training.loop import take_step
 from saddlepoint.zoo import build_model

@@ -24,7 +24,7 @@ from saddlepoint.defences import (
 )
 from saddlepoint.errors import InputError
 from saddlepoint.threat import Linf
-from saddlepoint.training import read_metrics, train
+from saddlepoint.training import read_metrics, run, train
 from saddlepoint.training.lookout import _watched
 from saddlepoint.training.split import Split
 
@@ -108,6 +108,42 @@ def test_rolling_back_halves_the_rate_at_most_so_often_and_then_stops(tmp_path):
     assert "on with learning rate × 0.5" in messages
     assert "the weights are those after epoch 7" in done.stopped
     assert len(done.metrics) == LOOK
+
+
+def test_the_last_epoch_is_looked_at_whatever_the_interval():
+    metrics = train(conv(), digits(limit=200), recipe(Watch(), epochs=2)).metrics
+    assert ["watched_accuracy" in each for each in metrics] == [False, True]
+    assert metrics[-1]["watch_interval"] > 2
+
+
+def test_a_roll_back_that_is_killed_half_way_ends_as_one_that_was_not(tmp_path, monkeypatch):
+    watch = Watch(on_collapse="roll-back", change="noise")
+    with pytest.warns(UserWarning, match="catastrophic"):
+        whole = train(conv(), digits(), recipe(watch), out=tmp_path / "whole")
+    assert [each["change"] for each in whole.metrics[-1]["collapses"]] == [
+        "noise × 1.5",
+        "noise × 2.25",
+    ]
+
+    class KilledError(Exception):
+        pass
+
+    real, calls = run.forget_checkpoints_after, []
+
+    def killed(*args):
+        calls.append(args)
+        raise KilledError
+
+    monkeypatch.setattr(run, "forget_checkpoints_after", killed)
+    with pytest.warns(UserWarning, match="catastrophic"), pytest.raises(KilledError):
+        train(conv(), digits(), recipe(watch), out=tmp_path / "killed")
+    monkeypatch.setattr(run, "forget_checkpoints_after", real)
+    with pytest.warns(UserWarning, match="catastrophic"):
+        resumed = train(conv(), digits(), recipe(watch), out=tmp_path / "killed", resume=True)
+    assert len(calls) == 1
+    assert same(resumed.model.state_dict(), whole.model.state_dict())
+    assert [e["epoch"] for e in resumed.metrics] == [e["epoch"] for e in whole.metrics]
+    assert resumed.metrics[-1]["collapses"] == whole.metrics[-1]["collapses"]
 
 
 @pytest.mark.parametrize(("images", "every"), [(10_000, 1), (50_000, 1), (2_000, 5), (400, 24)])

@@ -86,3 +86,10 @@ def test_a_distilled_network_has_larger_logits_at_temperature_1():
 def test_a_teacher_of_no_use_is_refused(objective, teacher, message):
     with pytest.raises(InputError, match=message):
         train(conv(), digits(limit=64), replace(RECIPE, objective=objective), teacher=teacher)
+
+
+def test_no_teacher_is_trained_in_the_folder_of_another_run(tmp_path):
+    train(conv(), digits(limit=64), Recipe(epochs=1), out=tmp_path)
+    with pytest.raises(InputError, match="holds another run"):
+        train(conv(), digits(limit=64), RECIPE, out=tmp_path, resume=True)
+    assert not (tmp_path / "teacher").exists()

@@ -142,7 +142,7 @@ def build_surrogate(given: Subject, name: str, weights: Path, subject: Prepared)
 def read_teacher(given: Subject, weights: Path, student: Prepared) -> nn.Module:
     """Return a trained network of the student's architecture, from the weights of one.
 
-    Its number of classes is that of its weights, which training compares with the data's.
+    Raises `InputError` for weights of another architecture, or of other classes.
     """
     own = replace(given, weights=weights, weights_part=None, pretrained=False)
     return _placed(

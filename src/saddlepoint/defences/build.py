@@ -104,17 +104,14 @@ def options_of(info: DefenceInfo, kind: type[Any]) -> tuple[str, ...]:
     >>> options_of(OBJECTIVES["yopo"], ThreatModel), options_of(OBJECTIVES["awp"], TrainingObjective)
     (('threat',), ('objective',))
     """
-    kinds = (kind, NormBall) if kind is ThreatModel else (kind,)
-    types = parameter_types(info.build)
-    return tuple(
-        name
-        for name, each in types.items()
-        if any(each is k or (k in (Attack, NormBall) and _is_kind(each, k)) for k in kinds)
-    )
+    return tuple(k for k, each in parameter_types(info.build).items() if _is_kind(each, kind))
 
 
-def _is_kind(kind: Any, of: type[Any]) -> bool:
-    return inspect.isclass(kind) and issubclass(kind, of)
+def _is_kind(found: Any, kind: type[Any]) -> bool:
+    """Whether an annotation is of a kind; of protocols no class is asked whether it fits them."""
+    if found is kind or kind is TrainingObjective or not inspect.isclass(found):
+        return found is kind
+    return issubclass(found, NormBall if kind is ThreatModel else kind)
 
 
 def named(values: Any, kind: str) -> tuple[str, dict[str, Any]]:

@@ -134,6 +134,7 @@ def _training(job: Job, store: Store, tell: Progress) -> dict[str, Any]:
         "penalty": last.get("penalty", 0.0),
         "accuracy": last["accuracy"],
         "seconds": result.seconds,
+        **({"stopped": result.stopped} if result.stopped else {}),
     }
 
 

@@ -140,12 +140,7 @@ class Lookout:
         if self.out is not None:
             self.state.save(self.out, SOUND)
             return
-        tensors, values = self.state.snapshot()
-        copies = {
-            part: {name: value.detach().clone() for name, value in each.items()}
-            for part, each in tensors.items()
-        }
-        self._sound = copies, _copied(values)
+        self._sound = copy.deepcopy(self.state.snapshot())
 
     def _go_back(self, watch: Watch, told: str, seen: dict[str, float]) -> None:
         """Make the state the last sound one, with something changed, or stop there."""
@@ -233,9 +228,3 @@ def _watched(split: Split, watch: Watch, seed: int) -> tuple[Tensor, int]:
     order = torch.randperm(len(pool), generator=generator(seed, "watched"))
     chosen = pool[order[:count]].sort().values
     return chosen, max(1, math.ceil(len(chosen) * passes / allowed))
-
-
-def _copied(values: Any) -> Any:
-    if isinstance(values, dict):
-        return {key: _copied(each) for key, each in values.items()}
-    return list(values) if isinstance(values, list) else values

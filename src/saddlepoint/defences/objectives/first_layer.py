@@ -122,8 +122,8 @@ class FirstLayer:
         others = ", ".join(each for each in layers if each != self.name) or "none"
         if times > 1 and all(passes.get(each, 0) > 1 for each in layers):
             raise InputError(
-                f"the images pass through every layer {times} times in {mode} mode, as in a model that"
-                " averages its passes; train it by yopo or trades"
+                f"the images pass through every layer {times} times in {mode} mode, so that none is"
+                " the first; train it by an objective that needs none, such as trades"
             )
         if times != 1:
             raise InputError(

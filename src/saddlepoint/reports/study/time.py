@@ -32,8 +32,7 @@ def accuracy_against_time(results: StudyResults) -> Figure:
     adversarial training, a point per epoch: means over the seeds, bands of one standard deviation.
 
     Models trained at several eps are averaged over eps; variants that train for no budget measure
-    clean accuracy, and are left out. Raises `InputError` where no training
-    measured it.
+    clean accuracy, and are left out. Raises `InputError` where no training measured it.
 
     >>> import pyarrow as pa
     >>> from saddlepoint.reports.study.toy import toy_results
