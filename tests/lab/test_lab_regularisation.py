@@ -35,7 +35,6 @@ from saddlepoint.lab.regularisation import (
 )
 from saddlepoint.lab.regularisation_findings import (
     Measures,
-    mean_and_deviation,
     measure,
     spread,
     transfers_between,
@@ -49,6 +48,7 @@ from saddlepoint.lab.regularisers import (
     halves,
     rotated,
 )
+from saddlepoint.lab.spread import Spread
 from saddlepoint.threat import Linf
 from saddlepoint.training import train
 from saddlepoint.zoo.maxout import Maxout
@@ -334,7 +334,7 @@ def test_the_summary_is_of_the_runs(found):
         own = [each for each in runs if each[:2] == row[:2]]
         assert len(own) == 2
         for i in range(len(fields(Measures))):
-            mean, deviation = mean_and_deviation([each[4 + i] for each in own])
+            mean, deviation = Spread.of([each[4 + i] for each in own])
             assert row[3 + 2 * i] == pytest.approx(mean, nan_ok=True)
             assert row[4 + 2 * i] == pytest.approx(deviation, nan_ok=True)
     assert len(tables["search"].rows) == sum(len(each.clean) for each in found.searches.values())

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from saddlepoint.lab.capacity_found import Capacity, Member
-from saddlepoint.lab.madry_family import mean_and_sd
 from saddlepoint.lab.panels import key, legend_above, looks, sheet, title_left
+from saddlepoint.lab.spread import Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +84,7 @@ def _line(
     axes: Axes, scales: Sequence[int], values: Sequence[Sequence[float]], look: Look, label: str
 ) -> None:
     """Draw the means of the values of each width, with their standard deviations as bars."""
-    means, spread = zip(*(mean_and_sd(each) for each in values), strict=True)
+    means, spread = zip(*(Spread.of(each) for each in values), strict=True)
     bars = [0.0 if sd != sd else sd for sd in spread]
     axes.errorbar(
         _places(scales), means, bars, **look.line,
@@ -125,7 +125,7 @@ def _draw_descent(axes: Axes, found: Capacity) -> None:
         learnt = [each for each in found.of("PGD", scale) if not found.stuck(each)]
         if not learnt:
             continue
-        means = [mean_and_sd(each)[0] for each in zip(*(m.losses for m in learnt), strict=True)]
+        means = [Spread.of(each)[0] for each in zip(*(m.losses for m in learnt), strict=True)]
         axes.plot(
             range(1, len(means) + 1), means, color=_blue(shade), label=f"×{scale}", markersize=4,
             marker=MARKERS[i % len(MARKERS)], linestyle=DASHES[i % len(DASHES)],

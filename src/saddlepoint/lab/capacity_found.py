@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from saddlepoint.lab.madry_family import learnt_nothing, mean_and_sd
+from saddlepoint.lab.madry_family import learnt_nothing
+from saddlepoint.lab.spread import Spread
 from saddlepoint.lab.table import Cell, Table
 
 
@@ -163,7 +164,7 @@ class Capacity:
                     [p.cosine for p in pairs if p.source < p.target],
                     [p.accuracy for p in pairs],
                 )
-                spread = (number for column in columns for number in mean_and_sd(column))
+                spread = (number for column in columns for number in Spread.of(column))
                 stuck = sum(map(self.stuck, members)) / len(members)
                 rows.append((training, scale, members[0].eps, *spread, stuck))
         names = ("clean", "FGSM", "PGD", "loss", "cosine", "transferred FGSM")

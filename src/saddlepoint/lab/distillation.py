@@ -9,10 +9,11 @@ import torch
 
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.distillation_attacks import ANY, LINES, strike
-from saddlepoint.lab.distilled import DISTILLED, KINDS, Spread, distil, seeds_of
+from saddlepoint.lab.distilled import DISTILLED, KINDS, distil, seeds_of
 from saddlepoint.lab.experiment import Settings
 from saddlepoint.lab.outputs import predictions
 from saddlepoint.lab.saturation import Saturation, exponent, saturation
+from saddlepoint.lab.spread import Spread
 from saddlepoint.lab.table import Cell, Table
 from saddlepoint.lab.targets import random_classes
 from saddlepoint.option_values import Count, Positive, Share

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from saddlepoint.lab.distillation import DistillationFindings
 from saddlepoint.lab.distillation_attacks import ANY, LINES
-from saddlepoint.lab.distilled import DISTILLED, HARD, KINDS, Spread
+from saddlepoint.lab.distilled import DISTILLED, HARD, KINDS
 from saddlepoint.lab.panels import looks, sheet, title_left
+from saddlepoint.lab.spread import Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks import CarliniWagnerL0, CarliniWagnerL2
 from saddlepoint.lab.bench import Bench
-from saddlepoint.lab.distilled import Spread, distil, seeds_of
+from saddlepoint.lab.distilled import distil, seeds_of
 from saddlepoint.lab.experiment import Settings
 from saddlepoint.lab.jsma_variants import JSMA_VARIANTS, jsma_reaches, outvoted, printed_toy
 from saddlepoint.lab.outputs import logits_of, predictions
 from saddlepoint.lab.saturation import PRINTED_LOGITS, vanished
+from saddlepoint.lab.spread import Spread
 from saddlepoint.lab.table import Cell, Table
 from saddlepoint.lab.targets import random_classes
 from saddlepoint.option_values import Count, Positive, Share

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from saddlepoint.lab.bench import Bench, every_other
 from saddlepoint.lab.distillation_figure import plot_spreads
-from saddlepoint.lab.distilled import DISTILLED, HARD, Spread, distil, hard_labels, seeds_of
+from saddlepoint.lab.distilled import DISTILLED, HARD, distil, hard_labels, seeds_of
 from saddlepoint.lab.experiment import Settings
 from saddlepoint.lab.outputs import predictions
 from saddlepoint.lab.panels import keys_of, legend_above, looks, sheet, title_left
+from saddlepoint.lab.spread import Spread
 from saddlepoint.lab.table import Cell, Table
 from saddlepoint.lab.transfer_confidence import (
     AIMS,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -173,31 +172,3 @@ def seeds_of(bench: Bench, repeats: int) -> list[int]:
     [5, 6, 7]
     """
     return [bench.seed + i for i in range(repeats)]
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The mean of a value over repetitions, and its standard deviation; NaN where there is none.
-
-    >>> str(Spread.of([0.25, 0.75])), str(Spread.of([0.5]))
-    ('0.500 ± 0.354', '0.500')
-    """
-
-    mean: float
-    sd: float
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> Spread:
-        """Return that of the values that are there, leaving out NaN.
-
-        >>> Spread.of([1.0, 3.0, float("nan")]).mean
-        2.0
-        """
-        there = [value for value in values if value == value]
-        return cls(
-            statistics.fmean(there) if there else float("nan"),
-            statistics.stdev(there) if len(there) > 1 else float("nan"),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f}" if self.sd != self.sd else f"{self.mean:.3f} ± {self.sd:.3f}"

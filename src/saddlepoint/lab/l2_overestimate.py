@@ -20,10 +20,10 @@ from saddlepoint.lab.madry_family import (
     family_member,
     learnt_nothing,
     majority,
-    mean_and_sd,
     pgd_training,
 )
 from saddlepoint.lab.panels import keys_of, legend_above, looks, sheet, title_left
+from saddlepoint.lab.spread import Spread
 from saddlepoint.lab.table import Cell, Table
 from saddlepoint.option_values import Count, Positive
 from saddlepoint.progress import counted
@@ -139,7 +139,7 @@ class L2Overestimate:
                     right, failed, self.median(network, attack), self.ratio(network, attack),
                     self.nearer(network, attack),
                 )  # fmt: skip
-                spread = (number for each in measures for number in mean_and_sd(each))
+                spread = (number for each in measures for number in Spread.of(each))
                 rows.append((network, attack, *spread, len(distance)))
         names = ("clean", "failed", "median L2", "over PGD", "nearer than PGD")
         columns = (name for each in names for name in (each, f"{each} sd"))
@@ -251,7 +251,7 @@ def _draw_curves(
     budgets = torch.linspace(0, end, 121).tolist()
     for attack, look in named.items():
         shares = [found.accuracy(network, attack, eps) for eps in budgets]
-        spread = [mean_and_sd(each) for each in shares]
+        spread = [Spread.of(each) for each in shares]
         low, high = ([100 * (m + s * (sd if sd == sd else 0)) for m, sd in spread] for s in (-1, 1))
         axes.fill_between(budgets, low, high, color=look.colour, alpha=0.15, lw=0)
         means = [100 * mean for mean, _ in spread]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -152,17 +151,3 @@ def learnt_nothing(accuracy: float, commonest: float) -> bool:
     (True, False)
     """
     return accuracy <= commonest + _NEAR
-
-
-def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean and the standard deviation over repetitions; of one value the second is NaN.
-
-    >>> mean_and_sd([0.0, 2.0, 4.0]), mean_and_sd([0.5])
-    ((2.0, 2.0), (0.5, nan))
-    """
-    if not values:
-        return math.nan, math.nan
-    mean = math.fsum(values) / len(values)
-    if len(values) == 1:
-        return mean, math.nan
-    return mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))

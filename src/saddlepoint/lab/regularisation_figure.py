@@ -14,8 +14,8 @@ from saddlepoint.lab.panels import keys_of, looks, sheet, title_left
 from saddlepoint.lab.regularisation_findings import (
     Measures,
     Regularisation,
-    mean_and_deviation,
 )
+from saddlepoint.lab.spread import Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,8 +70,7 @@ def _draw_errors(axes: Axes, found: Regularisation) -> None:
     places = list(found.searches)
     for i, (name, look) in enumerate(looks(_SHOWN).items()):
         points = [
-            mean_and_deviation(_SHOWN[name](each.measures) for each in found.of(*place))
-            for place in places
+            Spread.of(_SHOWN[name](each.measures) for each in found.of(*place)) for place in places
         ]
         # Below each other, as FGSM and PGD often are at the same place.
         _points(axes, points, look.colour, look.marker, 0.18 * (i - (len(_SHOWN) - 1) / 2))
@@ -82,7 +81,7 @@ def _draw_errors(axes: Axes, found: Regularisation) -> None:
 
 def _draw_transfer(axes: Axes, found: Regularisation) -> None:
     pairs = found.by_pair()
-    points = [mean_and_deviation(each.error for each in several) for several in pairs.values()]
+    points = [Spread.of(each.error for each in several) for several in pairs.values()]
     fgsm = looks(_SHOWN)["FGSM"]
     _points(axes, points, fgsm.colour, fgsm.marker)
     _rows(axes, [f"{source} → {target}, {units}" for units, source, target in pairs])

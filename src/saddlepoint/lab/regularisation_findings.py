@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 
 import torch
@@ -16,6 +15,7 @@ from saddlepoint.lab.early_stopping import EpochSearch
 from saddlepoint.lab.moved_images import moved_by
 from saddlepoint.lab.outputs import logits_of
 from saddlepoint.lab.regularisers import RandomSigns, first_weights, halves
+from saddlepoint.lab.spread import Spread
 from saddlepoint.lab.table import Cell, Table
 from saddlepoint.threat import Linf
 from saddlepoint.zoo.maxout import Maxout
@@ -157,7 +157,7 @@ class Regularisation:
             trials = self.of(variant, units)
             row: list[Cell] = [variant, units, search.epochs]
             for name in (each.name for each in fields(Measures)):
-                row += mean_and_deviation(getattr(each.measures, name) for each in trials)
+                row += Spread.of(getattr(each.measures, name) for each in trials)
             rows.append(tuple(row))
         titles = [part for title in _TITLES for part in (title, "±")]
         return Table(("variant", "units", "epochs", *titles), tuple(rows))
@@ -166,8 +166,8 @@ class Regularisation:
         rows = [
             (
                 *pair,
-                *mean_and_deviation(each.error for each in several),
-                *mean_and_deviation(each.agreement for each in several),
+                *Spread.of(each.error for each in several),
+                *Spread.of(each.agreement for each in several),
             )
             for pair, several in self.by_pair().items()
         ]
@@ -180,17 +180,6 @@ class Regularisation:
         for each in self.transfers:
             pairs.setdefault((each.units, each.source, each.target), []).append(each)
         return pairs
-
-
-def mean_and_deviation(values: Iterable[float]) -> tuple[float, float]:
-    """Return the mean of several values and their standard deviation, as of a sample.
-
-    >>> mean_and_deviation([1.0, 2.0, 3.0])
-    (2.0, 1.0)
-    """
-    seen = list(values)
-    # Not statistics.stdev, which refuses NaN.
-    return statistics.fmean(seen), float(torch.tensor(seen, dtype=torch.float64).std())
 
 
 def measure(model: nn.Module, bench: Bench, eps: float, steps: int) -> Measures:

@@ -20,11 +20,11 @@ from saddlepoint.lab.madry_family import (
     family_member,
     learnt_nothing,
     majority,
-    mean_and_sd,
     pgd_training,
 )
 from saddlepoint.lab.outputs import losses, predictions
 from saddlepoint.lab.panels import sheet, title_left
+from saddlepoint.lab.spread import Spread
 from saddlepoint.lab.table import Cell, Table
 from saddlepoint.option_values import Count
 from saddlepoint.progress import counted
@@ -114,11 +114,11 @@ class TransferTable:
     def mean(self, attack: str, source: str, target: str) -> tuple[float, float]:
         """Return the mean and the standard deviation over the seeds of which every network learnt."""
         i, j = NETWORKS.index(source), NETWORKS.index(target)
-        return mean_and_sd(self.accuracy[self.learnt, self.attacks.index(attack), i, j].tolist())
+        return Spread.of(self.accuracy[self.learnt, self.attacks.index(attack), i, j].tolist())
 
     def tables(self) -> Mapping[str, Table]:
         """Return means and standard deviations per attack, source and target, and every seed's."""
-        natural = [mean_and_sd(column.tolist()) for column in self.clean[self.learnt].unbind(1)]
+        natural = [Spread.of(column.tolist()) for column in self.clean[self.learnt].unbind(1)]
         seeds = int(self.learnt.sum())
         rows: list[tuple[Cell, ...]] = [("none", "", *(n for p in natural for n in p), seeds)]
         for attack in self.attacks:
