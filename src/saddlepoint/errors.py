@@ -26,13 +26,16 @@ class OutputError(InputError):
     """
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+def unknown(kind: str, name: str, known: Iterable[str], earlier: Iterable[str] = ()) -> InputError:
     """Return the error for a name that is not known, with the nearest known one.
+
+    Args:
+        earlier: names that work and are not listed; they may be the nearest.
 
     >>> print(unknown("attack", "pdg", ["fgsm", "pgd"]))
     unknown attack 'pdg'; did you mean 'pgd'? (known: fgsm, pgd)
     """
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, [*known, *earlier], n=1, cutoff=0.4)
     hint = f"; did you mean '{near[0]}'?" if near else ";"
     return InputError(f"unknown {kind} '{name}'{hint} (known: {', '.join(known)})")

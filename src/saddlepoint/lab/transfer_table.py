@@ -95,7 +95,7 @@ class TransferTable:
     >>> accuracy = torch.tensor([0.5, 0.1])[:, None, None, None].expand(2, 1, 4, 4)
     >>> found = TransferTable(0.1, ("FGSM",), clean, accuracy)
     >>> found.learnt.tolist(), found.mean("FGSM", "A", "B")
-    ([True, False], (0.5, nan))
+    ([True, False], Spread(mean=0.5, sd=nan))
     """
 
     majority: float

@@ -72,7 +72,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         for point in _points(self._group):
             if point.name == name:
                 return self._loaded(point)
-        raise unknown(self.kind, shown(name), self)
+        raise unknown(self.kind, shown(name), self, self._aliases)
 
     def listed(self) -> Iterator[Entry]:
         """Return every entry; a plug-in that cannot be loaded is left out with a warning.
