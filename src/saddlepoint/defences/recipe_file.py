@@ -157,7 +157,7 @@ def recipe_values(source: str) -> Any:
     if name in recipe_names():
         return parse_document(recipe_text(name), f"the recipe {source}").values
     if Path(source).suffix not in (".yaml", ".yml"):
-        raise unknown("recipe", source, recipe_names())
+        raise unknown("recipe", source, recipe_names(), ALIASES)
     try:
         return read_document(Path(source)).values
     except InputError as error:
