@@ -13,6 +13,7 @@ from saddlepoint.data import TensorData
 from saddlepoint.defences import Optimiser, Recipe
 from saddlepoint.errors import InputError
 from saddlepoint.training import accuracy, latest_checkpoint, read_metrics, train
+from saddlepoint.training.state import State
 
 
 def test_a_loss_that_is_not_finite_names_the_learning_rate_and_spares_the_checkpoints(tmp_path):
@@ -34,6 +35,16 @@ def test_a_loss_that_is_not_finite_names_the_learning_rate_and_spares_the_checkp
     assert all(bool(value.isfinite().all()) for value in tensors["model"].values())
     assert [record["epoch"] for record in read_metrics(tmp_path)] == [1, 2]
     assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_device_stopped_within_an_epoch_saves_no_loss_that_is_not_finite(tmp_path):
+    """On a device a loss is looked at once per epoch, and when a signal asks for a checkpoint."""
+    state = State(conv(), Recipe(epochs=1, batch_size=2), images=8)
+    state.step, state.seen = 2, 4
+    state.sums[0] = state.losses[1, 0] = math.nan
+    with pytest.raises(InputError, match=r"loss is nan in epoch 1, step 2 of 4"):
+        state.save(tmp_path)
+    assert latest_checkpoint(tmp_path) is None
 
 
 def test_a_huge_learning_rate_is_named():

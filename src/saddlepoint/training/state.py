@@ -135,12 +135,10 @@ class State:
         """Return the metrics of the epoch and begin the next; average the weights where SWA is due.
 
         Raises `InputError` where the mean loss of the epoch is not finite: on a device that is known
-        only here, since looking at every step would make it wait.
+        only here and in `save`, since looking at every step would make it wait.
         """
+        self._check_finite()
         loss, correct, penalty = (self.sums / self.seen).tolist()
-        if not math.isfinite(loss):
-            bad = (~self.losses.isfinite().all(1)).nonzero()
-            raise self._not_finite(loss, int(bad[0]) if len(bad) else self.step - 1)
         self.epoch, self.step = self.epoch + 1, 0
         pieces = self.losses.tensor_split(min(PIECES, self.steps))
         curve = torch.stack([piece.mean(0) for piece in pieces]).tolist()
@@ -160,6 +158,12 @@ class State:
         if isinstance(self.average, Swa) and self.average.due(self.epoch / self.recipe.epochs):
             self.average.update(self.model)
         return record
+
+    def _check_finite(self) -> None:
+        loss = float(self.sums[0]) / max(self.seen, 1)
+        if not math.isfinite(loss):
+            bad = (~self.losses.isfinite().all(1)).nonzero()
+            raise self._not_finite(loss, int(bad[0]) if len(bad) else self.step - 1)
 
     def _not_finite(self, loss: float, step: int) -> InputError:
         return InputError(
@@ -192,7 +196,12 @@ class State:
                 refresh()
 
     def save(self, out: Path, folder: str = FOLDER, keep: int = KEEP) -> None:
-        """Write a checkpoint of the present position under `out`; see `save_checkpoint`."""
+        """Write a checkpoint of the present position under `out`; see `save_checkpoint`.
+
+        Raises `InputError` where a loss since the epoch's first step was not finite: the last
+        checkpoint is to be from before.
+        """
+        self._check_finite()
         tensors, state = self.snapshot()
         save_checkpoint(out, (self.epoch, self.step), tensors, state, folder, keep)
 
