@@ -130,6 +130,7 @@ class Regularisation:
         """Return means and standard deviations, and everything that they are of."""
         return {
             "summary": self._summary(),
+            "measures": self._measures(),
             "transfer": self._transfer(),
             "runs": Table(
                 ("variant", "units", "run", "epochs", *_TITLES),
@@ -152,6 +153,16 @@ class Regularisation:
         }
 
     def _summary(self) -> Table:
+        """Return the means of the errors alone, which a terminal has room for."""
+        shown = _TITLES[: _TITLES.index("sure when wrong") + 1]
+        rows: list[tuple[Cell, ...]] = []
+        for (variant, units), search in self.searches.items():
+            trials = [astuple(each.measures) for each in self.of(variant, units)]
+            means = [Spread.of(values).mean for values in zip(*trials, strict=True)]
+            rows.append((variant, units, search.epochs, *means[: len(shown)]))
+        return Table(("variant", "units", "epochs", *shown), tuple(rows))
+
+    def _measures(self) -> Table:
         rows = []
         for (variant, units), search in self.searches.items():
             trials = self.of(variant, units)
