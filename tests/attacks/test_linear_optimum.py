@@ -8,6 +8,7 @@ import pytest
 import torch
 from linear import BALLS, CASES, assert_optimal, best_change, case, share_of_optimum
 from networks import Affine
+from sampled import mostly_slow
 from scipy import optimize
 
 from saddlepoint.attacks import BIM, FGSM, MIFGSM, PGD, FixedBudget, UniformNoise
@@ -24,7 +25,9 @@ def strong(norm: str, eps: float, **options) -> PGD:
 
 
 @pytest.mark.parametrize(("norm", "d", "eps", "near"), CASES)
-@pytest.mark.parametrize("start", ["uniform", "gaussian", "clean"])
+@pytest.mark.parametrize(
+    "start", mostly_slow(["uniform", "gaussian", "clean"], quick=["uniform", "clean"])
+)
 def test_pgd_reaches_the_optimum(norm, d, eps, near, start):
     far_off = (norm, start) == ("l1", "gaussian")
     options = {"relative_step": 20, "schedule": "cosine"} if far_off else {}
@@ -65,7 +68,9 @@ def test_fgsm_is_exact_in_l2_and_l1_while_no_bound_is_active():
         assert torch.allclose(result.adversarials - x, best_change(w, x, eps, norm), atol=1e-9)
 
 
-@pytest.mark.parametrize(("norm", "d", "eps", "near"), CASES)
+@pytest.mark.parametrize(
+    ("norm", "d", "eps", "near"), mostly_slow(CASES, [CASES[1], CASES[3], CASES[6]])
+)
 @pytest.mark.parametrize("side", [-1, 1])
 def test_success_is_decided_on_the_right_side_of_the_optimum(norm, d, eps, near, side):
     """Room of 0.2 % of the change on either side: fooled on one, robust on the other."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 from linear import best_change
 from networks import Affine, conv_case
+from sampled import mostly_slow
 
 from saddlepoint.attacks import (
     DDN,
@@ -33,7 +34,7 @@ def test_the_nearest_member_counts():
     assert not torch.equal(each[0], each[1])
 
 
-@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("classes", mostly_slow([2, 3, 10], quick=[2, 10]))
 @pytest.mark.parametrize("ball", [Linf, L2, L1, L0])
 def test_the_passes_are_kept_to(ball, classes):
     torch.manual_seed(classes)

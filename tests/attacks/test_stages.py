@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sampled import mostly_slow
 from small import digits, trained
 from torch import nn
 
@@ -141,7 +142,9 @@ def same(a, b):
 @pytest.mark.parametrize(
     ("name", "model"),
     [
-        *((name, "plain") for name in ATTACKS),
+        *mostly_slow(
+            [(name, "plain") for name in ATTACKS], [(n, "plain") for n in list(ATTACKS)[::2]]
+        ),
         ("nearest", "foreign"),
         *((name, model) for name in ("pgd", "apgd-t") for model in list(MODELS)[1:]),
         *(("nearest", model) for model in ("numbered", "blind", "broken")),

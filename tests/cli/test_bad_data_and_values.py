@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from commandline import cli_fixture, cnn_fixture, net_fixture, refused_fixture  # noqa: F401
+from sampled import mostly_slow
 from small import digits
 from words import COMMANDS, LABELS, PIXELS, archive, attack, evaluate, train
 
@@ -145,7 +146,7 @@ def test_a_recipe_or_saved_images_with_a_budget_wider_than_the_range(refused):
         assert f"did you mean {eps}/255?" in refused(*train(recipe="r.yaml"))
 
 
-@pytest.mark.parametrize("eps", ["0", "0/255"])
+@pytest.mark.parametrize("eps", mostly_slow(["0", "0/255"], quick=["0/255"]))
 def test_a_budget_of_0_is_the_clean_accuracy(cli, eps):
     found = cli(*evaluate(eps=eps), "--json")
     assert found.status == 0, found

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from commandline import cli_fixture, cnn_fixture, net_fixture, refused_fixture  # noqa: F401
+from sampled import mostly_slow
 from small import command, conv, finish
 from words import COMMANDS, USER, attack, evaluate, train
 
@@ -98,10 +99,13 @@ def test_a_run_that_failed_at_once_leaves_its_folder_free(cli, refused, net):
 
 @pytest.mark.parametrize(
     ("words", "size"),
-    [
-        (train, 500), (train, 3000), (evaluate, 500), (evaluate, 4500), (attack, 500),
-        (attack, 6000),
-    ],
+    mostly_slow(
+        [
+            (train, 500), (train, 3000), (evaluate, 500), (evaluate, 4500), (attack, 500),
+            (attack, 6000),
+        ],
+        quick=[(train, 3000), (evaluate, 500)],
+    ),
 )  # fmt: skip
 def test_a_full_disk(cli, net, words, size):
     arguments = words(model=net[0], limit=200)

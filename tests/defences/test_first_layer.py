@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from sampled import mostly_slow
 from tiny_training import batches, network
 from torch import nn
 
@@ -52,7 +53,10 @@ NETWORKS = FOREIGN | {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+LARGE = {"vit_b_16", "zoo:wrn34-10"} & set(NETWORKS)
+
+
+@pytest.mark.parametrize("name", mostly_slow(NETWORKS, NETWORKS.keys() - LARGE))
 def test_it_is_found_and_the_network_is_the_rest_after_it(name):
     make, size, expected = NETWORKS[name]
     net, x = make().eval(), torch.rand(2, 3, size, size)

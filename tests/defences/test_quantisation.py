@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from sampled import mostly_slow
 from small import conv, digits, same
 from torch import nn
 
@@ -172,7 +173,12 @@ def test_training_in_bfloat16_is_finite():
     assert second["loss"] < first["loss"]
 
 
-@pytest.mark.parametrize("spec", ["timm:resnet18", "timm:densenet121", "torchvision:resnet18"])
+@pytest.mark.parametrize(
+    "spec",
+    mostly_slow(
+        ["timm:resnet18", "timm:densenet121", "torchvision:resnet18"], quick=["timm:resnet18"]
+    ),
+)
 def test_library_models(spec):
     net = build_model(spec, classes=4, shape=(3, 32, 32)).eval()
     images = torch.rand(2, 3, 32, 32)

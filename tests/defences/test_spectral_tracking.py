@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sampled import mostly_slow
 from small import digits
 from torch import nn
 from torch.nn import functional
@@ -78,8 +79,13 @@ def errors(kind, optimiser, at, **options):
     return found
 
 
-@pytest.mark.parametrize("optimiser", OPTIMISERS)
-@pytest.mark.parametrize("kind", ["digits", "random"])
+@pytest.mark.parametrize(
+    ("kind", "optimiser"),
+    mostly_slow(
+        [(kind, optimiser) for kind in ("digits", "random") for optimiser in OPTIMISERS],
+        quick=[("digits", "SGD 0.1, momentum"), ("random", "Adam")],
+    ),
+)
 def test_one_iteration_per_step_is_within_one_per_cent_after_100_steps(kind, optimiser):
     found = errors(kind, optimiser, (20, 40, 60, 80, 100))
     # Training on random labels is chaotic: rounding, which differs between processors, changes it.
@@ -88,7 +94,7 @@ def test_one_iteration_per_step_is_within_one_per_cent_after_100_steps(kind, opt
 
 
 @pytest.mark.parametrize("operator", ["conv", "reshaped"])
-@pytest.mark.parametrize("optimiser", ["SGD 0.1, momentum", "Adam"])
+@pytest.mark.parametrize("optimiser", mostly_slow(["SGD 0.1, momentum", "Adam"], quick=["Adam"]))
 def test_every_group_of_a_convolution_is_followed(optimiser, operator):
     """The groups know nothing of each other: one that overtakes must not have to be found anew."""
     data = digits(limit=1024)

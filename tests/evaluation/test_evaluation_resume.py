@@ -8,6 +8,7 @@ import signal
 import pyarrow.parquet as pq
 import pytest
 import torch
+from sampled import mostly_slow
 from small import after_stages, conv, die, digits, finish, limit_files, trained
 
 from saddlepoint.attacks import APGD, FAB, PGD, AtBudget
@@ -75,7 +76,7 @@ def dies_after(out, parts):
     run(out, after_stages(parts * TRIES, die))
 
 
-@pytest.mark.parametrize("parts", [0, 1, 3])
+@pytest.mark.parametrize("parts", mostly_slow([0, 1, 3], quick=[1]))
 def test_killed_after_some_parts_it_goes_on_and_the_tables_are_the_same(
     tmp_path, whole, done, parts
 ):

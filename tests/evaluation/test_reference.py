@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sampled import mostly_slow
 from small import conv, digits, trained
 
 from saddlepoint.attacks import FGSM, MIFGSM, PGD, FixedBudget
@@ -157,25 +158,28 @@ def values(record):
     return images, attempts
 
 
-def test_batches_and_parts_do_not_change_a_result(subject, found, monkeypatch):
-    for batch_size, parts in [(1, 32), (7, 11), (32, 3), (1000, 512)]:
-        monkeypatch.setattr("saddlepoint.evaluation.steps.SIZE", parts)
-        other = evaluate(*subject, Linf(), eps=EPS, suite=SUITE, batch_size=batch_size)
-        for name in ("id", "eps", "fooled_by", "fooled_at", "prediction"):
-            first, second = (
-                sorted(
-                    map(
-                        str,
-                        zip(*(r.images[c].to_pylist() for c in ("id", "eps", name)), strict=True),
-                    )
+@pytest.mark.parametrize(
+    ("batch_size", "parts"),
+    mostly_slow([(1, 32), (7, 11), (32, 3), (1000, 512)], quick=[(7, 11)]),
+)
+def test_batches_and_parts_do_not_change_a_result(subject, found, monkeypatch, batch_size, parts):
+    monkeypatch.setattr("saddlepoint.evaluation.steps.SIZE", parts)
+    other = evaluate(*subject, Linf(), eps=EPS, suite=SUITE, batch_size=batch_size)
+    for name in ("id", "eps", "fooled_by", "fooled_at", "prediction"):
+        first, second = (
+            sorted(
+                map(
+                    str,
+                    zip(*(r.images[c].to_pylist() for c in ("id", "eps", name)), strict=True),
                 )
-                for r in (found, other)
             )
-            assert first == second
-        key = ("id", "eps")
-        first, second = (r.images.sort_by([(k, "ascending") for k in key]) for r in (found, other))
-        np.testing.assert_allclose(first["distance"], second["distance"], atol=1e-9)
-        assert [b.forwards for b in other.budgets] == [b.forwards for b in found.budgets]
+            for r in (found, other)
+        )
+        assert first == second
+    key = ("id", "eps")
+    first, second = (r.images.sort_by([(k, "ascending") for k in key]) for r in (found, other))
+    np.testing.assert_allclose(first["distance"], second["distance"], atol=1e-9)
+    assert [b.forwards for b in other.budgets] == [b.forwards for b in found.budgets]
 
 
 def test_an_evaluation_in_float32_agrees_where_margins_are_no_rounding_errors(found):

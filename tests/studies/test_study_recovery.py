@@ -15,6 +15,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 import torch
+from sampled import mostly_slow
 from studies.tiny import TEXT, Here, results, tiny
 
 from saddlepoint.attacks import PGD
@@ -281,7 +282,9 @@ def test_a_script_that_cannot_start_workers_is_told_so(tmp_path):
     assert not list(Store(tmp_path / "s").root.glob("cells/*"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", mostly_slow([signal.SIGKILL, signal.SIGTERM], quick=[signal.SIGKILL])
+)
 def test_a_worker_that_is_killed_costs_its_cell_a_second_start(whole, tmp_path, number):
     """The engine's own processes, killed at a random moment of their work."""
     killed = []

@@ -11,6 +11,7 @@ from unittest import mock
 
 import pytest
 import torch
+from sampled import mostly_slow
 from small import conv, die, digits, finish, same
 
 from saddlepoint.attacks import FGSM, PGD
@@ -177,7 +178,19 @@ def check(name, out, whole, result):
 pytestmark = pytest.mark.filterwarnings("ignore:catastrophic overfitting", "ignore:no better")
 
 
-@pytest.mark.parametrize("name", RECIPES)
+# What each remembers besides the weights: nothing, δ, sweeps, a proxy, a teacher, a roll-back.
+QUICK = [
+    "pgd-at",
+    "free",
+    "yopo",
+    "awp, sweeps",
+    "distillation",
+    "rolled back, noise",
+    "best weights",
+]
+
+
+@pytest.mark.parametrize("name", mostly_slow(RECIPES, QUICK))
 def test_stopped_within_two_epochs_and_killed_in_a_third_process(tmp_path, whole, name):
     # In the middle of the first epoch, where AWP is warming up, and of the second, where it is not.
     for step in (2, STEPS + 1):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from sampled import mostly_slow
 from small import conv, die, digits, finish, same, start
 from torch import nn
 
@@ -120,7 +121,7 @@ def check(name, out, whole):
     assert not list(out.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", mostly_slow(RECIPES, list(RECIPES)[::2]))
 def test_killed_in_the_second_epoch_and_resumed_the_weights_are_the_same_to_the_bit(
     tmp_path, whole, name
 ):
@@ -139,7 +140,7 @@ def test_killed_at_any_step_and_resumed_the_weights_are_the_same(tmp_path, whole
 
 # A checkpoint is 5 writes here: model, optimiser, ema, state and the folder; the run file is the
 # first of all.
-@pytest.mark.parametrize("number", [2, 4, 6, 7, 9, 11, 16])
+@pytest.mark.parametrize("number", mostly_slow([2, 4, 6, 7, 9, 11, 16], quick=[4, 7, 11]))
 def test_killed_while_writing_a_checkpoint_the_one_before_is_taken(tmp_path, whole, number):
     assert finish(killed_writing, "ema", tmp_path, number) == -signal.SIGKILL
     run("ema", tmp_path, resume=True)
