@@ -128,8 +128,12 @@ class L2Overestimate:
         return [(one[pgd > 0].double(), pgd[pgd > 0].double()) for one, pgd in rows]
 
     def tables(self) -> Mapping[str, Table]:
-        """Return medians and comparisons with PGD, as means over the seeds, and all distances."""
-        rows: list[tuple[Cell, ...]] = []
+        """Return medians and comparisons with PGD, as means over the seeds and with their deviations,
+        and all distances.
+        """
+        names = ("clean", "failed", "median L2", "over PGD", "nearer than PGD")
+        means: list[tuple[Cell, ...]] = []
+        spreads: list[tuple[Cell, ...]] = []
         for network, by_attack in self.distance.items():
             for attack in by_attack:
                 distance = self.learnt(network, attack)
@@ -139,12 +143,14 @@ class L2Overestimate:
                     right, failed, self.median(network, attack), self.ratio(network, attack),
                     self.nearer(network, attack),
                 )  # fmt: skip
-                spread = (number for each in measures for number in Spread.of(each))
-                rows.append((network, attack, *spread, len(distance)))
-        names = ("clean", "failed", "median L2", "over PGD", "nearer than PGD")
+                found = [Spread.of(each) for each in measures]
+                means.append((network, attack, *(each.mean for each in found)))
+                numbers = (number for each in found for number in each)
+                spreads.append((network, attack, *numbers, len(distance)))
         columns = (name for each in names for name in (each, f"{each} sd"))
         return {
-            "summary": Table(("network", "attack", *columns, "seeds"), tuple(rows)),
+            "summary": Table(("network", "attack", *names), tuple(means)),
+            "spreads": Table(("network", "attack", *columns, "seeds"), tuple(spreads)),
             "images": self._images(),
         }
 
