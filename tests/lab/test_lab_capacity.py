@@ -102,7 +102,7 @@ def test_stuck_networks_are_counted_and_kept_out_of_the_comparison():
     found = Capacity(0.1, tuple(members), tuple(pairs))
     assert [found.stuck(each) for each in members] == [True, False, False]
     assert {(p.source, p.target) for p in found.pairs_of("PGD", 1)} == {(2, 3), (3, 2)}
-    (row,) = found.tables()["summary"].records()
+    (row,) = found.tables()["spreads"].records()
     assert row["stuck"] == pytest.approx(1 / 3)
     assert row["clean"] == pytest.approx((0.14 + 0.9 + 0.9) / 3)
     assert row["loss sd"] == pytest.approx(torch.tensor([2.3, 1.0, 2.0]).std().item())

@@ -330,14 +330,14 @@ def test_every_variant_is_trained_for_the_epochs_found_with_every_seed(found):
 def test_the_summary_is_of_the_runs(found):
     tables = found.tables()
     runs = tables["runs"].rows
-    for row in tables["measures"].rows:
+    for row in tables["spreads"].rows:
         own = [each for each in runs if each[:2] == row[:2]]
         assert len(own) == 2
         for i in range(len(fields(Measures))):
             mean, deviation = Spread.of([each[4 + i] for each in own])
             assert row[3 + 2 * i] == pytest.approx(mean, nan_ok=True)
             assert row[4 + 2 * i] == pytest.approx(deviation, nan_ok=True)
-    for short, whole in zip(tables["summary"].rows, tables["measures"].rows, strict=True):
+    for short, whole in zip(tables["summary"].rows, tables["spreads"].rows, strict=True):
         assert short == pytest.approx((*whole[:3], *whole[3:13:2]), nan_ok=True)
     assert len(tables["search"].rows) == sum(len(each.clean) for each in found.searches.values())
 

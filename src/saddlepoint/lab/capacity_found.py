@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from saddlepoint.lab.madry_family import learnt_nothing
-from saddlepoint.lab.spread import Spread
+from saddlepoint.lab.spread import spread_tables
 from saddlepoint.lab.table import Cell, Table
 
 
@@ -142,7 +142,7 @@ class Capacity:
         which = ("training", "scale", "seed")
         measures = ("clean", "FGSM", "PGD", "commonest answer", "loss", "stuck")
         return {
-            "summary": self._summary(),
+            **self._spreads(),
             "networks": Table((*which, "eps", *measures), networks),
             "pairs": Table(
                 ("training", "scale", "source", "target", "cosine", "transferred FGSM"),
@@ -151,22 +151,20 @@ class Capacity:
             "losses": Table((*which, "epoch", "loss"), losses),
         }
 
-    def _summary(self) -> Table:
-        rows: list[tuple[Cell, ...]] = []
+    def _spreads(self) -> Mapping[str, Table]:
+        rows: list[tuple[Sequence[Cell], Sequence[Iterable[float]]]] = []
         for training in self.trainings:
             for scale in self.scales:
                 members, pairs = self.of(training, scale), self.pairs_of(training, scale)
-                columns = (
+                measures = (
                     [m.measured.clean for m in members],
                     [m.measured.fgsm for m in members],
                     [m.measured.pgd for m in members],
                     [m.losses[-1] for m in members],
                     [p.cosine for p in pairs if p.source < p.target],
                     [p.accuracy for p in pairs],
+                    [float(self.stuck(m)) for m in members],
                 )
-                spread = (number for column in columns for number in Spread.of(column))
-                stuck = sum(map(self.stuck, members)) / len(members)
-                rows.append((training, scale, members[0].eps, *spread, stuck))
-        names = ("clean", "FGSM", "PGD", "loss", "cosine", "transferred FGSM")
-        spreads = (name for each in names for name in (each, f"{each} sd"))
-        return Table(("training", "scale", "eps", *spreads, "stuck"), tuple(rows))
+                rows.append(((training, scale, members[0].eps), measures))
+        names = ("clean", "FGSM", "PGD", "loss", "cosine", "transferred FGSM", "stuck")
+        return spread_tables(("training", "scale", "eps"), names, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from saddlepoint.lab.madry_family import (
     pgd_training,
 )
 from saddlepoint.lab.panels import keys_of, legend_above, looks, sheet, title_left
-from saddlepoint.lab.spread import Spread
+from saddlepoint.lab.spread import Spread, spread_tables
 from saddlepoint.lab.table import Cell, Table
 from saddlepoint.option_values import Count, Positive
 from saddlepoint.progress import counted
@@ -132,8 +132,7 @@ class L2Overestimate:
         and all distances.
         """
         names = ("clean", "failed", "median L2", "over PGD", "nearer than PGD")
-        means: list[tuple[Cell, ...]] = []
-        spreads: list[tuple[Cell, ...]] = []
+        rows: list[tuple[Sequence[Cell], Sequence[Iterable[float]]]] = []
         for network, by_attack in self.distance.items():
             for attack in by_attack:
                 distance = self.learnt(network, attack)
@@ -143,16 +142,9 @@ class L2Overestimate:
                     right, failed, self.median(network, attack), self.ratio(network, attack),
                     self.nearer(network, attack),
                 )  # fmt: skip
-                found = [Spread.of(each) for each in measures]
-                means.append((network, attack, *(each.mean for each in found)))
-                numbers = (number for each in found for number in each)
-                spreads.append((network, attack, *numbers, len(distance)))
-        columns = (name for each in names for name in (each, f"{each} sd"))
-        return {
-            "summary": Table(("network", "attack", *names), tuple(means)),
-            "spreads": Table(("network", "attack", *columns, "seeds"), tuple(spreads)),
-            "images": self._images(),
-        }
+                rows.append(((network, attack, len(distance)), measures))
+        labels = ("network", "attack", "seeds")
+        return {**spread_tables(labels, names, rows), "images": self._images()}
 
     def _images(self) -> Table:
         def long(distance: Tensor) -> Table:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,7 @@ from saddlepoint.lab.early_stopping import EpochSearch
 from saddlepoint.lab.moved_images import moved_by
 from saddlepoint.lab.outputs import logits_of
 from saddlepoint.lab.regularisers import RandomSigns, first_weights, halves
-from saddlepoint.lab.spread import Spread
+from saddlepoint.lab.spread import Spread, spread_tables
 from saddlepoint.lab.table import Cell, Table
 from saddlepoint.threat import Linf
 from saddlepoint.zoo.maxout import Maxout
@@ -129,8 +129,7 @@ class Regularisation:
     def tables(self) -> Mapping[str, Table]:
         """Return means and standard deviations, and everything that they are of."""
         return {
-            "summary": self._summary(),
-            "measures": self._measures(),
+            **self._spreads(),
             "transfer": self._transfer(),
             "runs": Table(
                 ("variant", "units", "run", "epochs", *_TITLES),
@@ -152,26 +151,13 @@ class Regularisation:
             ),
         }
 
-    def _summary(self) -> Table:
-        """Return the means of the errors alone, which a terminal has room for."""
-        shown = _TITLES[: _TITLES.index("sure when wrong") + 1]
-        rows: list[tuple[Cell, ...]] = []
+    def _spreads(self) -> Mapping[str, Table]:
+        rows: list[tuple[Sequence[Cell], Sequence[Iterable[float]]]] = []
         for (variant, units), search in self.searches.items():
             trials = [astuple(each.measures) for each in self.of(variant, units)]
-            means = [Spread.of(values).mean for values in zip(*trials, strict=True)]
-            rows.append((variant, units, search.epochs, *means[: len(shown)]))
-        return Table(("variant", "units", "epochs", *shown), tuple(rows))
-
-    def _measures(self) -> Table:
-        rows = []
-        for (variant, units), search in self.searches.items():
-            trials = self.of(variant, units)
-            row: list[Cell] = [variant, units, search.epochs]
-            for name in (each.name for each in fields(Measures)):
-                row += Spread.of(getattr(each.measures, name) for each in trials)
-            rows.append(tuple(row))
-        titles = [part for title in _TITLES for part in (title, "±")]
-        return Table(("variant", "units", "epochs", *titles), tuple(rows))
+            rows.append(((variant, units, search.epochs), list(zip(*trials, strict=True))))
+        shown = _TITLES.index("sure when wrong") + 1
+        return spread_tables(("variant", "units", "epochs"), _TITLES, rows, shown)
 
     def _transfer(self) -> Table:
         rows = [

@@ -1,11 +1,13 @@
-"""The mean of a value over repetitions, and how far it spreads."""
+"""The mean of a value over repetitions, how far it spreads, and the tables of both."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Self
+
+from saddlepoint.lab.table import Cell, Table
 
 
 class Spread(NamedTuple):
@@ -33,3 +35,32 @@ class Spread(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.mean:.3f}" if math.isnan(self.sd) else f"{self.mean:.3f} ± {self.sd:.3f}"
+
+
+def spread_tables(
+    labels: Sequence[str],
+    names: Sequence[str],
+    rows: Iterable[tuple[Sequence[Cell], Sequence[Iterable[float]]]],
+    shown: int | None = None,
+) -> Mapping[str, Table]:
+    """Return two tables of values over repetitions: `summary` has the means, so many columns that a
+    terminal has room for them, `spreads` the means and the standard deviations.
+
+    Args:
+        labels: the names of the columns that say what a row is.
+        names: those of the values.
+        rows: the labels of each, and the repetitions of every value.
+        shown: so many of the values are in the summary, or all.
+
+    >>> tables = spread_tables(["width"], ["error"], [([1], [[0.25, 0.75]])])
+    >>> tables["summary"].rows, tables["spreads"].columns
+    (((1, 0.5),), ('width', 'error', 'error sd'))
+    """
+    found = [(label, [Spread.of(value) for value in values]) for label, values in rows]
+    means = ((*label, *(each.mean for each in values[:shown])) for label, values in found)
+    spreads = ((*label, *(number for each in values for number in each)) for label, values in found)
+    columns = (column for name in names for column in (name, f"{name} sd"))
+    return {
+        "summary": Table((*labels, *names[:shown]), tuple(means)),
+        "spreads": Table((*labels, *columns), tuple(spreads)),
+    }
