@@ -59,6 +59,34 @@ def recipe(watch=None, validation=None, epochs=2 * LOOK, **forgets):
     )
 
 
+def hopeless(watch, epochs=2 * LOOK):
+    """Trained on images as they are, at a budget that leaves nothing: a gap from the first look on."""
+    plan = recipe(watch, epochs=epochs, at=10**6)
+    return replace(plan, objective=replace(plan.objective, threat=Linf(0.5)))
+
+
+def test_a_network_that_never_was_robust_has_collapsed_too():
+    message = r"epoch 7: the accuracy under PGD-5 is 0% on 60 images, less than by guessing, where"
+    with pytest.warns(UserWarning, match=message) as told:
+        metrics = train(conv(), digits(), hopeless(Watch())).metrics
+    assert len([each for each in told if "catastrophic" in str(each.message)]) == 1
+    assert metrics[LOOK - 1]["accuracy"] > 0.5
+    assert [each["epoch"] for each in metrics if each.get("collapsed")] == [7, 14]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_collapsed_at_the_first_look_it_begins_again_and_stops_as_it_began(tmp_path, folder):
+    out = tmp_path / "out" if folder else None
+    with pytest.warns(
+        UserWarning, match="rolled back to the weights of the beginning, on with learning rate"
+    ):
+        done = train(conv(), digits(), hopeless(Watch("roll-back", most=1)), out=out)
+    assert done.stopped.endswith("the weights are those of the beginning")
+    assert done.metrics == []
+    begun = conv().state_dict()
+    assert all(torch.equal(value, begun[name]) for name, value in done.model.state_dict().items())
+
+
 def test_a_collapse_is_told_once_and_noted_in_the_metrics():
     with pytest.warns(
         UserWarning, match=r"in epoch 14: the accuracy under PGD-5 fell from"

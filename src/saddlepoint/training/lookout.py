@@ -30,6 +30,7 @@ from saddlepoint.zoo import save_weights
 BEST_FILE, SOUND = "best.safetensors", "sound"
 _LEAST, _MOST = 60, 512  # images that are watched
 _SHARE = 0.03  # of the passes of single-step training, which watching may cost
+_WATCHED = {"watched_accuracy": "", "watched_accuracy_averaged": " with averaged weights"}
 _STEP = 5  # passes of an image and step: one forward and one input gradient, then all three
 
 
@@ -74,6 +75,10 @@ class Lookout:
         if out is not None and not state.stopped:
             # What a killed process kept of epochs that this one comes to again.
             forget_checkpoints_after(out, state.epoch, SOUND)
+        if state.recipe.watch is not None and not state.done:
+            self._keep_sound(
+                state.recipe.watch
+            )  # for a network that is collapsed at the first look
 
     def after_epoch(self, record: dict[str, Any]) -> bool:
         """Look at the network after an epoch, and write what was seen into its record.
@@ -114,18 +119,12 @@ class Lookout:
         record.update(seen)
         memory = self.state.held_out
         best = memory.get("watched", {})
-        fallen = [name for name in seen if seen[name] < best.get(name, 0.0) - watch.fall]
+        told = self._collapse(record, best, watch)
         memory["watched"] = {name: max(seen[name], best.get(name, 0.0)) for name in seen}
-        if not fallen:
+        if told is None:
             memory.pop("collapsed", None)
             self._keep_sound(watch)
             return False
-        told = (
-            f"catastrophic overfitting in epoch {self.state.epoch}: the accuracy under"
-            f" PGD-{watch.steps} fell from {best[fallen[0]]:.0%} to {seen[fallen[0]]:.0%} on"
-            f" {len(self._watched)} images"
-            f"{' with averaged weights' if 'averaged' in fallen[0] else ''}"
-        )
         if watch.on_collapse == "warn":
             if not memory.get("collapsed"):
                 warnings.warn(told, stacklevel=2)
@@ -133,6 +132,22 @@ class Lookout:
             return False
         self._go_back(watch, told, seen)
         return True
+
+    def _collapse(self, record: dict[str, Any], best: dict[str, float], watch: Watch) -> str | None:
+        """Return what is told of a collapse; None where there is none."""
+        begins = f"catastrophic overfitting in epoch {self.state.epoch}: the accuracy under"
+        images = f"on {len(self._watched)} images"
+        for name, ending in _WATCHED.items():
+            now, before = record.get(name), best.get(name, 0.0)
+            if now is not None and now < before - watch.fall:
+                return f"{begins} PGD-{watch.steps} fell from {before:.0%} to {now:.0%} {images}{ending}"
+        now, trained = record["watched_accuracy"], record.get("accuracy", 0.0)
+        if now < 1 / len(self.data.classes) and now < trained - watch.gap:
+            return (
+                f"{begins} PGD-{watch.steps} is {now:.0%} {images}, less than by guessing, where that"
+                f" on training's own attack is {trained:.0%}"
+            )
+        return None
 
     def _keep_sound(self, watch: Watch) -> None:
         if watch.on_collapse == "warn":
@@ -161,7 +176,7 @@ class Lookout:
             late = {"forgotten": True} if best["epoch"] > state.epoch else {}
             state.held_out["best"] = {**best, **late}
         if watch.on_collapse == "stop" or len(events) > watch.most:
-            state.stopped = f"{told}; the weights are those after epoch {state.epoch}"
+            state.stopped = f"{told}; the weights are those {_after(state.epoch)}"
             warnings.warn(state.stopped, stacklevel=2)
             return
         if watch.change == "noise":
@@ -173,7 +188,8 @@ class Lookout:
         state.change(rate, noise)
         events[-1]["change"] = change
         warnings.warn(
-            f"{told}; rolled back to the end of epoch {state.epoch}, on with {change}", stacklevel=2
+            f"{told}; rolled back to the weights {_after(state.epoch)}, on with {change}",
+            stacklevel=2,
         )
 
     def _validate(self, record: dict[str, Any], validation: Validation) -> None:
@@ -214,6 +230,10 @@ class Lookout:
                 found = attack(model, images, labels, seed=derive(self.seed, "held out"), ids=part)
             right += int((~found.success).sum())
         return right / len(ids)
+
+
+def _after(epoch: int) -> str:
+    return f"after epoch {epoch}" if epoch else "of the beginning"
 
 
 def _watched(split: Split, watch: Watch, seed: int) -> tuple[Tensor, int]:
