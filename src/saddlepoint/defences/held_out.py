@@ -24,8 +24,8 @@ class Watch:
             would happen again.
         change: "learning-rate" halves it, "noise" makes that of N-FGSM half as wide again.
         fall: of the accuracy below its best so far, which counts as a collapse.
-        gap: so far below the accuracy on training's own attack, and below guessing besides, it counts
-            as one too: some networks are collapsed from the first look on.
+        gap: so far below the accuracy in training, and below guessing besides, it counts as one too:
+            some networks are collapsed from the first look on.
         steps: of PGD, each of a quarter of the budget.
         most: times that are rolled back; the next collapse stops the training.
 

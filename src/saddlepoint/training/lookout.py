@@ -145,7 +145,7 @@ class Lookout:
         if now < 1 / len(self.data.classes) and now < trained - watch.gap:
             return (
                 f"{begins} PGD-{watch.steps} is {now:.0%} {images}, less than by guessing, where that"
-                f" on training's own attack is {trained:.0%}"
+                f" in training is {trained:.0%}"
             )
         return None
 
