@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 help:
 	@echo "make demo    set up, then train and attack two small models (a minute, once torch is there)"
 	@echo "make test    set up, then lint, check types and run the tests"
-	@echo "make slow    run the tests that take longer than a minute each"
+	@echo "make slow    run the long tests, and all cases of those that make test samples"
 	@echo "make docs    set up, then build the pages and the reference: build/docs/index.html"
 	@echo "make figures run the demo, and make the README's table and picture from it"
 	@echo "make clean   remove the environment and every cache"

@@ -77,16 +77,26 @@ def test_a_network_that_never_was_robust_has_collapsed_too():
 
 
 @pytest.mark.parametrize("folder", [False, True])
-def test_collapsed_at_the_first_look_it_begins_again_and_stops_as_it_began(tmp_path, folder):
+def test_collapsed_at_the_first_look_it_begins_again_and_then_goes_on(tmp_path, folder):
     out = tmp_path / "out" if folder else None
-    with pytest.warns(
-        UserWarning, match="rolled back to the weights of the beginning, on with learning rate"
-    ):
-        done = train(conv(), digits(), hopeless(Watch("roll-back", most=1)), out=out)
-    assert done.stopped.endswith("the weights are those of the beginning")
-    assert done.metrics == []
-    begun = conv().state_dict()
-    assert all(torch.equal(value, begun[name]) for name, value in done.model.state_dict().items())
+    with pytest.warns(UserWarning, match="catastrophic") as told:
+        done = train(conv(), digits(), hopeless(Watch("roll-back", most=1), epochs=LOOK), out=out)
+    messages = [str(each.message).partition("in training is")[2] for each in told]
+    assert "; rolled back to the beginning, on with learning rate × 0.5" in messages[0]
+    assert len(messages) == 2
+    assert not done.stopped
+    assert [each["epoch"] for each in done.metrics] == list(range(1, LOOK + 1))
+    assert done.metrics[-1]["learning_rate"] == 0.01
+    half = replace(hopeless(None, epochs=LOOK), optimiser=Optimiser("sgd", 0.01))
+    assert same(done.model.state_dict(), train(conv(), digits(), half).model.state_dict())
+
+
+def test_stopping_never_returns_untrained_weights():
+    with pytest.warns(UserWarning, match="less than by guessing"):
+        done = train(conv(), digits(), hopeless(Watch("stop"), epochs=LOOK))
+    assert not done.stopped
+    assert len(done.metrics) == LOOK
+    assert done.metrics[-1]["collapsed"]
 
 
 def test_a_collapse_is_told_once_and_noted_in_the_metrics():

@@ -168,7 +168,7 @@ def train(
             workers=workers,
             progress=tell,
         )
-    last = trained.metrics[-1] if trained.metrics else {}  # deleted, or stopped at the first look
+    last = trained.metrics[-1] if trained.metrics else {}  # its file may have been deleted
     record = {
         "weights": str(out / WEIGHTS_FILE),
         "model": subject.model,

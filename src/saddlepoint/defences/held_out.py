@@ -25,7 +25,8 @@ class Watch:
         change: "learning-rate" halves it, "noise" makes that of N-FGSM half as wide again.
         fall: of the accuracy below its best so far, which counts as a collapse.
         gap: so far below the accuracy in training, and below guessing besides, it counts as one too:
-            some networks are collapsed from the first look on.
+            some networks are collapsed from the first look on. While no look was sound, a roll-back
+            begins anew, and "stop", or one roll-back too many, warns and goes on.
         steps: of PGD, each of a quarter of the budget.
         most: times that are rolled back; the next collapse stops the training.
 

@@ -125,8 +125,6 @@ def _training(job: Job, store: Store, tell: Progress) -> dict[str, Any]:
         # What an interrupted one left cannot be gone on with: begin afresh.
         store.discard_work(cell.address)
         result = run()
-    if not result.metrics:  # stopped at the first look: the weights are untrained
-        raise InputError(result.stopped)
     write(folder / CURVE_FILE, parquet_bytes(_curve(result.metrics)))
     for unneeded in ("checkpoints", TEACHER):
         shutil.rmtree(folder / unneeded, ignore_errors=True)

@@ -75,10 +75,9 @@ class Lookout:
         if out is not None and not state.stopped:
             # What a killed process kept of epochs that this one comes to again.
             forget_checkpoints_after(out, state.epoch, SOUND)
-        if state.recipe.watch is not None and not state.done:
-            self._keep_sound(
-                state.recipe.watch
-            )  # for a network that is collapsed at the first look
+        watch = state.recipe.watch
+        if watch is not None and watch.on_collapse == "roll-back" and not state.done:
+            self._keep_sound(watch)  # for a network that is collapsed at the first look
 
     def after_epoch(self, record: dict[str, Any]) -> bool:
         """Look at the network after an epoch, and write what was seen into its record.
@@ -123,9 +122,10 @@ class Lookout:
         memory["watched"] = {name: max(seen[name], best.get(name, 0.0)) for name in seen}
         if told is None:
             memory.pop("collapsed", None)
+            memory["sound"] = True
             self._keep_sound(watch)
             return False
-        if watch.on_collapse == "warn":
+        if not self._goes_back(watch):
             if not memory.get("collapsed"):
                 warnings.warn(told, stacklevel=2)
             memory["collapsed"] = record["collapsed"] = True
@@ -148,6 +148,14 @@ class Lookout:
                 f" in training is {trained:.0%}"
             )
         return None
+
+    def _goes_back(self, watch: Watch) -> bool:
+        """Return whether a collapse ends in earlier weights; untrained ones are no result, and of use
+        to begin anew alone.
+        """
+        again = len(self.state.held_out.get("collapses", [])) < watch.most
+        sound = bool(self.state.held_out.get("sound"))
+        return {"warn": False, "stop": sound, "roll-back": sound or again}[watch.on_collapse]
 
     def _keep_sound(self, watch: Watch) -> None:
         if watch.on_collapse == "warn":
@@ -176,7 +184,7 @@ class Lookout:
             late = {"forgotten": True} if best["epoch"] > state.epoch else {}
             state.held_out["best"] = {**best, **late}
         if watch.on_collapse == "stop" or len(events) > watch.most:
-            state.stopped = f"{told}; the weights are those {_after(state.epoch)}"
+            state.stopped = f"{told}; the weights are those after epoch {state.epoch}"
             warnings.warn(state.stopped, stacklevel=2)
             return
         if watch.change == "noise":
@@ -187,10 +195,8 @@ class Lookout:
             change = f"learning rate × {rate:g}"
         state.change(rate, noise)
         events[-1]["change"] = change
-        warnings.warn(
-            f"{told}; rolled back to the weights {_after(state.epoch)}, on with {change}",
-            stacklevel=2,
-        )
+        place = f"the end of epoch {state.epoch}" if state.epoch else "the beginning"
+        warnings.warn(f"{told}; rolled back to {place}, on with {change}", stacklevel=2)
 
     def _validate(self, record: dict[str, Any], validation: Validation) -> None:
         state = self.state
@@ -230,10 +236,6 @@ class Lookout:
                 found = attack(model, images, labels, seed=derive(self.seed, "held out"), ids=part)
             right += int((~found.success).sum())
         return right / len(ids)
-
-
-def _after(epoch: int) -> str:
-    return f"after epoch {epoch}" if epoch else "of the beginning"
 
 
 def _watched(split: Split, watch: Watch, seed: int) -> tuple[Tensor, int]:
