@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saddlepoint.attacks import PGD
-from saddlepoint.cli.model import ModelChoice, prepare_model
+from saddlepoint.cli.model import build, read_given
 from saddlepoint.cli.options import ModelOptions
 from saddlepoint.data import ImageData, TensorData, load_data
 from saddlepoint.defences import AdversarialTraining, Optimiser, Recipe
@@ -56,8 +56,8 @@ def subjects(
         else:
             identity = read_json(folder / "run.json")["config"]["identity"]
             test = load_data(data or identity["data"], split="test", limit=limit)
-            words = ModelChoice(identity["model"], ModelOptions(weights=folder))
-            model = prepare_model(words, test, torch.device("cpu"))
+            words = ModelOptions(model=identity["model"], weights=folder)
+            model = build(words, test, read_given(folder)).model
             where = f"{folder.name}, images of {test.name}"
         model.eval().requires_grad_(False)
         rows = torch.arange(min(limit, len(test)))

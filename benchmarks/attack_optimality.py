@@ -1,121 +1,140 @@
-"""How near each minimum-norm attack comes to the smallest distances that any of them finds."""
+"""How near each minimum-norm attack comes to the smallest distances that any of them finds.
+
+Local optimality as AttackBench defines it (Cinà et al. 2025, arXiv:2404.19460): of each attack the
+nearest image of all that it looked at counts, within 2,000 forward and backward passes.
+"""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable
-from functools import partial
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from attack_measures import mean, now
-from attack_networks import EPS, Subject
-from attack_peers import Build, Setting, al, fb
+import torch
+from attack_networks import Subject
+from optimality_pool import LIMIT, NORMS, ours, peers
 
-from saddlepoint.attacks import Attack, build_attack
-from saddlepoint.attacks.wrappers.foreign import foreign
 from saddlepoint.evaluation.optimality import local_optimality, smallest_distances
-from saddlepoint.threat import L0, L1, L2, Linf, ThreatModel
 
-LIMIT, STEPS = 2000, 950
-NORMS: dict[str, tuple[ThreatModel, dict[str, dict[str, Any]]]] = {
-    "L0": (L0(), {"fmn": {}, "pdpgd": {}, "sigma-zero": {"steps": 900}, "jsma": {"steps": None}}),
-    "L1": (
-        L1(), {"fmn": {}, "pdpgd": {}, "alma": {}, "ead": {"steps": 80}, "fab": {"steps": 150}},
-    ),
-    "L2": (
-        L2(),
-        {
-            "deepfool": {"steps": 50}, "cw-l2": {"steps": 105}, "ddn": {}, "fmn": {}, "pdgd": {},
-            "pdpgd": {}, "alma": {}, "fab": {"steps": 150},
-        },
-    ),
-    "Linf": (Linf(), {"deepfool": {"steps": 50}, "fmn": {}, "pdpgd": {}, "fab": {"steps": 150}}),
-}  # fmt: skip
-
-# Norm: name: how it is built, for the score of local optimality.
-NEAREST: dict[str, dict[str, Build]] = {
-    "L0": {
-        "foolbox FMN": lambda s: fb("L0FMNAttack", steps=s.steps),
-        "adv-lib FMN": lambda s: al("fmn", norm=0, steps=s.steps),
-        "adv-lib PDPGD": lambda s: al("pdpgd", norm=0, num_steps=s.steps),
-        "adv-lib σ-zero": lambda s: al("sigma_zero", num_steps=s.steps),
-    },
-    "L1": {
-        "foolbox FMN": lambda s: fb("L1FMNAttack", steps=s.steps),
-        "foolbox EAD": lambda s: fb("EADAttack", steps=s.steps // 14, decision_rule="L1"),
-        "adv-lib FMN": lambda s: al("fmn", norm=1, steps=s.steps),
-        "adv-lib PDPGD": lambda s: al("pdpgd", norm=1, num_steps=s.steps),
-        "adv-lib ALMA": lambda s: al("alma", distance="l1", num_steps=s.steps),
-        "adv-lib FAB": lambda s: al("fab", norm=1, n_iter=s.steps // 5),
-    },
-    "L2": {
-        "foolbox DeepFool": lambda s: fb("L2DeepFoolAttack"),
-        "foolbox C&W": lambda s: fb("L2CarliniWagnerAttack", steps=s.steps // 9),
-        "foolbox DDN": lambda s: fb("DDNAttack", steps=s.steps),
-        "foolbox FMN": lambda s: fb("L2FMNAttack", steps=s.steps),
-        "adv-lib C&W": lambda s: al("carlini_wagner_l2", max_iterations=s.steps // 9),
-        "adv-lib DDN": lambda s: al("ddn", steps=s.steps, levels=None),
-        "adv-lib FMN": lambda s: al("fmn", norm=2, steps=s.steps),
-        "adv-lib PDGD": lambda s: al("pdgd", num_steps=s.steps),
-        "adv-lib PDPGD": lambda s: al("pdpgd", norm=2, num_steps=s.steps),
-        "adv-lib ALMA": lambda s: al("alma", distance="l2", num_steps=s.steps),
-        "adv-lib FAB": lambda s: al("fab", norm=2, n_iter=s.steps // 5),
-    },
-    "Linf": {
-        "foolbox DeepFool": lambda s: fb("LinfDeepFoolAttack"),
-        "foolbox FMN": lambda s: fb("LInfFMNAttack", steps=s.steps),
-        "adv-lib FMN": lambda s: al("fmn", norm=math.inf, steps=s.steps),
-        "adv-lib PDPGD": lambda s: al("pdpgd", norm=math.inf, num_steps=s.steps),
-        "adv-lib FAB": lambda s: al("fab", norm=math.inf, n_iter=s.steps // 5),
-    },
-}  # fmt: skip
+Row = dict[str, Any]
+"""What an attack found: distances, passes, seconds."""
 
 
-def optimality(name: str, net: Subject, count: int, libraries: dict[str, Any]) -> None:
-    """Print the local optimality of all minimum-norm attacks in a norm."""
-    threat, attacks = NORMS[name]
+@dataclass(frozen=True)
+class Book:
+    """The distances measured so far, in a file: "norm, network": attack: what it found."""
+
+    path: Path | None
+    rows: dict[str, dict[str, Row]]
+
+    @classmethod
+    def open(cls, path: Path | None) -> Book:
+        known = path is not None and path.exists()
+        return cls(path, json.loads(path.read_text()) if known and path else {})
+
+    def add(self, title: str, label: str, row: Row) -> None:
+        self.rows.setdefault(title, {})[label] = row
+        if self.path is not None:
+            draft = self.path.with_suffix(".tmp")
+            draft.write_text(json.dumps(self.rows))
+            draft.replace(self.path)
+
+
+def measure(
+    name: str,
+    net: Subject,
+    count: int,
+    book: Book,
+    again: Sequence[str] = (),
+    only: Sequence[str] = (),
+    reference: int = 1,
+    libraries: Mapping[str, str | None] | None = None,
+) -> str:
+    """Run what the book does not know yet, or has to know `again`; return the title of its rows."""
     images, labels = net.first(count, right=True)
-    setting = Setting(net.model, tuple(images.shape[1:]), len(images), EPS, STEPS)
-    runs: dict[str, Callable[[], Attack]] = {}
-    for label, build in NEAREST[name].items():
-        if libraries[label.split()[0]] is None:
-            runs[label] = partial(_foreign, build, setting, threat)
-    for attack, options in attacks.items():
-        merged = {"steps": STEPS, **options}
-        given = {key: value for key, value in merged.items() if value is not None}
-        runs[attack] = partial(build_attack, attack, threat, given)
-    runs["portfolio"] = partial(_portfolio, threat)
-    results, seconds = {}, {}
-    for label, build_one in runs.items():
+    title = f"{name}, {net.name}"
+    known = book.rows.get(title, {})
+    passes = LIMIT * reference
+    for label, build in (*ours(name, passes), *peers(name, net.model, images, passes)):
+        library = label.split()[0]
+        if only and label not in only:
+            continue
+        if libraries and libraries.get(library) is not None:
+            continue
+        shown = label if reference == 1 else f"{label} ×{reference}"
+        if shown in known and not any(label.startswith(each) for each in again):
+            continue
         try:
-            run = build_one()
-            began = now()
-            results[label] = run(net.model, images, labels)
-            seconds[label] = now() - began
+            run = build()
+            began = time.process_time()
+            result = run(net.model, images, labels)
         except Exception as error:  # a peer that breaks is a line, not the end
             print(f"({label} is skipped: {type(error).__name__}: {error})")
-    smallest = smallest_distances({label: result.distance for label, result in results.items()})
-    print(f"\n{name}: {len(images)} images, {net.name}; at most {LIMIT} passes")
-    print(
-        f"  {'':20}{'optimality':>11}{'mean distance':>15}{'failed':>8}{'passes':>8}{'seconds':>9}"
-    )
-    score = {label: local_optimality(r.distance, smallest) for label, r in results.items()}
+            continue
+        book.add(
+            title,
+            shown,
+            {
+                "distance": [d if math.isfinite(d) else None for d in result.distance.tolist()],
+                "passes": float((result.forwards + result.backwards).double().mean()),
+                "seconds": time.process_time() - began,
+            },
+        )
+    return title
+
+
+def distances(rows: Mapping[str, Row]) -> dict[str, torch.Tensor]:
+    """Return each attack's distances, infinity where it failed."""
+    return {
+        label: torch.tensor(
+            [math.inf if d is None else d for d in row["distance"]], dtype=torch.float64
+        )
+        for label, row in rows.items()
+    }
+
+
+def show(title: str, rows: Mapping[str, Row]) -> None:
+    """Print the local optimality of everything measured on a network in a norm."""
+    found = distances(rows)
+    smallest = smallest_distances(found)
+    score = {label: local_optimality(each, smallest) for label, each in found.items()}
+    print(f"\n{title}: {len(smallest)} images")
+    print(f"  {'':28}{'optimality':>11}{'median':>10}{'failed':>8}{'passes':>8}{'seconds':>9}")
     for label in sorted(score, key=lambda each: -score[each]):
-        result = results[label]
-        passes = mean(result.forwards + result.backwards)
+        passes, each = rows[label]["passes"], found[label]
         print(
-            f"  {label:20}{score[label]:11.4f}{mean(result.distance[result.success]):15.4f}"
-            f"{int((~result.success).sum()):8}{passes:8.0f}{seconds[label]:9.1f}"
-            + ("  over the limit" if passes > LIMIT else ""),
+            f"  {label:28}{score[label]:11.4f}{float(each.median()):10.4f}"
+            f"{int(each.isinf().sum()):8}{passes:8.0f}{rows[label]['seconds']:9.1f}"
+            + ("  over the limit" if passes > LIMIT and "×" not in label else ""),
             flush=True,
         )
 
 
-def _foreign(build: Build, setting: Setting, threat: ThreatModel) -> Attack:
-    return foreign(build(setting), threat)
+def lead(rows: Mapping[str, Row], label: str = "portfolio") -> tuple[float, float, float, str]:
+    """Return the score of `label`, its lead over the best other within the limit, the lower end of the
+    lead's 95 % interval under a paired bootstrap, and who that other is.
+    """
+    found = distances(rows)
+    smallest = smallest_distances(found)
+    score = {each: local_optimality(d, smallest) for each, d in found.items()}
+    others = [each for each in score if each != label and "×" not in each]
+    best = max(others, key=lambda each: score[each])
+    random = torch.Generator().manual_seed(0)
+    leads = []
+    for _ in range(1000):
+        draw = torch.randint(len(smallest), (len(smallest),), generator=random)
+        part = smallest[draw]
+        if float(part[part.isfinite()].std()) == 0:
+            continue
+        leads.append(
+            local_optimality(found[label][draw], part) - local_optimality(found[best][draw], part)
+        )
+    low = float(torch.tensor(leads).quantile(0.025))
+    return score[label], score[label] - score[best], low, best
 
 
-def _portfolio(threat: ThreatModel) -> Attack:
-    from saddlepoint.attacks.wrappers.portfolio import portfolio
-
-    return portfolio(threat, passes=LIMIT)
+__all__ = ["NORMS", "Book", "lead", "measure", "show"]

@@ -35,6 +35,7 @@ FEW: Mapping[str, Mapping[str, object]] = {
     "pdgd": {"steps": 12, "bisections": 3}, "pdpgd": {"steps": 20, "bisections": 2},
     "sigma-zero": {"steps": 12, "prunings": 2, "bisections": 3}, "jsma": {"max_changed": 1.0},
     "l-bfgs": {"steps": 4, "searches": 1, "bisections": 3}, "portfolio": {"passes": 200},
+    "brendel-bethge": {"steps": 8, "halvings": 4, "radius": 0.1, "bisections": 3},
     "hop-skip-jump": {"steps": 2, "initial_probes": 6, "max_probes": 8, "draws": 30},
 }  # fmt: skip
 

@@ -28,6 +28,7 @@ from saddlepoint.attacks import (
     PGD,
     Attack,
     AttackResult,
+    BrendelBethge,
     CarliniWagnerL0,
     CarliniWagnerL2,
     CarliniWagnerLinf,
@@ -77,6 +78,7 @@ FIXED = {
 
 MINIMUM = {
     "alma": Entry(ALMA, {"steps": 500}, quick={"steps": 100}, restarts=20),
+    "brendel-bethge": Entry(BrendelBethge, {"radius": 0.05}, restarts=4),
     "cw-l0": Entry(CarliniWagnerL0, {"steps": 200}, quick={"steps": 20}, restarts=4),
     "cw-l2": Entry(CarliniWagnerL2, quick={"steps": 100, "searches": 3}, restarts=20),
     "ead": Entry(EAD),

@@ -27,6 +27,7 @@ from saddlepoint.attacks.fixed_budget.noise import UniformNoise
 from saddlepoint.attacks.fixed_budget.pgd import BIM, FGSM, PGD, nine_defences_pgd
 from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.attacks.minimum_norm.alma import ALMA
+from saddlepoint.attacks.minimum_norm.brendel_bethge import BrendelBethge
 from saddlepoint.attacks.minimum_norm.carlini_wagner.l0 import CarliniWagnerL0
 from saddlepoint.attacks.minimum_norm.carlini_wagner.l2 import CarliniWagnerL2
 from saddlepoint.attacks.minimum_norm.carlini_wagner.linf import CarliniWagnerLinf
@@ -85,6 +86,7 @@ __all__ = [
     "Batch",
     "Best",
     "BinaryLogit",
+    "BrendelBethge",
     "CarliniWagnerL0",
     "CarliniWagnerL2",
     "CarliniWagnerLinf",

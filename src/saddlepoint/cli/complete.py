@@ -11,6 +11,7 @@ ATTACKS = (
     "alma",
     "apgd",
     "bim",
+    "brendel-bethge",
     "cw-l0",
     "cw-l2",
     "cw-linf",
