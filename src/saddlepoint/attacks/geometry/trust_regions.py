@@ -6,7 +6,11 @@ the trust region they lie on. The answer is the first of them inside the trust r
 
 - in L2 the hyperplane's point nearest to (1 − t)·clean + t·x,
 - in Linf the one nearest to x within a distance s of the clean image, where s falls with t,
-- in L1 and L0 the minimum of ‖z − clean‖_p + μ/2·‖z − x‖², where μ grows with t.
+- in L1 the minimum of ‖z − clean‖₁ + μ/2·‖z − x‖², where μ grows with t.
+
+In L0 the entries that move are those of the Lagrangian: for a multiplier ν of the hyperplane, what an
+entry saves by moving rather than going back to the clean image puts the entries in order, and as many
+go back as the trust region allows; ν follows, and the order again.
 
 Everything is computed in float64.
 
@@ -29,6 +33,7 @@ from saddlepoint.errors import InputError
 _STEPS = 60
 _CLOSE = 1e-9
 _INNER_STEPS = 100
+_ROUNDS, _HALVINGS = 1, 4
 
 Family = Callable[[Tensor, Tensor], Tensor]
 """Of (k,) rows and their t, the points (k, d)."""
@@ -86,7 +91,10 @@ def trust_region_step(
     if bool(reached.any()):
         rows = reached.nonzero().squeeze(1)
         found = problem.at(rows)
-        inside = _first_inside(found, found.family(p), near[rows], limit[rows], tolerance)
+        if p == 0:
+            inside = _fewest(found, near[rows], limit[rows])
+        else:
+            inside = _first_inside(found, found.family(p), near[rows], limit[rows], tolerance)
         z = z.index_copy(0, rows, inside)
     return z.reshape(x.shape).to(x.dtype), reached
 
@@ -119,10 +127,9 @@ class _Problem:
         if p == math.inf:
             return self._largest()
         scale = (self.x - self.clean).abs().amax(1).clamp_min(_CLOSE)
-        solve = self._soft if p == 1 else self._hard
 
         def penalised(rows: Tensor, t: Tensor) -> Tensor:
-            z = solve(rows, scale[rows] * (1 - t) / t.clamp_min(1e-300))
+            z = self._soft(rows, scale[rows] * (1 - t) / t.clamp_min(1e-300))
             ends = t == 0
             if bool(ends.any()):
                 z[ends] = self.project(self.clean[rows[ends]], rows[ends], p)
@@ -163,39 +170,16 @@ class _Problem:
 
         return clean + _multiplier(moved, w, need, tau)
 
-    def _hard(self, rows: Tensor, tau: Tensor) -> Tensor:
-        """Return the projection of x on the hyperplane by the entries that the Lagrangian of
-        τ²/2·‖z − clean‖₀ + ‖z − x‖²/2 moves; the others are the clean image's.
-        """
-        clean, x, w = self.clean[rows], self.x[rows], self.w[rows]
-        low, high, bound = self.low[rows], self.high[rows], (tau * tau)[:, None]
-
-        def moved(nu: Tensor) -> tuple[Tensor, Tensor]:
-            free = x - nu[:, None] * w
-            best = free.clamp(low, high)
-            saved = (clean - free).square() - (best - free).square()
-            taken = saved > bound
-            return torch.where(taken, best - clean, 0.0), torch.zeros_like(nu)
-
-        need = self.offset[rows] - (w * clean).sum(1)
-        support = _multiplier(moved, w, need, tau, 1e-4) != 0
-        point = torch.where(support, x, clean)
-        low, high = torch.where(support, low, clean), torch.where(support, high, clean)
-        return project_halfspace(point, w, self.offset[rows], low, high, 2.0, equality=True)
-
 
 def _multiplier(
     moved: Callable[[Tensor], tuple[Tensor, Tensor]],
     w: Tensor,
     need: Tensor,
     scale: Tensor,
-    width: float = 1e-15,
 ) -> Tensor:
     """Return the δ(ν) with ⟨w, δ(ν)⟩ = need, which falls as ν rises.
 
-    Newton's steps inside a bracket, which is halved where they leave it. Where ⟨w, δ⟩ jumps over
-    `need`, the bracket shrinks to a relative `width`, and the result lies on the side that goes
-    further from 0.
+    Newton's steps inside a bracket, which is halved where they leave it.
     """
     nu = torch.zeros_like(need)
     delta, slope = moved(nu)
@@ -219,7 +203,7 @@ def _multiplier(
         result = torch.where((beyond & ~done)[:, None], delta, result)
         inner = torch.where(beyond, inner, nu * sign)
         outer = torch.where(beyond, nu * sign, outer)
-        done |= (error.abs() <= tolerance) | (outer - inner <= width * inner)
+        done |= (error.abs() <= tolerance) | (outer - inner <= 1e-15 * inner)
     return result
 
 
@@ -261,6 +245,46 @@ def _first_inside(
         last[rows] = side
         close = inside & (value >= -2 * tolerance * squared[rows])
         rows = rows[~close & (high[rows] - low[rows] > 1e-15)]
+    return result
+
+
+def _fewest(problem: _Problem, near: Tensor, limit: Tensor) -> Tensor:
+    """Return points of the hyperplane within `limit` of x in which few entries differ from the clean
+    image; `near` is one in which nothing is spared.
+    """
+    clean, x, w, low, high = (getattr(problem, n) for n in ("clean", "x", "w", "low", "high"))
+    back, squared = clean - x, limit.square()
+    need = problem.offset - (w * x).sum(1)
+    # z = x − ν·w where an entry moves
+    nu = -need / w.square().sum(1).clamp_min(1e-300)
+    result, count = near, (near != clean).sum(1)
+    for _ in range(_ROUNDS):
+        free = (x - nu[:, None] * w).clamp(low, high) - x
+        saved = back * (back + 2 * nu[:, None] * w) - free * (free + 2 * nu[:, None] * w)
+        order = saved.argsort(dim=1)
+        a, v = back.gather(1, order), w.gather(1, order)
+        moves = torch.where(free.gather(1, order) != 0, v.square(), 0.0)
+        left = moves.sum(1, keepdim=True) - moves.cumsum(1)
+        missing = need[:, None] - (v * a).cumsum(1)
+        # what the trust region is charged where the first entries go back, bounds apart
+        used = a.square().cumsum(1) + missing.square() / left.clamp_min(1e-300)
+        within = used <= squared[:, None]
+        most = torch.where(within, torch.arange(1, w.shape[1] + 1, device=w.device), 0).amax(1)
+        last = (most - 1).clamp_min(0)[:, None]
+        nu = -(missing / left.clamp_min(1e-300)).gather(1, last)[:, 0]
+        place = torch.empty_like(order).scatter(1, order, torch.arange(w.shape[1], device=w.device).expand_as(order))
+        least, tried = torch.zeros_like(most), most
+        for _ in range(_HALVINGS):
+            moving = place >= tried[:, None]
+            bottom, top = torch.where(moving, low, clean), torch.where(moving, high, clean)
+            z = project_halfspace(torch.where(moving, x, clean), w, problem.offset, bottom, top, 2.0, equality=True)
+            fits = problem.holds(z) & ((z - x).square().sum(1) <= squared)
+            fewer = (z != clean).sum(1)
+            better = fits & (fewer < count)
+            result = torch.where(better[:, None], z, result)
+            count = torch.where(better, fewer, count)
+            least, most = torch.where(fits, tried, least), torch.where(fits, most, tried)
+            tried = (least + most) // 2
     return result
 
 
