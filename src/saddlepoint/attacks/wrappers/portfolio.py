@@ -13,11 +13,14 @@ from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.kinds import MINIMUM_NORM
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.minimum_norm.alma import ALMA
+from saddlepoint.attacks.minimum_norm.brendel_bethge import BrendelBethge
 from saddlepoint.attacks.minimum_norm.ddn import DDN
 from saddlepoint.attacks.minimum_norm.fab import FAB
 from saddlepoint.attacks.minimum_norm.fmn import FMN
+from saddlepoint.attacks.minimum_norm.pdpgd import PDPGD
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
-from saddlepoint.attacks.wrappers.race import CLASSES, Race, check_members
+from saddlepoint.attacks.wrappers.insured import Insured
+from saddlepoint.attacks.wrappers.race import CLASSES, check_members
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Natural
 from saddlepoint.threat import Normed, ThreatModel
@@ -68,6 +71,8 @@ _BESIDES = 50
 _SHORTEST = 40
 # What a run spends after its last step, and before its first where it is a restart.
 _BISECTIONS, _AROUND = 4, 10
+# … where it begins from random images: drawn, and brought to the boundary.
+_OUTSIDE = 80
 
 
 @dataclass(frozen=True)
@@ -95,39 +100,58 @@ class _Budget:
 
 
 def _linf(budget: _Budget) -> tuple[Attack, ...]:
-    rounds = budget.run(FMN, 0.23, CLASSES), budget.run(FMN, 0.29, 3), budget.run(FMN, 0.18)
     return (
-        Race(budget.threat, rounds=rounds),
-        budget.run(FMN, 0.15)[0],
+        Insured(
+            budget.threat,
+            short=budget.run(FMN, 0.22, CLASSES),
+            pilot=budget.run(PDPGD, 0.22)[0],
+            near=(budget.run(FMN, 0.26, 3), budget.run(FMN, 0.15)),
+            far=(budget.run(BrendelBethge, 0.41, around=_OUTSIDE)[0],),
+        ),
         budget.run(FMN, 0.15, loss="cross-entropy")[0],
     )
 
 
 def _l2(budget: _Budget) -> tuple[Attack, ...]:
-    rounds = (
-        budget.run(DDN, 0.22, CLASSES, loss="margin"),
-        budget.run(DDN, 0.25, 3, loss="margin"),
-        budget.run(ALMA, 0.21, smoothing=0.9),
+    return (
+        Insured(
+            budget.threat,
+            short=budget.run(DDN, 0.20, CLASSES, loss="margin"),
+            pilot=budget.run(PDPGD, 0.20)[0],
+            near=(
+                budget.run(DDN, 0.18, 3, loss="margin"),
+                budget.run(ALMA, 0.12, smoothing=0.9),
+            ),
+            far=(budget.run(BrendelBethge, 0.30, around=_OUTSIDE)[0],),
+        ),
+        budget.run(ALMA, 0.30, smoothing=0.9)[0],
     )
-    return Race(budget.threat, rounds=rounds), budget.run(ALMA, 0.32, smoothing=0.9)[0]
 
 
 def _l1(budget: _Budget) -> tuple[Attack, ...]:
-    rounds = (
-        budget.run(FMN, 0.21, CLASSES),
-        budget.run(FAB, 0.37, 3, each=3, around=22),
-        budget.run(FMN, 0.16),
+    return (
+        Insured(
+            budget.threat,
+            short=budget.run(FMN, 0.20, CLASSES),
+            pilot=budget.run(PDPGD, 0.24)[0],
+            near=(budget.run(FAB, 0.32, 3, each=3, around=22),),
+            far=(budget.run(BrendelBethge, 0.32, around=_OUTSIDE)[0],),
+        ),
+        budget.run(FMN, 0.24, loss="cross-entropy")[0],
     )
-    return Race(budget.threat, rounds=rounds), budget.run(FMN, 0.26, loss="cross-entropy")[0]
 
 
 def _l0(budget: _Budget) -> tuple[Attack, ...]:
-    rounds = (
-        budget.run(FMN, 0.22, CLASSES),
-        budget.run(SigmaZero, 0.29, 2, around=34, prunings=20),
+    return (
+        Insured(
+            budget.threat,
+            short=budget.run(FMN, 0.18, CLASSES),
+            pilot=budget.run(PDPGD, 0.20)[0],
+            near=(budget.run(SigmaZero, 0.24, 2, around=34, prunings=20),),
+            far=(budget.run(SigmaZero, 0.24, around=34, prunings=20)[0],),
+        ),
+        budget.run(SigmaZero, 0.38, around=54, prunings=40)[0],
     )
-    free, _ = budget.run(SigmaZero, 0.49, around=54, prunings=40)
-    return Race(budget.threat, rounds=rounds), free
 
 
 _MEMBERS: Mapping[str, Callable[[_Budget], tuple[Attack, ...]]] = MappingProxyType(

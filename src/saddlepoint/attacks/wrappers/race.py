@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
@@ -60,22 +60,52 @@ class Race(MinimumNorm):
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run every round towards the classes that are nearest so far."""
-        near = linearise(batch, batch.clean, CLASSES)
-        classes, distance = near.classes, near.distances(max(batch.ball.p, 1.0))
-        del near  # which holds a gradient for every class
-        found = torch.full_like(distance, torch.inf)
-        count = distance.shape[1]
+        standing = Standing.begin(batch)
         for attack, runs in self.rounds:
-            ranking = distance.argsort(dim=1, stable=True)
-            for rank in range(min(runs, count)):
-                restarts = runs // count + (rank < runs % count)
-                which = ranking[:, rank : rank + 1]
-                aimed = _towards(batch, classes, which)
-                own = MINIMUM_NORM.found(Restarted(attack, restarts), aimed, tracker)
-                tracker.offer(batch, batch.threat.parametrise(own.images[batch.index]))
-                length = own.distance[batch.index, None].to(found.dtype)
-                found = found.scatter_reduce(1, which, length, "amin")
-            distance = found
+            standing = standing.after(batch, tracker, attack, runs)
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """How near each other class has proved.
+
+    Attributes:
+        classes: (m, k) those that are aimed at; None where the criterion has one boundary alone.
+        distance: (m, k) of their linearised boundaries, and after a round the nearest that it found.
+    """
+
+    classes: Int64[Tensor, "m k"] | None
+    distance: Float[Tensor, "m k"]
+
+    @classmethod
+    def begin(cls, batch: Batch) -> Standing:
+        """Return the standing by the linearised boundaries: a backward pass for each class."""
+        near = linearise(batch, batch.clean, CLASSES)
+        return cls(near.classes, near.distances(max(batch.ball.p, 1.0)))
+
+    @property
+    def nearest(self) -> Float[Tensor, " m"]:
+        """The distance of the nearest class."""
+        return self.distance.amin(1)
+
+    def at(self, rows: Tensor) -> Standing:
+        """Return the standing of the samples `rows`."""
+        return Standing(None if self.classes is None else self.classes[rows], self.distance[rows])
+
+    def after(self, batch: Batch, tracker: Tracker, attack: Attack, runs: int) -> Standing:
+        """Run the attack towards so many of the nearest classes; return the standing by what it found."""
+        found = torch.full_like(self.distance, torch.inf)
+        count = self.distance.shape[1]
+        ranking = self.distance.argsort(dim=1, stable=True)
+        for rank in range(min(runs, count)):
+            restarts = runs // count + (rank < runs % count)
+            which = ranking[:, rank : rank + 1]
+            aimed = _towards(batch, self.classes, which)
+            own = MINIMUM_NORM.found(Restarted(attack, restarts), aimed, tracker)
+            tracker.offer(batch, batch.threat.parametrise(own.images[batch.index]))
+            length = own.distance[batch.index, None].to(found.dtype)
+            found = found.scatter_reduce(1, which, length, "amin")
+        return Standing(self.classes, found)
 
 
 def _towards(
