@@ -36,6 +36,7 @@ FEW: Mapping[str, Mapping[str, object]] = {
     "sigma-zero": {"steps": 12, "prunings": 2, "bisections": 3}, "jsma": {"max_changed": 1.0},
     "l-bfgs": {"steps": 4, "searches": 1, "bisections": 3}, "portfolio": {"passes": 200},
     "brendel-bethge": {"steps": 8, "halvings": 4, "radius": 0.1, "bisections": 3},
+    "hard": {"passes": 120, "starts": 2, "steps": 3},
     "hop-skip-jump": {"steps": 2, "initial_probes": 6, "max_probes": 8, "draws": 30},
 }  # fmt: skip
 

@@ -52,6 +52,7 @@ from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.attacks.wrappers.bpda import BPDA, backward_replaced
 from saddlepoint.attacks.wrappers.eight_bit import EightBit
 from saddlepoint.attacks.wrappers.foreign import Foreign, foreign
+from saddlepoint.attacks.wrappers.hard import Hard, hard
 from saddlepoint.attacks.wrappers.portfolio import Portfolio, portfolio
 from saddlepoint.attacks.wrappers.race import Race
 from saddlepoint.attacks.wrappers.registry import WRAPPERS, wrapped
@@ -95,6 +96,7 @@ __all__ = [
     "EightBit",
     "FixedBudget",
     "Foreign",
+    "Hard",
     "HopSkipJump",
     "Last",
     "MinimumNorm",
@@ -118,6 +120,7 @@ __all__ = [
     "backward_replaced",
     "build_attack",
     "foreign",
+    "hard",
     "judge",
     "nine_defences_pgd",
     "option_types",

@@ -31,6 +31,7 @@ from saddlepoint.attacks.minimum_norm.lbfgs import LBFGS
 from saddlepoint.attacks.minimum_norm.pdpgd import PDGD, PDPGD
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
+from saddlepoint.attacks.wrappers.hard import Hard
 from saddlepoint.attacks.wrappers.portfolio import Portfolio, portfolio
 from saddlepoint.configuration import source_of
 from saddlepoint.errors import InputError
@@ -107,6 +108,7 @@ _CLASSES: Mapping[str, type[FixedBudget] | type[MinimumNorm]] = {
     "apgd": APGD,
     "square": Square,
     "uniform-noise": UniformNoise,
+    "hard": Hard,
     "deepfool": DeepFool,
     "fab": FAB,
     "cw-l2": CarliniWagnerL2,

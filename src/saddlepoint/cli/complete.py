@@ -21,6 +21,7 @@ ATTACKS = (
     "fab",
     "fgsm",
     "fmn",
+    "hard",
     "hop-skip-jump",
     "jsma",
     "l-bfgs",

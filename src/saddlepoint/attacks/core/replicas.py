@@ -53,7 +53,7 @@ class Replicas(Tracker):
 
 def least_of_each(batch: Batch, values: Float[Tensor, " m"]) -> Tensor:
     """Return the row of the smallest value of each sample of the call, the first of equal ones."""
-    samples, which = batch.index.unique(return_inverse=True)
+    samples, which = torch.unique(batch.index, return_inverse=True)
     order = values.argsort(stable=True)
     which, place = which[order], torch.arange(len(order), device=order.device)
     first = torch.full_like(samples, len(order)).scatter_reduce(0, which, place, "amin")

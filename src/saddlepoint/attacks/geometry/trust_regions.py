@@ -8,9 +8,7 @@ the trust region they lie on. The answer is the first of them inside the trust r
 - in Linf the one nearest to x within a distance s of the clean image, where s falls with t,
 - in L1 the minimum of ‖z − clean‖₁ + μ/2·‖z − x‖², where μ grows with t.
 
-In L0 the entries that move are those of the Lagrangian: for a multiplier ν of the hyperplane, what an
-entry saves by moving rather than going back to the clean image puts the entries in order, and as many
-go back as the trust region allows; ν follows, and the order again.
+In L0 there is no such family; see `fewest_moves`.
 
 Everything is computed in float64.
 
@@ -27,13 +25,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from saddlepoint.attacks.geometry.fewest_moves import fewest_moves
 from saddlepoint.attacks.geometry.half_spaces import project_halfspace
 from saddlepoint.errors import InputError
 
-_STEPS = 60
 _CLOSE = 1e-9
 _INNER_STEPS = 100
-_ROUNDS, _HALVINGS = 1, 4
 
 Family = Callable[[Tensor, Tensor], Tensor]
 """Of (k,) rows and their t, the points (k, d)."""
@@ -50,6 +47,7 @@ def trust_region_step(
     p: float,
     *,
     tolerance: float = 1e-9,
+    looks: int = 60,
 ) -> tuple[Float[Tensor, "m ..."], Bool[Tensor, " m"]]:
     """Return the point z of {⟨normal, z − x⟩ = change, ‖z − x‖₂ ≤ radius, low ≤ z ≤ high} with the
     least ‖z − clean‖_p, and where there is one.
@@ -64,6 +62,7 @@ def trust_region_step(
         radius: (m,) of the trust region around `x`.
         p: the norm, 0, 1, 2 or inf.
         tolerance: the share of the radius that may be left over, where less is cheaper.
+        looks: points of the family that are tried at most; 12 leave little over, 60 nothing.
 
     >>> clean, x, b = torch.zeros(1, 2), torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, 1.0]])
     >>> low, high, c = torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([0.0])
@@ -92,9 +91,20 @@ def trust_region_step(
         rows = reached.nonzero().squeeze(1)
         found = problem.at(rows)
         if p == 0:
-            inside = _fewest(found, near[rows], limit[rows])
+            inside = fewest_moves(
+                found.clean,
+                found.x,
+                found.w,
+                found.offset,
+                found.low,
+                found.high,
+                near[rows],
+                limit[rows],
+            )
         else:
-            inside = _first_inside(found, found.family(p), near[rows], limit[rows], tolerance)
+            inside = _first_inside(
+                found, found.family(p), near[rows], limit[rows], tolerance, looks
+            )
         z = z.index_copy(0, rows, inside)
     return z.reshape(x.shape).to(x.dtype), reached
 
@@ -208,7 +218,7 @@ def _multiplier(
 
 
 def _first_inside(
-    problem: _Problem, family: Family, near: Tensor, limit: Tensor, tolerance: float
+    problem: _Problem, family: Family, near: Tensor, limit: Tensor, tolerance: float, looks: int
 ) -> Tensor:
     """Return the first point of the family within `limit` of x, or one that is further in by the
     `tolerance`; `near` is the last of the family, and is within.
@@ -226,7 +236,7 @@ def _first_inside(
     above, below = excess(every, z), excess(every, near)
     result = torch.where((above <= 0)[:, None], z, near)
     rows, last = (above > 0).nonzero().squeeze(1), torch.zeros_like(limit)
-    for _ in range(_STEPS):
+    for _ in range(looks):
         if not len(rows):
             break
         a, b, f, g = low[rows], high[rows], above[rows], below[rows]
@@ -245,46 +255,6 @@ def _first_inside(
         last[rows] = side
         close = inside & (value >= -2 * tolerance * squared[rows])
         rows = rows[~close & (high[rows] - low[rows] > 1e-15)]
-    return result
-
-
-def _fewest(problem: _Problem, near: Tensor, limit: Tensor) -> Tensor:
-    """Return points of the hyperplane within `limit` of x in which few entries differ from the clean
-    image; `near` is one in which nothing is spared.
-    """
-    clean, x, w, low, high = (getattr(problem, n) for n in ("clean", "x", "w", "low", "high"))
-    back, squared = clean - x, limit.square()
-    need = problem.offset - (w * x).sum(1)
-    # z = x − ν·w where an entry moves
-    nu = -need / w.square().sum(1).clamp_min(1e-300)
-    result, count = near, (near != clean).sum(1)
-    for _ in range(_ROUNDS):
-        free = (x - nu[:, None] * w).clamp(low, high) - x
-        saved = back * (back + 2 * nu[:, None] * w) - free * (free + 2 * nu[:, None] * w)
-        order = saved.argsort(dim=1)
-        a, v = back.gather(1, order), w.gather(1, order)
-        moves = torch.where(free.gather(1, order) != 0, v.square(), 0.0)
-        left = moves.sum(1, keepdim=True) - moves.cumsum(1)
-        missing = need[:, None] - (v * a).cumsum(1)
-        # what the trust region is charged where the first entries go back, bounds apart
-        used = a.square().cumsum(1) + missing.square() / left.clamp_min(1e-300)
-        within = used <= squared[:, None]
-        most = torch.where(within, torch.arange(1, w.shape[1] + 1, device=w.device), 0).amax(1)
-        last = (most - 1).clamp_min(0)[:, None]
-        nu = -(missing / left.clamp_min(1e-300)).gather(1, last)[:, 0]
-        place = torch.empty_like(order).scatter(1, order, torch.arange(w.shape[1], device=w.device).expand_as(order))
-        least, tried = torch.zeros_like(most), most
-        for _ in range(_HALVINGS):
-            moving = place >= tried[:, None]
-            bottom, top = torch.where(moving, low, clean), torch.where(moving, high, clean)
-            z = project_halfspace(torch.where(moving, x, clean), w, problem.offset, bottom, top, 2.0, equality=True)
-            fits = problem.holds(z) & ((z - x).square().sum(1) <= squared)
-            fewer = (z != clean).sum(1)
-            better = fits & (fewer < count)
-            result = torch.where(better[:, None], z, result)
-            count = torch.where(better, fewer, count)
-            least, most = torch.where(fits, tried, least), torch.where(fits, most, tried)
-            tried = (least + most) // 2
     return result
 
 

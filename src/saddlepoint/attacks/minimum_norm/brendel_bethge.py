@@ -98,6 +98,9 @@ class BrendelBethge(MinimumNorm):
             )
             change = torch.where(margin < 0, (2 - self.overshoot), self.overshoot) * -margin
             r = (radius * 0.5 ** (step * (self.halvings + 1) // self.steps)).maximum(least)
-            x, _ = trust_region_step(clean, x, boundary, change, low, high, r, p, tolerance=0.02)
+            # what is left over of the trust region is gone in the next step
+            x, _ = trust_region_step(
+                clean, x, boundary, change, low, high, r, p, tolerance=0.1, looks=12
+            )
             x = x.clamp(low, high)
         return x

@@ -19,7 +19,7 @@ from saddlepoint.attacks.core.contract import FixedBudget
 from saddlepoint.attacks.core.replicas import Replicas, replicated
 from saddlepoint.attacks.core.restarts import elsewhere
 from saddlepoint.attacks.core.stages import stage
-from saddlepoint.attacks.core.steps import ascend, ascendable
+from saddlepoint.attacks.core.steps import ascend
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.minimum_norm.brendel_bethge import BrendelBethge
@@ -204,13 +204,11 @@ def _spent(batch: Batch) -> int:
 
 
 def _parts(batch: Batch, rows: int) -> Iterator[Batch]:
-    for part in torch.arange(len(batch), device=batch.index.device).split(rows):
+    for part in torch.split(torch.arange(len(batch), device=batch.index.device), rows):
         yield batch.at(part)
 
 
-def hard(
-    threat: ThreatModel, *, seconds: float | None = None, passes: int | None = None
-) -> Hard:
+def hard(threat: ThreatModel, *, seconds: float | None = None, passes: int | None = None) -> Hard:
     """Return the attack for images that nothing else fools, for so many seconds or passes.
 
     Args:
@@ -222,6 +220,3 @@ def hard(
     True
     """
     return Hard(threat, seconds=seconds, passes=passes)
-
-
-_ = ascendable

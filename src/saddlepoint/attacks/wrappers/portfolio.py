@@ -20,7 +20,7 @@ from saddlepoint.attacks.minimum_norm.fmn import FMN
 from saddlepoint.attacks.minimum_norm.pdpgd import PDPGD
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.wrappers.insured import Insured
-from saddlepoint.attacks.wrappers.race import CLASSES, check_members
+from saddlepoint.attacks.wrappers.race import CLASSES, Race, check_members
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Natural
 from saddlepoint.threat import Normed, ThreatModel
@@ -142,16 +142,12 @@ def _l1(budget: _Budget) -> tuple[Attack, ...]:
 
 
 def _l0(budget: _Budget) -> tuple[Attack, ...]:
-    return (
-        Insured(
-            budget.threat,
-            short=budget.run(FMN, 0.18, CLASSES),
-            pilot=budget.run(PDPGD, 0.20)[0],
-            near=(budget.run(SigmaZero, 0.24, 2, around=34, prunings=20),),
-            far=(budget.run(SigmaZero, 0.24, around=34, prunings=20)[0],),
-        ),
-        budget.run(SigmaZero, 0.38, around=54, prunings=40)[0],
+    rounds = (
+        budget.run(FMN, 0.22, CLASSES),
+        budget.run(SigmaZero, 0.29, 2, around=34, prunings=20),
     )
+    free, _ = budget.run(SigmaZero, 0.49, around=54, prunings=40)
+    return Race(budget.threat, rounds=rounds), free
 
 
 _MEMBERS: Mapping[str, Callable[[_Budget], tuple[Attack, ...]]] = MappingProxyType(
@@ -174,9 +170,9 @@ def portfolio(threat: ThreatModel, *, passes: int = 2000, eot_samples: int = 1) 
             model that is random at inference in which a new nearest must fool.
 
     >>> from saddlepoint.threat import L2
-    >>> race, free = portfolio(L2()).members
-    >>> [(type(attack).__name__, runs) for attack, runs in race.rounds], type(free).__name__
-    ([('DDN', 9), ('DDN', 3), ('ALMA', 1)], 'ALMA')
+    >>> insured, free = portfolio(L2()).members
+    >>> [(type(attack).__name__, runs) for attack, runs in insured.near], type(free).__name__
+    ([('DDN', 3), ('ALMA', 1)], 'ALMA')
     """
     if not isinstance(threat, Normed):
         raise InputError(f"a portfolio needs Linf, L2, L1 or L0, not {threat}")
