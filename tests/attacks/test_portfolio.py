@@ -21,6 +21,7 @@ from saddlepoint.attacks import (
     build_attack,
     portfolio,
 )
+from saddlepoint.attacks.wrappers.insured import Insured
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, L1, L2, Box, Linf
 
@@ -102,7 +103,7 @@ def test_on_a_linear_model_it_is_exact(norm, ball):
 def test_by_name():
     attack = build_attack("portfolio", L2(), {"passes": "400"})
     assert attack.kind is MINIMUM_NORM
-    assert type(attack.members[0]) is Race
+    assert type(attack.members[0]) is Insured
     assert build_attack("portfolio", L2(0.5)).kind is FIXED_BUDGET
 
 

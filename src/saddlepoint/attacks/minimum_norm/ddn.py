@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,7 +19,7 @@ from saddlepoint.attacks.core.directions import RandomDirections, euclidean
 from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.steps import cosine, start_of
 from saddlepoint.attacks.core.tracker import Tracker
-from saddlepoint.option_values import BelowOne, Count, Fraction, Natural, Positive
+from saddlepoint.option_values import BelowOne, Count, Fraction, Interval, Natural, Positive
 from saddlepoint.threat.norms import expand
 
 
@@ -42,6 +42,7 @@ class DDN(MinimumNorm):
         radius: ε_0, in the units of the distance; None is each image's distance to the linearised
             boundary, |m|/‖∇m‖₂ with the margin m (where the margin is not the loss, 1). Where
             `starts` or an earlier run have fooled, it is the distance of the nearest instead.
+        haste: by how much every failure before the first success multiplies γ.
         loss: "margin", max_{j≠y} Z_j − Z_y, the negative of the criterion's margin;
             "cross-entropy", through its monotone log-odds log Σ_{j≠y} e^{Z_j} − Z_y, whose
             gradient does not vanish; "softmax-cross-entropy", as published; or "both": half of the
@@ -62,6 +63,7 @@ class DDN(MinimumNorm):
     gamma: Fraction = 0.05
     final_gamma: BelowOne = 0.001
     radius: Positive | None = None
+    haste: Annotated[float, Interval("[1, 2]")] = 1.15
     loss: Literal["both", Loss] = "both"
     bisections: Natural = 10
 
@@ -69,19 +71,20 @@ class DDN(MinimumNorm):
     paper = "Rony et al. 2019, arXiv:1811.09600"
     cost = "steps (100) each way, up to 12 forward"
     paper_options: ClassVar[Mapping[str, Any]] = {
-        "loss": "softmax-cross-entropy", "final_gamma": 0.05, "radius": 1.0, "bisections": 0,
+        "loss": "softmax-cross-entropy", "final_gamma": 0.05, "radius": 1.0, "haste": 1.0,
+        "bisections": 0,
     }  # fmt: skip
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run the loop with the loss, or with both in turn; then search the segment to the image."""
         first = self.steps if self.loss != "both" else self.steps - self.steps // 2
-        walk = _Walk.begin(batch, self.gamma)
+        walk = _Walk.begin(batch)
         margin = self.loss in ("both", "margin")
         loss = batch.loss("margin" if self.loss == "both" else self.loss)
         self._follow(batch, tracker, walk, loss, range(first), margin)
         if first < self.steps:
             tracker.offer(batch, walk.x)  # the second half starts elsewhere, and does not pass it
-            walk = _Walk.begin(batch, self.gamma).overwritten(walk.far, walk)
+            walk = _Walk.begin(batch).overwritten(walk.far, walk)
             second = _of_two(walk.far, loss, batch.loss("cross-entropy"))
             self._follow(batch, tracker, walk, second, range(first, self.steps), False)
         tracker.offer(batch, walk.x)
@@ -104,11 +107,10 @@ class DDN(MinimumNorm):
         for step in steps:  # nobody leaves: where x fools, the search goes on nearer
             x, eps_k = walk.x, walk.eps_k
             # a run of these steps alone, or where the boundary is far one of all
-            own = cosine(step - steps.start, len(steps))
-            decay = torch.where(walk.far, cosine(step, self.steps), own)
-            late = cosine(max(step - begun, 0), self.steps - begun)
-            gamma = torch.where(walk.far, late, own) * (self.gamma - self.final_gamma)
-            gamma = gamma + self.final_gamma
+            own = torch.full_like(eps_k, cosine(step - steps.start, len(steps)))
+            decay = own.masked_fill(walk.far, cosine(step, self.steps))
+            late = own.masked_fill(walk.far, cosine(max(step - begun, 0), self.steps - begun))
+            gamma = self.final_gamma + (self.gamma - self.final_gamma) * late
             logits, gradient = batch.gradient(x, loss)
             fooled = batch.margin(logits) < 0
             tracker.record(batch, x, logits)
@@ -126,8 +128,9 @@ class DDN(MinimumNorm):
             # ε_k; no image of the range is farther than max_distance, and a radius that grew on
             # beyond it would take as many steps to come back
             walk.found = walk.found | fooled
-            walk.haste = torch.where(walk.found, gamma, (_HASTE * walk.haste).clamp_max(1.0))
-            eps_k = torch.where(fooled, (1 - gamma) * eps_k, (1 + walk.haste) * eps_k)
+            grown = 1 + torch.where(walk.found, gamma, (gamma * walk.haste).clamp_max(1.0))
+            walk.haste = self.haste * walk.haste
+            eps_k = torch.where(fooled, (1 - gamma) * eps_k, grown * eps_k)
             walk.eps_k = eps_k = torch.minimum(eps_k, max_distance)
             # δ += α·g/‖g‖
             alpha = self.step_size * (0.01 + 0.99 * decay)
@@ -147,16 +150,14 @@ class DDN(MinimumNorm):
         return torch.where((linearised > 0) & (linearised < max_distance), linearised, one)
 
 
-# Until the first success each failure multiplies γ by so much, to 1 at most.
-_HASTE = 1.15
 # A boundary is far where ε_k has to grow to so many times ε_0; γ falls in the rest of such a run only.
 _FAR, _LATE = 2.0, 0.7
 
 
 @dataclass
 class _Walk:
-    """Where each sample is: its iterate, ε_k and ε_0, whether it has fooled, γ before it did, and
-    whether its boundary is far.
+    """Where each sample is: its iterate, ε_k and ε_0, whether it has fooled, what multiplied γ
+    before it did, and whether its boundary is far.
     """
 
     x: Float[Tensor, "m ..."]
@@ -167,12 +168,12 @@ class _Walk:
     far: Bool[Tensor, " m"]
 
     @classmethod
-    def begin(cls, batch: Batch, gamma: float) -> _Walk:
+    def begin(cls, batch: Batch) -> _Walk:
         """Return the start of all samples."""
         zero = torch.zeros_like(batch.clean.flatten(1)[:, 0])
         no = torch.zeros_like(zero, dtype=torch.bool)
         x = start_of(batch, "clean", 0)
-        return cls(x, zero, zero, no, torch.full_like(zero, gamma), no)
+        return cls(x, zero, zero, no, torch.ones_like(zero), no)
 
     def overwritten(self, which: Bool[Tensor, " m"], other: _Walk) -> _Walk:
         """Return this with the samples `which` of another one."""
