@@ -60,7 +60,11 @@ def fewest_moves(
     count = torch.arange(1, normal.shape[1] + 1, device=normal.device)
     most = torch.where(used <= squared[:, None], count, 0).amax(1)
     place = torch.empty_like(order).scatter(1, order, (count - 1).expand_as(order))
-    result, fewest = near, (near != clean).sum(1)
+    # where the trust region holds it, the clean image's own projection is the answer
+    result = project_halfspace(clean, normal, offset, low, high, 0.0, equality=True)
+    free_of_it = _on(result, normal, offset) & ((result - x).square().sum(1) <= squared)
+    result = torch.where(free_of_it[:, None], result, near)
+    fewest = (result != clean).sum(1)
     least, tried = torch.zeros_like(most), most
     for _ in range(_HALVINGS):
         moves = place >= tried[:, None]

@@ -41,8 +41,8 @@ class BrendelBethge(MinimumNorm):
             7.8 on MNIST, 31 on CIFAR. The published one is 0.001, from which r soon is too small for
             the way that is left.
         halvings: how often r is halved over the whole run, at equal distances.
-        least: r is never below so many widths of the range; None is 0, and 1 in L0, where a feature
-            goes back to the clean image in one step or not at all.
+        least: r is never below so many widths of the range; None is 0, and no limit at all in L0,
+            where a feature goes back to the clean image in one step or not.
         overshoot: o; c = −o·m where x does not fool, and −(2 − o)·m where it does, so that the step
             ends outside. 1 aims at the boundary itself.
         momentum: what is left of the mean of the gradients before, at each step.
@@ -107,7 +107,8 @@ class BrendelBethge(MinimumNorm):
         clean, (low, high), p = batch.clean, batch.bounds, batch.ball.p
         width = (high - low).flatten(1).amax(1).nan_to_num(posinf=1.0).clamp_max(1e6)
         radius = self.radius * math.prod(clean.shape[1:]) * width
-        least = width * ((1.0 if p == 0 else 0.0) if self.least is None else self.least)
+        whole = math.sqrt(math.prod(clean.shape[1:])) if p == 0 else 0.0
+        least = width * (whole if self.least is None else self.least)
         boundary = torch.zeros_like(x)
         for step in range(self.steps):
             logits, gradient = batch.gradient(x, batch.loss("margin"))

@@ -142,12 +142,12 @@ def _l1(budget: _Budget) -> tuple[Attack, ...]:
 
 
 def _l0(budget: _Budget) -> tuple[Attack, ...]:
-    rounds = (
-        budget.run(FMN, 0.22, CLASSES),
-        budget.run(SigmaZero, 0.29, 2, around=34, prunings=20),
+    aimed = budget.run(SigmaZero, 0.28, 2, around=34, prunings=20)
+    return (
+        Race(budget.threat, rounds=(aimed,)),
+        budget.run(PDPGD, 0.24)[0],
+        budget.run(SigmaZero, 0.48, around=54, prunings=40)[0],
     )
-    free, _ = budget.run(SigmaZero, 0.49, around=54, prunings=40)
-    return Race(budget.threat, rounds=rounds), free
 
 
 _MEMBERS: Mapping[str, Callable[[_Budget], tuple[Attack, ...]]] = MappingProxyType(
