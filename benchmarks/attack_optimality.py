@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from attack_networks import Subject
+from optimality_networks import PLANS, subject
 from optimality_pool import LIMIT, NORMS, ours, peers
 
 from saddlepoint.evaluation.optimality import local_optimality, smallest_distances
@@ -137,4 +138,23 @@ def lead(rows: Mapping[str, Row], label: str = "portfolio") -> tuple[float, floa
     return score[label], score[label] - score[best], low, best
 
 
-__all__ = ["NORMS", "Book", "lead", "measure", "show"]
+def table(
+    names: Sequence[str],
+    half: str,
+    folder: Path,
+    count: int,
+    path: Path | None,
+    libraries: Mapping[str, str | None],
+) -> None:
+    """Print the rows of all networks of a half."""
+    book = Book.open(path)
+    for network in PLANS:
+        net = subject(network, half, folder)
+        for name in names:
+            title = measure(name, net, count, book, libraries=libraries)
+            show(title, book.rows[title])
+            score, ahead, low, who = lead(book.rows[title])
+            print(f"  the portfolio: {score:.4f}, {ahead:+.4f} to {who} (95 % above {low:+.4f})")
+
+
+__all__ = ["NORMS", "Book", "lead", "measure", "show", "table"]

@@ -2,7 +2,7 @@
 
     python benchmarks/attacks.py [--only pgd cw] [--images 24] [--repeats 3]
     python benchmarks/attacks.py --run-robust RUN --run-standard RUN    # of `saddlepoint train`
-    python benchmarks/attacks.py --optimality [--only L2] [--images 16]
+    python benchmarks/attacks.py --optimality [--only L2] [--half chosen] [--images 16] [--book FILE]
 
 One process, the same network and images, libraries in turn; a library that is not installed is
 skipped. Without folders two small networks are trained first, on cifar10-jpeg where
@@ -35,8 +35,9 @@ from typing import Any
 import torch
 from attack_measures import bare_pass, mean, now, peak, replay
 from attack_networks import EPS, Subject, subjects
-from attack_optimality import NORMS, optimality
+from attack_optimality import NORMS, table
 from attack_peers import NOTES, PEERS, Setting, installed
+from optimality_networks import HALVES
 from torch import Tensor, nn
 
 from saddlepoint.attacks import Attack, AttackResult, build_attack
@@ -134,7 +135,9 @@ def main() -> None:
     parser.add_argument("--run-standard", type=Path)
     parser.add_argument("--data", help="images for the runs; by default what they were trained on")
     parser.add_argument("--optimality", action="store_true")
-    parser.add_argument("--network", choices=("robust", "standard"), default="robust")
+    parser.add_argument("--half", choices=HALVES, default="held out")
+    parser.add_argument("--networks", type=Path, default=Path("runs/optimality"))
+    parser.add_argument("--book", type=Path, help="keeps what was measured; only the rest is run")
     args = parser.parse_args()
     known = NORMS if args.optimality else CASES
     if unknown := set(args.only) - set(known):
@@ -147,7 +150,10 @@ def main() -> None:
     for name, reason in libraries.items():
         if reason is not None:
             print(f"({name} is skipped: {reason})")
-    wanted = [args.network] if args.optimality else sorted({CASES[name].network for name in names})
+    if args.optimality:
+        table(names, args.half, args.networks, args.images or 16, args.book, libraries)
+        return
+    wanted = sorted({CASES[name].network for name in names})
     folders = {"robust": args.run_robust, "standard": args.run_standard}
     nets = subjects(wanted, folders, args.data, 300)
     print(
@@ -155,10 +161,7 @@ def main() -> None:
         f" {os.getloadavg()[0]:.1f}; {'; '.join(net.name for net in nets.values())}"
     )
     for name in names:
-        if args.optimality:
-            optimality(name, nets[args.network], args.images or 16, libraries)
-        else:
-            compare(name, nets[CASES[name].network], args, libraries)
+        compare(name, nets[CASES[name].network], args, libraries)
 
 
 def compare(name: str, net: Subject, args: argparse.Namespace, libraries: dict[str, Any]) -> None:

@@ -35,8 +35,8 @@ from saddlepoint.zoo.madry_cnn import MadryCNN
 from saddlepoint.zoo.simple_cnn import SimpleCNN
 
 TEST = 400
-WIDTH = {"chosen": 0, "held out": 1}
-"""The two halves, by the seed of their networks."""
+HALVES = {"chosen": 0, "held out": 1}
+"""The two halves, by the seed of their networks; the second ones are wider, too."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ PLANS: Mapping[str, Plan] = {
 
 def subject(name: str, half: str, folder: Path) -> Subject:
     """Return a network of that name and half, and the first test images."""
-    plan, seed = PLANS[name], WIDTH[half]
+    plan, seed = PLANS[name], HALVES[half]
     data = load_data(plan.data, split="train", limit=plan.images)
     test = load_data(plan.data, split="test", limit=TEST)
     assert isinstance(data, TensorData)

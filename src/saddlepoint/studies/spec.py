@@ -13,6 +13,7 @@ from saddlepoint.counts import MOST, MOST_SEED, MOST_THREADS, check_sizes
 from saddlepoint.defences import Recipe, attack_from, parse_recipe, resolve_recipe
 from saddlepoint.defences.objective_budget import takes_eps, with_budget
 from saddlepoint.defences.recipe_file import recipe_values
+from saddlepoint.errors import InputError
 from saddlepoint.threat import Statistics, parse_eps
 
 _MOST_LISTED = 10_000
@@ -201,8 +202,17 @@ class StudySpec(_Part):
         return takes_eps(self.recipe_of(variant)["objective"])
 
     def attack(self, values: Mapping[str, Any], eps: float, statistics: Statistics) -> Attack:
-        """Return an attack of the study or of a recipe; what it leaves out is the study's."""
-        return attack_from({"eps": eps, **dict(self.threat), **values}, statistics)
+        """Return an attack of the study or of a recipe; what it leaves out is the study's.
+
+        Raises `InputError` for one that the clock ends: its cells would differ from run to run.
+        """
+        attack = attack_from({"eps": eps, **dict(self.threat), **values}, statistics)
+        if getattr(attack, "seconds", None) is not None:
+            raise InputError(
+                f"{values.get('name')} has a time limit, and no cell of a study could be repeated;"
+                " give passes in place of seconds"
+            )
+        return attack
 
 
 def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,11 +80,6 @@ class Hard(FixedBudget):
         """The passes as a rule; see `Attack`."""
         return (self.passes or _PASSES) // 2
 
-    @property
-    def timed(self) -> bool:
-        """Whether the clock ends it; see `Attack`."""
-        return self.seconds is not None
-
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Search until all are fooled or a limit is reached."""
         began, limit = time.monotonic(), self.passes
@@ -216,7 +211,7 @@ def hard(threat: ThreatModel, *, seconds: float | None = None, passes: int | Non
         seconds, passes: as for `Hard`.
 
     >>> from saddlepoint.threat import Linf
-    >>> hard(Linf(0.1), seconds=600).timed
-    True
+    >>> hard(Linf(0.1), seconds=600).seconds
+    600
     """
     return Hard(threat, seconds=seconds, passes=passes)
