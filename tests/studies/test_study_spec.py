@@ -61,6 +61,13 @@ def test_an_attack_without_eps_takes_the_cells_and_the_threat_of_the_study():
     assert fixed.recipe_at("f", 0.1, ((0.0,), (1.0,))).objective.attack.threat.eps == 8 / 255
 
 
+def test_no_attack_of_a_study_is_ended_by_the_clock():
+    spec, statistics = tiny(), ((0.0,), (1.0,))
+    assert spec.attack({"name": "hard", "passes": 500}, 0.1, statistics).passes == 500
+    with pytest.raises(InputError, match="hard has a time limit.*give passes"):
+        spec.attack({"name": "hard", "seconds": 5.0}, 0.1, statistics)
+
+
 WRONG = [
     ("16/255, 48", "0, 48", r"line 6: eps.0: is 0, .*greater than 0"),
     ("16/255, 48", "-8/255, 48", r"line 6: eps.0.*greater than 0|line 6: eps.*-8/255"),

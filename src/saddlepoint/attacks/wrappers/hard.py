@@ -97,12 +97,13 @@ class Hard(FixedBudget):
     def _searches(self, batch: Batch) -> list[Callable[[Batch, Tracker, int], None]]:
         one = batch.at(torch.arange(min(len(batch), 1)))
         with pre_activations(batch.guard.model) as seen:
-            one.logits(one.clean)
+            classes = one.logits(one.clean).shape[1]
         layers = len(seen)
         chosen = sorted({layers * i // _LAYERS for i in range(_LAYERS)}) if layers else []
         found: list[Callable[[Batch, Tracker, int], None]] = [self._plain]
         found += [partial(self._switched, layer) for layer in chosen]
-        found.append(self._targeted)
+        if classes >= 4:  # of the targeted DLR's four ranks
+            found.append(self._targeted)
         if isinstance(batch.threat, NormBall):
             found.append(self._from_outside)
         return found
