@@ -34,6 +34,8 @@ _DRAWN = 4
 _UNITS, _LAYERS = 256, 8
 _AT_ONCE = 1024
 _TOWARDS = 5
+# Passes of the judge at most; every search makes more.
+_JUDGED = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,8 +197,9 @@ def _coordinates(x: Tensor) -> int:
 
 
 def _spent(batch: Batch) -> int:
+    """Return the passes of a sample, with those that the judge will add: a result counts them too."""
     guard = batch.guard
-    return int((guard.forwards + guard.backwards)[batch.index].max())
+    return int((guard.forwards + guard.backwards)[batch.index].max()) + _JUDGED * guard.samples
 
 
 def _parts(batch: Batch, rows: int) -> Iterator[Batch]:
