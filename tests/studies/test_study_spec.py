@@ -64,7 +64,7 @@ def test_an_attack_without_eps_takes_the_cells_and_the_threat_of_the_study():
 def test_no_attack_of_a_study_is_ended_by_the_clock():
     spec, statistics = tiny(), ((0.0,), (1.0,))
     assert spec.attack({"name": "hard", "passes": 500}, 0.1, statistics).passes == 500
-    with pytest.raises(InputError, match="hard has a time limit.*give passes"):
+    with pytest.raises(InputError, match="hard has a time limit"):
         spec.attack({"name": "hard", "seconds": 5.0}, 0.1, statistics)
 
 

@@ -73,7 +73,7 @@ class BrendelBethge(MinimumNorm):
 
     norms = ("Linf", "L2", "L1", "L0")
     paper = "Brendel et al. 2019, arXiv:1907.01003"
-    cost = "steps (100) each way, about 22 forward"
+    cost = "steps (100) each way, some 80 forward (at most 170)"
     paper_options: ClassVar[Mapping[str, Any]] = {
         "steps": 1000, "radius": 0.001, "halvings": 20, "least": 0.0, "starts": 1, "halved": 10,
         "bisections": 0,

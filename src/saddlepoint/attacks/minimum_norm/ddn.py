@@ -19,6 +19,7 @@ from saddlepoint.attacks.core.directions import RandomDirections, euclidean
 from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.steps import cosine, start_of
 from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.configuration import added
 from saddlepoint.option_values import BelowOne, Count, Fraction, Interval, Natural, Positive
 from saddlepoint.threat.norms import expand
 
@@ -63,7 +64,7 @@ class DDN(MinimumNorm):
     gamma: Fraction = 0.05
     final_gamma: BelowOne = 0.001
     radius: Positive | None = None
-    haste: Annotated[float, Interval("[1, 2]")] = 1.15
+    haste: Annotated[float, Interval("[1, 2]")] = added(1.15)
     loss: Literal["both", Loss] = "both"
     bisections: Natural = 10
 

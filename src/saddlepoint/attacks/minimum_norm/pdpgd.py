@@ -20,6 +20,7 @@ from saddlepoint.attacks.core.final_search import final_projection
 from saddlepoint.attacks.core.steps import start_of
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.geometry.proximal import clip_largest, shrink, soft_threshold, two_thirds
+from saddlepoint.configuration import added
 from saddlepoint.option_values import Count, Interval, Natural, Positive
 from saddlepoint.threat.norms import expand, unit
 
@@ -142,7 +143,7 @@ class PDPGD(_PrimalDual):
     '0.70'
     """
 
-    proximal_steps: Count | None = None
+    proximal_steps: Count | None = added(None)
 
     paper_options: ClassVar[Mapping[str, Any]] = {"bisections": 0, "proximal_steps": 5}
 

@@ -30,7 +30,7 @@ class Insured(MinimumNorm):
     Args:
         short: the first round: a minimum-norm attack, and towards how many classes it is run.
         pilot: an attack that aims at no class.
-        near: the other rounds, where the pilot came no nearer than the first.
+        near: the other rounds, where the first found something and the pilot came no nearer.
         far: attacks that aim at no class, for the other samples.
 
     >>> from saddlepoint.attacks import DDN, PDPGD
@@ -68,7 +68,8 @@ class Insured(MinimumNorm):
         """Run the first round and the pilot, and then what suits each sample."""
         standing = Standing.begin(batch).after(batch, tracker, *self.short)
         piloted = _run(self.pilot, batch, tracker).to(standing.distance.dtype)
-        lost = piloted < _NEARER * standing.nearest
+        # where neither found anything, what begins outside is the last hope
+        lost = (piloted < _NEARER * standing.nearest) | standing.nearest.isinf()
         ahead, behind = ((~lost).nonzero().squeeze(1), lost.nonzero().squeeze(1))
         if len(ahead):
             near, rest = batch.at(ahead), standing.at(ahead)
