@@ -71,8 +71,9 @@ _BESIDES = 50
 _SHORTEST = 40
 # What a run spends after its last step, and before its first where it is a restart.
 _BISECTIONS, _AROUND = 4, 10
-# … where it begins from random images: drawn, and brought to the boundary.
-_OUTSIDE = 80
+# … where it begins from random images, for each: drawn, and brought to the boundary. A start for so
+# many passes.
+_EACH_START, _PER_START = 10, 40
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,13 @@ class _Budget:
         steps = max(1, int((passes / runs - around) / each))
         return kind(self.threat, steps=steps, bisections=_BISECTIONS, **options), runs
 
+    def outside(self, share: float) -> Attack:
+        """Return Brendel-Bethge, with fewer starts where there are few passes."""
+        starts = max(1, min(10, int(share * self.passes / _PER_START)))
+        around = _EACH_START * starts + _AROUND
+        options = {"starts": starts, "draws": 4 * starts}
+        return self.run(BrendelBethge, share, around=around, **options)[0]
+
 
 def _linf(budget: _Budget) -> tuple[Attack, ...]:
     return (
@@ -106,7 +114,7 @@ def _linf(budget: _Budget) -> tuple[Attack, ...]:
             short=budget.run(FMN, 0.22, CLASSES),
             pilot=budget.run(PDPGD, 0.22)[0],
             near=(budget.run(FMN, 0.26, 3), budget.run(FMN, 0.15)),
-            far=(budget.run(BrendelBethge, 0.41, around=_OUTSIDE)[0],),
+            far=(budget.outside(0.41),),
         ),
         budget.run(FMN, 0.15, loss="cross-entropy")[0],
     )
@@ -122,7 +130,7 @@ def _l2(budget: _Budget) -> tuple[Attack, ...]:
                 budget.run(DDN, 0.18, 3, loss="margin"),
                 budget.run(ALMA, 0.12, smoothing=0.9),
             ),
-            far=(budget.run(BrendelBethge, 0.30, around=_OUTSIDE)[0],),
+            far=(budget.outside(0.30),),
         ),
         budget.run(ALMA, 0.30, smoothing=0.9)[0],
     )
@@ -135,7 +143,7 @@ def _l1(budget: _Budget) -> tuple[Attack, ...]:
             short=budget.run(FMN, 0.20, CLASSES),
             pilot=budget.run(PDPGD, 0.24)[0],
             near=(budget.run(FAB, 0.32, 3, each=3, around=22),),
-            far=(budget.run(BrendelBethge, 0.32, around=_OUTSIDE)[0],),
+            far=(budget.outside(0.32),),
         ),
         budget.run(FMN, 0.24, loss="cross-entropy")[0],
     )
