@@ -29,7 +29,7 @@ _EACH_WAY = {"steps": 975}
 OURS: Mapping[str, Mapping[str, Any]] = {
     "alma": _EACH_WAY, "brendel-bethge": {"steps": 940}, "cw-l0": {}, "cw-l2": {"steps": 105},
     "cw-linf": {"steps": 55}, "ddn": _EACH_WAY, "deepfool": {"steps": 190}, "ead": {"steps": 80},
-    "fab": {"steps": 180}, "fmn": _EACH_WAY, "jsma": {}, "l-bfgs": {"steps": 100},
+    "fab": {"steps": 178}, "fmn": _EACH_WAY, "jsma": {}, "l-bfgs": {"steps": 100},
     "pdgd": _EACH_WAY, "pdpgd": _EACH_WAY, "sigma-zero": {"steps": 930},
     "hop-skip-jump": {"steps": 6},
 }  # fmt: skip
@@ -51,7 +51,7 @@ def ours(name: str, passes: int = LIMIT) -> Iterator[tuple[str, Callable[[], Att
 
 def _apgd(setting: Setting, largest: float, p: float) -> Any:
     minimal = importlib.import_module("adv_lib.attacks.auto_pgd").minimal_apgd
-    steps = max(setting.steps // 12, 1)
+    steps = max((setting.steps - 24) // 12, 1)  # and a pass more at the end of each search
     return partial(minimal, norm=p, max_eps=largest, binary_search_steps=12, n_iter=steps)
 
 

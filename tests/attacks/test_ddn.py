@@ -43,9 +43,10 @@ def test_in_the_plane_it_finds_the_nearest_point_of_most(seed):
     assert float((found <= 1.02 * nearest).double().mean()) >= 0.7
 
 
-def reference(net, x, y, steps, step_size, gammas, first):
-    """The paper's Algorithm 1, of the change in float64; returns the radii and the iterates."""
+def reference(net, x, y, steps, step_size, gammas, first, haste=1.0):
+    """The paper's Algorithm 1, of the change in float64; returns the iterates. `haste` is ours."""
     delta, radius, iterates = torch.zeros_like(x), first, []
+    found = torch.zeros(len(x), dtype=torch.bool)
     for k in range(steps):
         z = (x + delta).requires_grad_()
         logits = net(z)
@@ -57,18 +58,23 @@ def reference(net, x, y, steps, step_size, gammas, first):
         gamma = gammas[1] + (gammas[0] - gammas[1]) * fall
         delta = delta + alpha * g / g.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
         held = logits.argmax(1) == y
-        radius = torch.where(held, radius * (1 + gamma), radius * (1 - gamma))
+        found |= ~held
+        growth = torch.where(found, radius.new_tensor(gamma), min(gamma * haste**k, 1.0))
+        radius = torch.where(held, radius * (1 + growth), radius * (1 - gamma))
         delta = delta * (radius / delta.flatten(1).norm(dim=1)).reshape(-1, 1, 1, 1)
         delta = (x + delta).clamp(0, 1) - x
     return [*iterates, x + delta]
 
 
 @pytest.mark.parametrize("steps", range(1, 7))
-@pytest.mark.parametrize("gammas", [(0.05, 0.05), (0.3, 0.01)])
-def test_it_is_the_papers_loop(steps, gammas):
+@pytest.mark.parametrize(
+    ("gammas", "haste"), [((0.05, 0.05), 1), ((0.3, 0.01), 1), ((0.3, 0.01), 1.5)]
+)
+def test_it_is_the_papers_loop(steps, gammas, haste):
     net, x, y = conv_case(8, torch.float64, wrong=0)
     first = 0.3
     options = PUBLISHED | {"radius": first, "gamma": gammas[0], "final_gamma": gammas[1]}
+    options["haste"] = haste
     attack = DDN(L2(), steps=steps, step_size=0.5, **options)
     seen = []
     net.register_forward_pre_hook(lambda _net, inputs: seen.append(inputs[0].detach().clone()))
@@ -76,7 +82,7 @@ def test_it_is_the_papers_loop(steps, gammas):
     ours = seen[1 : steps + 2]  # the first pass is the judge's, of the clean images
     seen.clear()
     radius = torch.full((8,), first, dtype=torch.float64)
-    wanted = reference(net, x, y, steps, 0.5, gammas, radius)
+    wanted = reference(net, x, y, steps, 0.5, gammas, radius, haste)
     for a, b in zip(ours, wanted, strict=True):
         assert torch.allclose(a, b, rtol=0, atol=1e-10)
 
@@ -94,6 +100,32 @@ def test_the_kept_point_is_the_nearest_that_fooled():
         ]
     )
     assert torch.allclose(result.distance, lengths.amin(0).detach(), rtol=1e-6)
+
+
+class Bend(torch.nn.Module):
+    """Steep at the image and flat beyond: the boundary is at `far`, the linearised one at 0.05."""
+
+    def __init__(self, far):
+        super().__init__()
+        self.far = far
+
+    def forward(self, z):
+        way = z[:, 0] - 0.1
+        flat = 0.1 * (self.far - way) / (self.far - 0.045)
+        return torch.stack([3 * torch.maximum(1 - way / 0.05, flat), 0 * way], dim=1)
+
+
+@pytest.mark.parametrize(("far", "goes_on"), [(0.5, True), (0.0501, False)])
+def test_where_the_boundary_is_far_the_second_half_goes_on(far, goes_on):
+    net, seen = Bend(far), []
+    net.register_forward_pre_hook(lambda _net, inputs: seen.append(inputs[0].detach().clone()))
+    x, y = torch.full((1, 3), 0.1, dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
+    found = DDN(L2(), steps=40, bisections=12)(net, x, y)
+    clean = [i for i, z in enumerate(seen) if torch.equal(z, x)]
+    assert bool(found.success.all())
+    assert float(found.distance) <= 1.05 * far
+    # the judge's pass and the first step are of the clean image, and the second half's where it is near
+    assert any(10 < i < 40 for i in clean) is not goes_on
 
 
 def test_the_defaults_are_nearer_than_the_published_settings():

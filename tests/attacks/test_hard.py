@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from saddlepoint.attacks import APGD, Hard, hard
+from saddlepoint.attacks import APGD, Batch, Best, Hard, Misclassified, hard
 from saddlepoint.attacks.core.activations import pre_activations
+from saddlepoint.attacks.core.replicas import Replicas, replicated
+from saddlepoint.model import Guard
+from saddlepoint.streams import Keys
 from saddlepoint.threat import L2, Box, Linf
 
 
@@ -95,3 +98,15 @@ def test_functions_in_place_of_modules_are_read_at_the_linear_layers():
     with pre_activations(net) as seen:
         net(torch.zeros(1, 3))
     assert [tuple(each.shape) for each in seen] == [(1, 4)]
+
+
+def test_of_the_replicas_of_a_sample_the_one_of_smallest_margin_is_kept():
+    x, rows = torch.tensor([[0.9, 0.1], [0.8, 0.1]]), torch.arange(2)
+    labels, net = torch.zeros(2, dtype=torch.int64), nn.Flatten()
+    with Guard(net, count=2) as guard:
+        batch = Batch(guard, Linf(1.0), Misclassified(), x, labels, Keys(0, rows), rows)
+        best, many = Best(x), replicated(batch, 3)
+        z = torch.tensor([[0.9, 0.5], [0.9, 0.8], [0.9, 0.6], [0.8, 0.7], [0.8, 0.2], [0.8, 0.3]])
+        Replicas(best).record(many, z, many.logits(z))
+    assert guard.forwards.tolist() == [3, 3]
+    torch.testing.assert_close(best.images, torch.tensor([[0.9, 0.8], [0.8, 0.7]]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from saddlepoint.attacks import (
     FMN,
     MINIMUM_NORM,
     PGD,
+    MinimumNorm,
     Portfolio,
     Race,
     build_attack,
@@ -123,3 +124,28 @@ def test_by_name():
 def test_what_makes_no_sense_is_refused(build, word):
     with pytest.raises(InputError, match=word):
         build()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told(MinimumNorm):
+    """Finds, for each image of the call, what it was told: ½ plus a change; writes whom it ran on."""
+
+    changes: tuple[float, ...] = ()
+    ran: list = field(default_factory=list)
+
+    def perturb(self, batch, tracker):
+        self.ran.append(batch.index.tolist())
+        change = torch.tensor(self.changes, dtype=batch.clean.dtype)[batch.index]
+        tracker.offer(batch, batch.clean + change[:, None])
+
+
+def test_each_image_goes_on_with_the_kind_that_found_it_nearer():
+    # fooled from a change of 0.1 on; 0 finds nothing
+    net, x = Affine(torch.tensor([-1.0]), 0.6), torch.full((4, 1), 0.5)
+    short = Told(L2(), changes=(0.2, 0.4, 0.0, 0.3))
+    pilot = Told(L2(), changes=(0.3, 0.2, 0.0, 0.298))
+    near, far = Told(L2(), changes=(0.15,) * 4), Told(L2(), changes=(0.12,) * 4)
+    attack = Insured(L2(), short=(short, 1), pilot=pilot, near=((near, 1),), far=(far,))
+    found = attack(net, x, torch.zeros(4, dtype=torch.int64)).distance
+    assert (near.ran, far.ran) == ([[0, 3]], [[1, 2]])
+    torch.testing.assert_close(found, torch.tensor([0.15, 0.12, 0.12, 0.15]).to(found.dtype))

@@ -207,12 +207,18 @@ class StudySpec(_Part):
         Raises `InputError` for one that the clock ends: its cells would differ from run to run.
         """
         attack = attack_from({"eps": eps, **dict(self.threat), **values}, statistics)
-        if getattr(attack, "seconds", None) is not None:
+        if _timed(attack):
             raise InputError(
                 f"{values.get('name')} has a time limit, and no cell of a study could be repeated;"
                 " give passes in place of seconds"
             )
         return attack
+
+
+def _timed(attack: Attack) -> bool:
+    """Return whether the clock ends an attack, or one inside it."""
+    inner = [value for value in vars(attack).values() if isinstance(value, Attack)]
+    return getattr(attack, "seconds", None) is not None or any(map(_timed, inner))
 
 
 def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

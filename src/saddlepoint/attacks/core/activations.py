@@ -25,8 +25,8 @@ def pre_activations(model: nn.Module) -> Iterator[list[Tensor]]:
     clears it before.
 
     Activations are the modules of `torch.nn`. Where a network calls functions instead, it is what
-    its linear layers and convolutions return, the last one defined apart. The hooks are gone on exit, and the
-    gradient flows through what they read.
+    its linear layers and convolutions return, the last one defined apart. The hooks are gone on exit,
+    and the gradient flows through what they read.
 
     >>> import torch
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))

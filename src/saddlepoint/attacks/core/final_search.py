@@ -40,8 +40,8 @@ def final_projection(batch: Batch, tracker: Tracker, steps: int, classes: int = 
     """Project the clean images on the boundaries linearised at what was found, and `final_search`.
 
     For an affine model the projection is the optimum. It costs a forward pass, a backward pass for
-    each of the `classes` highest other classes, and the judgement of the result. In L0, and at 0
-    steps, there is none.
+    each of the `classes` highest other classes, and the judgement of the result. At 0 steps there is
+    none.
 
     >>> from saddlepoint.attacks.minimum_norm.pdpgd import PDGD
     >>> from saddlepoint.threat import L2
@@ -51,7 +51,7 @@ def final_projection(batch: Batch, tracker: Tracker, steps: int, classes: int = 
     '0.4243'
     """
     found = batch.at(tracker.distance[batch.index].isfinite())
-    if steps and len(found) and found.ball.p > 0:
+    if steps and len(found):
         x = found.threat.parametrise(tracker.images[found.index])
         near = linearise(found, x, classes)
         tracker.offer(found, near.project(found.clean, *found.bounds, found.ball.p, _OVERSHOOT))

@@ -93,7 +93,7 @@ class Boundaries:
         Args:
             point: (m, …) what to project.
             low, high: (m, …) the range.
-            p: the norm, 1, 2 or inf.
+            p: the norm, 0, 1, 2 or inf.
             overshoot: go on beyond the boundary by this part of the margin at `point`.
         """
         moved = (point - self.x).flatten(1)
@@ -104,7 +104,8 @@ class Boundaries:
         nearest, length = point.clone(), torch.full_like(least[:, 0], math.inf)
         missing = torch.full_like(length, math.inf, dtype=torch.float64)
         for rank in range(order.shape[1]):
-            open_ = (missing > 0) | (least[:, rank] < length)
+            # a number of features says nothing of the lengths that the boundaries are in order of
+            open_ = (missing > 0) | (least[:, rank] < length) | (p == 0)
             rows = open_.nonzero().squeeze(1)
             if not len(rows):
                 break
@@ -119,8 +120,10 @@ class Boundaries:
         return nearest
 
     def lengths(self, p: float) -> Float[Tensor, "m k"]:
-        """Return the dual norm of every normal: by how much a margin falls per unit of p-norm."""
-        dual = {1: math.inf, 2: 2.0, math.inf: 1.0}[p]
+        """Return the dual norm of every normal: by how much a margin falls per unit of p-norm; in L0,
+        which has none, that of L1.
+        """
+        dual = {0: math.inf, 1: math.inf, 2: 2.0, math.inf: 1.0}[p]
         # One after the other: the norm of all would take as much memory again as the normals.
         each = [norm(self.normals[:, j], dual) for j in range(self.normals.shape[1])]
         return torch.stack(each, dim=1)

@@ -13,17 +13,11 @@ from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import MinimumNorm
-from saddlepoint.attacks.core.final_search import final_search
-from saddlepoint.attacks.core.linearise import linearise
+from saddlepoint.attacks.core.final_search import final_projection
 from saddlepoint.attacks.core.outside import from_outside
 from saddlepoint.attacks.core.tracker import Tracker
-from saddlepoint.attacks.geometry.half_spaces import project_halfspace
 from saddlepoint.attacks.geometry.trust_regions import trust_region_step
 from saddlepoint.option_values import BelowOne, Count, Interval, Natural, NonNegative, Positive
-
-# Looks at the end at the optimum of the linearised boundary; each goes so far beyond it, as a share of
-# the margin at the image.
-_JUMPS, _OVERSHOOT = 3, 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +44,8 @@ class BrendelBethge(MinimumNorm):
             of the call, or an earlier run, have fooled.
         draws: random images that are tried at most.
         halved: forward passes of the way from each start to the boundary.
-        bisections: forward passes that end the attack, on the way to the clean image, after three
-            looks at the optimum of the boundary linearised at the nearest. 0 has neither, as published.
+        bisections: forward passes that end the attack, on the way to the clean image, after a look at
+            the optimum of the boundary linearised at the nearest. 0 has neither, as published.
 
     >>> from saddlepoint.threat import L2
     >>> net, x = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]])
@@ -83,24 +77,7 @@ class BrendelBethge(MinimumNorm):
         """Find a start, follow the boundary from there, and search the way to the clean image."""
         x = from_outside(batch, tracker, self.starts, self.draws, self.halved)
         tracker.offer(batch, self._follow(batch, tracker, x))
-        if self.bisections:
-            self._jump(batch, tracker)
-        final_search(batch, tracker, self.bisections)
-
-    def _jump(self, batch: Batch, tracker: Tracker) -> None:
-        """Offer what the boundaries linearised at the nearest would allow without a trust region."""
-        for _ in range(_JUMPS):
-            found = batch.at(tracker.distance[batch.index].isfinite())
-            if not len(found):
-                return
-            x = found.threat.parametrise(tracker.images[found.index])
-            near, clean = linearise(found, x, 1), found.clean
-            margin, w = near.pick(torch.zeros_like(found.index))
-            margin = margin + (w * (clean - x)).flatten(1).sum(1)
-            beyond = margin + _OVERSHOOT * margin.clamp_min(0) + near.beyond
-            offset = (w * clean).flatten(1).sum(1) - beyond
-            z = project_halfspace(clean, w, offset, *found.bounds, found.ball.p)
-            tracker.offer(found, z)
+        final_projection(batch, tracker, self.bisections)
 
     def _follow(self, batch: Batch, tracker: Tracker, x: Tensor) -> Float[Tensor, "m ..."]:
         """Return the last iterate, which is not recorded."""

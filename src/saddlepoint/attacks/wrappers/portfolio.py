@@ -167,8 +167,9 @@ def portfolio(threat: ThreatModel, *, passes: int = 2000, eot_samples: int = 1) 
     """Return the portfolio of a norm, within a number of passes.
 
     Attacks end in local optima, most of them in that of another class than the nearest: short runs
-    find out which classes are near, longer ones go there, and the rest aims at none. The shares of
-    the passes are fixed per norm; see the page on the portfolio for what they were chosen on.
+    find out which classes are near, and longer ones go there, unless a pilot of another kind came
+    nearer; the rest aims at none. In L0 there is no pilot. The shares of the passes are fixed per norm;
+    see the page on the portfolio for what they were chosen on.
 
     Args:
         threat: Linf, L2, L1 or L0, without a budget.

@@ -81,7 +81,7 @@ class Standing:
     def begin(cls, batch: Batch) -> Standing:
         """Return the standing by the linearised boundaries: a backward pass for each class."""
         near = linearise(batch, batch.clean, CLASSES)
-        return cls(near.classes, near.distances(max(batch.ball.p, 1.0)))
+        return cls(near.classes, near.distances(batch.ball.p))
 
     @property
     def nearest(self) -> Float[Tensor, " m"]:
