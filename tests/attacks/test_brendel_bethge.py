@@ -16,7 +16,7 @@ from saddlepoint.threat import L0, L1, L2, Linf
 STEPS = 9
 
 
-def reference(net, x, y, start, ball, overshoot=1.1, momentum=0.8, radius=0.05, halvings=2):
+def reference(net, x, y, start, ball, overshoot=1.1, momentum=0.8, radius=0.01, halvings=2):
     """The iterates of the published loop, with the best step of each trust region."""
     z, mean, iterates = start, None, []
     low, high = torch.zeros_like(x), torch.ones_like(x)
@@ -52,7 +52,7 @@ class Seen:
 def test_it_is_the_papers_loop(ball):
     net, x, y = conv_case(4, torch.float64, wrong=0)
     start = torch.rand(x.shape, generator=torch.manual_seed(1), dtype=torch.float64)
-    attack = BrendelBethge(ball(), steps=STEPS, radius=0.05, halvings=2)
+    attack = BrendelBethge(ball(), steps=STEPS, radius=0.01, halvings=2)
     batch, seen = attack._batch(net, Inputs(x, y).trusted(attack.threat)), Seen()
     with batch.guard:
         last = attack._follow(batch, seen, start)
@@ -77,3 +77,13 @@ def test_where_no_random_image_fools_nothing_is_found():
         found = attack(net, x, torch.zeros(1, dtype=torch.int64))
     assert not bool(found.success)
     assert int(found.forwards) >= 7 + 2
+
+
+@pytest.mark.parametrize("ball", [Linf, L2, L1, L0])
+def test_at_the_end_it_is_at_the_optimum_of_an_affine_network_however_few_the_steps(ball):
+    w, x = torch.tensor([3.0, -1.0, 0.5, 0.2]), torch.tensor([[0.6, 0.3, 0.5, 0.4]])
+    net, y = Affine(w, -0.9), torch.zeros(1, dtype=torch.int64)
+    margin = float(x[0] @ w) - 0.9
+    least = {Linf: margin / 4.7, L2: margin / float(w.norm()), L1: margin / 3.0, L0: 1.0}[ball]
+    found = BrendelBethge(ball(), steps=1, radius=1e-4, least=0.0)(net, x, y)
+    assert least * (1 - 1e-5) <= float(found.distance) <= 1.001 * least
