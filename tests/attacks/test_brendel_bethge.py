@@ -71,7 +71,7 @@ def test_a_given_start_is_followed_and_noise_is_drawn_where_there_is_none():
 
 
 def test_where_no_random_image_fools_nothing_is_found():
-    net, x = Affine(torch.tensor([0.0, 0.0]), 1.0), torch.full((1, 2), 0.3)
+    net, x = Affine(torch.tensor([0.0, 0.0]), 2.0), torch.full((1, 2), 0.3)
     attack = BrendelBethge(L2(), steps=2, draws=7)
     with pytest.warns(UserWarning, match="gradient was exactly 0"):
         found = attack(net, x, torch.zeros(1, dtype=torch.int64))
