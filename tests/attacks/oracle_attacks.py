@@ -33,6 +33,7 @@ from saddlepoint.attacks import (
     CarliniWagnerL2,
     CarliniWagnerLinf,
     DeepFool,
+    Hard,
     HopSkipJump,
     Restarted,
     SigmaZero,
@@ -74,6 +75,7 @@ FIXED = {
     "pgd": Entry(PGD, {"steps": 50, "restarts": 20, "loss": "margin"}),
     "square": Entry(Square, {"queries": 200}),
     "noise": Entry(UniformNoise),
+    "hard": Entry(Hard, {"passes": 500, "starts": 2, "steps": 20}),
 }
 
 MINIMUM = {
