@@ -65,7 +65,7 @@ def _peers(name: str) -> Iterator[tuple[str, Build]]:
     )
     if name == "L0":
         yield "adv-lib sigma-zero", lambda s: al("sigma_zero", num_steps=s.steps)
-        yield "adv-lib vfga", lambda s: al("vfga", max_iter=s.steps // 6)
+        yield "adv-lib vfga", lambda s: al("vfga", max_iter=s.steps // 6, targeted=False)
     else:
         yield "adv-lib apgd", partial(_apgd, largest=_LARGEST[name], p=p)
     if name in ("L1", "L2"):
