@@ -25,6 +25,7 @@ from saddlepoint.attacks import (
     EightBit,
     Race,
     Restarted,
+    ShrinkingBudget,
     SmallestBudget,
     Transfer,
     build_attack,
@@ -65,6 +66,9 @@ NEAREST: Mapping[tuple[str, str], Build] = {
     ),
     ("smallest-budget-pgd", "Linf"): lambda c: SmallestBudget(
         PGD(c.threat.with_eps(0.1), steps=2), grid=3, searches=2, bisections=3
+    ),
+    ("shrinking-budget-pgd", "L2"): lambda c: ShrinkingBudget(
+        PGD(c.threat.with_eps(0.1), steps=2), searches=4, starts=2, bisections=3
     ),
     ("race", "L2"): lambda c: Race(
         c.threat,

@@ -37,7 +37,7 @@ KINDS = pytest.mark.parametrize(
 )
 
 # Wrappers and what runs another library's attack have nothing of their own to be judged by.
-NO_ATTACKS = {"AtBudget", "Foreign", "Restarted", "SmallestBudget"}
+NO_ATTACKS = {"AtBudget", "Foreign", "Restarted", "ShrinkingBudget", "SmallestBudget"}
 
 
 def assert_sound(distance, best, norm):

@@ -12,6 +12,7 @@ from sampled import mostly_slow
 
 from saddlepoint.attacks import (
     DDN,
+    FAB,
     FIXED_BUDGET,
     FMN,
     MINIMUM_NORM,
@@ -22,6 +23,7 @@ from saddlepoint.attacks import (
     build_attack,
     portfolio,
 )
+from saddlepoint.attacks.wrappers import race as race_module
 from saddlepoint.attacks.wrappers.insured import Insured
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L0, L1, L2, Box, Linf
@@ -67,14 +69,28 @@ def test_a_race_goes_to_the_nearest_class():
     @dataclass(frozen=True, kw_only=True)
     class Watch(DDN):
         def perturb(self, batch, tracker):
-            seen.append((self.steps, int(batch.goals)))
+            seen.append((self.steps, batch.goals.tolist()))
             super().perturb(batch, tracker)
 
     rounds = ((Watch(L2(), steps=20), 3), (Watch(L2(), steps=30), 2))
     result = Race(L2(), rounds=rounds)(net, x, torch.tensor([0]))
     # Margins of 1.2, 1.4 and 0.6 along normals of equal length.
-    assert seen == [(20, 3), (20, 1), (20, 2), (30, 3), (30, 1)]
+    assert seen == [(20, [3, 1, 2]), (30, [3, 1])]
     assert float(result.distance) == pytest.approx(0.3, rel=1e-3)
+
+
+@pytest.mark.parametrize("attack", [DDN(L2(), steps=12), FAB(L2(), steps=6)], ids=["ddn", "fab"])
+def test_classes_at_once_are_classes_one_after_another(attack, monkeypatch):
+    net, images, labels = conv_case(6)
+    race = Race(L2(), rounds=((attack, 3), (attack, 2)))
+    together = race(net, images, labels)
+    monkeypatch.setattr(race_module, "_ENTRIES", 1)
+    apart = race(net, images, labels)
+    torch.testing.assert_close(together.distance, apart.distance, rtol=1e-4, atol=0)
+    assert torch.equal(together.backwards, apart.backwards)
+    # the nearest of each round is looked at once, not that of each class
+    saved = torch.where(together.initially_wrong, 0, 3)
+    assert torch.equal(together.forwards + saved, apart.forwards)
 
 
 def test_runs_left_over_are_restarts():
@@ -134,8 +150,8 @@ class Told(MinimumNorm):
     ran: list = field(default_factory=list)
 
     def perturb(self, batch, tracker):
-        self.ran.append(batch.index.tolist())
-        change = torch.tensor(self.changes, dtype=batch.clean.dtype)[batch.index]
+        self.ran.append(batch.keys.ids.tolist())
+        change = torch.tensor(self.changes, dtype=batch.clean.dtype)[batch.keys.ids]
         tracker.offer(batch, batch.clean + change[:, None])
 
 

@@ -7,7 +7,16 @@ import torch
 from networks import Affine, Noise, conv_case
 from torch import nn
 
-from saddlepoint.attacks import BIM, DDN, FAB, PGD, BinaryLogit, SmallestBudget, UniformNoise
+from saddlepoint.attacks import (
+    BIM,
+    DDN,
+    FAB,
+    PGD,
+    BinaryLogit,
+    ShrinkingBudget,
+    SmallestBudget,
+    UniformNoise,
+)
 from saddlepoint.model import Guard, is_random
 from saddlepoint.streams import Keys
 from saddlepoint.threat import L2, Linf
@@ -107,6 +116,7 @@ def test_averaging_a_model_that_is_not_random_changes_nothing():
         DDN(L2(), steps=40, eot_samples=8),
         FAB(L2(), steps=10, eot_samples=8),
         SmallestBudget(PGD(L2(0.2), steps=8, eot_samples=8), searches=3),
+        ShrinkingBudget(PGD(L2(0.2), steps=8, eot_samples=8), searches=5),
     ],
 )
 def test_the_nearest_of_many_draws_is_not_a_lucky_one(attack):

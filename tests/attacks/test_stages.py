@@ -21,6 +21,7 @@ from saddlepoint.attacks import (
     CarliniWagnerL2,
     EightBit,
     Restarted,
+    ShrinkingBudget,
     SmallestBudget,
     Stages,
     Transfer,
@@ -68,6 +69,7 @@ ATTACKS = {
     "nearest": Restarted(DDN(L2(), steps=5), 4),
     "portfolio": portfolio(L2(), passes=200),
     "budgets": SmallestBudget(PGD(Linf(EPS), steps=2), grid=3, searches=2),
+    "shrinking": ShrinkingBudget(PGD(Linf(EPS), steps=2), searches=4),
     "lattice": EightBit(Restarted(DDN(L2(), steps=5), 2)),
     "transfer": Transfer(APGD(Linf(0.2), steps=5, restarts=2), surrogate=trained()),
 }

@@ -23,6 +23,7 @@ from saddlepoint.attacks import (
     DeepFool,
     HopSkipJump,
     Restarted,
+    ShrinkingBudget,
     SigmaZero,
     SmallestBudget,
     Square,
@@ -72,6 +73,7 @@ WHOLE = {
     "hopskipjump": HopSkipJump(L2(), steps=2, initial_probes=10),
     "restarted": Restarted(DDN(L2(), steps=5), 3),
     "portfolio": portfolio(L2(), passes=200),
+    "shrinking": ShrinkingBudget(PGD(Linf(0.05), steps=3), searches=3),
     "smallest": SmallestBudget(PGD(Linf(0.05), steps=3), grid=3, searches=2),
 }
 

@@ -19,6 +19,7 @@ from saddlepoint.attacks import (
     AtBudget,
     FixedBudget,
     Restarted,
+    ShrinkingBudget,
     SmallestBudget,
     UniformNoise,
     backward_replaced,
@@ -65,6 +66,47 @@ def test_in_l0_the_budget_is_a_whole_number():
     # The margins are 1.55 and 2.65; the first feature is worth 1.5 of the one and 2.7 of the other.
     result = SmallestBudget(Largest(L0(1)), largest=4)(Affine(W), X, LABELS)
     assert result.distance.tolist() == [2.0, 1.0]
+
+
+def test_a_shrinking_budget_comes_to_the_exact_distance_from_the_far_side():
+    for norm, ball in (("linf", Linf), ("l2", L2), ("l1", L1)):
+        attack = ShrinkingBudget(PGD(ball(0.2), steps=20), searches=14)
+        ratio = attack(Affine(W), X, LABELS).distance / least_distance(W, X, 0.0, norm)
+        assert float(ratio.min()) >= 0.999, norm
+        assert float(ratio.max()) <= 1.02, norm
+    whole = ShrinkingBudget(Largest(L0(1)))(Affine(W), X, LABELS)
+    assert whole.distance.tolist() == [2.0, 1.0]
+
+
+class Behind(nn.Module):
+    """Fools at x₁ > 0.8 alone, of which the gradient says nothing below 0.7."""
+
+    def forward(self, x):
+        margin = (x[:, 0] - 0.8).clamp(min=-0.1)
+        return torch.stack([-margin, margin], 1)
+
+
+@pytest.mark.parametrize("ball", [Linf, L2])
+def test_a_shrinking_budget_finds_what_the_gradient_hides_from_within(ball):
+    images = torch.full((2, 2), 0.5, dtype=torch.float64)
+    pgd = PGD(ball(0.05), steps=10, start="clean")
+    assert bool(SmallestBudget(pgd)(Behind(), images, LABELS).distance.isinf().all())
+    found = ShrinkingBudget(pgd, searches=10)(Behind(), images, LABELS)
+    assert found.distance.tolist() == pytest.approx([0.3, 0.3], rel=0.01)
+
+
+def test_without_a_random_image_that_fools_the_budget_is_doubled_first():
+    class Rare(nn.Module):
+        """Fools where the first of 400 coordinates, and none beside it, is above 0.8."""
+
+        def forward(self, x):
+            margin = x[:, 0] - 0.8 - 9 * (x[:, 1:] - 0.5).abs().sum(1)
+            return torch.stack([-margin, margin], 1)
+
+    images = torch.full((1, 400), 0.5, dtype=torch.float64)
+    attack = ShrinkingBudget(PGD(L2(0.02), steps=10, start="clean"), searches=16)
+    found = attack(Rare(), images, LABELS[:1])
+    assert float(found.distance) == pytest.approx(0.3, rel=0.02)
 
 
 def test_success_that_is_not_monotone_in_the_budget_is_found_on_the_grid():
@@ -114,6 +156,8 @@ def test_a_minimum_norm_attack_by_name_takes_a_budget():
         (lambda: SmallestBudget(PGD(Linf(0.1)), smallest=1.0, largest=0.1), "smallest < largest"),
         (lambda: SmallestBudget(PGD(Linf(0.1)), grid=0), "at least 1"),
         (lambda: SmallestBudget(PGD(Linf(0.1)), searches=-1), "at least 0"),
+        (lambda: ShrinkingBudget(DDN(L2())), "no budget to search"),
+        (lambda: ShrinkingBudget(PGD(Linf(0.1)), searches=0), "at least 1"),
         (lambda: Restarted(PGD(Linf(0.1)), 0), "at least 1"),
         (lambda: Restarted(PGD(Linf(0.1), keep="last"), 2), 'keep="best"'),
         (lambda: Restarted(torch.nn.Flatten(), 2), "is no attack"),

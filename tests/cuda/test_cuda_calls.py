@@ -15,6 +15,7 @@ from saddlepoint.attacks import (
     MIFGSM,
     PGD,
     Restarted,
+    ShrinkingBudget,
     SmallestBudget,
     Square,
     attack_targets,
@@ -148,6 +149,7 @@ def test_wrappers_run_on_the_models_device():
     for attack in (
         Restarted(DDN(L2(), steps=20), 3),
         SmallestBudget(PGD(Linf(0.05), steps=5)),
+        ShrinkingBudget(PGD(Linf(0.05), steps=5), searches=4),
     ):
         result, expected = attack(theirs, images, labels), attack(mine, images, labels)
         assert torch.equal(result.success.cpu(), expected.success)

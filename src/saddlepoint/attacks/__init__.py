@@ -57,6 +57,7 @@ from saddlepoint.attacks.wrappers.portfolio import Portfolio, portfolio
 from saddlepoint.attacks.wrappers.race import Race
 from saddlepoint.attacks.wrappers.registry import WRAPPERS, wrapped
 from saddlepoint.attacks.wrappers.restarted import Restarted
+from saddlepoint.attacks.wrappers.shrinking_budget import ShrinkingBudget
 from saddlepoint.attacks.wrappers.smallest_budget import SmallestBudget
 from saddlepoint.attacks.wrappers.transfer import Transfer
 
@@ -106,6 +107,7 @@ __all__ = [
     "Portfolio",
     "Race",
     "Restarted",
+    "ShrinkingBudget",
     "SigmaZero",
     "SmallestBudget",
     "Square",

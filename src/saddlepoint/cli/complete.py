@@ -88,6 +88,7 @@ WRAPPERS = (
     "transfer=",
     "restarted=",
     "smallest",
+    "shrinking",
     "eight-bit",
 )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from types import CodeType
 from typing import Any
@@ -37,8 +38,30 @@ class Ledger:
             )
         self._asked: dict[str, tuple[Tensor, Tensor]] = {}
         self._clean: Tensor | None = None
+        self._owners: Int64[Tensor, " r"] | None = None
         self.lost: Bool[Tensor, " m"] | None = None
         """Of the last pass: whose logits were no answer; None where all were."""
+
+    @contextlib.contextmanager
+    def on_behalf_of(self, owners: Int64[Tensor, " r"]) -> Iterator[None]:
+        """While it is open, row i of an index stands for the sample `owners[i]`: a search runs
+        several times on each sample at once.
+
+        >>> ledger = Ledger(2, torch.device("cpu"))
+        >>> with ledger.on_behalf_of(torch.tensor([0, 1, 1])):
+        ...     ledger.spend(ledger.forwards, torch.tensor([1, 2]), 1)
+        >>> ledger.forwards
+        tensor([0, 2])
+        """
+        before = self._owners
+        self._owners = owners if before is None else before[owners]
+        try:
+            yield
+        finally:
+            self._owners = before
+
+    def _samples(self, index: Int64[Tensor, " m"]) -> Int64[Tensor, " m"]:
+        return index if self._owners is None else self._owners[index]
 
     def spend(self, counter: Tensor, index: Tensor | None, passes: int | Tensor) -> None:
         """Add a number of passes, one number or one per row of `index`, to a counter."""
@@ -46,7 +69,7 @@ class Ledger:
             counter += passes
         else:
             each = passes if isinstance(passes, Tensor) else torch.full_like(index, passes)
-            counter.index_add_(0, index, each)
+            counter.index_add_(0, self._samples(index), each)
 
     def share(self, index: Tensor, forwards: int, backwards: int) -> None:
         """Book passes on samples evenly, where nobody knows whose they were; the first ones carry
@@ -57,6 +80,7 @@ class Ledger:
         >>> ledger.forwards
         tensor([2, 1])
         """
+        index = self._samples(index)
         for counter, passes in ((self.forwards, forwards), (self.backwards, backwards)):
             each, rest = divmod(passes, len(index))
             counter[index] += each
@@ -128,7 +152,7 @@ class Ledger:
                 if index is None:
                     steered += 1
                 else:
-                    steered.index_fill_(0, index, 1)
+                    steered.index_fill_(0, self._samples(index), 1)
                 return gradient
         self.spend(blind, index, (largest == 0).long())
         self.spend(steered, index, (largest != 0).long())
@@ -157,7 +181,7 @@ class Ledger:
         # A finite sum has finite terms; on CUDA it is cheaper to look at each than to wait.
         if not logits.is_cuda and math.isfinite(float(logits.detach().sum())):
             return logits
-        clean = self._clean if index is None else self._clean[index]
+        clean = self._clean if index is None else self._clean[self._samples(index)]
         least = logits == -torch.inf
         self.lost = ~(logits < torch.inf).all(1) | least.all(1)
         noted = self.lost | (least & (clean != -torch.inf)).any(1)

@@ -14,6 +14,7 @@ from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.wrappers.bpda import BPDA
 from saddlepoint.attacks.wrappers.eight_bit import EightBit
 from saddlepoint.attacks.wrappers.restarted import Restarted
+from saddlepoint.attacks.wrappers.shrinking_budget import ShrinkingBudget
 from saddlepoint.attacks.wrappers.smallest_budget import SmallestBudget
 from saddlepoint.attacks.wrappers.transfer import Transfer
 from saddlepoint.attacks.wrappers.wrapper import Wrapper
@@ -88,6 +89,9 @@ WRAPPERS: Mapping[str, WrapperInfo] = MappingProxyType(
             ),
             WrapperInfo(
                 "smallest", SmallestBudget, "", "", "the smallest budget at which it fools"
+            ),
+            WrapperInfo(
+                "shrinking", ShrinkingBudget, "", "", "ever smaller budgets, from the far side"
             ),
             WrapperInfo("eight-bit", EightBit, "", "", "results are 8-bit images that fool"),
         )

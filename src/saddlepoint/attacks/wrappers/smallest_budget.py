@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM, Kind
+from saddlepoint.attacks.core.restarts import elsewhere
 from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.tracker import Best, Tracker
 from saddlepoint.attacks.wrappers.wrapper import INHERIT, Wrapper
@@ -53,11 +55,8 @@ class SmallestBudget(Wrapper):
     norms = ("Linf", "L2", "L1", "L0")
 
     def __post_init__(self) -> None:
-        threat = getattr(self.attack, "threat", None)
-        if isinstance(self.attack, Attack):
-            if self.attack.kind is not FIXED_BUDGET or not isinstance(threat, Normed):
-                name = type(self.attack).__name__
-                raise InputError(f"{name} has no budget to search for; use it as it is")
+        threat = budget_of(self.attack)
+        if threat is not None:
             eps = float(torch.as_tensor(threat.eps).max())
             least = 1.0 if threat.norm_name == "L0" else eps / 16
             self._inherit(
@@ -103,16 +102,41 @@ class SmallestBudget(Wrapper):
         if not len(todo):
             return low, high
         eps = eps.floor().clamp_min(1) if batch.ball.p == 0 else eps
-        some, threat = batch.at(todo), batch.normed
-        inner = Best(tracker.images, "never" if batch.guard.random else "success")
-        tried = replace(some, threat=threat.with_eps(eps[todo]))
-        stage(tried, inner, partial(self.attack.perturb, tried, inner))
-        tracker.offer(some, threat.parametrise(inner.images[some.index]))
-        # A point may be nearer than the budget it was found at.
-        length = tracker.distance[some.index]
+        length = nearest_within(self.attack, batch.at(todo), tracker, eps[todo])
         fooled = length < high[todo]
         low = low.index_copy(0, todo, torch.where(fooled, low[todo], eps[todo]))
         return low, high.index_copy(0, todo, torch.where(fooled, length, high[todo]))
 
     def _finest(self) -> float:
         return 1.0 if norm_of(self.threat) == "L0" else 0.0
+
+
+def budget_of(attack: Attack) -> Normed | None:
+    """Return the threat model of an attack to search with, None where it is no attack at all; raises
+    `InputError` where it has no budget.
+    """
+    if not isinstance(attack, Attack):
+        return None
+    if attack.kind is not FIXED_BUDGET or not isinstance(attack.threat, Normed):
+        name = type(attack).__name__
+        raise InputError(f"{name} has no budget to search for; use it as it is")
+    return attack.threat
+
+
+def nearest_within(
+    attack: Attack, batch: Batch, tracker: Tracker, eps: Float[Tensor, " m"], restart: int = 0
+) -> Float[Tensor, " m"]:
+    """Run a fixed-budget attack once, within each sample's `eps`; return the distances of the nearest
+    that the tracker then knows.
+
+    A `restart` after the first draws a start of its own, every second time a corner of the ball.
+    """
+    threat = batch.normed
+    tried = replace(batch, threat=threat.with_eps(eps))
+    if restart:
+        tried = elsewhere(tried, restart, corner=restart % 2 == 0)
+    inner = Best(tracker.images, "never" if batch.guard.random else "success")
+    stage(tried, inner, partial(attack.perturb, tried, inner))
+    # A point may be nearer than the budget it was found at.
+    tracker.offer(batch, threat.parametrise(inner.images[batch.index]))
+    return tracker.distance[batch.index]
