@@ -12,16 +12,17 @@ import torch
 from attack_peers import Build, Setting, al, fb
 from torch import Tensor, nn
 
-from saddlepoint.attacks import Attack, build_attack, portfolio
+from saddlepoint.attacks import APGD, Attack, ShrinkingBudget, build_attack, portfolio
 from saddlepoint.attacks.registry import ATTACKS
 from saddlepoint.attacks.wrappers.foreign import foreign
 from saddlepoint.attacks.wrappers.foreign_runs import Call, run_of
-from saddlepoint.threat import L0, L1, L2, Linf, ThreatModel
+from saddlepoint.threat import L0, L1, L2, Linf, NormBall, ThreatModel
 from saddlepoint.threat.norms import expand, norm
 
 LIMIT = 2000
-NORMS: Mapping[str, ThreatModel] = {"L0": L0(), "L1": L1(), "L2": L2(), "Linf": Linf()}
+NORMS: Mapping[str, NormBall] = {"L0": L0(), "L1": L1(), "L2": L2(), "Linf": Linf()}
 _P = {"L0": 0.0, "L1": 1.0, "L2": 2.0, "Linf": math.inf}
+_SEARCHES = 20
 _LARGEST = {"L1": 200.0, "L2": 10.0, "Linf": 1.0}  # where the bisection of adv-lib's APGD begins
 
 # Of our attacks: what makes about 2,000 passes; {} where an attack ends by itself.
@@ -46,7 +47,15 @@ def ours(name: str, passes: int = LIMIT) -> Iterator[tuple[str, Callable[[], Att
         yield attack, partial(build_attack, attack, threat, options)
         if paper := {k: v for k, v in info.attack.paper_options.items() if k != "steps"}:
             yield f"{attack}.published", partial(build_attack, attack, threat, {**paper, **options})
+    if name != "L0":
+        yield "apgd, shrinking", partial(_shrinking, name, passes)
     yield "portfolio", partial(portfolio, threat, passes=passes)
+
+
+def _shrinking(name: str, passes: int) -> Attack:
+    steps = (passes - 60) // (2 * _SEARCHES) - 1  # of each search; and one forward at its end
+    apgd = APGD(NORMS[name].with_eps(_LARGEST[name] / 10), steps=steps, loss="margin")
+    return ShrinkingBudget(apgd, searches=_SEARCHES)
 
 
 def _apgd(setting: Setting, largest: float, p: float) -> Any:

@@ -131,7 +131,7 @@ PGD = Subject(
         "L2 step not normalised": [
             Edit(
                 "core.steps",
-                "d = ascendable(batch).steepest_direction(gradient, x, k, alpha)",
+                "d = batch.ascendable.steepest_direction(gradient, x, k, alpha)",
                 "d = gradient",
             )
         ],
@@ -195,7 +195,7 @@ APGD = Subject(
         "L2 step not normalised": [
             Edit(
                 "fixed_budget.apgd_steps",
-                "d = ascendable(batch).steepest_direction(ascent.gradient, x, 1, self.eta)",
+                "d = batch.ascendable.steepest_direction(ascent.gradient, x, 1, self.eta)",
                 "d = ascent.gradient",
             )
         ],

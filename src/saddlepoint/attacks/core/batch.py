@@ -21,7 +21,7 @@ from saddlepoint.attacks.core.rounding import Reference, live_classes, rounding
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.model import Guard
 from saddlepoint.streams import Keys
-from saddlepoint.threat import Clippable, NormBall, Normed, ThreatModel
+from saddlepoint.threat import Ascendable, Clippable, NormBall, Normed, ThreatModel
 
 
 class Memory(Protocol):
@@ -137,6 +137,15 @@ class Batch:
         if isinstance(self.threat, Normed):
             return self.threat
         raise InputError(f"a {self.threat} has no norm; use Linf, L2, L1 or L0")
+
+    @cached_property
+    def ascendable(self) -> Ascendable:
+        """The threat model, which must have a steepest direction; raises `InputError` where it has
+        none.
+        """
+        if isinstance(self.threat, Ascendable):
+            return self.threat
+        raise InputError(f"{self.threat} has no steepest direction; use a gradient-free attack")
 
     @property
     def ball(self) -> NormBall:

@@ -7,6 +7,7 @@ spread of the logits that are alive, and with the size of the two that decide.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float
@@ -105,7 +106,7 @@ class Reference:
         least, most = live_range(logits, live)
         return Reference(live, (most - least).abs(), logits.shape[1])
 
-    @property
+    @cached_property
     def sharpening(self) -> Float[Tensor, " m"]:
         """By what the logits of a softmax are multiplied so that it tells the classes apart.
 

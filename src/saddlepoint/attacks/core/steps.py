@@ -10,8 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.errors import InputError
-from saddlepoint.threat import Ascendable, norm_of
+from saddlepoint.threat import norm_of
 from saddlepoint.threat.norms import expand
 
 Start = Literal["uniform", "gaussian", "clean"]
@@ -31,7 +30,7 @@ def start_of(
         return batch.project(batch.threat.parametrise(batch.starts))
     if start == "clean":
         return clean
-    threat = ascendable(batch)
+    threat = batch.ascendable
     drawn = threat.random_start(
         batch.images, batch.keys, restart=restart, gaussian=start == "gaussian"
     )
@@ -42,13 +41,6 @@ def start_of(
     return batch.project(drawn)
 
 
-def ascendable(batch: Batch) -> Ascendable:
-    """Return the batch's threat model; raises `InputError` where it has no steepest direction."""
-    if not isinstance(batch.threat, Ascendable):
-        raise InputError(f"{batch.threat} has no steepest direction; use a gradient-free attack")
-    return batch.threat
-
-
 def ascend(
     batch: Batch,
     x: Float[Tensor, "m ..."],
@@ -57,7 +49,7 @@ def ascend(
     k: int,
 ) -> Float[Tensor, "m ..."]:
     """Return Π(x + α·d), α (m,) and d the steepest direction; in L1 `k` coordinates share a step."""
-    d = ascendable(batch).steepest_direction(gradient, x, k, alpha)
+    d = batch.ascendable.steepest_direction(gradient, x, k, alpha)
     return batch.project(x + expand(alpha, x) * d)
 
 

@@ -146,6 +146,13 @@ class Best(_ByMargin):
         better = margin < kept_margin
         if self._stop == "success":
             better &= kept_margin >= 0  # the first fooling iterate stays
+        if not x.is_cuda:  # on CUDA a look at the values would make the step wait
+            rows = better.nonzero().squeeze(1)
+            if len(rows) < len(better):
+                batch, x, margin = batch.at(rows), x[rows], margin[rows]
+            self.images[batch.index] = batch.render(x).to(self.images.dtype)
+            self.margin[batch.index] = margin
+            return
         image, kept_image = batch.render(x).to(self.images.dtype), self.images[batch.index]
         self.images[batch.index] = torch.where(expand(better, image), image, kept_image)
         self.margin[batch.index] = torch.where(better, margin, kept_margin)

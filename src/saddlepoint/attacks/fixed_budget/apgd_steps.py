@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.steps import ascendable
 from saddlepoint.threat import L1
 from saddlepoint.threat.norms import expand
 
@@ -142,7 +141,7 @@ class Momentum(NamedTuple):
     def move(self, batch: Batch, ascent: Ascent, first: bool) -> tuple[Momentum, Tensor]:
         """Return the state and x_{k+1}; the `first` step, x_1 = Π(x_0 + η·d), has no momentum."""
         x = ascent.x
-        d = ascendable(batch).steepest_direction(ascent.gradient, x, 1, self.eta)
+        d = batch.ascendable.steepest_direction(ascent.gradient, x, 1, self.eta)
         z = batch.project(x + expand(self.eta, x) * d)
         if not first:
             z = batch.project(x + _ALPHA * (z - x) + (1 - _ALPHA) * (x - self.x_before))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import FixedBudget
-from saddlepoint.attacks.core.steps import ascendable
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.option_values import Count
 
@@ -32,7 +31,7 @@ class UniformNoise(FixedBudget):
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Draw, look, and keep."""
         for draw in range(self.draws):
-            drawn = ascendable(batch).random_start(batch.images, batch.keys, restart=draw)
+            drawn = batch.ascendable.random_start(batch.images, batch.keys, restart=draw)
             x = batch.project(drawn)
             if draw == self.draws - 1:
                 tracker.offer(batch, x)

@@ -12,6 +12,7 @@ from saddlepoint.attacks.core.contract import Attack, MinimumNorm
 from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.kinds import MINIMUM_NORM
 from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.minimum_norm.alma import ALMA
 from saddlepoint.attacks.minimum_norm.brendel_bethge import BrendelBethge
 from saddlepoint.attacks.minimum_norm.ddn import DDN
@@ -21,6 +22,7 @@ from saddlepoint.attacks.minimum_norm.pdpgd import PDPGD
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.wrappers.insured import Insured
 from saddlepoint.attacks.wrappers.race import CLASSES, Race, check_members
+from saddlepoint.attacks.wrappers.shrinking_budget import ShrinkingBudget
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Natural
 from saddlepoint.threat import Normed, ThreatModel
@@ -74,13 +76,15 @@ _BISECTIONS, _AROUND = 4, 10
 # … where it begins from random images, for each: drawn, and brought to the boundary. A start for so
 # many passes.
 _EACH_START, _PER_START = 10, 40
+# The budget that is tried first where no random image fools.
+_FIRST = MappingProxyType({"Linf": 0.1, "L2": 1.0, "L1": 10.0})
 
 
 @dataclass(frozen=True)
 class _Budget:
     """What builds attacks, each from its share of the passes."""
 
-    threat: ThreatModel
+    threat: Normed
     passes: int
 
     def run(
@@ -106,13 +110,22 @@ class _Budget:
         options = {"starts": starts, "draws": 4 * starts}
         return self.run(BrendelBethge, share, around=around, **options)[0]
 
+    def shrinking(self, share: float, searches: int) -> Attack:
+        """Return APGD at shrinking budgets, with fewer searches and starts where there are few passes."""
+        passes = share * self.passes
+        searches = max(1, min(searches, int(passes / _SHORTEST)))
+        starts = max(1, min(5, int(passes / _PER_START)))
+        steps = max(1, int((passes - _EACH_START * starts - _AROUND) / searches - 1) // 2)
+        apgd = APGD(self.threat.with_eps(_FIRST[self.threat.norm_name]), steps=steps, loss="margin")
+        return ShrinkingBudget(apgd, searches=searches, starts=starts, bisections=_BISECTIONS)
+
 
 def _linf(budget: _Budget) -> tuple[Attack, ...]:
     return (
         Insured(
             budget.threat,
             short=budget.run(FMN, 0.22, CLASSES),
-            pilot=budget.run(PDPGD, 0.22)[0],
+            pilot=budget.shrinking(0.22, 8),
             near=(budget.run(FMN, 0.26, 3), budget.run(FMN, 0.15)),
             far=(budget.outside(0.41),),
         ),
@@ -140,12 +153,15 @@ def _l1(budget: _Budget) -> tuple[Attack, ...]:
     return (
         Insured(
             budget.threat,
-            short=budget.run(FMN, 0.20, CLASSES),
+            short=budget.run(FMN, 0.16, CLASSES),
             pilot=budget.run(PDPGD, 0.24)[0],
-            near=(budget.run(FAB, 0.32, 3, each=3, around=22),),
-            far=(budget.outside(0.32),),
+            near=(
+                budget.run(FAB, 0.30, 3, each=3, around=22),
+                budget.run(FMN, 0.15, loss="cross-entropy"),
+            ),
+            far=(budget.outside(0.20), budget.shrinking(0.25, 10)),
         ),
-        budget.run(FMN, 0.24, loss="cross-entropy")[0],
+        budget.run(FMN, 0.15, loss="cross-entropy")[0],
     )
 
 

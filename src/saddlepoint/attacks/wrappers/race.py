@@ -103,7 +103,7 @@ class Standing:
         for ranks, restarts in ((ranking[:, :more], each + 1), (ranking[:, more:], each)):
             if not restarts or not ranks.numel():
                 continue
-            for which in ranks.split(_at_once(batch), dim=1):
+            for which in torch.split(ranks, _at_once(batch), dim=1):
                 aimed = _towards(batch, self.classes, which)
                 length = _found(Restarted(attack, restarts), batch, aimed, tracker)
                 found = found.scatter(1, which, length.to(found.dtype))
