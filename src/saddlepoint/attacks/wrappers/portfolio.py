@@ -143,7 +143,7 @@ def _l2(budget: _Budget) -> tuple[Attack, ...]:
                 budget.run(DDN, 0.18, 3, loss="margin"),
                 budget.run(ALMA, 0.12, smoothing=0.9),
             ),
-            far=(budget.outside(0.30),),
+            far=(budget.outside(0.15), budget.shrinking(0.15, 8)),
         ),
         budget.run(ALMA, 0.30, smoothing=0.9)[0],
     )
