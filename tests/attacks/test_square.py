@@ -10,10 +10,10 @@ from linear import case
 from networks import Affine, conv_case
 
 from saddlepoint.attacks import BinaryLogit, UniformNoise
-from saddlepoint.attacks.fixed_budget import square as module
+from saddlepoint.attacks.fixed_budget import square_windows as module
 from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.errors import InputError
-from saddlepoint.threat import L1, L2, Box, Linf, Rescaled
+from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
 
 
 class Rounding(torch.nn.Module):
@@ -60,7 +60,7 @@ def test_l2_spends_the_budget_and_beats_chance_by_far():
     assert bool((share > 0.4).all() & (by_chance < 0.35).all())
 
 
-@pytest.mark.parametrize("threat", [Linf(0.03), L2(0.4)], ids=str)
+@pytest.mark.parametrize("threat", [Linf(0.03), L2(0.4), L1(5.0)], ids=str)
 def test_what_is_accepted_never_lowers_the_loss(threat):
     """The last iterate is the best that was ever seen."""
     net, images, labels = conv_case(8, torch.float64)
@@ -71,7 +71,7 @@ def test_what_is_accepted_never_lowers_the_loss(threat):
     assert torch.equal(last.adversarials, best.adversarials)
 
 
-@pytest.mark.parametrize("threat", [Linf(0.03), L2(0.4)], ids=str)
+@pytest.mark.parametrize("threat", [Linf(0.03), L2(0.4), L1(4.0)], ids=str)
 def test_it_fools_where_there_is_no_gradient(threat):
     net, images, labels = conv_case(16)
     masked = Rounding(net)
@@ -106,73 +106,94 @@ def test_the_start_is_stripes_of_full_strength():
     assert torch.allclose(change, change[:, :, :1].expand_as(change), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize(("p", "power"), [(2, 2), (1, 4)])
 @pytest.mark.parametrize("size", [(3, 3), (4, 7), (9, 5)])
-def test_a_pyramid_is_the_papers_sum(size):
-    """η_rs = Σ_{k=0}^{M} 1/(n + 1 − k)², M = n − max(|r − r_0|, |s − s_0|), n the farthest."""
+def test_a_pyramid_is_the_papers_sum(size, p, power):
+    """η_rs = Σ_{k=0}^{M} 1/(n + 1 − k)², M = n − max(|r − r_0|, |s − s_0|), n the farthest; in L1 the
+    power is 4.
+    """
     height, width = size
-    got = module._pyramids(height, width, 0, torch.zeros((), dtype=torch.float64))
+    got = module._pyramids(height, width, 0, p, torch.zeros((), dtype=torch.float64))
     top, n = height // 2, max(height // 2, width) // 2
     upper = torch.zeros(top, width, dtype=torch.float64)
     for r in range(top):
         for s in range(width):
             m = n - max(abs(r - top // 2), abs(s - width // 2))
-            upper[r, s] = sum(1 / (n + 1 - k) ** 2 for k in range(m + 1))
+            upper[r, s] = sum(1 / (n + 1 - k) ** power for k in range(m + 1))
     assert torch.allclose(got[:top] / got[:top].norm(), upper / upper.norm())
     assert bool((got[:top] > 0).all() & (got[top:] < 0).all())
-    assert torch.allclose(got.norm(), torch.ones((), dtype=torch.float64))
+    assert torch.allclose(got.norm(p), torch.ones((), dtype=torch.float64))
 
 
-def test_an_l2_step_is_the_papers_in_loops():
+@pytest.mark.parametrize(("ball", "p", "eps"), [(L2, 2, 0.3), (L1, 1, 2.0)], ids=["l2", "l1"])
+def test_a_step_is_the_papers_in_loops(ball, p, eps):
     net, images, _ = conv_case(5, torch.float64)
-    images, eps, side = 0.4 + 0.2 * images, 0.3, 3
+    images, side = 0.4 + 0.2 * images, 3
     seen = {}
 
     class Spy(Square):
         def perturb(self, batch, tracker):
             seen["batch"] = batch
 
-    Spy(L2(eps))(net, images, net(images).argmax(1))
+    Spy(ball(eps))(net, images, net(images).argmax(1))
     batch = seen["batch"]
     clean, (low, high) = batch.images, batch.bounds
-    x = module._tiles(batch)
+    x = module.tiles(batch)
     # Part of the budget free, and a channel of a window empty.
     x = clean + 0.9 * (x - clean)
     x[:, 0, :4] = clean[:, 0, :4]
     u = batch.keys.uniform((12,), restart=9)
-    got = module._move(batch, x, low, high, u, module._Window.of(side, side, x))
+    got = module.move(batch, x, low, high, u, module.Window.of(side, side, p, x))
     for i in range(len(batch)):
         top, left, other_top, other_left = (int(6 * v) for v in u[i, :4])
         one = (slice(top, top + side), slice(left, left + side))
         two = (slice(other_top, other_top + side), slice(other_left, other_left + side))
         axis = 0 if float(u[i, 4]) < 0.5 else 1
-        pattern = module._pyramids(side, side, axis, x)
+        pattern = module._pyramids(side, side, axis, p, x)
         delta = x[i] - clean[i]
-        free = max(eps**2 - float(delta.square().sum()), 0.0)
+        free = max(eps**p - float(delta.abs().pow(p).sum()), 0.0)
         after = delta.clone()
         for c in range(3):
             union = torch.zeros(8, 8, dtype=torch.bool)
             union[one], union[two] = True, True
-            budget = math.sqrt(float(delta[c][union].square().sum()) + free / 3)
+            budget = (float(delta[c][union].abs().pow(p).sum()) + free / 3) ** (1 / p)
             sign = 1.0 if float(u[i, 6 + c]) < 0.5 else -1.0
             mixed = sign * pattern
             if float(delta[c][one].norm()) > 0:
-                mixed = mixed + delta[c][one] / delta[c][one].norm()
+                mixed = mixed + delta[c][one] / delta[c][one].norm(p)
             after[c][two] = 0.0
-            after[c][one] = mixed / mixed.norm() * budget
-        want = (clean[i] + after * eps / after.norm()).clamp(0, 1)
+            after[c][one] = mixed / mixed.norm(p) * budget * (3 if p == 1 else 1)
+        if p == 2:
+            want = (clean[i] + after * eps / after.norm()).clamp(0, 1)
+        else:
+            want = ball(eps).project(clean[i : i + 1], (clean[i] + after)[None])[0]
         assert torch.allclose(got[i], want, rtol=0, atol=1e-9)
 
 
+def test_l1_needs_fewer_queries_than_chance():
+    w, x, _, _ = case(3 * 8 * 8, 1.0, "l1", count=6)
+    smooth = torch.nn.functional.avg_pool2d(w.reshape(1, 3, 8, 8), 3, 1, 1).flatten()
+    net, x, labels = Affine(smooth, 100.0), (0.25 + 0.5 * x).reshape(6, 3, 8, 8), torch.zeros(6)
+    result = Square(L1(4.0), queries=400)(net, x, labels.long())
+    noise = UniformNoise(L1(4.0), draws=400)(net, x, labels.long())
+    assert bool((result.distance <= 4.0 + 1e-5).all() & (result.distance > 3.9).all())
+    moved, by_chance = (
+        (x - each.adversarials).flatten(1) @ smooth / smooth.abs().amax()
+        for each in (result, noise)
+    )
+    assert bool((moved > 2 * by_chance).all())
+
+
 def test_sides_fall_from_p_along_the_schedule():
-    assert module._sides(0.8, 28, 28, 1) == (25, 25)
-    assert module._sides(0.8 / 512, 28, 28, 1) == (1, 1)
-    assert module._sides(0.8 / 512, 28, 28, 3) == (3, 3)
-    assert module._sides(0.8, 2, 2, 3)[0] <= 2
-    assert module._sides(0.5, 1, 100, 1) == (1, 50)
-    assert module._sides(0.5, 100, 1, 1) == (50, 1)
+    assert module.sides_of(0.8, 28, 28, 1) == (25, 25)
+    assert module.sides_of(0.8 / 512, 28, 28, 1) == (1, 1)
+    assert module.sides_of(0.8 / 512, 28, 28, 3) == (3, 3)
+    assert module.sides_of(0.8, 2, 2, 3)[0] <= 2
+    assert module.sides_of(0.5, 1, 100, 1) == (1, 50)
+    assert module.sides_of(0.5, 100, 1, 1) == (50, 1)
 
 
-@pytest.mark.parametrize("threat", [Linf(0.02), L2(0.3)], ids=str)
+@pytest.mark.parametrize("threat", [Linf(0.02), L2(0.3), L1(1.3)], ids=str)
 def test_another_seed_draws_otherwise(threat):
     net, images, labels = conv_case(12, torch.float64)
     attack = Square(threat, queries=100)
@@ -252,5 +273,5 @@ def test_two_classes_one_logit_and_single_features():
 def test_what_cannot_be_is_refused(options, words):
     with pytest.raises(InputError, match=words):
         Square(Linf(0.1), **options)
-    with pytest.raises(InputError, match="no L1 form"):
-        Square(L1(1.0))
+    with pytest.raises(InputError, match="no L0 form"):
+        Square(L0(1))

@@ -13,6 +13,7 @@ from small import conv, digits, trained
 from saddlepoint.attacks import FGSM, MIFGSM, PGD, FixedBudget
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import Evaluation, build_suite, evaluate
+from saddlepoint.evaluation.autoattack_versions import attack_of, version_of
 from saddlepoint.threat import L0, L1, L2, Box, Linf
 
 COUNT = 32
@@ -232,8 +233,18 @@ def test_an_attack_that_leaves_the_ball_fools_nobody(subject):
     assert all(record.attempts["rejected"].to_pylist())
 
 
+def test_in_every_norm_standard_is_autoattacks():
+    for threat in (Linf(0.1), L2(0.5), L1(12)):
+        settings, names = version_of("standard", threat)
+        theirs = [attack_of(name, threat, settings, "standard") for name in names]
+        assert list(build_suite("standard", threat).values()) == theirs
+    settings, names = version_of("rand", Linf(0.1))
+    theirs = [attack_of(name, Linf(0.1), settings, "rand") for name in names]
+    assert list(build_suite("rand", Linf(0.1)).values()) == theirs
+
+
 def test_the_suites_are_ordered_by_cost():
-    costs = {"quick": 3, "standard": 4, "thorough": 6}
+    costs = {"quick": 3, "standard": 4, "thorough": 6, "rand": 2}
     assert {name: len(build_suite(name, Linf(0.1))) for name in costs} == costs
 
 

@@ -29,7 +29,7 @@ def evaluate(
     suite: Annotated[
         str,
         typer.Option(
-            help="quick, standard or thorough.", autocompletion=complete.of(complete.SUITES)
+            help="quick, standard, thorough or rand.", autocompletion=complete.of(complete.SUITES)
         ),
     ] = "standard",
     criterion: options.Criterion = "misclassified",

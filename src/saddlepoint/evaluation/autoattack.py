@@ -36,7 +36,7 @@ class AutoAttack:
 
     Args:
         model: from images in [0, 1] to logits.
-        norm: "Linf", "L2" or "L1"; in L1 there is no Square here, and it is left out of a version.
+        norm: "Linf", "L2" or "L1".
         eps: the budget, in pixels.
         seed: of every random draw; None is 0.
         verbose: report the initial accuracy and what each attack leaves of it, to `log` and
@@ -119,9 +119,7 @@ class AutoAttack:
     def set_version(self, version: str = "standard") -> None:
         """Take the attacks and settings of a version."""
         self.version = version
-        self.settings, self._names, note = version_of(version, self.threat)
-        if note:
-            self._tell(note)
+        self.settings, self._names = version_of(version, self.threat)
 
     def __getattr__(self, name: str) -> Any:
         settings: dict[str, Settings] = self.__dict__.get("settings", {})

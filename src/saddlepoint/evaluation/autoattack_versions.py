@@ -58,19 +58,19 @@ class Settings:
         raise AttributeError(f"{vars(self).get('_attack')} has no {name}")
 
 
-def version_of(version: str, threat: NormBall) -> tuple[dict[str, Settings], list[str], str]:
-    """Return the settings of a version, the names of its attacks, and what is to be told of it.
+def version_of(version: str, threat: NormBall) -> tuple[dict[str, Settings], list[str]]:
+    """Return the settings of a version, and the names of its attacks.
 
     >>> from saddlepoint.threat import L1
-    >>> settings, names, note = version_of("standard", L1(12))
+    >>> settings, names = version_of("standard", L1(12))
     >>> settings["apgd"].n_restarts, settings["apgd_targeted"].n_target_classes, names
-    (5, 5, ['apgd-ce', 'apgd-t', 'fab-t'])
+    (5, 5, ['apgd-ce', 'apgd-t', 'fab-t', 'square'])
     """
     if not isinstance(version, str):
         raise InputError(f"version is {version!r}; give a name, as 'standard'")
     settings = {name: Settings(name, **values) for name, values in SETTINGS.items()}
     if version in SUITES and version not in VERSIONS:
-        return settings, list(build_suite(version, threat)), ""
+        return settings, list(build_suite(version, threat))
     if version not in VERSIONS:
         raise unknown("version", version, (*VERSIONS, *(n for n in SUITES if n not in VERSIONS)))
     if norm_of(threat) == "L0":
@@ -83,11 +83,7 @@ def version_of(version: str, threat: NormBall) -> tuple[dict[str, Settings], lis
             settings["apgd"].n_restarts = 1
     if version == "rand":
         settings["apgd"].n_restarts, settings["apgd"].eot_iter = 1, 20
-    names, note = list(VERSIONS[version]), ""
-    if norm_of(threat) == "L1" and "square" in names:
-        names.remove("square")
-        note = f"the {version} version is run without square, which has no L1 form here"
-    return settings, names, note
+    return settings, list(VERSIONS[version])
 
 
 def attack_of(
