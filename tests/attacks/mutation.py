@@ -149,7 +149,13 @@ _ASCENT = "z = batch.project(x + expand(self.eta, x) * d)"
 _GLIDE = "z = batch.project(x + _ALPHA * (z - x) + (1 - _ALPHA) * (x - self.x_before))"
 
 APGD = Subject(
-    (*_CORE, "core.losses", "fixed_budget.apgd_steps", "fixed_budget.apgd"),
+    (
+        *_CORE,
+        "core.losses",
+        "fixed_budget.apgd_steps",
+        "fixed_budget.apgd_loop",
+        "fixed_budget.apgd",
+    ),  # fmt: skip
     "APGD",
     {
         "sign flipped": [
@@ -183,8 +189,8 @@ APGD = Subject(
         ],
         "targets ignored": [
             Edit(
-                "fixed_budget.apgd",
-                "loss = objective(batch, self.loss, None if targets is None else ascent.targets)",
+                "fixed_budget.apgd_loop",
+                "loss = self.loss(batch, ascent.targets)",
                 f"loss = {_LOST}",
             )
         ],
@@ -201,7 +207,7 @@ APGD = Subject(
         ],
         "gradient of the wrong sample": [
             Edit(
-                "fixed_budget.apgd",
+                "fixed_budget.apgd_loop",
                 "batch, state = tracker.compact(batch, *ascent, *rule)",
                 "batch, (x,) = tracker.compact(batch, ascent.x);"
                 " state = (x, *(t[: len(x)] for t in (*ascent[1:], *rule)))",

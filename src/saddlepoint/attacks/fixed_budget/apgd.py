@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
@@ -18,7 +18,7 @@ from saddlepoint.attacks.core.losses import Ratio, objective, others, warn_of_fe
 from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.steps import start_of
 from saddlepoint.attacks.core.tracker import Last, Tracker
-from saddlepoint.attacks.fixed_budget.apgd_steps import Ascent, Momentum, Sparse, checkpoints
+from saddlepoint.attacks.fixed_budget.apgd_loop import Climb
 from saddlepoint.configuration import added
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, Share
@@ -112,49 +112,27 @@ class APGD(FixedBudget):
         part = 3 * self.steps // 10
         schedule = [3, 2] if self._shrinks and part else []
         x = start_of(_scaled_budget(batch, max(schedule, default=1)), "uniform", number, corner)
+        aimed = batch.goals if targets is None else targets
         random_start = batch.starts is None or number > 0
         for scale in schedule:
             wide = _scaled_budget(batch, scale)
             unused = Last(batch.images)  # what fools outside the budget does not count
-            _, ascent = self._ascend(wide, unused, targets, wide.project(x), part, random_start)
+            climb = self._climb(part, targets is not None)
+            _, ascent = climb.run(wide, unused, wide.project(x), aimed, random_start)
             x, random_start = ascent.x_best, False
         left = self.steps - len(schedule) * part
-        batch, ascent = self._ascend(batch, tracker, targets, batch.project(x), left, random_start)
+        climb = self._climb(left, targets is not None)
+        batch, ascent = climb.run(batch, tracker, batch.project(x), aimed, random_start)
         tracker.offer(batch, ascent.x)
 
-    def _ascend(
-        self,
-        batch: Batch,
-        tracker: Tracker,
-        targets: Int64[Tensor, " m"] | None,
-        x: Float[Tensor, "m ..."],
-        steps: int,
-        random_start: bool,
-    ) -> tuple[Batch, Ascent]:
-        """Take `steps` steps from `x`; return what is left of the batch, and where it is."""
-        ascent = Ascent.begin(x, batch.goals if targets is None else targets)
-        rule: Momentum | Sparse
-        if self._sparse:
-            # paper: every max(⌊0.04·N⌋, 1) steps
-            rule, every = Sparse.begin(batch, x, random_start), max(1, steps // 25)
-            interval_at = dict.fromkeys(range(every, steps, every), every)
-        else:
-            rule, interval_at = Momentum.begin(batch, x), checkpoints(steps)
-        for step in range(steps):
-            loss = objective(batch, self.loss, None if targets is None else ascent.targets)
-            logits, gradient = batch.gradient(ascent.x, loss)
-            tracker.record(batch, ascent.x, logits)
-            if step == 0:
-                warn_of_few_classes(batch, self.loss, logits)
-            ascent = ascent.observe(loss(logits), gradient)
-            batch, state = tracker.compact(batch, *ascent, *rule)
-            ascent, rule = Ascent(*state[: len(ascent)]), type(rule)(*state[len(ascent) :])
-            if not len(batch):
-                break
-            rule, ascent = rule.adapt(batch, ascent, interval_at.get(step, 0), self.rho)
-            rule, x = rule.move(batch, ascent, step == 0)
-            ascent = ascent._replace(x=x)
-        return batch, ascent
+    def _climb(self, steps: int, aimed: bool) -> Climb:
+        def loss(batch: Batch, targets: Int64[Tensor, " m"]) -> Callable[[Tensor], Tensor]:
+            return objective(batch, self.loss, targets if aimed else None)
+
+        def first(batch: Batch, logits: Tensor) -> None:
+            warn_of_few_classes(batch, self.loss, logits)
+
+        return Climb(loss, steps, self.rho, first)
 
     def _targets(self, batch: Batch) -> list[Int64[Tensor, " m"] | None]:
         """Return the targets of each run: None is the criterion's own."""
