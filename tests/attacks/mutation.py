@@ -155,7 +155,7 @@ APGD = Subject(
         "fixed_budget.apgd_steps",
         "fixed_budget.apgd_loop",
         "fixed_budget.apgd",
-    ),  # fmt: skip
+    ),
     "APGD",
     {
         "sign flipped": [
