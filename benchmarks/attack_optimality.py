@@ -115,9 +115,11 @@ def show(title: str, rows: Mapping[str, Row]) -> None:
         )
 
 
-def lead(rows: Mapping[str, Row], label: str = "portfolio") -> tuple[float, float, float, str]:
-    """Return the score of `label`, its lead over the best other within the limit, the lower end of the
-    lead's 95 % interval under a paired bootstrap, and who that other is.
+def lead(
+    rows: Mapping[str, Row], label: str = "portfolio"
+) -> tuple[float, float, tuple[float, float], str]:
+    """Return the score of `label`, its lead over the best other within the limit, the lead's 95 %
+    interval under a paired bootstrap, and who that other is.
     """
     found = distances(rows)
     smallest = smallest_distances(found)
@@ -134,8 +136,8 @@ def lead(rows: Mapping[str, Row], label: str = "portfolio") -> tuple[float, floa
         leads.append(
             local_optimality(found[label][draw], part) - local_optimality(found[best][draw], part)
         )
-    low = float(torch.tensor(leads).quantile(0.025))
-    return score[label], score[label] - score[best], low, best
+    low, high = torch.tensor(leads).quantile(torch.tensor([0.025, 0.975])).tolist()
+    return score[label], score[label] - score[best], (low, high), best
 
 
 def table(
@@ -153,8 +155,8 @@ def table(
         for name in names:
             title = measure(name, net, count, book, libraries=libraries)
             show(title, book.rows[title])
-            score, ahead, low, who = lead(book.rows[title])
-            print(f"  the portfolio: {score:.4f}, {ahead:+.4f} to {who} (95 % above {low:+.4f})")
+            score, ahead, (low, high), who = lead(book.rows[title])
+            print(f"  the portfolio: {score:.4f}, {ahead:+.4f} [{low:+.4f}, {high:+.4f}] to {who}")
 
 
 __all__ = ["NORMS", "Book", "lead", "measure", "show", "table"]
