@@ -20,6 +20,7 @@ import time
 
 import pytest
 from commandline import cli_fixture  # noqa: F401
+from sampled import mostly_slow
 from small import start
 
 from saddlepoint.cli import display
@@ -128,7 +129,7 @@ COMMANDS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", mostly_slow(COMMANDS, quick=["evaluate", "train"]))
 def test_the_bar_moves_every_two_seconds(name, slow, tmp_path):
     seconds, words = COMMANDS[name]
     where = ("--data", "digits", "--model", slow(seconds), "--out", tmp_path / "out")

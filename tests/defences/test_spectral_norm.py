@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+from sampled import mostly_slow
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -52,7 +53,10 @@ def converged(net, **options):
 
 
 @pytest.mark.parametrize(
-    ("operator", "as_published"), [("conv", False), ("reshaped", False), ("reshaped", True)]
+    ("operator", "as_published"),
+    mostly_slow(
+        [("conv", False), ("reshaped", False), ("reshaped", True)], quick=[("reshaped", True)]
+    ),
 )
 def test_value_and_gradient_are_those_of_half_the_squared_top_singular_values(
     operator, as_published

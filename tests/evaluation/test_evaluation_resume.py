@@ -272,7 +272,7 @@ def attack(out, progress=None):
 
 
 @pytest.mark.parametrize("target", [run, attack])
-@pytest.mark.parametrize("share", [0, 0.5, 0.9])
+@pytest.mark.parametrize("share", mostly_slow([0, 0.5, 0.9], quick=[0.5]))
 def test_a_full_disk_loses_nothing_that_was_written(tmp_path, target, share):
     with_limit = tmp_path / "a"
     assert finish(full_disk, with_limit, target, share) == 2

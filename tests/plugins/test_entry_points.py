@@ -9,6 +9,7 @@ import sys
 import pytest
 from cli.commandline import cli_fixture, refused_fixture  # noqa: F401
 from plugins import pages
+from sampled import mostly_slow
 
 from saddlepoint.configuration import configuration
 from saddlepoint.plugins import registry
@@ -47,7 +48,7 @@ SHORT = {
 }
 
 
-@pytest.mark.parametrize("command", SHORT)
+@pytest.mark.parametrize("command", mostly_slow(SHORT, quick=["attacks", "models"]))
 def test_lists_show_what_is_installed(cli, installed, command):
     found = cli(command, "--json")
     rows = {row[command.removesuffix("s")]: row for row in found.json}

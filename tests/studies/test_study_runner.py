@@ -185,6 +185,7 @@ def test_killed_runners_and_workers_lose_only_unfinished_cells(whole, tmp_path):
     assert results(tmp_path / "s") == results(whole)
 
 
+@pytest.mark.slow
 def test_two_runners_share_the_work(whole, tmp_path):
     (tmp_path / "tiny.yaml").write_text(TEXT)
     both = [runner(tmp_path / "tiny.yaml", tmp_path / "s") for _ in range(2)]
