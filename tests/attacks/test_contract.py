@@ -23,6 +23,7 @@ from saddlepoint.attacks import (
     Attack,
     AttackResult,
     EightBit,
+    Fast,
     Race,
     Restarted,
     ShrinkingBudget,
@@ -55,6 +56,9 @@ WITH_BUDGET: Mapping[tuple[str, str], Build] = {
     ("restarted-pgd", "Linf"): lambda c: Restarted(PGD(c.threat, steps=3, start="clean"), 3),
     ("bpda-pgd", "L2"): lambda c: BPDA(PGD(c.threat, steps=4), ("2",)),
     ("transfer-pgd", "L1"): lambda c: Transfer(PGD(c.threat, steps=4), deepcopy(c.net)),
+    ("fast", "Linf"): lambda c: Fast(
+        c.threat, probe=2, targets=2, steps=3, margins=1, margin_steps=3, queries=5
+    ),
     ("at-budget-fmn", "L0"): lambda c: AtBudget(FMN(free(c.threat), steps=10), c.threat),
     ("foreign", "Linf"): lambda c: foreign(along_signs, c.threat),
 }

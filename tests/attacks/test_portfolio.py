@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 import pytest
@@ -20,7 +21,9 @@ from saddlepoint.attacks import (
     MinimumNorm,
     Portfolio,
     Race,
+    Transfer,
     build_attack,
+    foreign,
     portfolio,
 )
 from saddlepoint.attacks.wrappers import race as race_module
@@ -91,6 +94,42 @@ def test_classes_at_once_are_classes_one_after_another(attack, monkeypatch):
     # the nearest of each round is looked at once, not that of each class
     saved = torch.where(together.initially_wrong, 0, 3)
     assert torch.equal(together.forwards + saved, apart.forwards)
+
+
+def test_a_round_that_finds_nothing_forgets_nothing():
+    net = torch.nn.Linear(8, 4, bias=False).double()
+    net.weight.data = torch.eye(4, dtype=torch.float64).repeat_interleave(2, dim=1)
+    x = torch.tensor([[0.9, 0.9, 0.3, 0.3, 0.2, 0.2, 0.6, 0.6]], dtype=torch.float64)
+    seen = []
+
+    @dataclass(frozen=True, kw_only=True)
+    class Lost(MinimumNorm):
+        def perturb(self, batch, tracker):
+            seen.append(batch.goals.tolist())
+
+    rounds = ((DDN(L2(), steps=20), 3), (Lost(L2()), 2), (Lost(L2()), 1))
+    found = Race(L2(), rounds=rounds)(net, x, torch.tensor([0]))
+    assert seen == [[3, 1], [3]]
+    assert float(found.distance) == pytest.approx(0.3, rel=1e-3)
+
+
+def test_other_libraries_and_surrogates_race_too(monkeypatch):
+    net, images, labels = conv_case(6, wrong=0)
+
+    def straight(model, x, y, targets=None):
+        z = x.clone().requires_grad_()
+        model(z).gather(1, targets[:, None]).sum().backward()
+        return (x + 0.2 * z.grad.sign()).clamp(0, 1).detach()
+
+    for attack in (foreign(straight, L2()), Transfer(DDN(L2(), steps=6), deepcopy(net))):
+        race = Race(L2(), rounds=((attack, 3),))
+        monkeypatch.setattr(race_module, "_ENTRIES", 1 << 18)
+        together = race(net, images, labels)
+        monkeypatch.setattr(race_module, "_ENTRIES", 1)
+        apart = race(net, images, labels)
+        assert together.success_rate > 0.5
+        assert torch.equal(together.backwards, apart.backwards)
+        assert torch.equal(together.forwards + 2, apart.forwards)
 
 
 def test_runs_left_over_are_restarts():
@@ -165,3 +204,15 @@ def test_each_image_goes_on_with_the_kind_that_found_it_nearer():
     found = attack(net, x, torch.zeros(4, dtype=torch.int64)).distance
     assert (near.ran, far.ran) == ([[0, 3]], [[1, 2]])
     torch.testing.assert_close(found, torch.tensor([0.15, 0.12, 0.12, 0.15]).to(found.dtype))
+
+
+def test_where_nothing_outside_fools_the_race_goes_on():
+    net, x = Affine(torch.tensor([-1.0]), 0.6), torch.full((2, 1), 0.5)
+    nothing, near = Told(L2(), changes=(0.0,) * 2), Told(L2(), changes=(0.15, 0.2))
+    outside, rest = Told(L2(), changes=(0.12, 0.0)), Told(L2(), changes=(0.11,) * 2)
+    attack = Insured(
+        L2(), short=(nothing, 1), pilot=nothing, near=((near, 1),), far=(outside, rest)
+    )
+    found = attack(net, x, torch.zeros(2, dtype=torch.int64)).distance
+    assert (outside.ran, rest.ran, near.ran) == ([[0, 1]], [[0]], [[1]])
+    torch.testing.assert_close(found, torch.tensor([0.11, 0.2]).to(found.dtype))

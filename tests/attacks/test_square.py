@@ -170,6 +170,18 @@ def test_a_step_is_the_papers_in_loops(ball, p, eps):
         assert torch.allclose(got[i], want, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(1,), (1, 1, 1), (2, 1, 1)])
+def test_a_single_pixel_is_no_trouble(shape):
+    features = math.prod(shape)
+    x = torch.full((3, *shape), 0.5)
+    result = Square(L2(0.3), queries=60)(
+        Affine(-torch.ones(features), 0.6 * features), x, torch.zeros(3, dtype=torch.int64)
+    )
+    assert not bool(result.rejected.any())
+    assert bool(result.adversarials.isfinite().all())
+    assert bool(result.success.all())
+
+
 def test_l1_needs_fewer_queries_than_chance():
     w, x, _, _ = case(3 * 8 * 8, 1.0, "l1", count=6)
     smooth = torch.nn.functional.avg_pool2d(w.reshape(1, 3, 8, 8), 3, 1, 1).flatten()

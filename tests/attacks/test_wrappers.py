@@ -78,6 +78,21 @@ def test_a_shrinking_budget_comes_to_the_exact_distance_from_the_far_side():
     assert whole.distance.tolist() == [2.0, 1.0]
 
 
+def test_a_restart_of_a_shrinking_budget_draws_anew():
+    drawn = []
+
+    @dataclass(frozen=True, kw_only=True)
+    class Watch(FixedBudget):
+        def perturb(self, batch, tracker):
+            drawn.append(int(batch.keys.stream))
+            tracker.offer(batch, batch.clean)
+
+    whole = Restarted(ShrinkingBudget(Watch(Linf(0.1)), searches=4), 3)
+    whole(Affine(W), X, LABELS)
+    fresh = [stream for stream in drawn if stream >= 16 + 1]
+    assert len(set(fresh)) >= 5, drawn
+
+
 class Behind(nn.Module):
     """Fools at x₁ > 0.8 alone, of which the gradient says nothing below 0.7."""
 
@@ -160,6 +175,8 @@ def test_a_minimum_norm_attack_by_name_takes_a_budget():
         (lambda: SmallestBudget(PGD(Linf(0.1)), searches=-1), "at least 0"),
         (lambda: ShrinkingBudget(DDN(L2())), "no budget to search"),
         (lambda: ShrinkingBudget(PGD(Linf(0.1)), searches=0), "at least 1"),
+        (lambda: ShrinkingBudget(PGD(Linf())), "one number above 0"),
+        (lambda: ShrinkingBudget(PGD(Linf(torch.tensor([0.1, 0.2])))), "one number above 0"),
         (lambda: Restarted(PGD(Linf(0.1)), 0), "at least 1"),
         (lambda: Restarted(PGD(Linf(0.1), keep="last"), 2), 'keep="best"'),
         (lambda: Restarted(torch.nn.Flatten(), 2), "is no attack"),

@@ -51,6 +51,7 @@ from saddlepoint.attacks.registry import (
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.attacks.wrappers.bpda import BPDA, backward_replaced
 from saddlepoint.attacks.wrappers.eight_bit import EightBit
+from saddlepoint.attacks.wrappers.fast import Fast
 from saddlepoint.attacks.wrappers.foreign import Foreign, foreign
 from saddlepoint.attacks.wrappers.hard import Hard, hard
 from saddlepoint.attacks.wrappers.portfolio import Portfolio, portfolio
@@ -95,6 +96,7 @@ __all__ = [
     "Criterion",
     "DeepFool",
     "EightBit",
+    "Fast",
     "FixedBudget",
     "Foreign",
     "Hard",

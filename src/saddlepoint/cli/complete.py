@@ -57,7 +57,7 @@ MODELS = (
     "timm:",
     "torchvision:",
 )
-SUITES = ("quick", "standard", "thorough", "rand")
+SUITES = ("fast", "quick", "standard", "thorough", "rand")
 NORMS = ("linf", "l2", "l1", "l0")
 SPACES = ("pixels", "normalised")
 SPLITS = ("test", "train", "all")

@@ -29,7 +29,8 @@ def evaluate(
     suite: Annotated[
         str,
         typer.Option(
-            help="quick, standard, thorough or rand.", autocompletion=complete.of(complete.SUITES)
+            help="fast, quick, standard, thorough or rand.",
+            autocompletion=complete.of(complete.SUITES),
         ),
     ] = "standard",
     criterion: options.Criterion = "misclassified",

@@ -79,12 +79,17 @@ class Ledger:
         >>> ledger.share(torch.arange(2), 3, 0)
         >>> ledger.forwards
         tensor([2, 1])
+        >>> with ledger.on_behalf_of(torch.tensor([1, 1])):
+        ...     ledger.share(torch.arange(2), 4, 0)
+        >>> ledger.forwards
+        tensor([2, 5])
         """
         index = self._samples(index)
         for counter, passes in ((self.forwards, forwards), (self.backwards, backwards)):
             each, rest = divmod(passes, len(index))
-            counter[index] += each
-            counter[index[:rest]] += 1
+            shares = torch.full_like(index, each)
+            shares[:rest] += 1
+            counter.index_add_(0, index, shares)
 
     def entries(self) -> dict[str, Tensor]:
         """Return copies of all that was entered, for `enter`.
@@ -166,7 +171,7 @@ class Ledger:
             self._clean = clean
             return
         self._clean = clean.new_zeros(len(self.forwards), clean.shape[1])
-        self._clean[index] = clean
+        self._clean[self._samples(index)] = clean
 
     def sound(self, logits: Float[Tensor, "m k"], index: Tensor | None) -> Float[Tensor, "m k"]:
         """Return the logits with those of the clean image where they are no answer.

@@ -123,7 +123,9 @@ def _spent(batch: Batch, delta: Tensor, low: Tensor, high: Tensor) -> Tensor:
     if batch.ball.p == 1:
         return batch.project(batch.clean + delta)
     size = torch.linalg.vector_norm(delta.flatten(1), dim=1, dtype=torch.float64)
-    length = (batch.ball.eps_after_rounding(batch.clean) / size.clamp_min(_TINY)).to(delta.dtype)
+    length = batch.ball.eps_after_rounding(batch.clean) / size.clamp_min(_TINY)
+    # Where two pyramids cancel out nothing is left to be made longer.
+    length = torch.where(size > 0, length, 0.0).to(delta.dtype)
     return within(batch.clean, expand(length, delta) * delta).clamp(low, high)
 
 

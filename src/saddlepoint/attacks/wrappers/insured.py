@@ -30,8 +30,10 @@ class Insured(MinimumNorm):
     Args:
         short: the first round: a minimum-norm attack, and towards how many classes it is run.
         pilot: an attack that aims at no class.
-        near: the other rounds, where the first found something and the pilot came no nearer.
-        far: attacks that aim at no class, for the other samples.
+        near: the other rounds, where the first found something and the pilot came no nearer, and where
+            nothing at all was found.
+        far: attacks that aim at no class, for the other samples. The first begins outside: where it
+            finds nothing outside that fools, it has spent little.
 
     >>> from saddlepoint.attacks import DDN, PDPGD
     >>> from saddlepoint.threat import L2
@@ -67,17 +69,22 @@ class Insured(MinimumNorm):
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run the first round and the pilot, and then what suits each sample."""
         standing = Standing.begin(batch).after(batch, tracker, *self.short)
-        piloted = _run(self.pilot, batch, tracker).to(standing.distance.dtype)
+        piloted = _run(self.pilot, batch, tracker).to(standing.found.dtype)
         # where neither found anything, what begins outside is the last hope
         lost = (piloted < _NEARER * standing.nearest) | standing.nearest.isinf()
-        ahead, behind = ((~lost).nonzero().squeeze(1), lost.nonzero().squeeze(1))
+        behind, found = lost.nonzero().squeeze(1), torch.minimum(piloted, standing.nearest)
+        for attack in self.far:
+            if not len(behind):
+                break
+            length = _run(attack, batch.at(behind), tracker).to(found.dtype)
+            found = found.index_copy(0, behind, torch.minimum(found[behind], length))
+            # What begins outside has spent little where nothing outside fools.
+            behind = behind[found[behind].isfinite()]
+        ahead = (~lost | found.isinf()).nonzero().squeeze(1)
         if len(ahead):
             near, rest = batch.at(ahead), standing.at(ahead)
             for attack, runs in self.near:
                 rest = rest.after(near, tracker, attack, runs)
-        if len(behind):
-            for attack in self.far:
-                _run(attack, batch.at(behind), tracker)
 
 
 def _run(attack: Attack, batch: Batch, tracker: Tracker) -> torch.Tensor:

@@ -73,8 +73,8 @@ _BESIDES = 50
 _SHORTEST = 40
 # What a run spends after its last step, and before its first where it is a restart.
 _BISECTIONS, _AROUND = 4, 10
-# … where it begins from random images, for each: drawn, and brought to the boundary. A start for so
-# many passes.
+# What a random image costs that a run begins with: it is drawn, and brought to the boundary. For so
+# many passes of the run there is one.
 _EACH_START, _PER_START = 10, 40
 # The budget that is tried first where no random image fools.
 _FIRST = MappingProxyType({"Linf": 0.1, "L2": 1.0, "L1": 10.0})

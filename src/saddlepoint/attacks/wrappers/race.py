@@ -73,32 +73,43 @@ class Standing:
 
     Attributes:
         classes: (m, k) those that are aimed at; None where the criterion has one boundary alone.
-        distance: (m, k) of their linearised boundaries, and after a round the nearest that it found.
+        linearised: (m, k) the distances of their linearised boundaries.
+        found: (m, k) the nearest that the rounds so far found; infinity where they found nothing.
     """
 
     classes: Int64[Tensor, "m k"] | None
-    distance: Float[Tensor, "m k"]
+    linearised: Float[Tensor, "m k"]
+    found: Float[Tensor, "m k"]
 
     @classmethod
     def begin(cls, batch: Batch) -> Standing:
         """Return the standing by the linearised boundaries: a backward pass for each class."""
         near = linearise(batch, batch.clean, CLASSES)
-        return cls(near.classes, near.distances(batch.ball.p))
+        linearised = near.distances(batch.ball.p)
+        return cls(near.classes, linearised, torch.full_like(linearised, torch.inf))
 
     @property
     def nearest(self) -> Float[Tensor, " m"]:
-        """The distance of the nearest class."""
-        return self.distance.amin(1)
+        """The nearest that was found."""
+        return self.found.amin(1)
+
+    def ranking(self) -> Int64[Tensor, "m k"]:
+        """Return the classes' places: those that were found by their distance, then the others by that
+        of their linearised boundary.
+        """
+        by_line = self.linearised.argsort(dim=1, stable=True)
+        by_found = self.found.gather(1, by_line).argsort(dim=1, stable=True)
+        return by_line.gather(1, by_found)
 
     def at(self, rows: Tensor) -> Standing:
         """Return the standing of the samples `rows`."""
-        return Standing(None if self.classes is None else self.classes[rows], self.distance[rows])
+        classes = None if self.classes is None else self.classes[rows]
+        return Standing(classes, self.linearised[rows], self.found[rows])
 
     def after(self, batch: Batch, tracker: Tracker, attack: Attack, runs: int) -> Standing:
         """Run the attack towards so many of the nearest classes; return the standing by what it found."""
-        found = torch.full_like(self.distance, torch.inf)
-        count = self.distance.shape[1]
-        ranking = self.distance.argsort(dim=1, stable=True)
+        found, ranking = self.found, self.ranking()
+        count = found.shape[1]
         each, more = divmod(runs, count)  # the nearest classes have a restart more
         for ranks, restarts in ((ranking[:, :more], each + 1), (ranking[:, more:], each)):
             if not restarts or not ranks.numel():
@@ -106,8 +117,8 @@ class Standing:
             for which in torch.split(ranks, _at_once(batch), dim=1):
                 aimed = _towards(batch, self.classes, which)
                 length = _found(Restarted(attack, restarts), batch, aimed, tracker)
-                found = found.scatter(1, which, length.to(found.dtype))
-        return Standing(self.classes, found)
+                found = found.scatter_reduce(1, which, length.to(found.dtype), "amin")
+        return replace(self, found=found)
 
 
 def _at_once(batch: Batch) -> int:

@@ -16,6 +16,7 @@ from saddlepoint.attacks.core.outside import from_outside
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.wrappers.smallest_budget import budget_of, nearest_within
 from saddlepoint.attacks.wrappers.wrapper import Wrapper
+from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, Natural
 from saddlepoint.threat import Normed
 from saddlepoint.threat.norms import expand
@@ -34,7 +35,8 @@ class ShrinkingBudget(Wrapper):
     It begins with random images that fool. A budget is half of the nearest distance until the attack
     fails once; then the middle between the last failure and the nearest distance, until little is
     left between them and the failure is forgotten. By turns the attack starts from the nearest image,
-    which it projects into the budget, and from a random point of the ball. On the way in it meets
+    which it projects into the budget, and from a random point of the ball, in Linf every second of
+    these in a corner. On the way in it meets
     boundaries that cannot be seen from the clean image, where the gradient is masked; `SmallestBudget`
     comes from the other side, and asks at which budget the attack succeeds by itself.
 
@@ -42,7 +44,8 @@ class ShrinkingBudget(Wrapper):
         attack: a fixed-budget attack. Where no random image fools, its own budget is doubled until it
             does.
         searches: runs of the attack.
-        starts: random images that fool to begin with, of which the nearest counts.
+        starts: random images that fool to begin with, of which the nearest counts; four are drawn for
+            each at most, and those that fool are pulled in by eight halvings, a forward pass each.
         bisections: final steps towards the clean image, a forward pass each.
 
     >>> from saddlepoint.attacks import APGD
@@ -63,6 +66,12 @@ class ShrinkingBudget(Wrapper):
         threat = budget_of(self.attack)
         if threat is not None:
             self._inherit(threat=threat.with_eps(math.inf), keep="best")
+            eps = torch.as_tensor(threat.eps)
+            if eps.numel() != 1 or not 0 < float(eps) < math.inf:
+                raise InputError(
+                    f"the attack's budget is {threat.eps}; give one number above 0, which is doubled where"
+                    " no random image fools"
+                )
         super().__post_init__()
 
     @property
@@ -93,7 +102,9 @@ class ShrinkingBudget(Wrapper):
         low: Float[Tensor, " m"],
         high: Float[Tensor, " m"],
     ) -> Float[Tensor, " m"]:
-        """Attack every sample within a budget between `low` and `high`; return the failures, `low`."""
+        """Attack every sample within a budget between `low` and `high`; return the next `low`, the
+        budget that failed, or one a little below what was found where little is left between.
+        """
         whole = batch.ball.p == 0
         eps = torch.where(
             high.isinf(), torch.where(low > 0, 2 * low, self._own()), (low + high) / 2
@@ -116,4 +127,4 @@ class ShrinkingBudget(Wrapper):
     def _own(self) -> float:
         threat = self.attack.threat
         assert isinstance(threat, Normed)  # as checked when it was built
-        return float(torch.as_tensor(threat.eps).max())
+        return float(torch.as_tensor(threat.eps))

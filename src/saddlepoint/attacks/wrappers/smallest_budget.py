@@ -22,6 +22,8 @@ from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, Natural, Positive
 from saddlepoint.threat import Normed, norm_of
 
+_PER_STREAM = 256
+
 
 @dataclass(frozen=True, kw_only=True)
 class SmallestBudget(Wrapper):
@@ -129,12 +131,15 @@ def nearest_within(
     """Run a fixed-budget attack once, within each sample's `eps`; return the distances of the nearest
     that the tracker then knows.
 
-    A `restart` after the first draws a start of its own, every second time a corner of the ball.
+    Where `restart` is not 0 the attack begins at a point drawn for it, every second time in a corner of
+    the ball.
     """
     threat = batch.normed
     tried = replace(batch, threat=threat.with_eps(eps))
     if restart:
-        tried = elsewhere(tried, restart, corner=restart % 2 == 0)
+        # Counted from the stream that this runs in: each restart of the whole draws anew.
+        number = restart + _PER_STREAM * int(batch.keys.stream)
+        tried = elsewhere(tried, number, corner=restart % 2 == 0)
     inner = Best(tracker.images, "never" if batch.guard.random else "success")
     stage(tried, inner, partial(attack.perturb, tried, inner))
     # A point may be nearer than the budget it was found at.

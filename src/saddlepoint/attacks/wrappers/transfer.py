@@ -54,7 +54,7 @@ class Transfer(Wrapper):
             )
         guard = Guard(
             self.surrogate,
-            len(own.forwards),
+            len(tracker.images),
             samples=self.attack.eot_samples,
             seed=batch.keys.seed,
             autocast=self.attack.autocast,

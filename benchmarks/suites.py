@@ -1,0 +1,154 @@
+"""What the suite "fast" leaves beside "standard" and pyautoattack, and what each costs.
+
+    python benchmarks/suites.py --networks cifar-robust mnist-fgsm --half "held out" \\
+        --data-root FOLDER --out suites.json
+
+On networks of optimality_networks.py (trained where no file is found): images left standing, those
+that only one of the two suites leaves, passes an image and seconds, one process, one thread. The
+budgets are those at which a part is fooled. pyautoattack is run where it is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from attack_networks import Subject
+from optimality_networks import PLANS, subject
+from torch import Tensor
+
+from saddlepoint.evaluation import build_suite
+from saddlepoint.files import write_json
+from saddlepoint.threat import L1, L2, Linf, NormBall
+
+# A budget for each norm and network.
+BUDGETS = {
+    "mnist-pgd": (0.3, 1.5, 8.0), "mnist-fgsm": (0.12, 1.0, 6.0),
+    "cifar-robust": (4 / 255, 0.5, 8.0), "cifar-normal": (1 / 255, 0.1, 1.0),
+    "distilled": (0.12, 1.2, 8.0), "quantised": (0.05, 0.8, 4.0),
+}  # fmt: skip
+NORMS: dict[str, Callable[[float], NormBall]] = {"Linf": Linf, "L2": L2, "L1": L1}
+_BLOCK = 50  # images at once, for all alike
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="+", default=list(PLANS), choices=list(PLANS))
+    parser.add_argument("--half", default="held out")
+    parser.add_argument("--norms", nargs="+", default=["Linf"], choices=list(NORMS))
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--folder", type=Path, default=Path("runs/optimality"))
+    parser.add_argument("--suites", nargs="+", default=["fast", "standard"])
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    found: dict[str, Any] = {}
+    for network in args.networks:
+        net = subject(network, args.half, args.folder)
+        for place, norm in enumerate(NORMS):
+            if norm not in args.norms:
+                continue
+            threat = NORMS[norm](BUDGETS[network][place])
+            title = f"{threat}, {net.name}"
+            found[title] = row = measure(net, threat, args.suites, args.images)
+            show(title, row)
+            if args.out:
+                write_json(args.out, found)
+
+
+def measure(net: Subject, threat: NormBall, suites: list[str], count: int) -> dict[str, Any]:
+    """Return what each suite leaves of the first `count` images that are right, and its cost."""
+    images, labels = net.first(count, right=True)
+    row: dict[str, Any] = {}
+    for name in suites:
+        began = time.process_time()
+        left, passes = by_suite(net, threat, name, images, labels)
+        row[name] = {
+            "left": left.tolist(),
+            "passes": passes,
+            "seconds": time.process_time() - began,
+        }
+    if (theirs := by_pyautoattack(net, threat, images, labels)) is not None:
+        row["pyautoattack"] = theirs
+    return row
+
+
+def by_suite(
+    net: Subject, threat: NormBall, name: str, images: Tensor, labels: Tensor
+) -> tuple[Tensor, float]:
+    """Return which images are left, and the passes of one in the mean."""
+    standing = torch.ones(len(images), dtype=torch.bool)
+    passes = torch.zeros(len(images), dtype=torch.float64)
+    for attack in build_suite(name, threat).values():
+        for block in torch.arange(len(images)).split(_BLOCK):
+            rows = block[standing[block]]
+            if not len(rows):
+                continue
+            result = attack(net.model, images[rows], labels[rows], ids=rows)
+            passes[rows] += (result.forwards + result.backwards).double()
+            standing[rows[result.success]] = False
+    return standing, float(passes.mean())
+
+
+def by_pyautoattack(
+    net: Subject, threat: NormBall, images: Tensor, labels: Tensor
+) -> dict[str, Any] | None:
+    """Return the same of pyautoattack's standard version; None where it is not installed."""
+    try:
+        library = importlib.import_module("pyautoattack")
+    except ImportError:
+        return None
+    counted = _Counted(net.model)
+    eps = float(torch.as_tensor(threat.eps))
+    theirs = library.AutoAttack(
+        counted, norm=threat.norm_name, eps=eps, version="standard", device="cpu", verbose=False
+    )
+    theirs.seed = 0
+    began = time.process_time()
+    found = theirs.run_standard_evaluation(images, labels, batch_size=_BLOCK)
+    seconds = time.process_time() - began
+    adversarials = found[0] if isinstance(found, tuple) else found
+    with torch.no_grad():
+        left = net.model(adversarials).argmax(1) == labels
+    passes = (counted.forwards + counted.backwards) / len(images)
+    return {"left": left.tolist(), "passes": passes, "seconds": seconds}
+
+
+class _Counted(torch.nn.Module):
+    """The model of a peer, which counts the images of its passes each way."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.forwards = self.backwards = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.forwards += len(x)
+        if x.requires_grad:
+            self.backwards += len(x)
+        logits: Tensor = self.model(x)
+        return logits
+
+
+def show(title: str, row: dict[str, Any]) -> None:
+    """Print the row; ratios are to "standard"."""
+    print(f"\n{title}: {len(row['fast']['left'])} images")
+    base = row.get("standard", row["fast"])
+    for name, each in row.items():
+        left, other = torch.tensor(each["left"]), torch.tensor(base["left"])
+        print(
+            f"  {name:14}{int(left.sum()):6} left{int((left & ~other).sum()):5} it alone"
+            f"{int((other & ~left).sum()):5} standard alone{each['passes']:9.0f} passes"
+            f" (1/{base['passes'] / each['passes']:.1f}){each['seconds']:9.1f} s"
+            f" (1/{base['seconds'] / each['seconds']:.1f})",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

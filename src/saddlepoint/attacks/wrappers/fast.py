@@ -1,0 +1,145 @@
+"""Fast: what AutoAttack finds, for a tenth of its passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from saddlepoint.attacks.core.batch import Batch
+from saddlepoint.attacks.core.contract import FixedBudget
+from saddlepoint.attacks.core.criteria import Misclassified
+from saddlepoint.attacks.core.losses import objective, others
+from saddlepoint.attacks.core.stages import stage
+from saddlepoint.attacks.core.steps import start_of
+from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.attacks.fixed_budget.apgd_loop import Climb, LossOf
+from saddlepoint.attacks.fixed_budget.square import Square
+from saddlepoint.errors import InputError
+from saddlepoint.option_values import Count, Natural
+
+# Runs of a criterion that has no classes to be taken in turn.
+_UNAIMED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fast(FixedBudget):
+    """Many short runs of APGD towards the classes that a probe found near, on what is not fooled yet.
+
+    1. A probe ascends the cross-entropy.
+    2. From a fresh start each, runs of `steps` towards the nearest classes: the targeted DLR, `targets`
+       of them. Which class is nearest is read off the image of smallest margin so far, so that the
+       ranking follows what the runs before found.
+    3. Longer runs towards the nearest of all, on the plain difference of the two logits, whose gradient
+       is another one than the ratio's.
+    4. `Square` on the images for which the gradient of some loss was exactly 0 at every step.
+
+    It is AutoAttack's idea (Croce and Hein 2020, arXiv:2003.01690), with the target ranking of an
+    attack's own end point as in the constraint relaxation attack, and short runs on differences of
+    logits as in the minimum-margin attack (Gao et al. 2022). Whether it is enough for a network is
+    what "standard" tells.
+
+    Args:
+        threat: Linf, L2, L1, or Box.
+        probe: steps of the probe.
+        targets: classes that the ratio is run towards.
+        steps: of each of these runs.
+        margins: classes that the plain difference is run towards.
+        margin_steps: of each of these.
+        queries: of Square.
+
+    >>> from saddlepoint.threat import Linf
+    >>> net, images, labels = torch.nn.Flatten(), torch.tensor([[0.5, 0.4]]), torch.tensor([0])
+    >>> Fast(Linf(0.051))(net, images, labels).success
+    tensor([True])
+    """
+
+    probe: Count = 10
+    targets: Count = 9
+    steps: Count = 20
+    margins: Natural = 3
+    margin_steps: Count = 30
+    queries: Natural = 1000
+
+    paper = "Croce and Hein 2020, arXiv:2003.01690; Gao et al. 2022, of the short runs"
+    cost = "steps × targets + margin_steps × margins + probe (280) each way"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.keep == "last":
+            raise InputError('Fast keeps the best of many runs; leave keep="last" out')
+
+    @property
+    def expected_steps(self) -> int:
+        """The passes as a rule; see `Attack`."""
+        return self.probe + self.targets * self.steps + self.margins * self.margin_steps
+
+    def perturb(self, batch: Batch, tracker: Tracker) -> None:
+        """Run after run, on the samples that none before has fooled."""
+        for number, (climb, rank) in enumerate(self._runs(batch)):
+            active = tracker.unfinished(batch)
+            if not len(active):
+                return
+            stage(active, tracker, partial(_run, active, tracker, climb, rank, number))
+        unguided = batch.guard.ledger.unguided[batch.index]
+        blind = tracker.unfinished(batch.at(unguided))
+        if len(blind) and self.queries:
+            square = Square(self.threat, queries=self.queries)
+            stage(blind, tracker, partial(square.perturb, blind, tracker))
+
+    def _runs(self, batch: Batch) -> Iterator[tuple[Climb, int | None]]:
+        """Yield each run and the rank of the class that it is towards, None towards none."""
+        yield Climb(_cross_entropy, self.probe), None
+        aimed = isinstance(batch.criterion, Misclassified)
+        # Of fewer classes each is aimed at several times, from other starts.
+        classes = self.targets if batch.reference is None else batch.reference.live.shape[1] - 1
+        runs = ((_ratio, self.targets, self.steps), (_difference, self.margins, self.margin_steps))
+        for loss, count, steps in runs:
+            for rank in range(count if aimed else min(count, _UNAIMED)):
+                aim = rank % max(classes, 1) if aimed else None
+                yield Climb(loss if aimed else _own(loss), steps), aim
+
+
+def _run(batch: Batch, tracker: Tracker, climb: Climb, rank: int | None, number: int) -> None:
+    """Climb from a start of its own, towards the class of that rank where the image kept so far is."""
+    targets = batch.goals
+    if rank is not None:
+        kept = batch.threat.parametrise(tracker.images[batch.index])
+        ranked = list(others(batch, batch.logits(kept), rank + 1))
+        if rank >= len(ranked):
+            return
+        some = ranked[rank] >= 0
+        batch, targets = batch.at(some), ranked[rank][some]
+    if not len(batch):
+        return
+    x = start_of(batch, "uniform", number, corner=False)
+    batch, ascent = climb.run(batch, tracker, batch.project(x), targets)
+    tracker.offer(batch, ascent.x)
+
+
+def _cross_entropy(batch: Batch, targets: Int64[Tensor, " m"]) -> Callable[[Tensor], Tensor]:
+    return batch.loss("cross-entropy")
+
+
+def _ratio(batch: Batch, targets: Int64[Tensor, " m"]) -> Callable[[Tensor], Tensor]:
+    return objective(batch, "dlr-targeted", targets)
+
+
+def _difference(batch: Batch, targets: Int64[Tensor, " m"]) -> Callable[[Tensor], Tensor]:
+    def value(logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
+        pair = torch.stack([targets, batch.goals], dim=1)
+        other, own = logits.gather(1, pair).unbind(1)
+        return other - own
+
+    return value
+
+
+def _own(loss: LossOf) -> LossOf:
+    """Return the loss of the criterion itself in place of one towards a class."""
+    name: Literal["dlr", "margin"] = "dlr" if loss is _ratio else "margin"
+    return lambda batch, targets: objective(batch, name)

@@ -1,0 +1,97 @@
+"""Fast finds what AutoAttack's attacks find, and keeps to its passes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from networks import conv_case
+from sampled import mostly_slow
+
+from saddlepoint.attacks import Fast, OutsideTopK
+from saddlepoint.errors import InputError
+from saddlepoint.evaluation import build_suite
+from saddlepoint.threat import L1, L2, Box, Linf
+
+
+def left_by(suite, case, **options):
+    net, images, labels = case
+    robust = torch.ones(len(images), dtype=torch.bool)
+    spent = 0
+    for attack in suite.values():
+        result = attack(net, images, labels, **options)
+        robust &= ~result.success
+        spent += int((result.forwards + result.backwards).sum())
+    return robust, spent
+
+
+@pytest.mark.parametrize(
+    "threat", mostly_slow([Linf(0.012), L2(0.15), L1(0.8)], quick=[Linf(0.012)]), ids=str
+)
+def test_it_leaves_no_more_than_standard_in_a_tenth_of_the_passes(threat):
+    case = conv_case(40, wrong=0)
+    ours, spent = left_by(build_suite("fast", threat), case)
+    theirs, needed = left_by(build_suite("standard", threat), case)
+    assert 5 < int(theirs.sum()) < 36, "a mixed problem"
+    assert int(ours.sum()) <= int(theirs.sum()) + 1
+    assert spent < needed / 10
+
+
+def test_who_survives_costs_what_is_said():
+    net, images, labels = conv_case(6, torch.float64, wrong=0)
+    attack = Fast(Linf(1e-6))
+    result = attack(net, images, labels)
+    runs = 1 + attack.targets + attack.margins
+    steps = attack.expected_steps
+    assert result.backwards.tolist() == [steps] * 6
+    # the steps, the last image and the ranking of each run, the clean image and the judge
+    assert result.forwards.tolist() == [steps + runs + (runs - 1) + 2] * 6
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_few_classes_are_aimed_at_several_times(classes):
+    torch.manual_seed(classes)
+    net = torch.nn.Sequential(torch.nn.Linear(6, 24), torch.nn.Tanh(), torch.nn.Linear(24, classes))
+    net, images = net.double(), torch.rand(20, 6, dtype=torch.float64)
+    net[2].bias.data = -net(images).mean(0)  # so that all classes occur
+    labels = net(images).argmax(1)
+    result = Fast(Linf(0.2))(net, images, labels)
+    many = build_suite("thorough", Linf(0.2))["apgd-5"](net, images, labels)
+    assert result.success_rate >= many.success_rate > 0.2
+
+
+def test_where_the_gradient_is_zero_it_asks_for_scores():
+    class Rounds(torch.nn.Module):
+        def forward(self, x):
+            return (8 * x.flatten(1)).round()
+
+    images, labels = torch.tensor([[0.8, 0.4], [0.9, 0.1]]), torch.tensor([0, 0])
+    with pytest.warns(UserWarning, match="exactly 0|several classes") as told:
+        blind, asked = (
+            Fast(Linf(0.3), queries=queries)(Rounds(), images, labels) for queries in (0, 60)
+        )
+    assert "exactly 0" in str([each.message for each in told])
+    assert asked.success.tolist() == [True, False]
+    assert int(blind.success.sum()) <= 1
+
+
+def test_targets_top_k_masks_and_boxes():
+    net, images, labels = conv_case(12, torch.float64, wrong=0)
+    short = {"probe": 3, "steps": 6, "margin_steps": 6, "queries": 0}
+    targets = (labels + 1) % 5
+    aimed = Fast(Linf(0.1), **short)(net, images, labels, targets)
+    assert torch.equal(aimed.predictions[aimed.success], targets[aimed.success])
+    assert aimed.success_rate > 0.5
+    outside = Fast(Linf(0.1), criterion=OutsideTopK(2), **short)(net, images, labels)
+    assert 0 < outside.success_rate <= Fast(Linf(0.1), **short)(net, images, labels).success_rate
+    mask = torch.zeros(3, 8, 8, dtype=torch.bool)
+    mask[:, 2:6, 2:6] = True
+    part = Fast(Linf(0.1), **short)(net, images, labels, mask=mask)
+    assert bool((part.adversarials == images)[:, ~mask].all())
+    assert not bool(part.rejected.any())
+    box = Box((images - 0.05).clamp_min(0), images)
+    assert not bool(Fast(box, **short)(net, images, labels).rejected.any())
+
+
+def test_the_last_image_is_not_to_be_had():
+    with pytest.raises(InputError, match="keeps the best of many runs"):
+        Fast(Linf(0.1), keep="last")
