@@ -106,9 +106,8 @@ def by_pyautoattack(
     counted = _Counted(net.model)
     eps = float(torch.as_tensor(threat.eps))
     theirs = library.AutoAttack(
-        counted, norm=threat.norm_name, eps=eps, version="standard", device="cpu", verbose=False
+        counted, norm=threat.norm_name, eps=eps, version="standard", device="cpu", seed=0
     )
-    theirs.seed = 0
     began = time.process_time()
     found = theirs.run_standard_evaluation(images, labels, batch_size=_BLOCK)
     seconds = time.process_time() - began
