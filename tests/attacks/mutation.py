@@ -286,3 +286,46 @@ CW = Subject(
         ],
     },
 )
+
+_BB = "minimum_norm.brendel_bethge"
+_CHANGE = "torch.where(margin < 0, (2 - self.overshoot), self.overshoot) * -margin"
+
+BB = Subject(
+    (*_CORE, "core.outside", "geometry.trust_regions", _BB),
+    "BrendelBethge",
+    {
+        "sign flipped": [Edit(_BB, _CHANGE, _CHANGE.replace("-margin", "margin"))],
+        "the first normal has the wrong sign": [
+            Edit(_BB, "                -gradient\n", "                gradient\n"),
+            Edit(_BB, "- (1 - self.momentum) * gradient", "+ (1 - self.momentum) * gradient"),
+        ],
+        "the boundary is taken to be where the iterate is": [Edit(_BB, _CHANGE, "0 * margin")],
+        "the step is measured from the iterate": [
+            Edit(_BB, "                clean, x, boundary,", "                x, x, boundary,")
+        ],
+        "the step is the nearest in another norm": [
+            Edit(_BB, "batch.bounds, batch.ball.p\n", "batch.bounds, 1.0\n")
+        ],
+        "the range is taken to be wider": [
+            Edit(
+                _BB,
+                "(low, high), p = batch.clean, batch.bounds,",
+                "(low, high), p = batch.clean, (batch.bounds[0] - 1, batch.bounds[1] + 1),",
+            )
+        ],
+        "the images are an alias of what is kept": [_ALIAS],
+        "targets ignored": [
+            Edit(_BB, 'gradient(x, batch.loss("margin"))', f"gradient(x, {_LOST})")
+        ],
+        "clipped to the wrong box": [
+            Edit(_BB, "x = x.clamp(low, high)", "x = x.clamp(0.25, 0.75)")
+        ],
+        "gradient of the wrong sample": [
+            Edit(
+                _BB,
+                "margin = batch.margin(logits)",
+                "margin, gradient = batch.margin(logits), gradient.roll(1, 0)",
+            )
+        ],
+    },
+)
