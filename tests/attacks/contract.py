@@ -26,6 +26,7 @@ COUNT = 6
 FEW: Mapping[str, Mapping[str, object]] = {
     "bim": {"steps": 3}, "mi-fgsm": {"steps": 3}, "pgd": {"steps": 3, "restarts": 2},
     "nine-defences-pgd": {"steps": 8}, "apgd": {"steps": 5, "restarts": 2}, "square": {"queries": 15},
+    "sparse-rs": {"queries": 15},
     "uniform-noise": {"draws": 8}, "deepfool": {"steps": 3, "bisections": 3},
     "fab": {"steps": 3, "bisections": 3}, "cw-l2": {"steps": 8, "searches": 2, "bisections": 3},
     "cw-l0": {"steps": 8, "searches": 2, "rounds": 3, "bisections": 2},

@@ -37,6 +37,7 @@ from saddlepoint.attacks import (
     HopSkipJump,
     Restarted,
     SigmaZero,
+    SparseRS,
     Square,
     UniformNoise,
 )
@@ -74,6 +75,7 @@ FIXED = {
     "mi-fgsm": Entry(MIFGSM, {"steps": 40}),
     "pgd": Entry(PGD, {"steps": 50, "restarts": 20, "loss": "margin"}),
     "square": Entry(Square, {"queries": 200}),
+    "sparse-rs": Entry(SparseRS, {"queries": 200}),
     "noise": Entry(UniformNoise),
     "hard": Entry(Hard, {"passes": 500, "starts": 2, "steps": 20}),
 }

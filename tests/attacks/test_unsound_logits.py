@@ -27,6 +27,7 @@ from saddlepoint.attacks import (
     ShrinkingBudget,
     SigmaZero,
     SmallestBudget,
+    SparseRS,
     Square,
     UniformNoise,
     portfolio,
@@ -58,6 +59,7 @@ NET, IMAGES, LABELS = conv_case(COUNT, torch.float64, wrong=0)
 WHOLE = {
     "noise": UniformNoise(Linf(0.1), draws=10),
     "square": Square(Linf(0.05), queries=30),
+    "sparse-rs": SparseRS(L0(6), queries=30),
     "pgd": PGD(Linf(0.03), steps=5),
     "last": PGD(Linf(0.03), steps=5, keep="last"),
     "bim last": BIM(Linf(0.03), keep="last"),

@@ -79,7 +79,7 @@ def test_a_folder_with_an_unreadable_image_names_it(refused):
         (evaluate(model="net.py:net"), "no file net.py"),
         (evaluate(suite="standart"), "did you mean 'standard'"),
         (evaluate(norm="l-inf"), "did you mean 'linf'"),
-        (evaluate(norm="l0", eps="3"), "no suite attacks L0 yet"),
+        (evaluate(norm="l0", eps="3", suite="rand"), "rand has no L0 form"),
         (attack(norm="l0", eps="1.5", attack="uniform-noise"), "whole number"),
         (evaluate(space="pixel"), "did you mean 'pixels'"),
         (evaluate(split="tests"), "did you mean 'test'"),

@@ -28,6 +28,7 @@ QUICK = {
     "pgd": {"restarts": 2},
     "portfolio": {"passes": 200},
     "sigma-zero": {"steps": 60},
+    "sparse-rs": {"queries": 100},
     "square": {"queries": 100},
     "uniform-noise": {"draws": 20},
 }

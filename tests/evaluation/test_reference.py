@@ -243,6 +243,21 @@ def test_in_every_norm_standard_is_autoattacks():
     assert list(build_suite("rand", Linf(0.1)).values()) == theirs
 
 
+def test_in_l0_more_features_leave_fewer_images(subject):
+    model, data, *_ = subject
+    record = evaluate(model, data, "L0", eps=[1, 4, 16], suite="fast")
+    left = [budget.robust_accuracy.count for budget in record.budgets]
+    assert left == sorted(left, reverse=True)
+    assert left[0] > left[-1]
+    assert list(build_suite("standard", L0(4))) == [
+        "sigma-zero",
+        "fmn",
+        "brendel-bethge",
+        "sparse-rs",
+    ]
+    assert len(build_suite("thorough", L0(4))) == 6
+
+
 def test_the_suites_are_ordered_by_cost():
     costs = {"fast": 1, "quick": 3, "standard": 4, "thorough": 6, "rand": 2}
     assert {name: len(build_suite(name, Linf(0.1))) for name in costs} == costs
@@ -260,7 +275,7 @@ def test_the_suites_are_ordered_by_cost():
         ({"eot_samples": 0}, "eot_samples is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**32}, "seed is 4294967296"),
-        ({"threat": L0(4)}, "no suite attacks L0 yet"),
+        ({"threat": L0(4), "suite": "rand"}, "rand has no L0 form"),
         ({"threat": Linf()}, "the budget of Linf is not given; give eps"),
         ({"model": conv}, "is a function; give a torch.nn.Module"),
     ],

@@ -25,6 +25,7 @@ from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
 from saddlepoint.attacks.fixed_budget.noise import UniformNoise
 from saddlepoint.attacks.fixed_budget.pgd import BIM, FGSM, PGD, nine_defences_pgd
+from saddlepoint.attacks.fixed_budget.sparse_rs import SparseRS
 from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.attacks.minimum_norm.alma import ALMA
 from saddlepoint.attacks.minimum_norm.brendel_bethge import BrendelBethge
@@ -112,6 +113,7 @@ __all__ = [
     "ShrinkingBudget",
     "SigmaZero",
     "SmallestBudget",
+    "SparseRS",
     "Square",
     "Stages",
     "Targeted",

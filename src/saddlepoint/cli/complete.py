@@ -32,6 +32,7 @@ ATTACKS = (
     "pgd",
     "portfolio",
     "sigma-zero",
+    "sparse-rs",
     "square",
     "uniform-noise",
 )

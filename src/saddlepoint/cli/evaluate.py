@@ -24,7 +24,7 @@ def evaluate(
         list[str], typer.Option(help="A budget, such as 8/255; give several for a curve.")
     ],
     out: options.Out,
-    norm: options.SuiteNorm = "linf",
+    norm: options.Norm = "linf",
     space: options.Space = "pixels",
     suite: Annotated[
         str,

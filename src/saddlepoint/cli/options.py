@@ -100,13 +100,6 @@ Norm = Annotated[
         autocompletion=complete.of(complete.NORMS),
     ),
 ]
-SuiteNorm = Annotated[
-    str,
-    typer.Option(
-        help="linf, l2 or l1; no suite attacks l0.",
-        autocompletion=complete.of(complete.NORMS[:3]),
-    ),
-]
 Space = Annotated[
     str,
     typer.Option(

@@ -9,11 +9,17 @@ from types import MappingProxyType
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.pgd import FGSM
+from saddlepoint.attacks.fixed_budget.sparse_rs import SparseRS
 from saddlepoint.attacks.fixed_budget.square import Square
+from saddlepoint.attacks.minimum_norm.brendel_bethge import BrendelBethge
 from saddlepoint.attacks.minimum_norm.fab import FAB
+from saddlepoint.attacks.minimum_norm.fmn import FMN
+from saddlepoint.attacks.minimum_norm.pdpgd import PDPGD
+from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.registry import ATTACKS
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.attacks.wrappers.fast import Fast
+from saddlepoint.attacks.wrappers.restarted import Restarted
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.threat import Normed, ThreatModel, norm_of
 
@@ -43,19 +49,19 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
     arXiv:2003.01690; L1 2021, arXiv:2103.01208), but that its cross-entropy is the log-odds, whose
     gradient does not vanish in float32; see `APGD`.
 
-    >>> from saddlepoint.threat import L1, Linf
+    >>> from saddlepoint.threat import L0, L1, Linf
     >>> list(build_suite("standard", Linf(8 / 255)))
     ['apgd', 'apgd-t', 'fab-t', 'square']
+    >>> list(build_suite("standard", L0(20)))
+    ['sigma-zero', 'fmn', 'brendel-bethge', 'sparse-rs']
     >>> sparse = build_suite("standard", L1(12))
     >>> sparse["apgd"].restarts, sparse["apgd-t"].targets
     (5, 5)
     """
     if name not in SUITES:
         raise _unknown(name, threat)
-    if norm_of(threat) == "L0":
-        raise InputError(
-            "no suite attacks L0 yet: random search alone would report too much robustness"
-        )
+    if isinstance(threat, Normed) and threat.norm_name == "L0":
+        return MappingProxyType(_sparse_suite(name, threat))
     if name == "fast":
         return MappingProxyType({"fast": Fast(threat)})
     if name == "quick":
@@ -79,6 +85,31 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
         suite["apgd-5"] = APGD(threat, restarts=5)
         suite["apgd-dlr-5"] = APGD(threat, restarts=5, loss="dlr")
     return MappingProxyType(suite)
+
+
+def _sparse_suite(name: str, threat: Normed) -> dict[str, Attack]:
+    """Return a suite in L0, where nothing ascends within a budget: minimum-norm attacks counted at it,
+    and random search as the control.
+    """
+    if name == "rand":
+        raise InputError("the suite rand has no L0 form; give eot_samples to standard")
+    free = threat.with_eps(math.inf)
+
+    def at_budget(attack: Attack) -> Attack:
+        return AtBudget(attack, threat)
+
+    if name in ("fast", "quick"):
+        return {"sigma-zero": at_budget(SigmaZero(free, steps=300 if name == "fast" else 50))}
+    suite = {
+        "sigma-zero": at_budget(SigmaZero(free)),
+        "fmn": at_budget(FMN(free)),
+        "brendel-bethge": at_budget(BrendelBethge(free)),
+        "sparse-rs": SparseRS(threat),
+    }
+    if name == "thorough":
+        suite["sigma-zero-5"] = Restarted(at_budget(SigmaZero(free)), 5)
+        suite["pdpgd"] = at_budget(PDPGD(free))
+    return suite
 
 
 def _unknown(name: str, threat: ThreatModel) -> InputError:
