@@ -34,3 +34,14 @@ def _one_thread_for_tiny_networks(request):
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+LONGEST = (
+    "test_docs", "test_study_runner", "test_study_recovery", "test_evaluation_resume",
+    "test_examples", "test_entry_points",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files: at the end one process would wait for another."""
+    items.sort(key=lambda item: Path(item.path).stem not in LONGEST)

@@ -25,7 +25,7 @@ COUNT = 6
 # As short as still fools some: the promises do not depend on the number of steps.
 FEW: Mapping[str, Mapping[str, object]] = {
     "bim": {"steps": 3}, "mi-fgsm": {"steps": 3}, "pgd": {"steps": 3, "restarts": 2},
-    "nine-defences-pgd": {"steps": 8}, "apgd": {"steps": 5, "restarts": 2}, "square": {"queries": 15},
+    "nine-defences-pgd": {"steps": 8}, "apgd": {"steps": 5, "restarts": 2}, "square": {"queries": 40},
     "sparse-rs": {"queries": 15},
     "uniform-noise": {"draws": 8}, "deepfool": {"steps": 3, "bisections": 3},
     "fab": {"steps": 3, "bisections": 3}, "cw-l2": {"steps": 8, "searches": 2, "bisections": 3},

@@ -13,7 +13,6 @@ from saddlepoint.attacks import (
     FAB,
     PGD,
     BinaryLogit,
-    Fast,
     ShrinkingBudget,
     SmallestBudget,
     UniformNoise,
@@ -117,7 +116,6 @@ def test_averaging_a_model_that_is_not_random_changes_nothing():
         DDN(L2(), steps=40, eot_samples=8),
         FAB(L2(), steps=10, eot_samples=8),
         SmallestBudget(PGD(L2(0.2), steps=8, eot_samples=8), searches=3),
-        Fast(L2(0.2), probe=2, steps=3, targets=4, margin_steps=3, eot_samples=8),
         ShrinkingBudget(PGD(L2(0.2), steps=8, eot_samples=8), searches=5),
     ],
 )

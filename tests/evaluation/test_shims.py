@@ -135,7 +135,7 @@ def test_what_makes_no_sense_is_refused(build, word):
     ("version", "norm", "names", "settings"),
     [
         ("standard", "Linf", "apgd-ce apgd-t fab-t square", (1, 9, 1, 1)),
-        ("standard", "L1", "apgd-ce apgd-t fab-t", (5, 5, 1, 1)),
+        ("standard", "L1", "apgd-ce apgd-t fab-t square", (5, 5, 1, 1)),
         ("plus", "L2", "apgd-ce apgd-dlr fab square apgd-t fab-t", (5, 9, 5, 1)),
         ("rand", "Linf", "apgd-ce apgd-dlr", (1, 9, 5, 20)),
     ],
