@@ -29,7 +29,7 @@ def evaluate(
     suite: Annotated[
         str,
         typer.Option(
-            help="fast, quick, standard, thorough or rand.",
+            help="fast, quick, standard, thorough or rand; or a YAML file of attacks.",
             autocompletion=complete.of(complete.SUITES),
         ),
     ] = "standard",

@@ -67,7 +67,7 @@ def evaluate(
         threat: the norm, and the budget where `eps` is not given; or a norm's name.
         eps: a budget or several, in the units of `threat.space`, "8/255" too; they are run in
             ascending order.
-        suite: a name of `SUITES`, or attacks by name in the order of their cost.
+        suite: a name of `SUITES`, a suite's YAML file, or attacks by name in the order of their cost.
         out: a folder for the record; an interrupted evaluation goes on there, a finished one is
             read, and of one with fewer budgets what is the same is not computed again.
         unfinished: a folder for what is done so far, of a caller who keeps the result and removes

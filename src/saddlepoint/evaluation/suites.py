@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from saddlepoint.attacks.core.contract import Attack
@@ -21,6 +22,7 @@ from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.attacks.wrappers.fast import Fast
 from saddlepoint.attacks.wrappers.restarted import Restarted
 from saddlepoint.errors import InputError, unknown
+from saddlepoint.evaluation.suite_file import ENDINGS, read_suite
 from saddlepoint.threat import Normed, ThreatModel, norm_of
 
 Suite = Mapping[str, Attack]
@@ -41,7 +43,7 @@ SUITES: Mapping[str, str] = MappingProxyType(
 
 
 def build_suite(name: str, threat: ThreatModel) -> Suite:
-    """Return the attacks of a suite for a threat model.
+    """Return the attacks of a suite for a threat model: one of `SUITES`, or a YAML file (`read_suite`).
 
     A loss of logits, the margin or the DLR, is in every suite: the gradient of the cross-entropy
     vanishes for a confident model, and a robust accuracy that rests on it alone is too high. In a
@@ -58,6 +60,8 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
     >>> sparse["apgd"].restarts, sparse["apgd-t"].targets
     (5, 5)
     """
+    if name.endswith(ENDINGS):
+        return read_suite(Path(name), threat)
     if name not in SUITES:
         raise _unknown(name, threat)
     if isinstance(threat, Normed) and threat.norm_name == "L0":
