@@ -139,6 +139,7 @@ def test_the_bar_moves_every_two_seconds(name, slow, tmp_path):
         assert "stopped" in text or "stop" in text
 
 
+@pytest.mark.slow
 def test_the_bar_of_a_study_moves_too_and_the_table_says_what_is_next(tmp_path):
     file, out = tmp_path / "study.yaml", tmp_path / "out"
     file.write_text(STUDY)
