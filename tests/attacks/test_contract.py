@@ -115,8 +115,20 @@ def is_nearest(name: str, norm: str) -> bool:
     return (name, norm) in NEAREST or (name in ATTACKS and ATTACKS[name].minimum_norm)
 
 
-@pytest.mark.parametrize("situation", SITUATIONS)
-@pytest.mark.parametrize(("name", "norm"), [pytest.param(*key, id="-".join(key)) for key in ALL])
+def cases_of_the_contract():
+    """All attacks in all norms and situations; in norms after its first an attack is quickly tried in
+    three of them.
+    """
+    first = {}
+    for name, norm in ALL:
+        first.setdefault(name, norm)
+        for situation in SITUATIONS:
+            quick = first[name] == norm or situation in ("single", "mask", "targets")
+            marks = [] if quick else [pytest.mark.slow]
+            yield pytest.param(name, norm, situation, id=f"{name}-{norm}-{situation}", marks=marks)
+
+
+@pytest.mark.parametrize(("name", "norm", "situation"), cases_of_the_contract())
 def test_the_contract_is_kept(name, norm, situation):
     given = case(situation, norm, is_nearest(name, norm))
     if (name, situation) in REFUSED:
