@@ -30,7 +30,7 @@ def least_margin(net, image, label, k):
             x = image.clone()
             x[list(places)] = torch.tensor(ends, dtype=x.dtype)
             tries.append(x)
-    logits = net(torch.stack(tries))
+    logits = net(torch.stack(tries)).detach()
     other = logits.scatter(1, torch.full((len(tries), 1), int(label)), -torch.inf).amax(1)
     return float((logits[:, int(label)] - other).min())
 
