@@ -96,3 +96,10 @@ def test_targets_top_k_masks_and_boxes():
 def test_the_last_image_is_not_to_be_had():
     with pytest.raises(InputError, match="keeps the best of many runs"):
         Fast(Linf(0.1), keep="last")
+
+
+def test_the_plain_difference_fools_by_itself():
+    case = conv_case(24, wrong=0)
+    few = {"probe": 1, "targets": 1, "steps": 1, "queries": 0}
+    with_it, without = (Fast(Linf(0.02), margins=n, **few)(*case) for n in (3, 0))
+    assert with_it.success_rate > without.success_rate + 0.2
