@@ -7,9 +7,12 @@ import torch
 from networks import conv_case
 from sampled import mostly_slow
 
-from saddlepoint.attacks import Fast, OutsideTopK
+from saddlepoint.attacks import Batch, Fast, Misclassified, OutsideTopK
+from saddlepoint.attacks.wrappers.fast import _difference
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import build_suite
+from saddlepoint.model import Guard
+from saddlepoint.streams import Keys
 from saddlepoint.threat import L1, L2, Box, Linf
 
 
@@ -98,8 +101,10 @@ def test_the_last_image_is_not_to_be_had():
         Fast(Linf(0.1), keep="last")
 
 
-def test_the_plain_difference_fools_by_itself():
-    case = conv_case(24, wrong=0)
-    few = {"probe": 1, "targets": 1, "steps": 1, "queries": 0}
-    with_it, without = (Fast(Linf(0.02), margins=n, **few)(*case) for n in (3, 0))
-    assert with_it.success_rate > without.success_rate + 0.2
+def test_the_plain_difference_raises_the_target_over_the_label():
+    rows = torch.arange(2)
+    logits, batch = torch.tensor([[3.0, 1.0, 0.0], [0.0, 2.0, 5.0]]), conv_case(2)[1]
+    batch = Batch(
+        Guard(torch.nn.Flatten(), 2), Linf(0.1), Misclassified(), batch, rows, Keys(0, rows), rows
+    )
+    assert _difference(batch, torch.tensor([2, 2]))(logits).tolist() == [-3.0, 3.0]
