@@ -12,6 +12,7 @@ import typer
 
 from saddlepoint import __version__
 from saddlepoint.cli.attack import attack
+from saddlepoint.cli.compare import compare
 from saddlepoint.cli.console import at_work, documents_apart, note, plain_warnings, result
 from saddlepoint.cli.demo import demo
 from saddlepoint.cli.evaluate import evaluate
@@ -56,6 +57,7 @@ for command in (
     train,
     attack,
     evaluate,
+    compare,
     rejudge,
     lab,
     attacks,

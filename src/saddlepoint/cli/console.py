@@ -19,6 +19,7 @@ from rich.table import Table
 
 from saddlepoint.cli.display import close_display, displayed, printable
 from saddlepoint.progress import Progress, watched_by
+from saddlepoint.tables import Table as Tabled
 
 _Given = ParamSpec("_Given")
 
@@ -73,6 +74,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | No
         drawn.add_row(*(escape(printable(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 120
     Console(width=width, highlight=False).print(drawn)
+
+
+def tables(drawn: Iterable[Tabled]) -> None:
+    """Print tables on stdout, each with its notes below it."""
+    for each in drawn:
+        table(each.columns, each.rows, title=each.title)
+        for line in each.notes:
+            print(f"note: {printable(line)}")
 
 
 @contextlib.contextmanager

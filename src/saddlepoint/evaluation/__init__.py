@@ -8,11 +8,17 @@ from saddlepoint.evaluation.autoattack import AutoAttack
 from saddlepoint.evaluation.bootstrap import Interval, bootstrap_interval
 from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
 from saddlepoint.evaluation.cochran import Cochran, cochran_test
+from saddlepoint.evaluation.compare import compare
 from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, stars
 from saddlepoint.evaluation.evaluate import EVALUATION_FILES, evaluate
 from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
 from saddlepoint.evaluation.masks import read_mask
 from saddlepoint.evaluation.mcnemar import McNemar, mcnemar_test
+from saddlepoint.evaluation.model_comparison import (
+    BudgetComparison,
+    ModelComparison,
+    PairComparison,
+)
 from saddlepoint.evaluation.optimality import local_optimality, smallest_distances
 from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.power import images_to_tell, power_of_mcnemar
@@ -32,12 +38,15 @@ __all__ = [
     "Audit",
     "AutoAttack",
     "Budget",
+    "BudgetComparison",
     "ClassShare",
     "Cochran",
     "Evaluation",
     "Export",
     "Interval",
     "McNemar",
+    "ModelComparison",
+    "PairComparison",
     "PairedTest",
     "Proportion",
     "Replay",
@@ -47,6 +56,7 @@ __all__ = [
     "build_suite",
     "check_outputs",
     "cochran_test",
+    "compare",
     "evaluate",
     "export_png",
     "holm",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
 from saddlepoint.evaluation.statistics import Proportion
@@ -121,24 +121,45 @@ def per_class(
     """
     levels = [images.slice(level * total, total) for level in range(budgets)]
     label = levels[0]["label"].to_numpy()
-    fooled = [np.array(level["fooled_by"].to_pylist(), dtype=object) for level in levels]
-    right = fooled[0] != INITIALLY_WRONG
+    right, resisted = was_right(levels[0]), [stands(level) for level in levels]
     counts = confusion(levels[-1])
     found = []
-    for each in np.unique(label).tolist():
-        mine = label == each
+    for number in np.unique(label).tolist():
+        mine = label == number
         size = int(mine.sum())
-        order = np.argsort(-counts[each], kind="stable").tolist()
+        order = np.argsort(-counts[number], kind="stable").tolist()
         found.append(
             ClassShare(
-                each,
-                names[each] if each < len(names) else str(each),
+                number,
+                names[number] if number < len(names) else str(number),
                 Proportion(int((right & mine).sum()), size),
-                tuple(Proportion(int(((who == STANDS) & mine).sum()), size) for who in fooled),
-                {k: int(counts[each, k]) for k in order if k != each and counts[each, k]},
+                tuple(Proportion(int((each & mine).sum()), size) for each in resisted),
+                {k: int(counts[number, k]) for k in order if k != number and counts[number, k]},
             )
         )
     return tuple(found)
+
+
+def was_right(images: pa.Table) -> Bool[NDArray[np.bool_], " n"]:
+    """Return which images were right before any attack, in the rows of one budget.
+
+    >>> was_right(pa.table({"fooled_by": ["fgsm", INITIALLY_WRONG, STANDS]})).tolist()
+    [True, False, True]
+    """
+    return ~_fooled_by(images, INITIALLY_WRONG)
+
+
+def stands(images: pa.Table) -> Bool[NDArray[np.bool_], " n"]:
+    """Return which images are right and no attack fooled, in the rows of one budget.
+
+    >>> stands(pa.table({"fooled_by": ["fgsm", INITIALLY_WRONG, STANDS]})).tolist()
+    [False, False, True]
+    """
+    return _fooled_by(images, STANDS)
+
+
+def _fooled_by(images: pa.Table, who: str) -> Bool[NDArray[np.bool_], " n"]:
+    return np.array([each == who for each in images["fooled_by"].to_pylist()], dtype=np.bool_)
 
 
 def confusion(images: pa.Table, column: str = "prediction") -> Int64[NDArray[np.int64], "k k"]:

@@ -110,6 +110,17 @@ def stars(p: float | None) -> str:
     return "***" if p < 0.01 else "**" if p < 0.05 else "*" if p < 0.1 else ""
 
 
+def probability(p: float | None) -> str:
+    """Return a p-value with three decimals.
+
+    >>> probability(0.0123), probability(1e-9), probability(None)
+    ('0.012', '<0.001', '–')
+    """
+    if p is None:
+        return "–"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Return the p-values corrected for their number: each is that of the whole family of tests.
 

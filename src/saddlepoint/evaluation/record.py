@@ -23,8 +23,9 @@ from saddlepoint.evaluation.breakdown import (
     confusion,
     per_class,
 )
+from saddlepoint.evaluation.common_budgets import level_of, listed
 from saddlepoint.evaluation.statistics import Proportion
-from saddlepoint.evaluation.tables import attack_table, budget_table, budget_text, class_table
+from saddlepoint.evaluation.tables import attack_table, budget_table, class_table
 from saddlepoint.files import write, write_json
 from saddlepoint.reading import decoding, read_json
 from saddlepoint.reading.tables import read_table
@@ -80,16 +81,13 @@ class Evaluation(Shown):
         """
         known = [budget.eps for budget in self.budgets]
         wanted = known[-1] if eps is None else parse_eps(eps)
-        level = len(known) - 1 if eps is None else -1
-        for number, each in enumerate(known):
-            level = number if math.isclose(each, wanted, rel_tol=1e-9) else level
-        if level < 0 and wanted != 0:
+        level = len(known) - 1 if eps is None else level_of(wanted, known)
+        if level is None and wanted != 0:
             raise InputError(
-                f"{format_eps(wanted)} was not evaluated; the budgets are"
-                f" {', '.join(map(budget_text, known))}"
+                f"{format_eps(wanted)} was not evaluated; the budgets are {listed(known)}"
             )
-        rows = self.images.slice(max(level, 0) * self.clean.total, self.clean.total)
-        return confusion(rows, "clean_prediction" if level < 0 else "prediction")
+        rows = self.images.slice((level or 0) * self.clean.total, self.clean.total)
+        return confusion(rows, "clean_prediction" if level is None else "prediction")
 
     def budget_table(self) -> Table:
         """Return a row per budget, as `print` shows it."""

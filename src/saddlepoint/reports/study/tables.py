@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 
-from saddlepoint.evaluation.comparison import PairedTest
+from saddlepoint.evaluation.comparison import PairedTest, probability
 from saddlepoint.reports.study.cells import budget_text, by_seed, chosen_attack, evaluation_cells
 from saddlepoint.reports.study.comparisons import (
     METRICS,
@@ -22,7 +22,6 @@ from saddlepoint.reports.study.tables_text import (
     marked,
     number,
     percent,
-    probability,
     shared_notes,
     spread,
     star_notes,

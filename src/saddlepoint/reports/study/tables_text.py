@@ -38,17 +38,6 @@ def spread(mean: float | None, sd: float | None) -> str:
     return percent(mean) if sd is None else f"{percent(mean)} ± {percent(sd)}"
 
 
-def probability(p: float | None) -> str:
-    """Return a p-value with three decimals.
-
-    >>> probability(0.0123), probability(1e-9), probability(None)
-    ('0.012', '<0.001', '–')
-    """
-    if p is None:
-        return MISSING
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def number(value: float | None) -> str:
     """Return a number with two decimals.
 

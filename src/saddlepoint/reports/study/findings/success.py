@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.stats import bootstrap
 
-from saddlepoint.evaluation.comparison import holm, paired_t_test
+from saddlepoint.evaluation.comparison import holm, paired_t_test, probability
 from saddlepoint.reports.study.cells import budget_text, paired_by_seed
 from saddlepoint.reports.study.comparisons import METRICS, comparisons
 from saddlepoint.reports.study.findings.claims import Judged, claim
@@ -23,7 +23,6 @@ from saddlepoint.reports.study.findings.verdict import (
     amount,
     ordered,
 )
-from saddlepoint.reports.study.tables_text import probability
 
 SUCCESS = METRICS[2]
 SAME = 0.05  # "do not differ": by less than five points of success, which figure 8 hardly shows

@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from saddlepoint.evaluation.comparison import holm, paired_t_test
+from saddlepoint.evaluation.comparison import holm, paired_t_test, probability
 from saddlepoint.reports.study.cells import Cells, mean, paired_by_seed
-from saddlepoint.reports.study.tables_text import probability
 
 Verdict = Literal["holds", "does not hold", "cannot be told", "not in this study"]
 Pair: TypeAlias = tuple[str, str]
