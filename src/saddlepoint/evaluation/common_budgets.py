@@ -51,6 +51,8 @@ def common_budgets(
         ...
     saddlepoint.errors.InputError: b was not evaluated at 0.1; it has 0.3
     """
+    if wanted is not None and not wanted:
+        raise InputError("eps is empty; give at least one budget, or leave it out for all")
     chosen = next(iter(budgets.values())) if wanted is None else {parse_eps(e) for e in wanted}
     found: dict[float, dict[str, int]] = {}
     for eps in sorted(chosen):

@@ -73,7 +73,8 @@ def compare(
     found = {name: outcomes(name, each) for name, each in evaluations.items()}
     budgets = {name: [b.eps for b in each.budgets] for name, each in evaluations.items()}
     several = [eps] if isinstance(eps, str) or not isinstance(eps, Iterable) else [*eps]
-    common = common_budgets(budgets, [each for each in several if each is not None] or None)
+    wanted = None if eps is None else [each for each in several if each is not None]
+    common = common_budgets(budgets, wanted)
     one = next(iter(told.values()))
     notes = [f"{shown(name)}: {note}" for name, each in evaluations.items() for note in each.notes]
     return ModelComparison(
