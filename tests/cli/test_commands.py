@@ -198,7 +198,9 @@ def test_no_arguments_show_the_help(cli):
     assert found.err == ""
 
 
-@pytest.mark.parametrize("name", ["train", "attack", "evaluate", "demo", "attacks", "models"])
+@pytest.mark.parametrize(
+    "name", ["train", "attack", "evaluate", "compare", "demo", "attacks", "models"]
+)
 def test_every_command_has_help(cli, name):
     found = cli(name, "--help")
     assert (found.status, found.err) == (0, "")

@@ -183,8 +183,9 @@ class ModelComparison(Shown):
         )
         notes = (
             "only first, only second: images that one alone is right on, under attack too",
-            "power, of as many images, and the images that it takes suppose that the models differ on"
-            " the shares seen here; –: neither is ahead, or more than ten million images",
+            "power, with as many images, and the images that it takes are of one test at the level 0.05,"
+            " and suppose that the models differ on the shares seen here; –: neither is ahead, or"
+            " more than ten million images",
             *self.notes,
         )
         title = f"which of two is right more often? McNemar's exact test{holm}"
