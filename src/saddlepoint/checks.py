@@ -88,7 +88,7 @@ def check_images(images: object, low: Bound = 0.0, high: Bound = 1.0) -> None:
         raise InputError(f"{count} of {len(images)} images contain NaN; remove them")
     if not isinstance(low, tuple) and not isinstance(high, tuple) and low <= least and most <= high:
         return
-    floor, ceiling = _bounds(images, low, high)
+    floor, ceiling = bounds_of(images, low, high)
     for bound in (floor, ceiling):
         if bound.ndim and len(bound) not in (1, images.shape[1]):
             raise InputError(
@@ -131,7 +131,7 @@ def settled(
     ...     settled(torch.tensor([[1.0000001, 1.1]]))
     tensor([[1.0000, 1.1000]])
     """
-    least, most = _bounds(images, low, high)
+    least, most = bounds_of(images, low, high)
     if bool(((images >= least) & (images <= most)).all()):
         return images
     clamped = without_rounding(images, low, high)
@@ -154,7 +154,7 @@ def without_rounding(
     >>> without_rounding(torch.tensor([[1.0000001, 1.1]]))
     tensor([[1.0000, 1.1000]])
     """
-    least, most = _bounds(images, low, high)
+    least, most = bounds_of(images, low, high)
     x = images.to(least.dtype)
     inside = x.clamp(least, most)
     off = torch.maximum(_rounding(images, least), _rounding(images, most))
@@ -202,7 +202,7 @@ def _span(low: Bound, high: Bound) -> str:
     return f"[{low:g}, {high:g}]"
 
 
-def _bounds(images: Tensor, low: Bound, high: Bound) -> tuple[Tensor, Tensor]:
+def bounds_of(images: Tensor, low: Bound, high: Bound) -> tuple[Tensor, Tensor]:
     """Return the bounds in the images' dtype (float32 at least), broadcasting with them."""
     dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
     least, most = (numbers(b, images.new_empty((), dtype=dtype)) for b in (low, high))

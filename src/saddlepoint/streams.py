@@ -81,6 +81,8 @@ class Stream(IntEnum):
     """The judge's noise: an attack must not succeed by knowing the draw."""
     TARGETS = 3
     """The random target of each image."""
+    CHECK = 5
+    """The points and directions that the checks of a verdict draw."""
     RESTARTS = 16
     """Added to the number of a restart, from 1."""
     PER_TARGET = 2

@@ -22,6 +22,7 @@ from saddlepoint.attacks import Attack, Criterion
 from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import DataLike, as_data, data_identity
 from saddlepoint.errors import InputError
+from saddlepoint.evaluation.diagnosed import Examined, informed, lacks
 from saddlepoint.evaluation.extension import STARTS, earlier_steps, kinship, part_of
 from saddlepoint.evaluation.journal import Journal
 from saddlepoint.evaluation.outputs import check_outputs
@@ -31,12 +32,14 @@ from saddlepoint.evaluation.steps import FOLDER, Steps, joined
 from saddlepoint.evaluation.suites import Suite, build_suite
 from saddlepoint.evaluation.summary import summarise
 from saddlepoint.evaluation.survivors import Survivors, budget_of
+from saddlepoint.evaluation.verdict.examination import Diagnosis
 from saddlepoint.model import Guard, reading
 from saddlepoint.progress import Progress
 from saddlepoint.run_folders import claimed, extension_folder, supersede
 from saddlepoint.threat import Linf, Normed, ThreatModel, norm_ball, parse_eps, unlimited
 from saddlepoint.zoo import weights_fingerprint
 
+_EVERYDAY = Diagnosis()
 EVALUATION_FILES = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER, STARTS)
 """What an evaluation writes besides `run.json`."""
 
@@ -47,7 +50,7 @@ def evaluate(
     threat: ThreatModel | str,
     *,
     eps: float | str | Sequence[float | str] | None = None,
-    suite: str | Suite = "standard",
+    suite: str | Suite = "fast",
     out: Path | str | None = None,
     unfinished: Path | str | None = None,
     batch_size: int = 128,
@@ -57,6 +60,7 @@ def evaluate(
     output: str | int | None = None,
     identity: Any = None,
     progress: Progress | None = None,
+    diagnosis: Diagnosis | None = _EVERYDAY,
 ) -> Evaluation:
     """Return the clean and robust accuracy of `model` on `data`, image by image.
 
@@ -82,6 +86,7 @@ def evaluate(
         identity: what else distinguishes the run, for the folder.
         progress: is told of the images and steps that are done, and of what each attack has added
             when it ends; see `saddlepoint.progress.Tick`.
+        diagnosis: how the model is examined; None gives no verdict, for whoever shows none.
 
     Raises `InputError` for what cannot be evaluated, `OutputError` where the disk refuses.
 
@@ -155,7 +160,16 @@ def evaluate(
     kin = partial(kinship, threats=threats, config_of=config_of)
     with claimed(out, "evaluate", config, EVALUATION_FILES, finished, kin) as found:
         if out is not None and found == "finished":
-            return Evaluation.load(out)
+            record = Evaluation.load(out)
+            if diagnosis is None or not lacks(record, diagnosis):
+                return record
+            with Steps(None, batch_size) as steps:
+                run = Survivors(
+                    model, data, threats, attacks, seed, passes, criteria[0], steps, progress
+                )
+                record = Examined(run, steps, diagnosis).of_record(record)
+            record.save(out)
+            return record
         if out is not None and found == "part":
             return part_of(Evaluation.load(out), config, len(threats), notes)
         place, earlier = out, {}
@@ -172,8 +186,14 @@ def evaluate(
             run = Survivors(
                 model, data, threats, attacks, seed, passes, criteria[0], steps, progress, starts
             )
+            examined = None if diagnosis is None else Examined(run, steps, diagnosis)
+            pilot = None if examined is None else examined.pilot()
+            if pilot is not None:
+                run = replace(run, attacks=informed(attacks, pilot))
             columns = joined([run.part(part) for part in steps.parts(torch.arange(len(data)))])
-        evaluation = summarise(columns, config, threats, names, notes, data.classes)
+            evaluation = summarise(columns, config, threats, names, notes, data.classes)
+            if examined is not None:
+                evaluation = replace(examined.verdict(evaluation), pilot=pilot)
         if out is not None and place is not None and place != out:
             supersede(out, "evaluate", config, partial(_with_starts, evaluation, place / STARTS))
         elif out is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Int64
 from numpy.typing import NDArray
 
+from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.breakdown import (
     AttackShare,
@@ -26,6 +27,7 @@ from saddlepoint.evaluation.breakdown import (
 from saddlepoint.evaluation.common_budgets import level_of, listed
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.tables import attack_table, budget_table, class_table
+from saddlepoint.evaluation.verdict.finding import Verdict
 from saddlepoint.files import write, write_json
 from saddlepoint.reading import decoding, read_json
 from saddlepoint.reading.tables import read_table
@@ -49,6 +51,9 @@ class Evaluation(Shown):
         seconds: wall time, over all resumptions.
         notes: what a reader must know to trust the numbers.
         classes: the names of the classes; empty where they are their numbers.
+        verdict: what the checks found; None where they were not run, and the number is not to be
+            trusted.
+        pilot: what the first images told, which the attacks were given; None where nobody looked.
 
     >>> Evaluation({}, Proportion(9, 10), (), pa.table({}), pa.table({}), 1.0, ()).clean.count
     9
@@ -62,6 +67,8 @@ class Evaluation(Shown):
     seconds: float
     notes: tuple[str, ...]
     classes: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+    pilot: Pilot | None = None
 
     def by_attack(self) -> tuple[AttackShare, ...]:
         """Return which attack fooled how many at each budget, and the robust accuracy after it."""
@@ -104,7 +111,8 @@ class Evaluation(Shown):
 
     def tables(self) -> tuple[Table, ...]:
         """Return the tables that an evaluation prints as."""
-        return self.budget_table(), self.attack_table()
+        verdict = () if self.verdict is None else self.verdict.tables()
+        return *verdict, self.budget_table(), self.attack_table()
 
     def json(self) -> dict[str, Any]:
         """Return the summary as JSON values.
@@ -113,7 +121,9 @@ class Evaluation(Shown):
         1.0
         """
         return {
+            **({} if self.verdict is None else {"verdict": self.verdict.json()}),
             "config": self.config,
+            **({} if self.pilot is None else {"pilot": asdict(self.pilot)}),
             "clean_accuracy": self.clean.json(),
             "budgets": [
                 {
@@ -154,6 +164,8 @@ class Evaluation(Shown):
                 seconds=float(record["seconds"]),
                 notes=tuple(str(line) for line in record["notes"]),
                 classes=tuple(str(name) for name in record.get("classes", ())),
+                verdict=Verdict.of_json(record["verdict"]) if "verdict" in record else None,
+                pilot=_pilot(record["pilot"]) if "pilot" in record else None,
             )
 
 
@@ -178,6 +190,10 @@ def proportion_of(values: dict[str, Any]) -> Proportion:
     if not (type(count) is type(total) is int and 0 <= count <= total):
         raise ValueError(f"{count!r} of {total!r} is no share")
     return Proportion(count, total)
+
+
+def _pilot(values: dict[str, Any]) -> Pilot:
+    return Pilot(tuple(str(name) for name in values["triggers"]), int(values["images"]))
 
 
 def _budget(values: dict[str, Any]) -> Budget:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,8 @@ class Survivors:
     progress: Progress | None = None
     starts: Journal | None = None
     """Where what survives at the largest budget is kept; see extension.py."""
+    seen: dict[int, Columns] = field(default_factory=dict)
+    """The rows of clean images by the first of their part, so that none is asked twice."""
 
     @functools.cached_property
     def _tried(self) -> Sequence[Sequence[tuple[Stage, Attack]]]:
@@ -79,6 +81,25 @@ class Survivors:
         stages = [stage for level in self._tried for stage, _ in level]
         return Forecast(self.progress, stages, len(self.data))
 
+    def images(self, ids: Tensor) -> Tensor:
+        """Return these images, within the range of the threat model."""
+        return in_range(self.data.images(ids), *pixel_range(self.threats[0]))
+
+    def clean(self, ids: Tensor) -> Columns:
+        """Return what the model says of the clean images `ids`, which are a part."""
+        first = int(ids[0])
+
+        @functools.cache
+        def images() -> Tensor:
+            return self.images(ids)
+
+        def work(batch: Tensor, stages: Stages | None) -> Columns:
+            return self._clean(images()[batch - first], self.data.labels[batch], batch)
+
+        if first not in self.seen:
+            self.seen[first] = self.steps.run(step_name("clean", first), ids, work, waits=True)
+        return self.seen[first]
+
     def part(self, ids: Tensor) -> Columns:
         """Evaluate the images `ids`, which follow each other, at every budget with every attack."""
         first = int(ids[0])
@@ -86,10 +107,7 @@ class Survivors:
 
         @functools.cache
         def images() -> Tensor:  # not for a part that is finished
-            return in_range(self.data.images(ids), *pixel_range(self.threats[0]))
-
-        def clean(batch: Tensor, stages: Stages | None) -> Columns:
-            return self._clean(images()[batch - first], labels[batch - first], batch)
+            return self.images(ids)
 
         def work(attack: Attack, starts: Tensor | None, last: bool) -> Work:
             def attacked(batch: Tensor, stages: Stages | None) -> Columns:
@@ -111,7 +129,7 @@ class Survivors:
 
             return attacked
 
-        before = self.steps.run(step_name("clean", first), ids, clean, waits=True)
+        before = self.clean(ids)
         standing, seconds = before["right"].clone(), [before["seconds"]]
         worst = {
             "fooled_by": torch.where(standing, STANDING, WRONG_BEFORE),

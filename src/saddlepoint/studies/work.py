@@ -155,7 +155,9 @@ def _evaluation(job: Job, store: Store, tell: Progress) -> dict[str, Any]:
     if "suite" in values:
         # The suite keeps no images: PGD shows what they look like.
         pgd, suite = spec.attack({"name": "pgd"}, eps, statistics), values["suite"]
-        record = evaluate(model, data, pgd.threat, eps=[eps], suite=suite, **options)
+        record = evaluate(
+            model, data, pgd.threat, eps=[eps], suite=suite, diagnosis=None, **options
+        )
         budget = record.budgets[0]
         clean, robust, success = record.clean, budget.robust_accuracy, budget.success
         table, notes = _worst_case(record.images), record.notes

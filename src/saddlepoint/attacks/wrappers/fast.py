@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,16 +13,21 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.contract import FixedBudget
+from saddlepoint.attacks.core.contract import Attack, FixedBudget
 from saddlepoint.attacks.core.criteria import Misclassified
 from saddlepoint.attacks.core.losses import objective, others
+from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.steps import start_of
 from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.apgd_loop import Climb, LossOf
 from saddlepoint.attacks.fixed_budget.square import Square
+from saddlepoint.attacks.minimum_norm.fab import FAB
+from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, Natural
+from saddlepoint.threat import Normed
 
 # Runs of a criterion that has no classes to be taken in turn.
 _UNAIMED = 3
@@ -38,6 +44,7 @@ class Fast(FixedBudget):
     3. Longer runs towards the nearest of all, on the plain difference of the two logits, whose gradient
        is another one than the ratio's.
     4. `Square` on the images for which the gradient of some loss was exactly 0 at every step.
+    5. Where the pilot says that gradients are not to be trusted, all that "standard" runs.
 
     It is AutoAttack's idea (Croce and Hein 2020, arXiv:2003.01690), with the target ranking of an
     attack's own end point as in the constraint relaxation attack, and short runs on differences of
@@ -52,6 +59,7 @@ class Fast(FixedBudget):
         margins: classes that the plain difference is run towards.
         margin_steps: of each of these.
         queries: of Square.
+        pilot: what the first images of the evaluation told; None is a model that hides nothing.
 
     >>> from saddlepoint.threat import Linf
     >>> net, images, labels = torch.nn.Flatten(), torch.tensor([[0.5, 0.4]]), torch.tensor([0])
@@ -65,6 +73,7 @@ class Fast(FixedBudget):
     margins: Natural = 3
     margin_steps: Count = 30
     queries: Natural = 1000
+    pilot: Pilot | None = None
 
     paper = "Croce and Hein 2020, arXiv:2003.01690; Gao et al. 2022, of the short runs"
     cost = "steps × targets + margin_steps × margins + probe (280) each way"
@@ -91,6 +100,21 @@ class Fast(FixedBudget):
         if len(blind) and self.queries:
             square = Square(self.threat, queries=self.queries)
             stage(blind, tracker, partial(square.perturb, blind, tracker))
+        if self.pilot is not None and self.pilot.masked:
+            self._search_on(batch, tracker)
+
+    def _search_on(self, batch: Batch, tracker: Tracker) -> None:
+        """Run AutoAttack's four in turn on what is left."""
+        attacks: list[Attack] = [
+            APGD(self.threat),
+            APGD(self.threat, loss="dlr-targeted", targets=9),
+        ]
+        if isinstance(self.threat, Normed):
+            attacks.append(AtBudget(FAB(self.threat.with_eps(math.inf), targets=9), self.threat))
+        attacks.append(Square(self.threat))
+        for attack in attacks:
+            if len(left := tracker.unfinished(batch)):
+                stage(left, tracker, partial(attack.perturb, left, tracker))
 
     def _runs(self, batch: Batch) -> Iterator[tuple[Climb, int | None]]:
         """Yield each run and the rank of the class that it is towards, None towards none."""

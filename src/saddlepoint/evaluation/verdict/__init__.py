@@ -1,0 +1,1 @@
+"""The verdict: can the number of an evaluation be trusted?"""

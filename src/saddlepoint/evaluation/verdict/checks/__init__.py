@@ -1,0 +1,1 @@
+"""The checks, one idea each: a paragraph, a figure, a threshold, and what to do."""

@@ -1,0 +1,26 @@
+"""Points near the images, for checks that do not ask about the budget."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saddlepoint.attacks.core.batch import Batch
+from saddlepoint.attacks.core.inputs import pixel_range
+from saddlepoint.checks import bounds_of
+from saddlepoint.streams import Stream
+
+
+def moved(
+    batch: Batch, far: float, *, draw: int = 0, signs: bool = False
+) -> Float[Tensor, "m ..."]:
+    """Return parameters whose images have every pixel moved by up to `far` of the valid range's
+    width, uniformly, or by just as much either way where `signs`; they stay within the range.
+    """
+    low, high = bounds_of(batch.images, *pixel_range(batch.threat))
+    drawn = 2 * batch.keys.split(Stream.CHECK).uniform(batch.images.shape[1:], draw=draw) - 1
+    drawn = (drawn.sign() if signs else drawn).to(batch.images)
+    finite = torch.where((high - low).isfinite(), high - low, 1.0)
+    images = torch.minimum(torch.maximum(batch.images + far * finite * drawn, low), high)
+    return batch.masked(batch.threat.parametrise(images))
