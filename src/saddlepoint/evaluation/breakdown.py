@@ -10,6 +10,7 @@ import pyarrow as pa
 from jaxtyping import Int64
 from numpy.typing import NDArray
 
+from saddlepoint.answers import NO_CLASS
 from saddlepoint.evaluation.statistics import Proportion
 
 INITIALLY_WRONG, STANDS = "initially wrong", ""
@@ -76,7 +77,7 @@ class ClassShare:
         clean: the share of its images that is right before any attack.
         robust: its robust accuracy, one per budget.
         becomes: class → how many of its images are taken for it at the largest budget, the most
-            frequent first.
+            frequent first; −1 (`NO_CLASS`) those for which the model returns no answer.
 
     >>> ClassShare(3, "cat", Proportion(9, 10), (Proportion(4, 10),), {5: 4, 2: 2}).name
     'cat'
@@ -123,28 +124,32 @@ def per_class(
     label = levels[0]["label"].to_numpy()
     fooled = [np.array(level["fooled_by"].to_pylist(), dtype=object) for level in levels]
     right = fooled[0] != INITIALLY_WRONG
-    counts = confusion(levels[-1])
+    prediction = levels[-1]["prediction"].to_numpy()
     found = []
     for each in np.unique(label).tolist():
         mine = label == each
         size = int(mine.sum())
-        order = np.argsort(-counts[each], kind="stable").tolist()
+        classes, counts = np.unique(prediction[mine & (prediction != each)], return_counts=True)
+        order = np.argsort(-counts, kind="stable").tolist()
         found.append(
             ClassShare(
                 each,
                 names[each] if each < len(names) else str(each),
                 Proportion(int((right & mine).sum()), size),
                 tuple(Proportion(int(((who == STANDS) & mine).sum()), size) for who in fooled),
-                {k: int(counts[each, k]) for k in order if k != each and counts[each, k]},
+                {int(classes[k]): int(counts[k]) for k in order},
             )
         )
     return tuple(found)
 
 
 def confusion(images: pa.Table, column: str = "prediction") -> Int64[NDArray[np.int64], "k k"]:
-    """Return how many images of class i (row) are taken for class j, in the rows of one budget."""
+    """Return how many images of class i (row) are taken for class j, in the rows of one budget;
+    those for which the model returns no answer are taken for none, and left out.
+    """
     label, prediction = images["label"].to_numpy(), images[column].to_numpy()
     size = 1 + int(max(label.max(initial=0), prediction.max(initial=0)))
     counts = np.zeros((size, size), dtype=np.int64)
-    np.add.at(counts, (label, prediction), 1)
+    some = prediction != NO_CLASS
+    np.add.at(counts, (label[some], prediction[some]), 1)
     return counts

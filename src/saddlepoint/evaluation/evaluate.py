@@ -18,12 +18,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from saddlepoint.answers import NO_CLASS, check_answered
 from saddlepoint.attacks import Attack, Criterion
 from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import DataLike, as_data, data_identity
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.extension import STARTS, earlier_steps, kinship, part_of
 from saddlepoint.evaluation.journal import Journal
+from saddlepoint.evaluation.notes import class_notes, image_notes
 from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import ATTEMPTS_FILE, IMAGES_FILE, RECORD_FILE, Evaluation
@@ -115,6 +117,7 @@ def evaluate(
     own = max(attack.eot_samples for attack in attacks.values())
     if eot_samples is None and own > 1:
         eot_samples = own
+    of_classes = class_notes(data.labels, data.classes, data.name)
     told = check_outputs(model, data, criteria[0])
     passes = passes_for(model, data, eot_samples)
     about = {
@@ -151,13 +154,13 @@ def evaluate(
         return out is not None and (out / RECORD_FILE).exists()
 
     attacks, config = prepared(threats[0]), config_of(threats)
-    names, notes = list(attacks), (*told, *passes.notes)
+    names, notes = list(attacks), (*told, *passes.notes, *of_classes)
     kin = partial(kinship, threats=threats, config_of=config_of)
     with claimed(out, "evaluate", config, EVALUATION_FILES, finished, kin) as found:
         if out is not None and found == "finished":
             return Evaluation.load(out)
         if out is not None and found == "part":
-            return part_of(Evaluation.load(out), config, len(threats), notes)
+            return _noted(part_of(Evaluation.load(out), config, len(threats), notes), criteria[0])
         place, earlier = out, {}
         if out is not None and found == "extends":
             # The record before stays until this one is whole; other budgets have another place.
@@ -173,13 +176,19 @@ def evaluate(
                 model, data, threats, attacks, seed, passes, criteria[0], steps, progress, starts
             )
             columns = joined([run.part(part) for part in steps.parts(torch.arange(len(data)))])
+        check_answered(columns["images/clean_prediction"] != NO_CLASS, model)
         evaluation = summarise(columns, config, threats, names, notes, data.classes)
+        evaluation = _noted(evaluation, criteria[0])
         if out is not None and place is not None and place != out:
             supersede(out, "evaluate", config, partial(_with_starts, evaluation, place / STARTS))
         elif out is not None:
             evaluation.save(out)
             steps.forget()
     return evaluation
+
+
+def _noted(evaluation: Evaluation, criterion: Criterion) -> Evaluation:
+    return replace(evaluation, notes=(*evaluation.notes, *image_notes(evaluation, criterion)))
 
 
 def _with_starts(evaluation: Evaluation, starts: Path, out: Path) -> None:
