@@ -43,7 +43,7 @@ def rejudge(
     """
     import torch
 
-    from saddlepoint.answers import check_answered
+    from saddlepoint.answers import check_answered, silence
     from saddlepoint.attacks import parse_criterion
     from saddlepoint.attacks.core.over_data import unanswered_before
     from saddlepoint.evaluation import Audit, check_outputs, read_saved, rejudge
@@ -93,8 +93,11 @@ def rejudge(
             parts.append(audit)
             meter.add(len(rows))
     audit = Audit.cat(parts)
-    check_answered(~unanswered_before(audit.result), prepared.model)
-    for line in (*told, *passes.notes):
+    silent = unanswered_before(audit.result)
+    check_answered(~silent, prepared.model)
+    count = int(silent.sum())
+    answers = (silence(count, len(silent)),) if count else ()
+    for line in (*told, *passes.notes, *answers):
         note(line)
     record = {**_json(audit, str(threat)), "subject": prepared.identity}
     result(record, as_json, lambda: _show(audit, file, str(threat)))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from saddlepoint.answers import NO_CLASS, check_answered, check_logits
 from saddlepoint.attacks import Attack, predict
+from saddlepoint.attacks.core.no_class import warn_of_silence
 from saddlepoint.checks import check_classes, in_range
 from saddlepoint.counts import check_count
 from saddlepoint.errors import InputError, OutputError
@@ -240,6 +241,7 @@ class AutoAttack:
             found.append(predict(logits).cpu())
         predicted = torch.cat(found)
         check_answered(predicted != NO_CLASS, self.model)
+        warn_of_silence(predicted == NO_CLASS)
         return predicted
 
     def _tell(self, line: str) -> None:

@@ -21,6 +21,7 @@ def check_clean(
     """Return the number of classes; raise `InputError` where there are not as many logits as the
     criterion asks for, or a label is none of them.
 
+    >>> import torch
     >>> from saddlepoint.attacks import AcceptedAsOther
     >>> check_clean(BinaryLogit(), torch.zeros(1, 1), torch.tensor([1]))
     2
@@ -47,7 +48,8 @@ def clean_pass(
         batch: all samples of a call.
         given: what the call was given.
         random: whether the model is random at inference; None finds out.
-        whole: see `check_answered`.
+        whole: these are all images; of a part, the model may return no answer for any, and whoever
+            has the whole tells.
     """
     guard = batch.guard
     with guard.exact():
@@ -58,7 +60,8 @@ def clean_pass(
         if given.targets is not None:
             check_classes(batch.goals, classes, "targets")
         guard.set_random(find_randomness(guard, batch.images) if random is None else random)
-    warn_of_silence(silent)
+    if whole:
+        warn_of_silence(silent)
     instead = stand_ins(batch.criterion, clean, batch.goals)
     guard.ledger.expect(clean, stand_ins=instead)
     return clean

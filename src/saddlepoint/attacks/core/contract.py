@@ -170,7 +170,8 @@ class Attack(ABC):
             mask: True where a feature may change; of the shape of one image or of all.
             random: whether the model is random at inference, where that is known; None finds out.
             stages: remembers the restarts and targets that are done.
-            whole: these are all images; of a part, the model may return no answer for any.
+            whole: these are all images. Of a part, the model may return no answer for any, and
+                nothing is said of it.
 
         Raises `InputError` for anything that cannot be attacked; see `saddlepoint.checks`.
         """

@@ -10,6 +10,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from saddlepoint.answers import NO_CLASS, check_answered
+from saddlepoint.attacks.core.no_class import warn_of_silence
 from saddlepoint.attacks.core.result import AttackResult
 from saddlepoint.data import as_data
 from saddlepoint.errors import InputError
@@ -38,7 +39,9 @@ def over_data(
     rows = torch.split(torch.arange(len(data)), _ROWS)
     parts = [attack(data.images(ids), data.labels[ids], ids=ids) for ids in rows]
     result = AttackResult.cat(parts)
-    check_answered(~unanswered_before(result), model)
+    silent = unanswered_before(result)
+    check_answered(~silent, model)
+    warn_of_silence(silent)
     return result
 
 

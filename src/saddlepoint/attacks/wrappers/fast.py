@@ -51,6 +51,7 @@ class Fast(FixedBudget):
         margin_steps: of each of these.
         queries: of Square.
 
+    >>> import torch
     >>> from saddlepoint.threat import Linf
     >>> net, images, labels = torch.nn.Flatten(), torch.tensor([[0.5, 0.4]]), torch.tensor([0])
     >>> Fast(Linf(0.051))(net, images, labels).success
