@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from saddlepoint.errors import InputError
 from saddlepoint.reading import shown
+
+NO_CLASS = -1
+"""The prediction for an image for which the model returns no answer; see `unanswered`."""
 
 _MOST_TOLD = 8  # outputs of a model that an error names
 
@@ -112,13 +115,80 @@ def model_failed(what: str, images: Tensor, error: Exception, who: str = "the mo
     return InputError(f"{who} {what} images of shape {tuple(images.shape[1:])}: {line}")
 
 
-def check_logits(logits: Float[Tensor, "n k"], model: nn.Module, one_logit: bool = False) -> None:
-    """Raise `InputError` for NaN logits or a wrong number of them; warn about probabilities.
+def unanswered(logits: Float[Tensor, "n k"]) -> Bool[Tensor, " n"]:
+    """Return for which images the logits are no answer: NaN or +inf among them, or −inf throughout.
 
-    >>> check_logits(torch.tensor([[float("nan"), 0.0]]), nn.Identity())
+    −inf at some classes masks them, and is an answer.
+
+    >>> nan, inf = float("nan"), float("inf")
+    >>> unanswered(torch.tensor([[nan, 0.0], [0.0, inf], [-inf, -inf], [-inf, 0.0]]))
+    tensor([ True,  True,  True, False])
+    """
+    return ~(logits < torch.inf).all(1) | (logits == -torch.inf).all(1)
+
+
+def silence(count: int, total: int) -> str:
+    """Return what is to be said of clean images without an answer.
+
+    >>> silence(1, 20)
+    'the model returns NaN or infinite logits for 1 of 20 images: they count as wrong'
+    """
+    return (
+        f"the model returns NaN or infinite logits for {count} of {total} images: they count as"
+        " wrong"
+    )
+
+
+def silence_under_attack(count: int, total: int) -> str:
+    """Return what is to be said of changed images without an answer.
+
+    >>> silence_under_attack(1, 20)[:84]
+    'the model returns NaN or infinite logits for 1 of 20 images as an attack left them: '
+    """
+    return (
+        f"the model returns NaN or infinite logits for {count} of {total} images as an attack left"
+        " them: without a class they count as fooled, and reach no target"
+    )
+
+
+def check_answered(answered: Bool[Tensor, " n"], model: nn.Module, whole: bool = True) -> None:
+    """Raise `InputError` where no image of the data has an answer, or some has none since the
+    model's weights contain NaN or infinity.
+
+    Args:
+        answered: (n,) for which images the model returns an answer.
+        model: whose weights are looked at.
+        whole: these are all images of the data; of a part, all may be without one.
+
+    >>> check_answered(torch.tensor([False, True]), nn.Identity())
+    >>> check_answered(torch.tensor([False]), nn.Identity())
     Traceback (most recent call last):
         ...
-    saddlepoint.errors.InputError: the model returns NaN or infinite logits for 1 of 1 images
+    saddlepoint.errors.InputError: the model returns NaN or infinite logits for 1 of 1 images; look
+    for overflow, log(0) or 0/0 in the model
+    """
+    if bool(answered.all()):
+        return
+    for name, value in (*model.named_parameters(), *model.named_buffers()):
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise InputError(f"the model's weights contain NaN or infinity: {name}")
+    if whole and not bool(answered.any()):
+        raise InputError(
+            f"the model returns NaN or infinite logits for {len(answered)} of {len(answered)}"
+            " images; look for overflow, log(0) or 0/0 in the model"
+        )
+
+
+def check_logits(logits: Float[Tensor, "n k"], one_logit: bool = False) -> None:
+    """Raise `InputError` for a wrong number of logits; warn about probabilities.
+
+    Whether they are an answer is another question; see `check_answered`.
+
+    >>> check_logits(torch.zeros(3, 1))
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: the model returns one logit per image; for a binary model pass
+    criterion=BinaryLogit()
     """
     if logits.shape[1] == 1 and not one_logit:
         raise InputError(
@@ -128,15 +198,8 @@ def check_logits(logits: Float[Tensor, "n k"], model: nn.Module, one_logit: bool
         raise InputError(
             f"BinaryLogit needs one logit per image; the model returns {logits.shape[1]}"
         )
-    bad = (logits.isnan() | (logits == float("inf"))).any(1)
-    if bool(bad.any()):
-        for name, value in (*model.named_parameters(), *model.named_buffers()):
-            if value.is_floating_point() and not bool(value.isfinite().all()):
-                raise InputError(f"the model's weights contain NaN or infinity: {name}")
-        raise InputError(
-            f"the model returns NaN or infinite logits for {int(bad.sum())} of {len(bad)} images"
-        )
-    if looks_like_probabilities(logits):
+    answers = logits[~unanswered(logits)]
+    if len(answers) and looks_like_probabilities(answers):
         warnings.warn(
             "the model's outputs are all in [0, 1] and sum to 1: these look like probabilities."
             " Remove the final softmax; attacks on probabilities have vanishing gradients and"

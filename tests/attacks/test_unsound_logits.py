@@ -1,4 +1,4 @@
-"""NaN and infinite logits at changed images: told, never a success, and no other image's matter."""
+"""NaN and infinite logits: an image without a class is wrong, told of, and no other image's matter."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from networks import conv_case
 from torch import nn
 
+from saddlepoint.answers import NO_CLASS
 from saddlepoint.attacks import (
     ALMA,
     APGD,
@@ -22,7 +23,9 @@ from saddlepoint.attacks import (
     CarliniWagnerL2,
     DeepFool,
     Fast,
+    FixedBudget,
     HopSkipJump,
+    OutsideTopK,
     Restarted,
     ShrinkingBudget,
     SigmaZero,
@@ -95,9 +98,11 @@ def test_it_is_told_and_costs_the_others_nothing(name, value):
     assert f"for {ILL} of {COUNT} images" in told[0]
     with torch.no_grad():
         logits = model(result.adversarials)
-    assert bool(logits.isfinite().all()), "an image that nothing can be said of is not kept"
-    assert torch.equal(result.success, logits.argmax(1) != LABELS)
-    assert torch.equal(result.predictions, logits.argmax(1))
+    silent = ~logits.isfinite().all(1)
+    assert bool(result.adversarials.isfinite().all())
+    assert int(silent.sum()) == ILL, "a model that gives no class has failed on the image"
+    assert torch.equal(result.success, silent | (logits.argmax(1) != LABELS))
+    assert torch.equal(result.predictions, torch.where(silent, NO_CLASS, logits.argmax(1)))
     healthy = attack(NET, IMAGES, LABELS)
     assert torch.equal(result.success[ILL:], healthy.success[ILL:])
     assert torch.allclose(result.adversarials[ILL:], healthy.adversarials[ILL:], rtol=0, atol=1e-9)
@@ -126,15 +131,68 @@ def test_a_masked_class_is_no_fault(name):
         assert WHOLE[name](Masked(), IMAGES[right], labels).success_rate > 0.2
 
 
-def test_nan_at_the_clean_image_is_still_an_error():
+@pytest.mark.parametrize("name", ["noise", "fast", "ddn"])
+def test_a_clean_image_without_a_class_is_wrong_and_left_alone(name):
     model = Ill(NET, IMAGES + 0.01, torch.nan)
-    with pytest.raises(InputError, match=f"NaN or infinite logits for {ILL} of {COUNT} images"):
-        WHOLE["noise"](model, IMAGES, LABELS)
+    with pytest.warns(
+        UserWarning, match=f"NaN or infinite logits for {ILL} of {COUNT} images: they"
+    ):
+        result = WHOLE[name](model, IMAGES, LABELS)
+    assert bool(result.initially_wrong[:ILL].all() & result.success[:ILL].all())
+    assert torch.equal(result.adversarials[:ILL], IMAGES[:ILL])
+    assert result.predictions[:ILL].tolist() == [NO_CLASS] * ILL
+    healthy = WHOLE[name](NET, IMAGES, LABELS)
+    assert torch.equal(result.success[ILL:], healthy.success[ILL:])
 
 
-def test_saved_images_with_nan_logits_fool_nobody():
+def test_images_that_all_have_no_class_are_an_error_unless_they_are_a_part():
+    model = Ill(NET, IMAGES + 0.01, torch.nan)
+    with pytest.raises(InputError, match=f"for {ILL} of {ILL} images; look for overflow"):
+        WHOLE["pgd"](model, IMAGES[:ILL], LABELS[:ILL])
+    part = WHOLE["pgd"](model, IMAGES[:ILL], LABELS[:ILL], whole=False)
+    assert bool(part.initially_wrong.all())
+
+
+def test_no_class_reaches_no_target_but_leaves_the_best():
+    model = Ill(NET, IMAGES, torch.nan)
+    with pytest.warns(UserWarning, match=f"NaN or infinite logits for {ILL} of {COUNT} images"):
+        result = WHOLE["pgd"](model, IMAGES, LABELS, (LABELS + 1) % 5)
+    assert not bool(result.success[:ILL].any())
+    with pytest.warns(UserWarning, match=f"NaN or infinite logits for {ILL} of {COUNT} images"):
+        result = PGD(Linf(0.03), steps=5, criterion=OutsideTopK(2))(model, IMAGES, LABELS)
+    assert bool(result.success[:ILL].all())
+
+
+def test_an_attack_that_offers_nan_fools_nobody_and_is_not_stopped_by_it():
+    """The model is sound; the NaN is the attack's own, and its later iterates count."""
+
+    class Stumbles(FixedBudget):
+        def perturb(self, batch, tracker):
+            for x in (batch.clean * torch.nan, batch.project(batch.clean + 0.5), batch.clean - 0.5):
+                x = x if bool(x.isnan().any()) else batch.project(x)
+                tracker.record(batch, x, batch.logits(x))
+
+    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 5, dtype=torch.float64))
+    with torch.no_grad():
+        labels = net(IMAGES).argmax(1)
+    with pytest.warns(UserWarning, match="or for NaN in the images that the attack tried"):
+        result = Stumbles(Linf(0.5))(net, IMAGES, labels)
+    assert bool(result.adversarials.isfinite().all())
+    assert torch.equal(result.success, net(result.adversarials).argmax(1) != labels)
+    assert int(result.success.sum()) > 5
+
+
+@pytest.mark.parametrize("target", [False, True])
+def test_saved_images_without_a_class_count_as_the_judge_counts(target):
     model = Ill(NET, IMAGES, torch.nan)
     saved = (IMAGES + 0.05).clamp(0, 1)
+    targets = (LABELS + 1) % 5 if target else None
     with pytest.warns(UserWarning, match="NaN or infinite logits"):
-        audit = rejudge(model, IMAGES, LABELS, saved, Linf(0.1))
+        audit = rejudge(model, IMAGES, LABELS, saved, Linf(0.1), targets=targets)
+    for found in (audit.fooled, audit.result.success):
+        assert bool(found[:ILL].all()) is not target
+        assert bool(found[:ILL].any()) is not target
+    broken = torch.full_like(saved, torch.nan)
+    broken[ILL:] = saved[ILL:]
+    audit = rejudge(NET, IMAGES, LABELS, broken, Linf(0.1), targets=targets)
     assert not bool((audit.fooled | audit.result.success)[:ILL].any())

@@ -161,7 +161,7 @@ def test_a_random_model_without_averaging_is_said_to_look_too_good():
 
 def test_a_model_that_is_not_random_has_no_note():
     with_dropout = nn.Sequential(*list(trained())[:-1], nn.Dropout(0.5), trained()[-1]).train()
-    record = evaluate(with_dropout, digits("test", 8), Linf(0.1), suite="quick")
+    record = evaluate(with_dropout, digits("test", 12), Linf(0.1), suite="quick")
     assert record.notes == ()
     assert with_dropout.training
 

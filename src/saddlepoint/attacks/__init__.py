@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from saddlepoint.attacks.core.accepted import AcceptedAsOther, Rejecting
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import Attack, FixedBudget, MinimumNorm
 from saddlepoint.attacks.core.criteria import (
+    Aimed,
     BinaryLogit,
     Criterion,
     Misclassified,
     OutsideTopK,
     Targeted,
-    parse_criterion,
     predict,
     tied,
 )
+from saddlepoint.attacks.core.criterion_words import parse_criterion
 from saddlepoint.attacks.core.judge import judge
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM
 from saddlepoint.attacks.core.result import AttackResult
@@ -83,6 +85,8 @@ __all__ = [
     "PDPGD",
     "PGD",
     "WRAPPERS",
+    "AcceptedAsOther",
+    "Aimed",
     "AtBudget",
     "Attack",
     "AttackInfo",
@@ -109,6 +113,7 @@ __all__ = [
     "OutsideTopK",
     "Portfolio",
     "Race",
+    "Rejecting",
     "Restarted",
     "ShrinkingBudget",
     "SigmaZero",

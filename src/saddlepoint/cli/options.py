@@ -116,8 +116,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Criterion = Annotated[
     str,
     typer.Option(
-        help="What counts as fooled: misclassified, outside-top-K, or binary-logit for a model with"
-        " one logit; or FILE.py:NAME, which runs that file's code."
+        help="What counts as fooled: misclassified, outside-top-K, binary-logit for a model with"
+        " one logit, or rejecting-K for one that rejects by class K; or FILE.py:NAME, which runs"
+        " that file's code."
     ),
 ]
 EotSamples = Annotated[

@@ -43,7 +43,9 @@ def rejudge(
     """
     import torch
 
+    from saddlepoint.answers import check_answered, silence
     from saddlepoint.attacks import parse_criterion
+    from saddlepoint.attacks.core.over_data import unanswered_before
     from saddlepoint.evaluation import Audit, check_outputs, read_saved, rejudge
     from saddlepoint.evaluation.randomness import passes_for
     from saddlepoint.threat import Statistics, ThreatModel, threat_from
@@ -86,11 +88,16 @@ def rejudge(
                     criterion=fooled,
                     eot_samples=passes.samples,
                     seed=subject.seed,
+                    whole=False,
                 )
             parts.append(audit)
             meter.add(len(rows))
     audit = Audit.cat(parts)
-    for line in (*told, *passes.notes):
+    silent = unanswered_before(audit.result)
+    check_answered(~silent, prepared.model)
+    count = int(silent.sum())
+    answers = (silence(count, len(silent)),) if count else ()
+    for line in (*told, *passes.notes, *answers):
         note(line)
     record = {**_json(audit, str(threat)), "subject": prepared.identity}
     result(record, as_json, lambda: _show(audit, file, str(threat)))

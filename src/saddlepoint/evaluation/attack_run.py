@@ -10,8 +10,10 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
+from saddlepoint.answers import NO_CLASS, check_answered, silence, silence_under_attack
 from saddlepoint.attacks import Attack, AttackResult, Stages, attack_targets, tie_note
 from saddlepoint.attacks.core.inputs import pixel_range
+from saddlepoint.attacks.core.over_data import unanswered_before
 from saddlepoint.attacks.core.result import TENSORS
 from saddlepoint.attacks.core.targets import TargetCase
 from saddlepoint.checks import in_range
@@ -152,7 +154,7 @@ def run_attack(
         goal = None if target is None else torch.full_like(goals, target)
         options: dict[str, Any] = {
             **{"seed": seed, "ids": chunk, "mask": mask},
-            **{"random": passes.random, "stages": stages},
+            **{"random": passes.random, "stages": stages, "whole": False},
         }
         with forecast.batch(len(chunk)):
             if targets is None:
@@ -197,6 +199,7 @@ def run_attack(
         with Steps(out if unfinished is None else Path(unfinished), batch_size) as steps:
             columns = joined([part(number, some) for number, some in enumerate(steps.parts(ids))])
         record = _record(columns, labels, config, attack.threat.space, notes)
+        check_answered(~unanswered_before(record.result), model)
         if out is not None:
             record.save(out)
             steps.forget()
@@ -215,13 +218,18 @@ def _record(
             for name in ("success", "eight_bit")
         )
         eight_bit = (before, after)
-    told = tie_note(columns["tied"])
+    result = AttackResult(**{name: columns[name] for name in TENSORS}, space=space)
+    silent = unanswered_before(result)
+    lost = (result.predictions == NO_CLASS) & ~silent
+    counts = ((silence, int(silent.sum())), (silence_under_attack, int(lost.sum())))
+    told = [say(count, len(result)) for say, count in counts if count]
+    told += [each for each in (tie_note(result.tied),) if each is not None]
     return AttackRecord(
         config=config,
         ids=columns["id"],
         labels=labels[columns["id"]],
-        result=AttackResult(**{name: columns[name] for name in TENSORS}, space=space),
+        result=result,
         eight_bit=eight_bit,
         seconds=float(columns["seconds"].sum()),
-        notes=notes if told is None else (*notes, told),
+        notes=(*notes, *told),
     )

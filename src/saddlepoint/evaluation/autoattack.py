@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from saddlepoint.answers import check_logits
-from saddlepoint.attacks import Attack
+from saddlepoint.answers import NO_CLASS, check_answered, check_logits
+from saddlepoint.attacks import Attack, predict
+from saddlepoint.attacks.core.no_class import warn_of_silence
 from saddlepoint.checks import check_classes, in_range
 from saddlepoint.counts import check_count
 from saddlepoint.errors import InputError, OutputError
@@ -207,7 +208,7 @@ class AutoAttack:
                 break
             still, parts = [], torch.split(standing, bs)
             for number, rows in enumerate(parts, 1):
-                result = attack(self.model, x[rows], y[rows], seed=self.seed, ids=rows)
+                result = attack(self.model, x[rows], y[rows], seed=self.seed, ids=rows, whole=False)
                 done = result.success.cpu()
                 found[rows[done]] = result.adversarials[result.success].to(found)
                 predicted[rows[done]] = result.predictions[result.success].to(predicted)
@@ -235,10 +236,13 @@ class AutoAttack:
         found = []
         for rows in torch.split(torch.arange(len(x)), bs):
             logits = self._logits(x[rows], rows)
-            check_logits(logits, self.model)
+            check_logits(logits)
             check_classes(y, logits.shape[1])
-            found.append(logits.argmax(1).cpu())
-        return torch.cat(found)
+            found.append(predict(logits).cpu())
+        predicted = torch.cat(found)
+        check_answered(predicted != NO_CLASS, self.model)
+        warn_of_silence(predicted == NO_CLASS)
+        return predicted
 
     def _tell(self, line: str) -> None:
         if self.verbose:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
+from saddlepoint.answers import NO_CLASS
 from saddlepoint.evaluation.statistics import Proportion
 
 INITIALLY_WRONG, STANDS = "initially wrong", ""
@@ -76,7 +77,7 @@ class ClassShare:
         clean: the share of its images that is right before any attack.
         robust: its robust accuracy, one per budget.
         becomes: class → how many of its images are taken for it at the largest budget, the most
-            frequent first.
+            frequent first; −1 (`NO_CLASS`) those for which the model returns no answer.
 
     >>> ClassShare(3, "cat", Proportion(9, 10), (Proportion(4, 10),), {5: 4, 2: 2}).name
     'cat'
@@ -122,19 +123,20 @@ def per_class(
     levels = [images.slice(level * total, total) for level in range(budgets)]
     label = levels[0]["label"].to_numpy()
     right, resisted = was_right(levels[0]), [stands(level) for level in levels]
-    counts = confusion(levels[-1])
+    prediction = levels[-1]["prediction"].to_numpy()
     found = []
     for number in np.unique(label).tolist():
         mine = label == number
         size = int(mine.sum())
-        order = np.argsort(-counts[number], kind="stable").tolist()
+        classes, counts = np.unique(prediction[mine & (prediction != number)], return_counts=True)
+        order = np.argsort(-counts, kind="stable").tolist()
         found.append(
             ClassShare(
                 number,
                 names[number] if number < len(names) else str(number),
                 Proportion(int((right & mine).sum()), size),
                 tuple(Proportion(int((each & mine).sum()), size) for each in resisted),
-                {k: int(counts[number, k]) for k in order if k != number and counts[number, k]},
+                {int(classes[k]): int(counts[k]) for k in order},
             )
         )
     return tuple(found)
@@ -163,9 +165,12 @@ def _fooled_by(images: pa.Table, who: str) -> Bool[NDArray[np.bool_], " n"]:
 
 
 def confusion(images: pa.Table, column: str = "prediction") -> Int64[NDArray[np.int64], "k k"]:
-    """Return how many images of class i (row) are taken for class j, in the rows of one budget."""
+    """Return how many images of class i (row) are taken for class j, in the rows of one budget;
+    those for which the model returns no answer are taken for none, and left out.
+    """
     label, prediction = images["label"].to_numpy(), images[column].to_numpy()
     size = 1 + int(max(label.max(initial=0), prediction.max(initial=0)))
     counts = np.zeros((size, size), dtype=np.int64)
-    np.add.at(counts, (label, prediction), 1)
+    some = prediction != NO_CLASS
+    np.add.at(counts, (label[some], prediction[some]), 1)
     return counts

@@ -102,7 +102,7 @@ def informed(attacks: Mapping[str, Attack], pilot: Pilot) -> dict[str, Attack]:
     64
     """
     return {
-        name: replace(attack, pilot=pilot) if _takes_one(attack) else attack  # type: ignore[call-arg]
+        name: replace(attack, pilot=pilot) if _takes_one(attack) else attack  # type: ignore[attr-defined]
         for name, attack in attacks.items()
     }
 

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from saddlepoint.answers import NO_CLASS, check_answered
 from saddlepoint.attacks import Attack, Criterion
 from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import DataLike, as_data, data_identity
@@ -25,6 +26,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.evaluation.diagnosed import Examined, informed, lacks
 from saddlepoint.evaluation.extension import STARTS, earlier_steps, kinship, part_of
 from saddlepoint.evaluation.journal import Journal
+from saddlepoint.evaluation.notes import class_notes, image_notes
 from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import ATTEMPTS_FILE, IMAGES_FILE, RECORD_FILE, Evaluation
@@ -120,6 +122,7 @@ def evaluate(
     own = max(attack.eot_samples for attack in attacks.values())
     if eot_samples is None and own > 1:
         eot_samples = own
+    of_classes = class_notes(data.labels, data.classes, data.name)
     told = check_outputs(model, data, criteria[0])
     passes = passes_for(model, data, eot_samples)
     about = {
@@ -155,23 +158,30 @@ def evaluate(
     def finished() -> bool:
         return out is not None and (out / RECORD_FILE).exists()
 
+    def survivors(steps: Steps, starts: Journal | None = None) -> Survivors:
+        return Survivors(
+            model, data, threats, attacks, seed, passes, criteria[0], steps, progress, starts
+        )
+
+    def examined_now(record: Evaluation) -> Evaluation:
+        if diagnosis is None or not lacks(record, diagnosis):
+            return record
+        with Steps(None, batch_size) as steps:
+            return Examined(survivors(steps), steps, diagnosis).of_record(record)
+
     attacks, config = prepared(threats[0]), config_of(threats)
-    names, notes = list(attacks), (*told, *passes.notes)
+    names, notes = list(attacks), (*told, *passes.notes, *of_classes)
     kin = partial(kinship, threats=threats, config_of=config_of)
     with claimed(out, "evaluate", config, EVALUATION_FILES, finished, kin) as found:
         if out is not None and found == "finished":
             record = Evaluation.load(out)
-            if diagnosis is None or not lacks(record, diagnosis):
-                return record
-            with Steps(None, batch_size) as steps:
-                run = Survivors(
-                    model, data, threats, attacks, seed, passes, criteria[0], steps, progress
-                )
-                record = Examined(run, steps, diagnosis).of_record(record)
-            record.save(out)
-            return record
+            judged = examined_now(record)
+            if judged is not record:
+                judged.save(out)
+            return judged
         if out is not None and found == "part":
-            return part_of(Evaluation.load(out), config, len(threats), notes)
+            part = part_of(Evaluation.load(out), config, len(threats), notes)
+            return examined_now(_noted(part, criteria[0]))
         place, earlier = out, {}
         if out is not None and found == "extends":
             # The record before stays until this one is whole; other budgets have another place.
@@ -183,15 +193,15 @@ def evaluate(
             starts.forget()  # of a run that was interrupted: they are written again
         where = place if unfinished is None else Path(unfinished)
         with Steps(where, batch_size, earlier) as steps:
-            run = Survivors(
-                model, data, threats, attacks, seed, passes, criteria[0], steps, progress, starts
-            )
+            run = survivors(steps, starts)
             examined = None if diagnosis is None else Examined(run, steps, diagnosis)
             pilot = None if examined is None else examined.pilot()
             if pilot is not None:
                 run = replace(run, attacks=informed(attacks, pilot))
             columns = joined([run.part(part) for part in steps.parts(torch.arange(len(data)))])
+            check_answered(columns["images/clean_prediction"] != NO_CLASS, model)
             evaluation = summarise(columns, config, threats, names, notes, data.classes)
+            evaluation = _noted(evaluation, criteria[0])
             if examined is not None:
                 evaluation = replace(examined.verdict(evaluation), pilot=pilot)
         if out is not None and place is not None and place != out:
@@ -200,6 +210,10 @@ def evaluate(
             evaluation.save(out)
             steps.forget()
     return evaluation
+
+
+def _noted(evaluation: Evaluation, criterion: Criterion) -> Evaluation:
+    return replace(evaluation, notes=(*evaluation.notes, *image_notes(evaluation, criterion)))
 
 
 def _with_starts(evaluation: Evaluation, starts: Path, out: Path) -> None:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64
 from PIL import Image
 from torch import Tensor, nn
 
+from saddlepoint.answers import NO_CLASS
 from saddlepoint.attacks import (
     AttackResult,
     Batch,
@@ -130,7 +131,8 @@ def export_png(
         criterion, eot_samples: the attack's own; None is `Misclassified`.
         result: its result, on the same images.
         threat: the threat model it ran under.
-        folder: gets one file per image, ID-label-L-predicted-P.png, with -outside-the-budget where
+        folder: gets one file per image, ID-label-L-predicted-P.png (P is none where the model
+            returns NaN or +∞ for what was written), with -outside-the-budget where
             no lattice point of an image that is not 8-bit itself was inside.
 
     Raises `InputError` for images that are not grey or RGB, `OutputError` where the disk refuses.
@@ -163,13 +165,15 @@ def export_png(
         None if targets is None else targets.to(clean.device),
         seed=seed,
         ids=ids,
+        whole=False,
     )
     attacked = ~result.initially_wrong
     total = int(attacked.sum())
     files = []
     predictions = _classes(model, rounded, ids, seed, eot_samples)
     for i, picture in enumerate((rounded * 255).round().to(torch.uint8).cpu()):
-        outcome = f"predicted-{int(predictions[i])}"
+        answer = int(predictions[i])
+        outcome = f"predicted-{'none' if answer == NO_CLASS else answer}"
         outcome += "-outside-the-budget" if bool(judged.rejected[i]) else ""
         name = f"{int(ids[i]):06d}-label-{int(labels[i])}-{outcome}.png"
         files.append(write(folder / name, _png(picture)))

@@ -18,7 +18,6 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from saddlepoint.attacks import tie_note
 from saddlepoint.configuration import configuration, differences
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import steps
@@ -79,21 +78,19 @@ def kinship(
 
 
 def part_of(record: Evaluation, config: Any, budgets: int, notes: tuple[str, ...]) -> Evaluation:
-    """Return what an evaluation of the `budgets` smallest budgets alone would have recorded; the
-    seconds are those of the whole.
+    """Return what an evaluation of the `budgets` smallest budgets alone would have recorded, with
+    `notes` alone; the seconds are those of the whole.
     """
     images = record.images.slice(0, budgets * record.clean.total)
     eps = record.attempts["eps"].to_numpy()
     known = [budget.eps for budget in record.budgets[:budgets]]
-    ties = torch.from_numpy(_column(images, "clean_tied") | _column(images, "tied"))
-    told = tie_note(ties)
     return replace(
         record,
         config=configuration(config),
         budgets=record.budgets[:budgets],
         images=images,
         attempts=record.attempts.filter(pa.array(np.isin(eps, known))),
-        notes=notes if told is None else (*notes, told),
+        notes=notes,
     )
 
 

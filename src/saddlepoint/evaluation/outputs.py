@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from saddlepoint.attacks import BinaryLogit, Criterion
+from saddlepoint.attacks import BinaryLogit, Criterion, Rejecting
 from saddlepoint.checks import check_class_names
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
@@ -29,6 +29,9 @@ def check_outputs(
     outputs = _outputs(model, data)
     if outputs == 1:  # the criterion says whether that can be
         outputs = 2 if isinstance(criterion, BinaryLogit) else len(data.classes)
+    if isinstance(criterion, Rejecting):
+        criterion.check(data.labels, outputs)
+        outputs -= criterion.reject >= len(data.classes)  # it is no class of the data
     return check_class_names(data.labels, data.classes, outputs, what)
 
 

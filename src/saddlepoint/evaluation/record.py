@@ -79,7 +79,8 @@ class Evaluation(Shown):
         return per_class(self.images, self.clean.total, len(self.budgets), self.classes)
 
     def confusion(self, eps: float | str | None = None) -> Int64[NDArray[np.int64], "k k"]:
-        """Return how many images of class i (row) are taken for class j (column).
+        """Return how many images of class i (row) are taken for class j (column); an image for which
+        the model returns NaN or +∞ is taken for none, and in no column.
 
         Args:
             eps: one of the budgets; None is the largest, 0 before any attack.

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from saddlepoint.attacks import AttackResult, Criterion, Misclassified
+from saddlepoint.attacks import AttackResult, Criterion, Misclassified, Targeted
 from saddlepoint.attacks.core.inputs import pixel_range, range_of_candidates
+from saddlepoint.attacks.core.no_class import answered_margin
 from saddlepoint.checks import as_pixels, in_range, settled, tensor_of
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.export import Replay
@@ -89,6 +90,7 @@ def rejudge(
     criterion: Criterion | None = None,
     eot_samples: int = 1,
     seed: int = 0,
+    whole: bool = True,
 ) -> Audit:
     """Return what is true of `adversarials`, whoever made them.
 
@@ -101,6 +103,7 @@ def rejudge(
         criterion: what counts as fooled; None is `Misclassified`.
         eot_samples: passes averaged, for models that are random at inference.
         seed: of such a model's draws.
+        whole: these are all images; of a part, the model may return no answer for any.
 
     Raises `InputError` where the shapes differ.
 
@@ -130,16 +133,15 @@ def rejudge(
         criterion=Misclassified() if criterion is None else criterion,
         eot_samples=eot_samples,
     )
-    result = attack(model, images, labels, targets, seed=seed)
+    result = attack(model, images, labels, targets, seed=seed, whole=whole)
     finite = offered.isfinite().flatten(1).all(1)
+    judged = attack if targets is None else replace(attack, criterion=Targeted())
     budget, bounds = _parts(threat)
     ranged = finite & bounds.contains(clean, offered)
     near = finite & budget.contains(clean, offered)
     return Audit(
         result=result,
-        fooled=_fooled(
-            model, offered, result, attack, labels if targets is None else targets, seed
-        ),
+        fooled=_fooled(model, offered, judged, labels if targets is None else targets, seed),
         in_range=ranged,
         within_budget=near,
         distance=threat.distance(clean, offered),
@@ -167,17 +169,10 @@ def _parts(threat: ThreatModel) -> tuple[ThreatModel, ThreatModel]:
     return threat, threat
 
 
-def _fooled(
-    model: nn.Module,
-    offered: Tensor,
-    result: AttackResult,
-    attack: Replay,
-    goals: Tensor,
-    seed: int,
-) -> Tensor:
+def _fooled(model: nn.Module, offered: Tensor, attack: Replay, goals: Tensor, seed: int) -> Tensor:
     """Return which images fool the model as they are, valid or not; what is not finite does not."""
     finite = offered.isfinite().flatten(1).all(1)
     with Guard(model, len(offered), samples=attack.eot_samples, seed=seed) as guard, guard.exact():
         logits = guard.logits(offered.nan_to_num(), None)
-    margin = attack.criterion.margin(logits, goals.to(logits.device))
+    margin = answered_margin(attack.criterion, logits, goals.to(logits.device))
     return finite & (margin < 0)

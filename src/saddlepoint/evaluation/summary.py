@@ -10,7 +10,6 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from saddlepoint.attacks import tie_note
 from saddlepoint.configuration import configuration
 from saddlepoint.evaluation.breakdown import INITIALLY_WRONG, STANDS, Budget
 from saddlepoint.evaluation.journal import Columns
@@ -44,7 +43,7 @@ def summarise(
     notes: tuple[str, ...],
     classes: Sequence[str] = (),
 ) -> Evaluation:
-    """Return the record of an evaluation from its columns."""
+    """Return the record of an evaluation from its columns, with `notes` alone."""
     columns = _sorted(_sorted(columns, _IMAGES), _ATTEMPTS)
     level, fooled_by = columns["images/level"], columns["images/fooled_by"]
     total = int((level == 0).sum())
@@ -75,7 +74,6 @@ def summarise(
                 attacked=runs,
             )
         )
-    told = tie_note(columns["images/clean_tied"] | columns["images/tied"])
     eps = torch.tensor([budget_of(threat) for threat in threats], dtype=torch.float64)
     return Evaluation(
         config=configuration(config),
@@ -84,7 +82,7 @@ def summarise(
         images=_to_table(columns, _IMAGES, eps, [INITIALLY_WRONG, STANDS, *names], 2),
         attempts=_to_table(columns, _ATTEMPTS, eps, names, 0),
         seconds=float(columns["seconds"].sum()),
-        notes=notes if told is None else (*notes, told),
+        notes=notes,
         classes=tuple(classes) if any(c != str(i) for i, c in enumerate(classes)) else (),
     )
 

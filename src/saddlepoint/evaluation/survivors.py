@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.answers import check_logits
-from saddlepoint.attacks import Attack, BinaryLogit, Criterion, Stages, predict, tied
+from saddlepoint.answers import check_answered, unanswered
+from saddlepoint.attacks import Attack, Criterion, Stages, predict, tied
+from saddlepoint.attacks.core.clean_pass import check_clean
 from saddlepoint.attacks.core.inputs import pixel_range
-from saddlepoint.checks import check_classes, in_range
+from saddlepoint.attacks.core.no_class import wrong_before
+from saddlepoint.checks import in_range
 from saddlepoint.data import ImageData
 from saddlepoint.evaluation.forecast import Forecast, Stage
 from saddlepoint.evaluation.journal import Columns, Journal
@@ -122,6 +124,7 @@ class Survivors:
                         starts=None if starts is None else starts[rows],
                         random=self.passes.random,
                         stages=stages,
+                        whole=False,
                     )
                 found = {key: getattr(result, key) for key in _TOLD}
                 # What survives the last attack starts from there at the next budget.
@@ -186,17 +189,19 @@ class Survivors:
         return {**_joined("images", rows), **_joined("attempts", attempts), "seconds": spent}
 
     def _clean(self, images: Tensor, labels: Tensor, ids: Tensor) -> Columns:
-        """Return the classes of clean images, and for which the criterion does not hold."""
+        """Return the classes of clean images, and which are right: they have a class, and the
+        criterion does not hold.
+        """
         guard = Guard(self.model, len(ids), samples=self.passes.samples, seed=self.seed)
         with guard, full_precision(guard.device):
             keys = Keys(self.seed, ids.to(guard.device))
             logits = guard.logits(images.to(guard.device), None, keys)
-        check_logits(logits, self.model, isinstance(self.criterion, BinaryLogit))
-        check_classes(labels, max(logits.shape[1], 2))
+        check_answered(~unanswered(logits), self.model, whole=False)
+        check_clean(self.criterion, logits, labels)
         goals = labels.to(logits.device)
         return {
             "prediction": predict(logits),
-            "right": self.criterion.margin(logits, goals) >= 0,
+            "right": ~wrong_before(self.criterion, logits, goals),
             "tied": tied(logits),
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from saddlepoint.answers import NO_CLASS
 from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.tables import Table
@@ -82,6 +83,8 @@ def class_table(shares: Sequence[ClassShare], eps: Sequence[float], names: Seque
     )
 
     def name(label: int) -> str:
+        if label == NO_CLASS:
+            return "no class"
         return names[label] if label < len(names) else str(label)
 
     rows = [

@@ -203,8 +203,9 @@ class Guard:
         """
         with torch.enable_grad():
             x = images.detach().requires_grad_()
-            passes = self._logits_per_pass(x if render is None else render(x), index, keys)
-            sound = [self.ledger.sound(logits, index) for logits in passes]
+            seen = x if render is None else render(x)
+            passes = self._logits_per_pass(seen, index, keys)
+            sound = [self.ledger.sound(each, index, seen) for each in passes]
             # EOT: the mean of the passes' values, not the value of their mean, whose gradient
             # vanishes where saturated passes disagree.
             value = torch.stack([objective(logits) for logits in sound]).mean(0)
@@ -220,7 +221,7 @@ class Guard:
         if gradient is None:
             raise no_gradient()
         self.ledger.spend(self.backwards, index, self.samples * self._passes_per_call)
-        logits = sound[0] if len(sound) == 1 else self.ledger.sound(averaged(passes), index)
+        logits = sound[0] if len(sound) == 1 else self.ledger.sound(averaged(passes), index, seen)
         return logits.detach(), self.ledger.mended(gradient, index, name_of(objective))
 
     def jacobian(
@@ -261,7 +262,8 @@ class Guard:
         return logits.detach(), self.ledger.mended(found.transpose(0, 1), index, "jacobian")
 
     def _forward(self, images: Tensor, index: Tensor | None, keys: Keys | None) -> Tensor:
-        return self.ledger.sound(averaged(self._logits_per_pass(images, index, keys)), index)
+        logits = averaged(self._logits_per_pass(images, index, keys))
+        return self.ledger.sound(logits, index, images)
 
     def _logits_per_pass(self, x: Tensor, index: Tensor | None, keys: Keys | None) -> list[Tensor]:
         return [self._one_pass(x, index, keys) for _ in range(self.samples)]

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from saddlepoint.answers import unanswered
+
 _COUNTS = ("forwards", "backwards", "_broken", "_unsound")
 
 
@@ -38,6 +40,7 @@ class Ledger:
             )
         self._asked: dict[str, tuple[Tensor, Tensor]] = {}
         self._clean: Tensor | None = None
+        self._stand_ins: Tensor | None = None
         self._owners: Int64[Tensor, " r"] | None = None
         self.lost: Bool[Tensor, " m"] | None = None
         """Of the last pass: whose logits were no answer; None where all were."""
@@ -165,33 +168,54 @@ class Ledger:
         # One NaN would spoil the sample for good, and it would then pass for robust.
         return gradient.nan_to_num()
 
-    def expect(self, clean: Float[Tensor, "m k"], index: Tensor | None = None) -> None:
-        """Take note of the logits of the clean images: what `sound` falls back on."""
+    def expect(
+        self,
+        clean: Float[Tensor, "m k"],
+        index: Tensor | None = None,
+        stand_ins: Float[Tensor, "m k"] | None = None,
+    ) -> None:
+        """Take note of the logits of the clean images, and of what `sound` puts in the place of an
+        answer that is none; None is the clean logits themselves.
+
+        >>> ledger, nan = Ledger(1, torch.device("cpu")), torch.tensor([[float("nan"), 0.0]])
+        >>> ledger.expect(torch.tensor([[2.0, 1.0]]), stand_ins=torch.tensor([[0.0, 1.0]]))
+        >>> ledger.sound(nan, None, torch.zeros(1, 4)), ledger.sound(nan, None, torch.zeros(1, 4) / 0)
+        (tensor([[0., 1.]]), tensor([[2., 1.]]))
+        """
+        instead = clean if stand_ins is None else stand_ins
         if index is None:
-            self._clean = clean
+            self._clean, self._stand_ins = clean, instead
             return
-        self._clean = clean.new_zeros(len(self.forwards), clean.shape[1])
-        self._clean[self._samples(index)] = clean
+        rows = self._samples(index)
+        whole = clean.new_zeros(len(self.forwards), clean.shape[1])
+        self._clean = whole.index_copy(0, rows, clean)
+        self._stand_ins = whole.index_copy(0, rows, instead)
 
-    def sound(self, logits: Float[Tensor, "m k"], index: Tensor | None) -> Float[Tensor, "m k"]:
-        """Return the logits with those of the clean image where they are no answer.
+    def sound(
+        self, logits: Float[Tensor, "m k"], index: Tensor | None, images: Float[Tensor, "m ..."]
+    ) -> Float[Tensor, "m k"]:
+        """Return the logits with the expected stand-ins where they are no answer; see `unanswered`.
 
-        No answer is NaN, +inf, or −inf throughout: that image fools nobody, and a loop that went on
-        from it would be lost. −inf at some classes is an answer; it is noted unless the clean
-        image has it there too, as masked classes have.
+        For images that are not finite themselves, an attack's fault, they are those of the clean
+        image: such an image fools nobody, and a loop that went on from it would be lost.
+
+        What is no answer is noted, unless the clean image has none either; and so is −inf at some
+        classes, unless the clean image has it there too, as masked classes have.
         """
         self.lost = None
-        if self._clean is None:
+        if self._clean is None or self._stand_ins is None:
             return logits
         # A finite sum has finite terms; on CUDA it is cheaper to look at each than to wait.
         if not logits.is_cuda and math.isfinite(float(logits.detach().sum())):
             return logits
-        clean = self._clean if index is None else self._clean[self._samples(index)]
-        least = logits == -torch.inf
-        self.lost = ~(logits < torch.inf).all(1) | least.all(1)
-        noted = self.lost | (least & (clean != -torch.inf)).any(1)
-        self.spend(self._unsound, index, noted.long())
-        return torch.where(self.lost[:, None], clean.to(logits.dtype), logits)
+        rows = slice(None) if index is None else self._samples(index)
+        clean, instead = self._clean[rows], self._stand_ins[rows]
+        self.lost = unanswered(logits)
+        noted = self.lost | ((logits == -torch.inf) & (clean != -torch.inf)).any(1)
+        self.spend(self._unsound, index, (noted & ~unanswered(clean)).long())
+        whole = images.isfinite().flatten(1).all(1, keepdim=True)
+        instead = torch.where(whole, instead, clean).to(logits.dtype)
+        return torch.where(self.lost[:, None], instead, logits)
 
 
 def name_of(objective: Any) -> str:

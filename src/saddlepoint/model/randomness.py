@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from saddlepoint.answers import unanswered
 from saddlepoint.streams import Keys
 
 _WORD = 0xFFFFFFFFFFFFFFFF
@@ -110,11 +111,13 @@ def same_logits(
     """Return whether two passes over the same images agree, but for rounding.
 
     Some CUDA kernels add in varying order. The rounding is that of `dtype`, relative to the spread
-    of the logits, and that of the logits themselves. NaN in the first pass counts as agreement: it
-    is another fault.
+    of the logits, and that of the logits themselves. No answer agrees with no answer (NaN with NaN)
+    and with nothing else.
 
     >>> a = torch.tensor([[1e5, 1e5 + 1.0]])
     >>> same_logits(a, a + 1e-2), same_logits(a, a + torch.tensor([[0.0, 0.1]]))
+    (True, False)
+    >>> same_logits(a / 0 * 0, a / 0 * 0), same_logits(a / 0 * 0, a)
     (True, False)
     """
     coarse = 4 * torch.finfo(torch.float32 if dtype is None else dtype).eps
@@ -125,7 +128,8 @@ def same_logits(
     allowed = max(1e-4, coarse) * spread + 4 * torch.finfo(a.dtype).eps * x.abs().amax(1)
     apart = (x - y).abs().amax(1) > allowed
     unlike = (a.isfinite() != b.isfinite()).any(1)
-    return not bool((~a.isnan().any(1) & (apart | unlike)).any())
+    none = unanswered(a)
+    return not bool(((none != unanswered(b)) | (~none & (apart | unlike))).any())
 
 
 def _normal_on_cpu(keys: Keys, shape: Sequence[int], *where: int) -> Float[Tensor, "n ..."]:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from saddlepoint.answers import NO_CLASS
 from saddlepoint.attacks import AttackResult
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
@@ -177,6 +178,8 @@ def adversarial_grid(
 
 
 def _name(classes: Sequence[str], output: int) -> str:
+    if output == NO_CLASS:
+        return "none"
     # A model may have more outputs than the data has numbered classes.
     return classes[output] if output < len(classes) else str(output)
 

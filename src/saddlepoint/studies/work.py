@@ -15,9 +15,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from saddlepoint.attacks import predict
 from saddlepoint.data import FolderData, ImageData, TensorData
 from saddlepoint.errors import InputError, OutputError
 from saddlepoint.evaluation import AttackRecord, evaluate, run_attack
+from saddlepoint.evaluation.breakdown import INITIALLY_WRONG
 from saddlepoint.evaluation.record import parquet_bytes
 from saddlepoint.evaluation.steps import FOLDER as PARTS
 from saddlepoint.files import write
@@ -206,8 +208,7 @@ def _curve(metrics: list[dict[str, Any]]) -> pa.Table:
 
 def _worst_case(images: pa.Table) -> pa.Table:
     """Return the columns of an attack's table from those of a suite's."""
-    label, clean = images["label"], images["clean_prediction"]
-    wrong = pc.not_equal(clean, label)
+    wrong = pc.equal(images["fooled_by"], INITIALLY_WRONG)
     success = pc.or_(wrong, pc.not_equal(images["fooled_by"], ""))
     return images.append_column("initially_wrong", wrong).append_column("success", success)
 
@@ -217,7 +218,7 @@ def _examples(model: nn.Module, data: ImageData, done: AttackRecord, seed: int) 
     ids = done.ids[:_EXAMPLES]
     images = data.images(ids)
     with Guard(model, len(ids), seed=seed) as guard:
-        before = guard.logits(images).argmax(1)
+        before = predict(guard.logits(images))
     tensors: dict[str, Tensor] = {
         "ids": ids,
         "images": images.cpu(),

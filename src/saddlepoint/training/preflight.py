@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.answers import check_logits
+from saddlepoint.answers import check_answered, check_logits, unanswered
 from saddlepoint.checks import check_class_names
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
@@ -30,7 +30,14 @@ def check_training(model: nn.Module, data: ImageData) -> None:
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("the model has no weights that can be trained")
     logits = _logits(model, data)
-    check_logits(logits, model)
+    check_logits(logits)
+    silent = unanswered(logits)
+    check_answered(~silent, model)
+    if bool(silent.any()):
+        raise InputError(
+            f"the model returns NaN or infinite logits for {int(silent.sum())} of {len(logits)}"
+            " images: their loss is no number; look for overflow, log(0) or 0/0 in the model"
+        )
     check_class_names(data.labels, data.classes, logits.shape[1])
 
 
@@ -40,8 +47,7 @@ def check_sound(model: nn.Module, data: ImageData, epoch: int, learning_rate: fl
     >>> from saddlepoint.data import load_data
     >>> check_sound(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), load_data("digits"), 1, 0.1)
     """
-    logits = _logits(model, data)
-    if bool((logits.isnan() | (logits == torch.inf)).any()):  # −inf masks a class
+    if bool(unanswered(_logits(model, data)).any()):
         raise InputError(
             f"after epoch {epoch} the model returns NaN or infinite logits; lower the learning rate"
             f" ({learning_rate:g})"

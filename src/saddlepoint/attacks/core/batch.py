@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from saddlepoint.attacks.core.criteria import LOSSES, Criterion
+from saddlepoint.attacks.core.criteria import LOSSES, Aimed, Criterion
 from saddlepoint.attacks.core.rounding import Reference, live_classes, rounding
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.model import Guard
@@ -176,6 +176,29 @@ class Batch:
     def margin(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
         """Return the criterion's margin, negative where fooled."""
         return self.criterion.margin(logits, self.goals)
+
+    @property
+    def aimed(self) -> Aimed | None:
+        """The criterion, where any of several classes meets it and each can be aimed at, else
+        None.
+        """
+        return self.criterion if isinstance(self.criterion, Aimed) else None
+
+    def aims(self, logits: Float[Tensor, "m k"]) -> Bool[Tensor, "m k"]:
+        """Return the classes that an attack may aim at; all but the goal where the criterion does
+        not say.
+        """
+        width, goals = logits.shape[1], self.goals
+        every = torch.arange(width, device=goals.device) != goals[:, None]
+        return every if self.aimed is None else self.aimed.aims(goals, width)
+
+    def holder(self, logits: Float[Tensor, "m k"]) -> Int64[Tensor, " m"]:
+        """Return the class that an attack has to overcome: the goal, or, where the criterion has
+        more that fool nobody, the highest of them.
+        """
+        if self.aimed is None or self.aimed.holders == 1:
+            return self.goals
+        return logits.detach().masked_fill(self.aims(logits), -torch.inf).argmax(1)
 
     def live(self, logits: Float[Tensor, "m k"]) -> Bool[Tensor, "m k"]:
         """Return which classes are not masked; by the clean logits where those are known."""

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.criteria import BinaryLogit, Criterion, Targeted
+from saddlepoint.attacks.core.criteria import Aimed, BinaryLogit, Criterion, Targeted
 from saddlepoint.attacks.core.tracker import Nearest, Tracker
 
 
@@ -49,11 +49,14 @@ class Confident:
     def shifted(
         self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
     ) -> Float[Tensor, "n k"]:
-        """Return the logits with the goal's moved by κ against the attack: its own margin there is
-        this one.
+        """Return the logits with the goal's, and what else holds the image, moved by κ against the
+        attack: its own margin there is this one.
         """
         if isinstance(self.criterion, BinaryLogit):
             return logits + (self.confidence * (2 * labels - 1))[:, None]
+        if isinstance(self.criterion, Aimed):
+            held = ~self.criterion.aims(labels, logits.shape[1])
+            return logits + self.confidence * held
         sign = -1.0 if isinstance(self.criterion, Targeted) else 1.0
         step = torch.full_like(logits[:, :1], sign * self.confidence)
         return logits.scatter_add(1, labels[:, None], step)

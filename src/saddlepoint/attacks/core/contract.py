@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from saddlepoint.answers import check_logits
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.criteria import BinaryLogit, Criterion, Misclassified, Targeted
-from saddlepoint.attacks.core.faults import find_randomness, warn_of_faults, warn_of_offers
+from saddlepoint.attacks.core.clean_pass import clean_pass
+from saddlepoint.attacks.core.criteria import Criterion, Misclassified, Targeted
+from saddlepoint.attacks.core.faults import warn_of_faults, warn_of_offers
 from saddlepoint.attacks.core.inputs import Inputs, check_targets, full_mask, may_move, placed
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM, Kind
 from saddlepoint.attacks.core.over_data import over_data
@@ -27,7 +27,6 @@ from saddlepoint.attacks.core.run import run
 from saddlepoint.attacks.core.stages import Stages
 from saddlepoint.attacks.core.ties import warn_of_ties
 from saddlepoint.attacks.core.tracker import Tracker
-from saddlepoint.checks import check_classes
 from saddlepoint.data import DataLike
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
@@ -154,6 +153,7 @@ class Attack(ABC):
         mask: Bool[Tensor, ...] | None = None,
         random: bool | None = None,
         stages: Stages | None = None,
+        whole: bool = True,
     ) -> AttackResult:
         """Attack and judge; results are on the model's device.
 
@@ -170,27 +170,21 @@ class Attack(ABC):
             mask: True where a feature may change; of the shape of one image or of all.
             random: whether the model is random at inference, where that is known; None finds out.
             stages: remembers the restarts and targets that are done.
+            whole: these are all images. Of a part, the model may return no answer for any, and
+                nothing is said of it.
 
         Raises `InputError` for anything that cannot be attacked; see `saddlepoint.checks`.
         """
         if labels is None:
-            each = partial(self, model, seed=seed, eps=eps, mask=mask, random=random)
+            each = partial(self, model, seed=seed, eps=eps, mask=mask, random=random, whole=False)
             rest = {"targets": targets, "ids": ids, "starts": starts, "eps": eps, "mask": mask}
-            return over_data(each, images, **rest)
+            return over_data(each, model, images, **rest)
         given = Inputs.of(images, labels, targets, seed, ids, eps, starts, mask)
         batch = self._batch(model, given.checked(self.threat))
         guard = batch.guard
         with guard:
-            with guard.exact():
-                clean = guard.logits(batch.images, None, batch.keys)
-                check_logits(clean, model, isinstance(self.criterion, BinaryLogit))
-                classes = max(clean.shape[1], 2)  # one logit stands for two classes
-                check_classes(given.labels, classes)
-                if given.targets is not None:
-                    check_classes(batch.goals, classes, "targets")
-                declared = guard.random
-                guard.set_random(find_randomness(guard, batch.images) if random is None else random)
-            guard.ledger.expect(clean)
+            declared = guard.random
+            clean = clean_pass(batch, given, random, whole)
             reference = Reference.of(clean)
             batch = replace(batch, reference=reference, stages=stages)
             result = run(self, batch, clean, sure=random is not None)

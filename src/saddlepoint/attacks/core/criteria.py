@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, Protocol, cast, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from saddlepoint.errors import InputError, unknown
+from saddlepoint.answers import NO_CLASS, unanswered
+from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, check_fields
-from saddlepoint.plugins import from_file, is_file_spec, lacks, why
 
 # The margin of a tie that is won: no difference of two logits lies between it and 0.
 _WON_TIE = -torch.finfo(torch.float32).tiny
@@ -59,6 +59,26 @@ class Criterion(Protocol):
         ...
 
 
+@runtime_checkable
+class Aimed(Protocol):
+    """A criterion that any of several classes meets by coming first: an attack may aim at each.
+
+    >>> isinstance(Misclassified(), Aimed), isinstance(OutsideTopK(2), Aimed)
+    (True, False)
+    """
+
+    @property
+    def holders(self) -> int:
+        """How many classes there are besides, of any image: if one of them comes first, nothing is
+        fooled.
+        """
+        ...
+
+    def aims(self, labels: Int64[Tensor, " n"], classes: int) -> Bool[Tensor, "n k"]:
+        """Return which classes fool where they come first."""
+        ...
+
+
 class _AgainstTheLabel:
     """The losses of a criterion that any other class meets."""
 
@@ -84,12 +104,18 @@ class Misclassified(_AgainstTheLabel):
     tensor([False, False,  True])
     """
 
+    holders: ClassVar[int] = 1
+
     def margin(
         self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
     ) -> Float[Tensor, " n"]:
         """Return Z_y − max_{j≠y} Z_j."""
         own, (rival, which) = _own(logits, labels), _others(logits, labels).max(1)
-        return _ruled(_difference(own, rival), which < labels)
+        return ruled(difference(own, rival), which < labels)
+
+    def aims(self, labels: Int64[Tensor, " n"], classes: int) -> Bool[Tensor, "n k"]:
+        """Return all classes but the label."""
+        return torch.arange(classes, device=labels.device) != labels[:, None]
 
 
 @dataclass(frozen=True)
@@ -105,7 +131,7 @@ class Targeted:
     ) -> Float[Tensor, " n"]:
         """Return max_{j≠t} Z_j − Z_t."""
         own, (rival, which) = _own(logits, labels), _others(logits, labels).max(1)
-        return _ruled(_difference(rival, own), labels < which)
+        return ruled(difference(rival, own), labels < which)
 
     def log_odds(
         self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
@@ -145,7 +171,7 @@ class OutsideTopK(_AgainstTheLabel):
         rival = others.topk(self.k, dim=1).values[:, -1]
         lower = torch.arange(logits.shape[1], device=logits.device) < labels[:, None]
         before = (others > own[:, None]) | ((others == own[:, None]) & lower)
-        return _ruled(_difference(own, rival), before.sum(1) >= self.k)
+        return ruled(difference(own, rival), before.sum(1) >= self.k)
 
 
 @dataclass(frozen=True)
@@ -160,7 +186,7 @@ class BinaryLogit:
         self, logits: Float[Tensor, "n 1"], labels: Int64[Tensor, " n"]
     ) -> Float[Tensor, " n"]:
         """Return z for label 1 and −z for label 0."""
-        return _ruled(logits[:, 0] * (2 * labels - 1), labels == 1)
+        return ruled(logits[:, 0] * (2 * labels - 1), labels == 1)
 
     def log_odds(
         self, logits: Float[Tensor, "n 1"], labels: Int64[Tensor, " n"]
@@ -193,52 +219,17 @@ where the model is confident.
 """
 
 
-def parse_criterion(text: str) -> Criterion:
-    """Return the criterion of a word: "misclassified", "binary-logit", "outside-top-5" …, or
-    `FILE.py:NAME`, whose code is run: a `Criterion`, or a class of it that needs no argument.
-
-    >>> parse_criterion("outside-top-3")
-    OutsideTopK(k=3)
-    """
-    if is_file_spec(text):
-        return _brought(text)
-    if text == "misclassified":
-        return Misclassified()
-    if text == "binary-logit":
-        return BinaryLogit()
-    head, _, k = text.rpartition("-")
-    if head == "outside-top" and k.isascii() and k.isdecimal():
-        return OutsideTopK(int(k))
-    raise unknown("criterion", text, ("misclassified", "binary-logit", "outside-top-5"))
-
-
-def _brought(text: str) -> Criterion:
-    found = from_file(text)
-    arguments = ("logits", "labels")
-    lacks(text, found, dict.fromkeys(("margin", "log_odds", "cross_entropy"), arguments))
-    if isinstance(found, type):
-        try:
-            found = found()
-        except Exception as error:
-            raise InputError(f"{text} cannot be made without arguments: {why(error)}") from error
-    made = cast(Criterion, found)
-    try:
-        margin: object = made.margin(torch.zeros(2, 10), torch.arange(2))
-    except Exception:  # it may be for other logits
-        return made
-    if not isinstance(margin, Tensor) or margin.shape != (2,):
-        seen = tuple(margin.shape) if isinstance(margin, Tensor) else repr(margin)[:60]
-        raise InputError(f"{text}: margin returned {seen} for 2 images; return one number for each")
-    return made
-
-
 def predict(logits: Float[Tensor, "n k"]) -> Int64[Tensor, " n"]:
-    """Return the classes: the lowest of the largest logits, and of one logit z whether z > 0.
+    """Return the classes: the lowest of the largest logits, and of one logit z whether z > 0; −1,
+    `NO_CLASS`, where the logits are no answer.
 
     >>> predict(torch.tensor([[1.0, 3.0, 3.0]])), predict(torch.tensor([[0.0], [0.1]]))
     (tensor([1]), tensor([0, 1]))
+    >>> predict(torch.tensor([[1.0, float("nan")], [1.0, 3.0]]))
+    tensor([-1,  1])
     """
-    return logits.argmax(1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
+    first = logits.argmax(1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
+    return torch.where(unanswered(logits), NO_CLASS, first)
 
 
 def tied(logits: Float[Tensor, "n k"]) -> Bool[Tensor, " n"]:
@@ -250,16 +241,24 @@ def tied(logits: Float[Tensor, "n k"]) -> Bool[Tensor, " n"]:
     if logits.shape[1] == 1:
         return logits[:, 0] == 0
     top = logits.topk(2, dim=1).values
-    return top[:, 0] == top[:, 1]
+    return (top[:, 0] == top[:, 1]) & ~unanswered(logits)
 
 
-def _ruled(margin: Tensor, won: Tensor) -> Tensor:
-    """Return the margin, moved just below 0 where it is a tie that is won; its gradient stays."""
+def ruled(margin: Tensor, won: Tensor) -> Tensor:
+    """Return the margin, moved just below 0 where it is a tie that is won; its gradient stays.
+
+    >>> ruled(torch.zeros(2), torch.tensor([True, False])) < 0
+    tensor([ True, False])
+    """
     return margin + torch.where((margin == 0) & won, _WON_TIE, 0.0)
 
 
-def _difference(a: Tensor, b: Tensor) -> Tensor:
-    """Return a − b, and 0 for equal infinities."""
+def difference(a: Tensor, b: Tensor) -> Tensor:
+    """Return a − b, and 0 for equal infinities.
+
+    >>> difference(torch.tensor([-torch.inf, 1.0]), torch.tensor([-torch.inf, -torch.inf]))
+    tensor([0., inf])
+    """
     return torch.where((a == b) & a.isinf(), 0.0, a - b)
 
 
@@ -269,10 +268,18 @@ def _log_odds(logits: Tensor, labels: Tensor) -> Tensor:
     The cross-entropy is softplus of it, and multiplies its gradient by 1 − p_y, which is exactly 0
     in float32 from a margin of 17 on. Where only the label is finite, nothing leads anywhere: 0.
     """
-    others = _others(logits, labels)
+    return odds(_others(logits, labels), _own(logits, labels))
+
+
+def odds(others: Float[Tensor, "n k"], own: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Return log Σ exp `others` − `own`; 0, which leads nowhere, where all others are −∞.
+
+    >>> odds(torch.tensor([[0.0, -torch.inf], [-torch.inf, -torch.inf]]), torch.tensor([2.0, 2.0]))
+    tensor([-2.,  0.])
+    """
     alone = others.amax(1, keepdim=True) == -torch.inf
-    odds = torch.where(alone, logits.detach(), others).logsumexp(1) - _own(logits, labels)
-    return torch.where(alone[:, 0], 0.0, odds)
+    found = torch.where(alone, 0.0, others).logsumexp(1) - own
+    return torch.where(alone[:, 0], 0.0, found)
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

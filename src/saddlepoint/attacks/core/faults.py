@@ -65,9 +65,8 @@ def warn_of_faults(
     if unsound := int(ledger.unsound.sum()):
         _warn(
             f"the model returned NaN or infinite logits for {unsound} of {total} images when they"
-            " were changed; where it did, they count as not fooled: their robustness is not to be"
-            " trusted; look for overflow, log(0) or 0/0 in the model, or for NaN in the images that"
-            " the attack tried"
+            " were changed; an image without a class counts as fooled, and reaches no target; look for"
+            " overflow, log(0) or 0/0 in the model, or for NaN in the images that the attack tried"
         )
     if lost := int((ledger.unguided & ~result.success & ~alone).sum()):
         _warn(

@@ -2,7 +2,8 @@
 
 The images are classified afresh, whatever the loop believed, and the distance is recomputed in
 float64. An image farther than ε·(1 + tolerance) (see `NormBall.near`), outside the valid range, not
-finite, or not fooled is not a success; nor is one for which the model returns NaN.
+finite, or not fooled is not a success. One that is all this and for which the model returns NaN has
+no class; see no_class.py for what that counts as.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.criteria import predict, tied
+from saddlepoint.attacks.core.no_class import stand_ins, wrong_before
 from saddlepoint.attacks.core.result import AttackResult
 from saddlepoint.streams import Stream
 from saddlepoint.threat.norms import expand
@@ -28,8 +30,9 @@ def judge(
     Args:
         batch: every sample of the call, in the caller's order, inside its guard.
         candidates: (n, …) the attack's outputs; anything at all.
-        clean_logits: (n, k) of the clean images. Where the criterion holds for them, the image is
-            `initially_wrong` (under `Targeted`: it is the target already) and left alone.
+        clean_logits: (n, k) of the clean images. Where the criterion holds for them (under
+            `Targeted`: it is the target already), or they are no answer, the image is
+            `initially_wrong` and left alone.
 
     >>> from saddlepoint.attacks import Misclassified
     >>> from saddlepoint.model import Guard
@@ -43,7 +46,7 @@ def judge(
     (tensor([False]), tensor([True]))
     """
     images = batch.images
-    initially_wrong = batch.margin(clean_logits) < 0
+    initially_wrong = wrong_before(batch.criterion, clean_logits, batch.goals)
     valid = batch.threat.contains(images, candidates)
     valid &= candidates.isfinite().flatten(1).all(1)
     if batch.mask is not None:
@@ -52,15 +55,16 @@ def judge(
         expand(valid & ~initially_wrong, images), candidates.to(images.dtype), images
     )
     guard = batch.guard
-    guard.ledger.expect(clean_logits)
+    instead = stand_ins(batch.criterion, clean_logits, batch.goals)
+    guard.ledger.expect(clean_logits, stand_ins=instead)
     with guard.exact():
         logits = guard.logits(final, batch.index, batch.keys.split(Stream.JUDGE))
-    if guard.ledger.lost is not None:  # NaN or infinite logits: the clean image is returned there
-        final = torch.where(expand(guard.ledger.lost, images), images, final)
     # Where nothing moved, the clean logits stand: another draw of a random model is no attack.
     moved = (final != images).flatten(1).any(1)
     logits = torch.where(moved[:, None], logits, clean_logits.to(logits.dtype))
     success = initially_wrong | (valid & (batch.margin(logits) < 0))
+    if guard.ledger.lost is not None:  # what the margin was of stood in for no answer
+        logits = torch.where((moved & guard.ledger.lost)[:, None], torch.nan, logits)
     return AttackResult(
         adversarials=final,
         success=success,

@@ -10,24 +10,25 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.criteria import Misclassified
 from saddlepoint.attacks.geometry.boundaries import Boundaries
 
 
 def rivals(batch: Batch, logits: Float[Tensor, "m K"], count: int) -> Int64[Tensor, "m k"] | None:
-    """Return the `count` highest live classes other than the label, or all if there are fewer.
+    """Return the `count` highest live classes that may be aimed at, or all if there are fewer.
 
     A sample with fewer live classes than the others of its call has the same ones again. None for
-    any other criterion than `Misclassified`: its margin is the only boundary.
+    a criterion that is not `Aimed`: its margin is the only boundary.
     """
-    if not isinstance(batch.criterion, Misclassified):
+    if batch.aimed is None:
         return None
-    live = batch.live(logits).scatter(1, batch.goals[:, None], False)
-    others = logits.scatter(1, batch.goals[:, None], -math.inf).nan_to_num(nan=-math.inf)
+    aims = batch.aims(logits)
+    live = batch.live(logits) & aims
+    others = logits.masked_fill(~aims, -math.inf).nan_to_num(nan=-math.inf)
     # Sorted, so that a tie goes to the lower class in every batch.
     order = others.argsort(dim=1, descending=True, stable=True)
-    order = order[order != batch.goals[:, None]].reshape(len(order), -1)
-    most = order.shape[1] if batch.reference is None else max(batch.reference.most - 1, 1)
+    order = order[aims.gather(1, order)].reshape(len(order), -1)
+    held = batch.aimed.holders
+    most = order.shape[1] if batch.reference is None else max(batch.reference.most - held, 1)
     ranks = torch.arange(min(count, most), device=order.device)
     return order.gather(1, ranks % live.sum(1, keepdim=True).clamp_min(1))
 
@@ -62,14 +63,15 @@ def linearise(
                 margin = batch.margin(free)
                 return torch.autograd.grad(margin.sum(), free)[0][:, None]
         width = logits.shape[1]
-        own = torch.nn.functional.one_hot(batch.goals, width)[:, None]
+        own = torch.nn.functional.one_hot(batch.holder(logits), width)[:, None]
         return (own - torch.nn.functional.one_hot(chosen[0], width)).to(logits.dtype)
 
     logits, normals = batch.jacobian(x, cotangents)
     if chosen[0] is None:
         margins = batch.margin(logits)[:, None]
     else:
-        margins = logits.gather(1, batch.goals[:, None]) - logits.gather(1, chosen[0])
+        own = logits.gather(1, batch.holder(logits)[:, None])
+        margins = own - logits.gather(1, chosen[0])
     least = batch.rounding(logits).nan_to_num().to(x.dtype)
     least = least if rounding is None else torch.maximum(least, rounding)
     return Boundaries(x, logits, chosen[0], margins.to(x.dtype), normals, least)

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
-from saddlepoint.attacks.core.criteria import Loss, Misclassified, Targeted
+from saddlepoint.attacks.core.criteria import Loss, Targeted
 
 Ratio = Literal["dlr", "dlr-targeted"]
 RATIOS: tuple[Ratio, ...] = ("dlr", "dlr-targeted")
@@ -61,14 +61,12 @@ def objective(
     """
     if loss not in RATIOS:
         return batch.loss(loss)
-    third, mean = _ranks(batch, loss)
+    third, mean = ranks(batch, loss)
 
     def value(logits: Tensor) -> Tensor:
         margin = batch.margin(logits)
         if targets is not None:
-            pair = torch.stack([batch.goals, targets], dim=1)
-            own, other = logits.gather(1, pair).unbind(1)
-            margin = own - other
+            margin = -towards(batch, logits, targets)
         needed = third + mean - 1
         if logits.shape[1] < needed:
             return -margin
@@ -80,25 +78,57 @@ def objective(
     return value
 
 
-def _ranks(batch: Batch, loss: str) -> tuple[int, int]:
-    """Return the arguments `third` and `mean` of `dlr`."""
+def towards(
+    batch: Batch, logits: Float[Tensor, "m k"], targets: Int64[Tensor, " m"]
+) -> Float[Tensor, " m"]:
+    """Return Z_t − Z_y, or in place of the label the highest class that holds; see `Batch.holder`.
+
+    >>> from saddlepoint.attacks import AcceptedAsOther
+    >>> from saddlepoint.model import Guard
+    >>> from saddlepoint.streams import Keys
+    >>> from saddlepoint.threat import L2
+    >>> z, rows = torch.tensor([[1.0, 2.0, 5.0]]), torch.arange(1)
+    >>> guard, keys = Guard(torch.nn.Flatten(), 1), Keys(0, rows)
+    >>> batch = Batch(guard, L2(), AcceptedAsOther(reject=2), z, rows, keys, rows)
+    >>> towards(batch, z, torch.tensor([1]))
+    tensor([-3.])
+    """
+    pair = torch.stack([targets, batch.holder(logits)], dim=1)
+    other, own = logits.gather(1, pair).unbind(1)
+    return other - own
+
+
+def ranks(batch: Batch, loss: str) -> tuple[int, int]:
+    """Return the arguments `third` and `mean` of `dlr`: how many logits it needs is their sum less
+    one.
+
+    >>> from saddlepoint.attacks import AcceptedAsOther
+    >>> from saddlepoint.model import Guard
+    >>> from saddlepoint.streams import Keys
+    >>> from saddlepoint.threat import L2
+    >>> x, rows = torch.zeros(1, 2), torch.arange(1)
+    >>> guard, keys = Guard(torch.nn.Flatten(), 1), Keys(0, rows)
+    >>> ranks(Batch(guard, L2(), AcceptedAsOther(2), x, rows, keys, rows), "dlr")
+    (4, 1)
+    """
     criterion = batch.criterion
     if isinstance(criterion, Targeted):
         return 3, 2
-    if isinstance(criterion, Misclassified):
-        return 3, 2 if loss == "dlr-targeted" else 1
+    if batch.aimed is not None:  # a rejection and the label may both be above the rival
+        return batch.aimed.holders + 2, 2 if loss == "dlr-targeted" else 1
     # The margin may reach down to rank k + 1: with Z_π3 the ratio would be −1 whatever the image.
     return getattr(criterion, "k", 1) + 2, 1
 
 
 def others(batch: Batch, logits: Float[Tensor, "m k"], count: int) -> Iterator[Int64[Tensor, " m"]]:
-    """Yield the live classes of largest logit other than the label, the largest first.
+    """Yield the live classes of largest logit that may be aimed at, the largest first.
 
     At most `count` of them; −1 for a sample that has no such class any more.
     """
     rest = torch.where(batch.live(logits), logits, -torch.inf)
-    rest = rest.scatter(1, batch.goals[:, None], -torch.inf)
-    top = rest.topk(min(count, logits.shape[1] - 1), dim=1)
+    rest = rest.masked_fill(~batch.aims(logits), -torch.inf)
+    holders = 1 if batch.aimed is None else batch.aimed.holders
+    top = rest.topk(min(count, logits.shape[1] - holders), dim=1)
     yield from torch.where(top.values > -torch.inf, top.indices, -1).unbind(1)
 
 
@@ -106,7 +136,7 @@ def warn_of_few_classes(batch: Batch, loss: Loss | Ratio, logits: Float[Tensor, 
     """Warn where the DLR is not defined and the margin takes its place."""
     if loss not in RATIOS:
         return
-    third, mean = _ranks(batch, loss)
+    third, mean = ranks(batch, loss)
     needed, live = third + mean - 1, batch.live(logits).sum(1)
     few = live < needed
     if bool(few.any()):

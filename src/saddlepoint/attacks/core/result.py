@@ -24,8 +24,10 @@ class AttackResult(Shown):
             counts as True.
         distance: (n,) float64, in the units of the threat model; for a minimum-norm attack infinity
             where it failed.
-        predictions: (n,) the class of each returned image, torch's argmax.
-        initially_wrong: (n,) the criterion held before the attack, which left the image alone.
+        predictions: (n,) the class of each returned image, torch's argmax; −1 (`NO_CLASS`) where the
+            model returns NaN or +∞ for it.
+        initially_wrong: (n,) the criterion held before the attack, or the model returned no answer;
+            the image was left alone.
         rejected: (n,) what the loop offered left the ball or the range, or was not finite.
         tied: (n,) several classes share the largest logit there; the prediction is the lowest.
         forwards, backwards: (n,) passes spent on each sample, the clean check and the judge

@@ -11,6 +11,7 @@ from saddlepoint.attacks.core.faults import find_randomness
 from saddlepoint.attacks.core.inputs import may_move
 from saddlepoint.attacks.core.judge import judge
 from saddlepoint.attacks.core.kinds import Loop
+from saddlepoint.attacks.core.no_class import wrong_before
 from saddlepoint.attacks.core.result import AttackResult
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.threat.norms import expand
@@ -48,7 +49,8 @@ def run(
 
 def _attacked(attack: Loop, batch: Batch, clean: Tensor) -> tuple[Tracker, AttackResult]:
     """Run the loop on what is not fooled yet, and judge what it kept."""
-    todo = batch.at(~(batch.margin(clean) < 0) & may_move(batch.threat, batch.images))
+    wrong = wrong_before(batch.criterion, clean, batch.goals)
+    todo = batch.at(~wrong & may_move(batch.threat, batch.images))
     tracker = attack.kind.tracker(attack, batch.images, random=batch.guard.random)
     if len(todo):
         attack.kind.search(attack, todo, tracker)

@@ -50,6 +50,7 @@ def attack_targets(
     mask: Bool[Tensor, ...] | None = None,
     random: bool | None = None,
     stages: Stages | None = None,
+    whole: bool = True,
 ) -> TargetsResult:
     """Return the targeted attack's result in Carlini and Wagner's average, best or worst case.
 
@@ -59,7 +60,7 @@ def attack_targets(
 
     Args:
         attack: with the criterion `Misclassified`; the targets replace it.
-        model, images, labels, seed, ids, mask, random, stages: as for the attack itself.
+        model, images, labels, seed, ids, mask, random, stages, whole: as for the attack itself.
         case: "average", "best" or "worst".
 
     Reference: Carlini and Wagner 2017, arXiv:1608.04644.
@@ -94,6 +95,7 @@ def attack_targets(
                 mask=mask,
                 random=random,
                 stages=stages,
+                whole=whole,
             )
             return {name: getattr(result, name) for name in TENSORS}
 

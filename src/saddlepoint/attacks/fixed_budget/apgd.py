@@ -13,8 +13,8 @@ from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import FixedBudget
-from saddlepoint.attacks.core.criteria import Loss, Misclassified
-from saddlepoint.attacks.core.losses import Ratio, objective, others, warn_of_few_classes
+from saddlepoint.attacks.core.criteria import Loss
+from saddlepoint.attacks.core.losses import Ratio, objective, others, ranks, warn_of_few_classes
 from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.steps import start_of
 from saddlepoint.attacks.core.tracker import Last, Tracker
@@ -136,9 +136,9 @@ class APGD(FixedBudget):
 
     def _targets(self, batch: Batch) -> list[Int64[Tensor, " m"] | None]:
         """Return the targets of each run: None is the criterion's own."""
-        in_turn = self.loss == "dlr-targeted" and isinstance(batch.criterion, Misclassified)
+        in_turn = self.loss == "dlr-targeted" and batch.aimed is not None
         logits = batch.logits(batch.clean) if in_turn else None
-        if logits is None or logits.shape[1] < 4:  # of the targeted DLR's four ranks
+        if logits is None or logits.shape[1] < sum(ranks(batch, self.loss)) - 1:
             return [None]
         return list(others(batch, logits, self.targets))
 

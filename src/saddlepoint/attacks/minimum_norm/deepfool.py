@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -87,7 +87,7 @@ class DeepFool(MinimumNorm):
         total = (x - batch.clean) / (1 + self.overshoot)
         projections = self.steps if self.projections is None else self.projections
         for step in range(self.steps + projections + 1):
-            choose = None if known is None else partial(known.nearest, active.goals, self.nearest)
+            choose = None if known is None else partial(known.nearest, active.holder, self.nearest)
             near = linearise(active, x, self.classes, choose, rounding)
             tracker.record(active, x, near.logits)
             done = self._crossed(active, tracker, x, near)
@@ -131,7 +131,7 @@ class Known(NamedTuple):
     """The classes looked at, and the lengths of their margins' gradients where last taken.
 
     >>> known = Known(torch.tensor([[1, 2]]), torch.tensor([[1.0, 4.0]]))
-    >>> known.nearest(torch.tensor([0]), 1, torch.tensor([[3.0, 2.0, 0.0]]))
+    >>> known.nearest(lambda logits: torch.tensor([0]), 1, torch.tensor([[3.0, 2.0, 0.0]]))
     tensor([[2]])
     """
 
@@ -143,10 +143,13 @@ class Known(NamedTuple):
         return Known(self.classes[rows], self.sizes[rows])
 
     def nearest(
-        self, goals: Int64[Tensor, " m"], count: int, logits: Float[Tensor, "m K"]
+        self, holder: Callable[[Tensor], Tensor], count: int, logits: Float[Tensor, "m K"]
     ) -> Int64[Tensor, "m j"]:
-        """Return the `count` classes whose boundaries are nearest, as far as is known."""
-        margins = logits.gather(1, goals[:, None]) - logits.gather(1, self.classes)
+        """Return the `count` classes whose boundaries are nearest, as far as is known.
+
+        `holder` says which class holds the image, by the logits; see `Batch.holder`.
+        """
+        margins = logits.gather(1, holder(logits)[:, None]) - logits.gather(1, self.classes)
         far = (margins / self.sizes).nan_to_num(nan=math.inf, posinf=math.inf)
         return self.classes.gather(1, far.argsort(dim=1, stable=True)[:, :count])
 

@@ -142,10 +142,10 @@ def _scaled(x: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
 
 
 def _targets(batch: Batch) -> Int64[Tensor, " m"]:
-    """Return the class to aim at: the target, or the most likely other class."""
+    """Return the class to aim at: the target, or the most likely that may be aimed at."""
     if isinstance(batch.criterion, Targeted):
         return batch.goals
     if isinstance(batch.criterion, BinaryLogit):
         return 1 - batch.goals
     logits = batch.logits(batch.clean)
-    return logits.scatter(1, batch.goals[:, None], -torch.inf).argmax(1)
+    return logits.masked_fill(~batch.aims(logits), -torch.inf).argmax(1)

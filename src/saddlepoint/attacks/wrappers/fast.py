@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import Attack, FixedBudget
-from saddlepoint.attacks.core.criteria import Misclassified
-from saddlepoint.attacks.core.losses import objective, others
+from saddlepoint.attacks.core.losses import objective, others, towards
 from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.steps import start_of
@@ -61,6 +59,7 @@ class Fast(FixedBudget):
         queries: of Square.
         pilot: what the first images of the evaluation told; None is a model that hides nothing.
 
+    >>> import torch
     >>> from saddlepoint.threat import Linf
     >>> net, images, labels = torch.nn.Flatten(), torch.tensor([[0.5, 0.4]]), torch.tensor([0])
     >>> Fast(Linf(0.051))(net, images, labels).success
@@ -119,9 +118,10 @@ class Fast(FixedBudget):
     def _runs(self, batch: Batch) -> Iterator[tuple[Climb, int | None]]:
         """Yield each run and the rank of the class that it is towards, None towards none."""
         yield Climb(_cross_entropy, self.probe), None
-        aimed = isinstance(batch.criterion, Misclassified)
+        aimed = batch.aimed is not None
         # Of fewer classes each is aimed at several times, from other starts.
-        classes = self.targets if batch.reference is None else batch.reference.live.shape[1] - 1
+        held = 1 if batch.aimed is None else batch.aimed.holders
+        classes = self.targets if batch.reference is None else batch.reference.live.shape[1] - held
         runs = ((_ratio, self.targets, self.steps), (_difference, self.margins, self.margin_steps))
         for loss, count, steps in runs:
             for rank in range(count if aimed else min(count, _UNAIMED)):
@@ -155,12 +155,7 @@ def _ratio(batch: Batch, targets: Int64[Tensor, " m"]) -> Callable[[Tensor], Ten
 
 
 def _difference(batch: Batch, targets: Int64[Tensor, " m"]) -> Callable[[Tensor], Tensor]:
-    def value(logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
-        pair = torch.stack([targets, batch.goals], dim=1)
-        other, own = logits.gather(1, pair).unbind(1)
-        return other - own
-
-    return value
+    return lambda logits: towards(batch, logits, targets)
 
 
 def _own(loss: LossOf) -> LossOf:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 
 from torch import nn
 
-from saddlepoint.answers import check_logits
+from saddlepoint.answers import check_answered, check_logits, unanswered
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.criteria import BinaryLogit
 from saddlepoint.attacks.core.rounding import Reference
@@ -65,8 +66,19 @@ class Transfer(Wrapper):
         with guard:
             there = replace(batch, guard=guard)
             clean = there.logits(there.clean)
-            check_logits(clean, self.surrogate, isinstance(batch.criterion, BinaryLogit))
+            answered = ~unanswered(clean)
+            check_answered(answered, self.surrogate, whole=False)
+            check_logits(clean, isinstance(batch.criterion, BinaryLogit))
             check_classes(batch.goals, max(clean.shape[1], 2), "the surrogate: labels or targets")
             guard.ledger.expect(clean, batch.index)
-            self.attack.perturb(replace(there, reference=Reference.of(clean)), found)
+            there = replace(there, reference=Reference.of(clean))
+            if silent := int((~answered).sum()):
+                warnings.warn(
+                    f"the surrogate returns NaN or infinite logits for {silent} of {len(batch)}"
+                    " images: nothing is transferred to them",
+                    stacklevel=2,
+                )
+                there = there.at(answered)
+            if len(there):
+                self.attack.perturb(there, found)
         tracker.offer(batch, batch.threat.parametrise(found.images[batch.index]))

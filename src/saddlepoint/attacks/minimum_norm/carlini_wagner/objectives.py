@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from saddlepoint.attacks.core.confidence import Confident
-from saddlepoint.attacks.core.criteria import BinaryLogit, Criterion, Misclassified, Targeted
+from saddlepoint.attacks.core.criteria import Aimed, BinaryLogit, Criterion, Targeted
 from saddlepoint.errors import InputError
 
 ObjectiveName = Literal["f1", "f2", "f3", "f4", "f5", "f5b", "f6", "f7"]
@@ -88,7 +88,7 @@ def _probability_margin(criterion: Criterion, logits: Tensor, goals: Tensor) -> 
 
 
 def _log_probability(criterion: Criterion, logits: Tensor, goals: Tensor) -> Tensor:
-    """Return log F_t; untargeted, t is the strongest class but the label."""
+    """Return log F_t; untargeted, t is the strongest class that may be aimed at."""
     criterion, logits = _inner(criterion, logits, goals)
     if isinstance(criterion, BinaryLogit):
         return functional.logsigmoid(-criterion.margin(logits, goals))
@@ -108,6 +108,7 @@ def _log_complement(criterion: Criterion, logits: Tensor, goals: Tensor) -> Tens
 def _reached(criterion: Criterion, scores: Tensor, goals: Tensor) -> Tensor:
     if isinstance(criterion, Targeted):
         return goals[:, None]
-    if isinstance(criterion, Misclassified):
-        return scores.scatter(1, goals[:, None], -torch.inf).argmax(1, keepdim=True)
+    if isinstance(criterion, Aimed):
+        aims = criterion.aims(goals, scores.shape[1])
+        return scores.masked_fill(~aims, -torch.inf).argmax(1, keepdim=True)
     raise InputError(f"f1, f4, f5 and f5b ask for one class, {criterion} for more; use f6 or f7")

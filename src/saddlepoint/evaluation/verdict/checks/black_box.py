@@ -31,6 +31,7 @@ class BlackBox(Control):
     remedy = "Use standard with all queries of Square, and an adaptive attack; --adaptive does."
     reference = "Andriushchenko et al. 2020, arXiv:1912.00049; the flags of AutoAttack's code"
     thorough = True
+    most = 32
 
     def attack(self, threat: ThreatModel) -> Attack | None:
         """Return the search."""

@@ -13,7 +13,7 @@ from saddlepoint.threat import ThreatModel, norm_of
 
 
 class MoreSteps(Control):
-    """The survivors that 200 steps towards each of the three nearest classes fool.
+    """The survivors that 100 steps towards each of the three nearest classes fool.
 
     >>> from saddlepoint.threat import Linf
     >>> MoreSteps().attack(Linf(0.1)).targets
@@ -25,9 +25,10 @@ class MoreSteps(Control):
     remedy = "Give more steps until the accuracy moves by less than 0.2 points."
     reference = "Carlini et al. 2019, arXiv:1902.06705; Pintor et al. 2022, arXiv:2106.09947"
     thorough = True
+    most = 32
 
     def attack(self, threat: ThreatModel) -> Attack | None:
         """Return the run; None in L0."""
         if norm_of(threat) == "L0":
             return None
-        return APGD(threat, steps=200, loss="dlr-targeted", targets=3)
+        return APGD(threat, steps=100, loss="dlr-targeted", targets=3)
