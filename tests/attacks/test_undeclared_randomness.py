@@ -133,7 +133,9 @@ def test_an_evaluation_asks_once_and_notes_it():
     model = Noisy("torch")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        record = evaluate(model, data, Linf(0.02), suite={"pgd": attack}, batch_size=8)
+        record = evaluate(
+            model, data, Linf(0.02), suite={"pgd": attack}, batch_size=8, diagnosis=None
+        )
         spent = record.attempts["forwards"].to_pylist()
         assert model.seen == 1 + 2 * 4 + 2 * 48 + sum(spent), "looks, clean passes, the attack"
         again = run_attack(model, data, AtBudget(DDN(L2(), steps=5), L2(0.5)), eot_samples=2)
@@ -155,7 +157,9 @@ def test_a_model_that_looks_at_the_batch_is_told():
     for model, name in ((unnormed, "0"), (BatchStatistics(), "the model")):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            record = evaluate(model, data, Linf(0.01), suite={"pgd": PGD(Linf(0.01), steps=1)})
+            record = evaluate(
+                model, data, Linf(0.01), suite={"pgd": PGD(Linf(0.01), steps=1)}, diagnosis=None
+            )
         assert [note for note in record.notes if note.startswith(f"{name} uses statistics")]
 
 

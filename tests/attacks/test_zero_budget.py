@@ -92,8 +92,8 @@ def test_an_evaluation_from_0_upwards_is_that_without_0(suite):
     """The clean images are no starts for the next budget: they would be weaker than random ones."""
     net, x, y = conv_case(24)
     data = TensorData.of(x, y, name="x", classes=tuple("01234"))
-    both = evaluate(net, data, Linf(), eps=[0.02, 0], suite=suite)
-    one = evaluate(net, data, Linf(), eps=[0.02], suite=suite)
+    both = evaluate(net, data, Linf(), eps=[0.02, 0], suite=suite, diagnosis=None)
+    one = evaluate(net, data, Linf(), eps=[0.02], suite=suite, diagnosis=None)
     assert [budget.eps for budget in both.budgets] == [0, 0.02]
     assert both.budgets[0].robust_accuracy == both.clean
     assert both.budgets[0].success.count == 0
@@ -107,7 +107,7 @@ def test_a_budget_wider_than_the_range_is_refused_before_any_work():
         lambda: FGSM(Linf(8))(net, x, y),
         lambda: FGSM(Linf())(net, x, y, eps=8),
         lambda: FGSM(Linf(8)).candidates(net, x, y),
-        lambda: evaluate(net, data, Linf(), eps=[0.1, 8], suite="quick"),
+        lambda: evaluate(net, data, Linf(), eps=[0.1, 8], suite="quick", diagnosis=None),
         lambda: foreign(lambda model, images, labels: images, Linf(8))(net, x, y),
     ):
         with pytest.raises(InputError, match=r"eps is 8, .* did you mean 8/255\?"):

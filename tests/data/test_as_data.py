@@ -179,10 +179,10 @@ def test_images_that_no_memory_holds_are_refused_before_it_is_taken():
 
 def test_evaluations_attacks_and_trainings_take_them():
     net, loader = trained(), FORMS["a DataLoader"]
-    expected = evaluate(net, DIGITS, Linf(), eps=[4 / 255, 8 / 255], suite="quick")
-    found = evaluate(net, loader, "Linf", eps=["4/255", 8 / 255], suite="quick")
+    expected = evaluate(net, DIGITS, Linf(), eps=[4 / 255, 8 / 255], suite="quick", diagnosis=None)
+    found = evaluate(net, loader, "Linf", eps=["4/255", 8 / 255], suite="quick", diagnosis=None)
     assert found.images.equals(expected.images)
-    one = evaluate(net, FORMS["arrays"], "linf", eps="8/255", suite="quick")
+    one = evaluate(net, FORMS["arrays"], "linf", eps="8/255", suite="quick", diagnosis=None)
     assert [budget.eps for budget in one.budgets] == [8 / 255]
     attack = FGSM(Linf(0.1))
     whole = attack(net, X, Y)
@@ -217,7 +217,7 @@ def test_a_recipe_may_be_a_name(recipe, message):
 )
 def test_a_name_that_is_no_suite(suite, message):
     with pytest.raises(InputError, match=message):
-        evaluate(trained(), FORMS["arrays"], "Linf", eps=0.1, suite=suite)
+        evaluate(trained(), FORMS["arrays"], "Linf", eps=0.1, suite=suite, diagnosis=None)
 
 
 def test_budgets_and_norms_that_cannot_be_are_refused():
@@ -231,7 +231,7 @@ def test_budgets_and_norms_that_cannot_be_are_refused():
         (Linf, 0.1, "give a norm's name"),
     ):
         with pytest.raises(InputError, match=message):
-            evaluate(trained(), DIGITS, threat, eps=eps, suite="quick")
+            evaluate(trained(), DIGITS, threat, eps=eps, suite="quick", diagnosis=None)
 
 
 def test_images_that_a_loader_leaves_out_are_told():

@@ -56,7 +56,7 @@ def test_the_evaluation_attacks_the_expectation_by_default_and_can_be_told_not_t
     def notes(samples, eot=None):
         model = random_self_ensemble(conv().eval(), 0.2, 0.1, samples)
         suite = {"pgd": PGD(Linf(0.1), steps=1)}
-        record = evaluate(model, data, Linf(0.1), suite=suite, eot_samples=eot)
+        record = evaluate(model, data, Linf(0.1), suite=suite, eot_samples=eot, diagnosis=None)
         return record.notes[0], record.config["attacks"]["pgd"]["eot_samples"]
 
     text, eot = notes(5)

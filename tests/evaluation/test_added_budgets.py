@@ -22,7 +22,7 @@ A, B, C, D = 0.02, 0.06, 0.1, 0.14
 def run(eps, out=None, suite=SUITE, progress=None, **options):
     return evaluate(
         trained(), DATA, Linf(), eps=eps, suite=suite, out=out, batch_size=32, progress=progress,
-        **options,
+        **options, diagnosis=None,
     )  # fmt: skip
 
 
@@ -124,9 +124,11 @@ def test_a_suite_by_name_another_norm_and_none(tmp_path):
     same(found, run([A, B, C], suite="quick"))
     suite = {"apgd": APGD(L2(1.0), steps=5)}
     for eps in ([0, 0.5], [0, 0.5, 1.0]):
-        found = evaluate(trained(), DATA, L2(), eps=eps, suite=suite, out=tmp_path / "l2")
-    same(found, evaluate(trained(), DATA, L2(), eps=[0, 0.5, 1.0], suite=suite))
-    evaluate(trained(), DATA, Box(0.0, 0.1), suite="quick", out=tmp_path / "box")
+        found = evaluate(
+            trained(), DATA, L2(), eps=eps, suite=suite, out=tmp_path / "l2", diagnosis=None
+        )
+    same(found, evaluate(trained(), DATA, L2(), eps=[0, 0.5, 1.0], suite=suite, diagnosis=None))
+    evaluate(trained(), DATA, Box(0.0, 0.1), suite="quick", out=tmp_path / "box", diagnosis=None)
     assert not (tmp_path / "box" / "starts").exists()
 
 

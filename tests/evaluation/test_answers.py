@@ -47,7 +47,7 @@ def test_images_without_a_class_are_wrong_and_an_attack_that_finds_one_has_succe
     pixels = data.pixels.flatten(1)
     clean = pixels[:, 1] < 0.8
     near = (pixels[:, 1] + 0.1 > 0.8) | ((pixels[:, 0] - 0.25).abs() < 0.15)
-    record = evaluate(Silent(), data, Linf(0.1), suite=SUITE, out=tmp_path / "run")
+    record = evaluate(Silent(), data, Linf(0.1), suite=SUITE, out=tmp_path / "run", diagnosis=None)
     assert (record.clean.count, record.clean.total) == (24, 30)
     assert accuracy(Silent(), data) == 24 / 30
     robust = np.array(record.images["fooled_by"].to_pylist()) == ""
@@ -67,7 +67,9 @@ def test_images_without_a_class_are_wrong_and_an_attack_that_finds_one_has_succe
         gone = sum(share.becomes.get(-1, 0) for share in each.per_class())
         assert gone == 6 + lost
         assert "no class" in str(each.class_table())
-    one = evaluate(Silent(), data, Linf(0.1), suite=SUITE, batch_size=1)  # whole batches of silence
+    one = evaluate(
+        Silent(), data, Linf(0.1), suite=SUITE, batch_size=1, diagnosis=None
+    )  # whole batches of silence
     assert one.images.equals(record.images)
 
 
@@ -88,7 +90,9 @@ def test_a_model_that_never_answers_is_an_error_before_anything_is_written(tmp_p
     never = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Threshold(torch.inf, torch.nan))
     data = digits("test", 12)
     for call in (
-        lambda: evaluate(never, data, Linf(0.1), suite=SUITE, out=tmp_path / "evaluation"),
+        lambda: evaluate(
+            never, data, Linf(0.1), suite=SUITE, out=tmp_path / "evaluation", diagnosis=None
+        ),
         lambda: run_attack(never, data, SUITE["pgd"], batch_size=5, out=tmp_path / "attack"),
     ):
         with pytest.raises(InputError, match="NaN or infinite logits for 12 of 12 images; look"):
@@ -125,7 +129,9 @@ def test_rejections_are_told_at_every_budget_and_named_classes_may_lack_the_one_
     some = digits("test", 100)
     data = TensorData.of(some.pixels, some.labels, name="named", classes=list("abcdefghij"))
     criterion, eps = AcceptedAsOther(10), [0.0, 0.05]
-    record = evaluate(Careful(6.0), data, "Linf", eps=eps, suite="quick", criterion=criterion)
+    record = evaluate(
+        Careful(6.0), data, "Linf", eps=eps, suite="quick", criterion=criterion, diagnosis=None
+    )
     with torch.no_grad():
         answer = Careful(6.0)(data.pixels).argmax(1)
     rejected, right = int((answer == 10).sum()), int((answer == data.labels).sum())
@@ -140,12 +146,14 @@ def test_rejections_are_told_at_every_budget_and_named_classes_may_lack_the_one_
     count = sum(row["id"] in last for row in left)
     assert 0 < count <= stand
     assert f"at eps 0.05 {count} of the {stand} images that stand are rejected" in some
-    plain = evaluate(trained(), data, "Linf", eps=eps, suite="quick")
+    plain = evaluate(trained(), data, "Linf", eps=eps, suite="quick", diagnosis=None)
     assert stand > plain.budgets[1].robust_accuracy.count
-    always = evaluate(Careful(1e4), data, "Linf", eps=[0.05], suite="quick", criterion=criterion)
+    always = evaluate(
+        Careful(1e4), data, "Linf", eps=[0.05], suite="quick", criterion=criterion, diagnosis=None
+    )
     assert "100 are rejected, and 0 are accepted" in always.notes[0]
     with pytest.raises(InputError, match="11 outputs, the data 10 classes"):
-        evaluate(Careful(6.0), data, "Linf", eps=eps, suite="quick")
+        evaluate(Careful(6.0), data, "Linf", eps=eps, suite="quick", diagnosis=None)
 
 
 def test_labels_of_one_class_are_told_and_data_of_one_class_is_no_evaluation():
@@ -155,15 +163,17 @@ def test_labels_of_one_class_are_told_and_data_of_one_class_is_no_evaluation():
     suite = {"noise": UniformNoise(Linf(0.01), draws=1)}
     names = [*"abcdefghij"]
     data = TensorData.of(ones, labels, name="ones", classes=names)
-    notes = evaluate(trained(), data, Linf(0.01), suite=suite).notes
+    notes = evaluate(trained(), data, Linf(0.01), suite=suite, diagnosis=None).notes
     assert notes == (
         f"all {len(ones)} images are of class b: the accuracies are those of one class",
     )
-    assert evaluate(trained(), digits("test", 1), Linf(0.01), suite=suite).notes == ()
-    four = evaluate(trained(), digits("test", 4), Linf(0.01), suite=suite).notes
+    assert (
+        evaluate(trained(), digits("test", 1), Linf(0.01), suite=suite, diagnosis=None).notes == ()
+    )
+    four = evaluate(trained(), digits("test", 4), Linf(0.01), suite=suite, diagnosis=None).notes
     assert four == (
         "4 images are fewer than the 10 classes: the accuracies say nothing of 6 of them",
     )
     alone = TensorData.of(ones, labels * 0, name="ones", classes=["b"])
     with pytest.raises(InputError, match="ones has one class, b, and any model that always gives"):
-        evaluate(trained(), alone, Linf(0.01), suite=suite)
+        evaluate(trained(), alone, Linf(0.01), suite=suite, diagnosis=None)

@@ -44,7 +44,7 @@ def test_a_tie_goes_to_the_lowest_class_everywhere():
     result = attack(Tied(), data.pixels, data.labels)
     assert result.success.tolist() == (data.labels != 0).tolist()
     assert bool(result.tied.all())
-    record = evaluate(Tied(), data, Linf(0.1), suite="quick")
+    record = evaluate(Tied(), data, Linf(0.1), suite="quick", diagnosis=None)
     assert (record.clean.count, record.budgets[0].robust_accuracy.count) == (10, 10)
     for column in ("clean_prediction", "prediction"):
         assert record.images[column].to_pylist() == [0] * 30
@@ -59,23 +59,27 @@ def test_one_logit_is_evaluated_with_its_criterion():
     x = torch.linspace(0.2, 0.8, 30)[:, None, None, None].expand(30, 1, 2, 2).contiguous()
     labels = (x.flatten(1).mean(1) > 0.5).long()
     data = TensorData.of(x, labels, name="binary")
-    record = evaluate(Sum(), data, Linf(), eps=[0.1], suite="quick", criterion=BinaryLogit())
+    record = evaluate(
+        Sum(), data, Linf(), eps=[0.1], suite="quick", criterion=BinaryLogit(), diagnosis=None
+    )
     near = ((x[:, 0, 0, 0] - 0.5).abs() >= 0.1).double().mean()
     assert record.clean.value == 1
     assert record.budgets[0].robust_accuracy.value == pytest.approx(float(near))
     with pytest.raises(InputError, match="BinaryLogit"):
-        evaluate(Sum(), data, Linf(), eps=[0.1], suite="quick")
+        evaluate(Sum(), data, Linf(), eps=[0.1], suite="quick", diagnosis=None)
 
 
 def test_clean_accuracy_is_by_the_criterion_of_the_suite():
     data = digits("test", 64)
-    one = evaluate(trained(), data, Linf(0.05), suite="quick")
-    three = evaluate(trained(), data, Linf(0.05), suite="quick", criterion=OutsideTopK(3))
+    one = evaluate(trained(), data, Linf(0.05), suite="quick", diagnosis=None)
+    three = evaluate(
+        trained(), data, Linf(0.05), suite="quick", criterion=OutsideTopK(3), diagnosis=None
+    )
     assert three.clean.value > one.clean.value
     assert three.budgets[0].robust_accuracy.value > one.budgets[0].robust_accuracy.value
     suite = {"a": FGSM(Linf(0.1)), "b": PGD(Linf(0.1), criterion=OutsideTopK(3))}
     with pytest.raises(InputError, match="disagree"):
-        evaluate(trained(), data, Linf(0.05), suite=suite)
+        evaluate(trained(), data, Linf(0.05), suite=suite, diagnosis=None)
 
 
 def test_one_attack_on_a_random_model_is_averaged_and_says_so():
@@ -98,7 +102,10 @@ def test_an_attack_keeps_its_own_number_of_passes():
     data = digits("test", 8)
     own = PGD(Linf(1 / 255), steps=1, eot_samples=20)
     assert "over 20 passes" in run_attack(Undeclared(), data, own).notes[0]
-    assert "over 20 passes" in evaluate(Undeclared(), data, Linf(0.01), suite={"a": own}).notes[0]
+    assert (
+        "over 20 passes"
+        in evaluate(Undeclared(), data, Linf(0.01), suite={"a": own}, diagnosis=None).notes[0]
+    )
 
 
 def test_a_damaged_archive_is_named(tmp_path):

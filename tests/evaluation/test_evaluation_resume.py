@@ -48,7 +48,15 @@ def _done(monkeypatch):
 def run(out, progress=None, **options):
     at_once()
     arguments = {"eps": EPS, "suite": "quick", "batch_size": PART, **options}
-    return evaluate(trained(), digits("test", 64), Linf(), out=out, progress=progress, **arguments)
+    return evaluate(
+        trained(),
+        digits("test", 64),
+        Linf(),
+        out=out,
+        progress=progress,
+        **arguments,
+        diagnosis=None,
+    )
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -107,7 +115,7 @@ def in_stages(out, progress=None):
     }
     return evaluate(
         trained(), digits("test", 2 * PART), threat, eps=[0.02, 0.04], suite=suite, out=out,
-        batch_size=PART,
+        batch_size=PART, diagnosis=None,
     )  # fmt: skip
 
 
@@ -147,7 +155,7 @@ def test_an_exception_in_the_middle_loses_no_step(tmp_path, whole, done, monkeyp
     with pytest.raises(KeyboardInterrupt):
         evaluate(
             trained(), digits("test", 64), Linf(), eps=EPS, suite="quick", batch_size=PART,
-            out=tmp_path, progress=after_stages(2 * TRIES, interrupt),
+            out=tmp_path, progress=after_stages(2 * TRIES, interrupt), diagnosis=None,
         )  # fmt: skip
     assert len(files(tmp_path)) == 1  # all of it at the end
     before = set(done)
@@ -206,11 +214,19 @@ def test_a_finished_attack_is_read(tmp_path):
 def test_other_weights_and_other_images_are_refused(tmp_path):
     run(tmp_path)
     with pytest.raises(InputError, match="model was"):
-        evaluate(conv(1), digits("test", 64), Linf(), eps=EPS, suite="quick", out=tmp_path)
+        evaluate(
+            conv(1),
+            digits("test", 64),
+            Linf(),
+            eps=EPS,
+            suite="quick",
+            out=tmp_path,
+            diagnosis=None,
+        )
     with pytest.raises(InputError, match=r"data\.images was 64, is now 32"):
         evaluate(
             trained(), digits("test", 32), Linf(), eps=EPS, suite="quick", out=tmp_path,
-            batch_size=PART,
+            batch_size=PART, diagnosis=None,
         )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def data():
 @pytest.fixture(scope="module")
 def record(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("printed") / "run"
-    evaluate(trained(), data, Linf(), eps=EPS, suite="quick", out=out)
+    evaluate(trained(), data, Linf(), eps=EPS, suite="quick", out=out, diagnosis=None)
     return Evaluation.load(out)
 
 
@@ -81,7 +81,7 @@ def test_results_print_as_tables_and_as_html_without_colours(record, data):
 
 
 def test_what_has_no_budget_or_no_success_is_printed_too(data):
-    box = evaluate(trained(), data.first(20), Box(0.0, 0.0), suite="quick")
+    box = evaluate(trained(), data.first(20), Box(0.0, 0.0), suite="quick", diagnosis=None)
     assert "–" in str(box)
     assert len(box.by_attack()) == 3
     nothing = FGSM(Linf(0.0))(nn.Flatten(), torch.tensor([[0.4, 0.5]]), torch.tensor([0]))

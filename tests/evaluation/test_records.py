@@ -132,7 +132,7 @@ class Awake(nn.Dropout):
 
 def test_a_model_that_declares_itself_random_is_attacked_in_expectation():
     model = nn.Sequential(Noise(0.1), trained())
-    record = evaluate(model, digits("test", 24), Linf(0.1), suite="quick")
+    record = evaluate(model, digits("test", 24), Linf(0.1), suite="quick", diagnosis=None)
     [note] = record.notes
     assert "declares itself random" in note
     assert "10 passes" in note
@@ -143,7 +143,9 @@ def test_a_model_that_declares_itself_random_is_attacked_in_expectation():
 
 def test_a_model_that_is_random_without_saying_so_is_found_out():
     model = nn.Sequential(*list(trained())[:-1], Awake(0.3), trained()[-1]).eval()
-    record = evaluate(model, digits("test", 24), Linf(0.1), suite="quick", eot_samples=4)
+    record = evaluate(
+        model, digits("test", 24), Linf(0.1), suite="quick", eot_samples=4, diagnosis=None
+    )
     [note] = record.notes
     assert "random at inference, undeclared" in note
     assert "4 passes" in note
@@ -155,13 +157,15 @@ def test_a_model_that_is_random_without_saying_so_is_found_out():
 
 def test_a_random_model_without_averaging_is_said_to_look_too_good():
     model = nn.Sequential(Noise(0.1), trained())
-    record = evaluate(model, digits("test", 8), Linf(0.1), suite="quick", eot_samples=1)
+    record = evaluate(
+        model, digits("test", 8), Linf(0.1), suite="quick", eot_samples=1, diagnosis=None
+    )
     assert "attacked without averaging: the accuracy is too high" in record.notes[0]
 
 
 def test_a_model_that_is_not_random_has_no_note():
     with_dropout = nn.Sequential(*list(trained())[:-1], nn.Dropout(0.5), trained()[-1]).train()
-    record = evaluate(with_dropout, digits("test", 12), Linf(0.1), suite="quick")
+    record = evaluate(with_dropout, digits("test", 12), Linf(0.1), suite="quick", diagnosis=None)
     assert record.notes == ()
     assert with_dropout.training
 
@@ -169,7 +173,9 @@ def test_a_model_that_is_not_random_has_no_note():
 def test_a_declared_random_model_does_not_depend_on_batches():
     model = nn.Sequential(Noise(0.1), trained(torch.float64))
     records = [
-        evaluate(model, digits("test", 24), Linf(0.05), suite="quick", batch_size=size)
+        evaluate(
+            model, digits("test", 24), Linf(0.05), suite="quick", batch_size=size, diagnosis=None
+        )
         for size in (5, 24)
     ]
     assert records[0].images["fooled_by"] == records[1].images["fooled_by"]

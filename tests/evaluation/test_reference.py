@@ -70,7 +70,7 @@ def reference(subject):
 @pytest.fixture(scope="module")
 def found(subject):
     torch.set_num_threads(1)
-    return evaluate(*subject, Linf(), eps=EPS, suite=SUITE, batch_size=16)
+    return evaluate(*subject, Linf(), eps=EPS, suite=SUITE, batch_size=16, diagnosis=None)
 
 
 def test_every_image_is_fooled_as_in_the_naive_evaluation(found, reference):
@@ -165,7 +165,7 @@ def values(record):
 )
 def test_batches_and_parts_do_not_change_a_result(subject, found, monkeypatch, batch_size, parts):
     monkeypatch.setattr("saddlepoint.evaluation.steps.SIZE", parts)
-    other = evaluate(*subject, Linf(), eps=EPS, suite=SUITE, batch_size=batch_size)
+    other = evaluate(*subject, Linf(), eps=EPS, suite=SUITE, batch_size=batch_size, diagnosis=None)
     for name in ("id", "eps", "fooled_by", "fooled_at", "prediction"):
         first, second = (
             sorted(
@@ -184,39 +184,47 @@ def test_batches_and_parts_do_not_change_a_result(subject, found, monkeypatch, b
 
 
 def test_an_evaluation_in_float32_agrees_where_margins_are_no_rounding_errors(found):
-    other = evaluate(trained(), digits("test", COUNT), Linf(), eps=EPS, suite=SUITE, batch_size=13)
+    other = evaluate(
+        trained(),
+        digits("test", COUNT),
+        Linf(),
+        eps=EPS,
+        suite=SUITE,
+        batch_size=13,
+        diagnosis=None,
+    )
     for mine, theirs in zip(found.budgets, other.budgets, strict=True):
         assert abs(mine.robust_accuracy.count - theirs.robust_accuracy.count) <= 1
 
 
 def test_the_same_again_is_the_same_and_another_seed_is_another(subject):
     def run(seed):
-        return values(evaluate(*subject, Linf(0.1), suite="quick", seed=seed))
+        return values(evaluate(*subject, Linf(0.1), suite="quick", seed=seed, diagnosis=None))
 
     assert run(0) == run(0) != run(1)
 
 
 def test_budgets_are_sorted_and_repeated_ones_run_once(subject):
-    record = evaluate(*subject, Linf(), eps=[0.1, 0.05, 0.1], suite="quick")
+    record = evaluate(*subject, Linf(), eps=[0.1, 0.05, 0.1], suite="quick", diagnosis=None)
     assert [budget.eps for budget in record.budgets] == [0.05, 0.1]
 
 
 @pytest.mark.parametrize("threat", [L2(0.5), L1(1.0)])
 def test_other_norms_are_evaluated_too(subject, threat):
-    record = evaluate(*subject, threat, suite="quick")
+    record = evaluate(*subject, threat, suite="quick", diagnosis=None)
     assert 0 < record.budgets[0].robust_accuracy.count < record.clean.count
 
 
 def test_a_box_has_no_eps_but_a_record(subject, tmp_path):
     model, data = subject
     box = Box(torch.zeros(1, 8, 8), torch.ones(1, 8, 8))
-    record = evaluate(model, data, box, suite="quick", out=tmp_path)
+    record = evaluate(model, data, box, suite="quick", out=tmp_path, diagnosis=None)
     assert record.budgets[0].robust_accuracy.count < record.clean.count
     again = Evaluation.load(tmp_path)
     assert np.isnan(again.budgets[0].eps)
     assert again.json() == record.json()
     with pytest.raises(InputError, match="has no eps; leave eps out"):
-        evaluate(model, data, box, eps=[0.1])
+        evaluate(model, data, box, eps=[0.1], diagnosis=None)
 
 
 class Lucky(FixedBudget):
@@ -228,7 +236,9 @@ class Lucky(FixedBudget):
 
 def test_an_attack_that_leaves_the_ball_fools_nobody(subject):
     with pytest.warns(UserWarning, match="Lucky left the budget, the range or the mask for"):
-        record = evaluate(*subject, Linf(), eps=[1e-3, 2e-3], suite={"lucky": Lucky(Linf(1.0))})
+        record = evaluate(
+            *subject, Linf(), eps=[1e-3, 2e-3], suite={"lucky": Lucky(Linf(1.0))}, diagnosis=None
+        )
     assert [b.robust_accuracy.count for b in record.budgets] == [record.clean.count] * 2
     assert all(record.attempts["rejected"].to_pylist())
 
@@ -245,7 +255,7 @@ def test_in_every_norm_standard_is_autoattacks():
 
 def test_in_l0_more_features_leave_fewer_images(subject):
     model, data, *_ = subject
-    record = evaluate(model, data, "L0", eps=[1, 4, 16], suite="fast")
+    record = evaluate(model, data, "L0", eps=[1, 4, 16], suite="fast", diagnosis=None)
     left = [budget.robust_accuracy.count for budget in record.budgets]
     assert left == sorted(left, reverse=True)
     assert left[0] > left[-1]
@@ -283,20 +293,22 @@ def test_the_suites_are_ordered_by_cost():
 def test_what_cannot_be_evaluated_is_refused_and_the_folder_stays_free(tmp_path, options, message):
     arguments = {"model": trained(), "data": digits("test", 8), "threat": Linf(0.1), **options}
     with pytest.raises(InputError, match=message):
-        evaluate(**arguments, out=tmp_path)
-    evaluate(trained(), digits("test", 8), Linf(0.1), suite="quick", out=tmp_path)
+        evaluate(**arguments, out=tmp_path, diagnosis=None)
+    evaluate(trained(), digits("test", 8), Linf(0.1), suite="quick", out=tmp_path, diagnosis=None)
 
 
 def test_no_images_cannot_be_evaluated():
     with pytest.raises(InputError, match="no images"):
-        evaluate(trained(), digits("test", 8).take(torch.arange(0)), Linf(0.1))
+        evaluate(trained(), digits("test", 8).take(torch.arange(0)), Linf(0.1), diagnosis=None)
 
 
 def test_wrong_everywhere_is_an_accuracy_of_zero_and_costs_nothing(tmp_path):
     data = digits("test", 16)
     wrong = replace(data, labels=(data.labels + 1) % 10)
     keep = (trained()(data.images(torch.arange(16))).argmax(1) != wrong.labels).nonzero()[:, 0]
-    record = evaluate(trained(), wrong.take(keep), Linf(0.1), out=tmp_path, suite="quick")
+    record = evaluate(
+        trained(), wrong.take(keep), Linf(0.1), out=tmp_path, suite="quick", diagnosis=None
+    )
     assert (record.clean.count, record.budgets[0].forwards) == (0, 0)
     assert record.budgets[0].success.total == 0
     assert Evaluation.load(tmp_path).attempts.num_rows == 0

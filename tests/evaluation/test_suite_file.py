@@ -37,12 +37,24 @@ def test_it_is_evaluated_as_a_mapping_is_and_known_by_its_content(tmp_path):
     first, second = tmp_path / "a.yaml", tmp_path / "b.yml"
     first.write_text("apgd: {steps: 4}")
     second.write_text("# the same\napgd:\n  steps: 4")
-    whole = evaluate(net, data, "Linf", eps=[0.05, 0.2], suite=str(first), out=tmp_path / "out")
-    again = evaluate(net, data, "Linf", eps=[0.05, 0.2], suite=str(second), out=tmp_path / "out")
+    whole = evaluate(
+        net, data, "Linf", eps=[0.05, 0.2], suite=str(first), out=tmp_path / "out", diagnosis=None
+    )
+    again = evaluate(
+        net, data, "Linf", eps=[0.05, 0.2], suite=str(second), out=tmp_path / "out", diagnosis=None
+    )
     assert again.json() == whole.json()
     second.write_text("apgd: {steps: 5}")
     with pytest.raises(InputError, match="steps"):
-        evaluate(net, data, "Linf", eps=[0.05, 0.2], suite=str(second), out=tmp_path / "out")
+        evaluate(
+            net,
+            data,
+            "Linf",
+            eps=[0.05, 0.2],
+            suite=str(second),
+            out=tmp_path / "out",
+            diagnosis=None,
+        )
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,8 @@ def test_a_frozen_script_is_known_by_its_weights_inside_a_wrapper_too():
 def test_an_evaluation_and_an_attack_read_the_output_that_they_are_told():
     data = TensorData.of(IMAGES, LABELS, name="noise")
     net, options = Wrapped(lambda z, f: {"logits": z}), {"eps": [0.02], "suite": "quick"}
-    record = evaluate(net, data, Linf(), output="logits", **options)
-    assert record.budgets == evaluate(NET, data, Linf(), **options).budgets
+    record = evaluate(net, data, Linf(), output="logits", **options, diagnosis=None)
+    assert record.budgets == evaluate(NET, data, Linf(), **options, diagnosis=None).budgets
     assert run_attack(net, data, FGSM(Linf(0.02)), output="logits").clean == record.clean
     with pytest.raises(InputError, match='output="logits"'):
-        evaluate(net, data, Linf(), **options)
+        evaluate(net, data, Linf(), **options, diagnosis=None)

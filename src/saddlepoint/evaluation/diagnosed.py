@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.core.pilot import Pilot
+from saddlepoint.attacks.wrappers.fast import Fast
 from saddlepoint.evaluation.breakdown import INITIALLY_WRONG, STANDS
 from saddlepoint.evaluation.record import Evaluation
 from saddlepoint.evaluation.steps import Steps
@@ -102,8 +103,8 @@ def informed(attacks: Mapping[str, Attack], pilot: Pilot) -> dict[str, Attack]:
     64
     """
     return {
-        name: replace(attack, pilot=pilot) if _takes_one(attack) else attack  # type: ignore[attr-defined]
-        for name, attack in attacks.items()
+        name: replace(each, pilot=pilot) if isinstance(each, Fast) and each.pilot is None else each
+        for name, each in attacks.items()
     }
 
 
@@ -115,10 +116,6 @@ def lacks(record: Evaluation, diagnosis: Diagnosis) -> bool:
     known = {each.check for each in record.verdict.findings}
     survivors = any(each.check == "noise" for each in record.verdict.findings)
     return survivors and any(check.name not in known for check in wanted[4:])
-
-
-def _takes_one(attack: Attack) -> bool:
-    return any(each.name == "pilot" for each in fields(attack)) and attack.pilot is None
 
 
 def _ids(images: Any, keep: Any) -> Int64[Tensor, " m"]:

@@ -79,7 +79,7 @@ def kinship(
 
 def part_of(record: Evaluation, config: Any, budgets: int, notes: tuple[str, ...]) -> Evaluation:
     """Return what an evaluation of the `budgets` smallest budgets alone would have recorded, with
-    `notes` alone; the seconds are those of the whole.
+    `notes` alone and without a verdict, which is of the whole as the seconds are.
     """
     images = record.images.slice(0, budgets * record.clean.total)
     eps = record.attempts["eps"].to_numpy()
@@ -91,6 +91,7 @@ def part_of(record: Evaluation, config: Any, budgets: int, notes: tuple[str, ...
         images=images,
         attempts=record.attempts.filter(pa.array(np.isin(eps, known))),
         notes=notes,
+        verdict=None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,11 @@ class Evaluation(Shown):
         return {
             **({} if self.verdict is None else {"verdict": self.verdict.json()}),
             "config": self.config,
-            **({} if self.pilot is None else {"pilot": asdict(self.pilot)}),
+            **(
+                {}
+                if self.pilot is None
+                else {"pilot": {"triggers": list(self.pilot.triggers), "images": self.pilot.images}}
+            ),
             "clean_accuracy": self.clean.json(),
             "budgets": [
                 {

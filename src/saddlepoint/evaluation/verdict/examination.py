@@ -62,6 +62,7 @@ class Examination:
     diagnosis: Diagnosis
     findings: list[Finding] = field(default_factory=list)
     passes: int = 0
+    _masked: bool = False
 
     def probe(self, ids: Int64[Tensor, " m"], threat: ThreatModel) -> Pilot:
         """Run the probes on the first of these images, which are right; return what they told."""
@@ -73,6 +74,7 @@ class Examination:
             found = self._run(probe, ids, threat)
             self.findings += found
             triggers += [each.check for each in found if each.found and probe.triggers]
+        self._masked = bool(triggers)
         return Pilot(tuple(triggers), len(ids))
 
     def control(
@@ -85,7 +87,7 @@ class Examination:
         wanted = self.diagnosis.thorough
         some = controls_for(suite, self.diagnosis.surrogate, wanted)
         found = [each for check in some for each in self._run(check, ids, threat)]
-        if not wanted and any(each.found for each in (*self.findings, *found)):
+        if not wanted and (self._masked or any(each.found for each in found)):
             known = {check.name for check in some}
             more = controls_for(suite, self.diagnosis.surrogate, thorough=True)
             rest = [check for check in more if check.name not in known]
