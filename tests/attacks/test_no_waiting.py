@@ -22,6 +22,7 @@ from saddlepoint.attacks import (
     MIFGSM,
     PGD,
     Batch,
+    MarginDecomposition,
     Misclassified,
 )
 from saddlepoint.attacks.core.kinds import MINIMUM_NORM
@@ -39,6 +40,7 @@ LOOPS = {
     "fgsm": FGSM(Linf(0.01)),
     "bim": BIM(Linf(0.01), steps=STEPS),
     "mi-fgsm": MIFGSM(Linf(0.01), steps=STEPS),
+    "md": MarginDecomposition(Linf(0.01), steps=STEPS, stop="never"),
     "pgd-linf": PGD(Linf(0.01), steps=STEPS, stop="never"),
     "pgd-l2": PGD(L2(0.1), steps=STEPS, stop="never"),
     "pgd-l1": PGD(L1(1.0), steps=STEPS, stop="never"),

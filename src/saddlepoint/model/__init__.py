@@ -21,6 +21,7 @@ from saddlepoint.model.randomness import (
     same_logits,
 )
 from saddlepoint.model.read_output import ReadOutput, reading
+from saddlepoint.model.stand_in import backward_replaced, with_gradient_of
 
 __all__ = [
     "Guard",
@@ -28,10 +29,12 @@ __all__ = [
     "RandomLayer",
     "ReadOutput",
     "averaged_passes",
+    "backward_replaced",
     "device_of",
     "full_precision",
     "is_random",
     "log_mean_probability",
     "reading",
     "same_logits",
+    "with_gradient_of",
 ]
