@@ -12,6 +12,7 @@ from __future__ import annotations
 from saddlepoint.model.anchor import device_of
 from saddlepoint.model.guard import Guard
 from saddlepoint.model.isolation import full_precision
+from saddlepoint.model.masking import hidden_gradients
 from saddlepoint.model.normalised import Normalised
 from saddlepoint.model.randomness import (
     RandomLayer,
@@ -32,6 +33,7 @@ __all__ = [
     "backward_replaced",
     "device_of",
     "full_precision",
+    "hidden_gradients",
     "is_random",
     "log_mean_probability",
     "reading",

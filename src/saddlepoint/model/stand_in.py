@@ -23,7 +23,8 @@ def with_gradient_of(
     >>> y.detach(), torch.autograd.grad(y, x)
     (tensor([1.]), (tensor([3.]),))
     """
-    return _Value.apply(value, stand_in)  # type: ignore[no-any-return]
+    # Detached: of some functions, such as floor_divide, autograd refuses the backward.
+    return _Value.apply(value.detach(), stand_in)  # type: ignore[no-any-return]
 
 
 @contextlib.contextmanager
