@@ -80,7 +80,9 @@ def seen(wrapper, model, images, labels):
     class Look(PGD):
         def perturb(self, batch, tracker):
             got.extend(batch.gradient(batch.clean, lambda z: z[:, 0]))
-            rows = batch.jacobian(batch.clean, lambda z: torch.eye(5).to(z)[:2].expand(len(z), 2, 5))
+            rows = batch.jacobian(
+                batch.clean, lambda z: torch.eye(5).to(z)[:2].expand(len(z), 2, 5)
+            )
             assert torch.allclose(rows[1][:, 0], got[1])
             tracker.offer(batch, batch.clean)
 

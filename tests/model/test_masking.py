@@ -48,7 +48,6 @@ def jpeg(x):
     return torch.tensor(np.stack(pictures)).permute(0, 3, 1, 2).to(x) / 255
 
 
-
 HIDE = {
     "rounding": lambda x: (x * 15).round() / 15,
     "two levels": lambda x: (x > 0.5).to(x),
