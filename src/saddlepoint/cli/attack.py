@@ -94,7 +94,8 @@ def attack(
         list[str] | None,
         typer.Option(
             help="An attack around the attack: bpda=MODULE, straight-through, smoothed,"
-            " transfer=WEIGHTS, restarted=5, smallest, shrinking, eight-bit; repeatable, the first one innermost, around those of the options above.",
+            " transfer=WEIGHTS, restarted=5, smallest, shrinking, eight-bit; repeatable,"
+            " the first one innermost, around those of the options above.",
             autocompletion=complete.of(complete.WRAPPERS),
         ),
     ] = None,
