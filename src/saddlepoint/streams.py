@@ -24,6 +24,8 @@ from saddlepoint.counts import check_seed
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
+Step = int | Int64[Tensor, " n"]
+"""A step of a loop, or one for each sample."""
 
 
 def philox(counter: Sequence[Tensor | int], key: Sequence[Tensor | int]) -> list[Tensor]:
@@ -121,20 +123,21 @@ class Keys:
         return Keys(self.seed, self.ids, stream)
 
     def uniform(
-        self, shape: Sequence[int], *, restart: int = 0, step: int = 0, draw: int = 0
+        self, shape: Sequence[int], *, restart: int = 0, step: Step = 0, draw: int = 0
     ) -> Float[Tensor, "n ..."]:
         """Return float32 numbers uniform in the open interval (0, 1), of shape (n, *shape)."""
         size = math.prod(shape)
         block = torch.arange((size + 3) // 4, device=self.ids.device)
         ids = (self.ids & _MASK)[:, None]
-        counter: list[Tensor | int] = [block[None, :], step, restart, (self.stream << 16) + draw]
+        which = step[:, None] & _MASK if isinstance(step, Tensor) else step
+        counter: list[Tensor | int] = [block[None, :], which, restart, (self.stream << 16) + draw]
         words = torch.stack(philox(counter, [self.seed, ids]), dim=-1)
         # 23 bits and a half: every value is exact in float32 and neither 0 nor 1.
         numbers = ((words >> 9).to(torch.float32) + 0.5) * 2.0**-23
         return numbers.reshape(len(self.ids), -1)[:, :size].reshape(len(self.ids), *shape)
 
     def normal(
-        self, shape: Sequence[int], *, restart: int = 0, step: int = 0, draw: int = 0
+        self, shape: Sequence[int], *, restart: int = 0, step: Step = 0, draw: int = 0
     ) -> Float[Tensor, "n ..."]:
         """Return float32 standard normal numbers of shape (n, *shape), by Box and Muller's
         transform.

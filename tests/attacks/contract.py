@@ -24,7 +24,8 @@ COUNT = 6
 
 # As short as still fools some: the promises do not depend on the number of steps.
 FEW: Mapping[str, Mapping[str, object]] = {
-    "bim": {"steps": 3}, "mi-fgsm": {"steps": 3}, "pgd": {"steps": 3, "restarts": 2},
+    "bim": {"steps": 3}, "mi-fgsm": {"steps": 3}, "md": {"steps": 5},
+    "pgd": {"steps": 3, "restarts": 2},
     "nine-defences-pgd": {"steps": 8}, "apgd": {"steps": 5, "restarts": 2}, "square": {"queries": 40},
     "sparse-rs": {"queries": 15},
     "uniform-noise": {"draws": 8}, "deepfool": {"steps": 3, "bisections": 3},

@@ -28,6 +28,8 @@ from saddlepoint.attacks import (
     Restarted,
     ShrinkingBudget,
     SmallestBudget,
+    Smoothed,
+    StraightThrough,
     Transfer,
     build_attack,
     foreign,
@@ -55,6 +57,11 @@ Build = Callable[[Case], Attack]
 WITH_BUDGET: Mapping[tuple[str, str], Build] = {
     ("restarted-pgd", "Linf"): lambda c: Restarted(PGD(c.threat, steps=3, start="clean"), 3),
     ("bpda-pgd", "L2"): lambda c: BPDA(PGD(c.threat, steps=4), ("2",)),
+    ("straight-pgd", "Linf"): lambda c: StraightThrough(PGD(c.threat, steps=3)),
+    ("smoothed-pgd", "L2"): lambda c: Smoothed(PGD(c.threat, steps=4), draws=3),
+    ("smoothed-fmn", "Linf"): lambda c: Smoothed(
+        AtBudget(FMN(free(c.threat), steps=4, bisections=2), c.threat), draws=2
+    ),
     ("transfer-pgd", "L1"): lambda c: Transfer(PGD(c.threat, steps=4), deepcopy(c.net)),
     ("fast", "Linf"): lambda c: Fast(
         c.threat, probe=2, targets=2, steps=3, margins=1, margin_steps=3, queries=5
@@ -65,6 +72,7 @@ WITH_BUDGET: Mapping[tuple[str, str], Build] = {
 NEAREST: Mapping[tuple[str, str], Build] = {
     ("restarted-ddn", "L2"): lambda c: Restarted(DDN(c.threat, steps=6, bisections=3), 3),
     ("bpda-fmn", "Linf"): lambda c: BPDA(FMN(c.threat, steps=30, bisections=2), ("2",)),
+    ("straight-ddn", "L2"): lambda c: StraightThrough(DDN(c.threat, steps=8, bisections=3)),
     ("transfer-fmn", "L1"): lambda c: Transfer(
         FMN(c.threat, steps=8, bisections=3), deepcopy(c.net)
     ),

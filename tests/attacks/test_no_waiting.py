@@ -22,7 +22,9 @@ from saddlepoint.attacks import (
     MIFGSM,
     PGD,
     Batch,
+    MarginDecomposition,
     Misclassified,
+    Smoothed,
 )
 from saddlepoint.attacks.core.kinds import MINIMUM_NORM
 from saddlepoint.attacks.core.tracker import Best, Nearest
@@ -39,6 +41,8 @@ LOOPS = {
     "fgsm": FGSM(Linf(0.01)),
     "bim": BIM(Linf(0.01), steps=STEPS),
     "mi-fgsm": MIFGSM(Linf(0.01), steps=STEPS),
+    "md": MarginDecomposition(Linf(0.01), steps=STEPS, stop="never"),
+    "smoothed": Smoothed(PGD(L2(0.1), steps=2, stop="never"), draws=2),
     "pgd-linf": PGD(Linf(0.01), steps=STEPS, stop="never"),
     "pgd-l2": PGD(L2(0.1), steps=STEPS, stop="never"),
     "pgd-l1": PGD(L1(1.0), steps=STEPS, stop="never"),

@@ -21,9 +21,11 @@ from saddlepoint.attacks import (
     CarliniWagnerL2,
     EightBit,
     Fast,
+    MarginDecomposition,
     Restarted,
     ShrinkingBudget,
     SmallestBudget,
+    Smoothed,
     Stages,
     Transfer,
     attack_targets,
@@ -73,6 +75,8 @@ ATTACKS = {
     "budgets": SmallestBudget(PGD(Linf(EPS), steps=2), grid=3, searches=2),
     "shrinking": ShrinkingBudget(PGD(Linf(EPS), steps=2), searches=4),
     "lattice": EightBit(Restarted(DDN(L2(), steps=5), 2)),
+    "md": MarginDecomposition(Linf(EPS), steps=5),
+    "smoothed": Smoothed(PGD(Linf(EPS), steps=3, restarts=3), draws=2),
     "transfer": Transfer(APGD(Linf(0.2), steps=5, restarts=2), surrogate=trained()),
 }
 

@@ -22,6 +22,7 @@ QUICK = {
     "fmn": {"steps": 40},
     "hard": {"passes": 400, "steps": 20},
     "hop-skip-jump": {"steps": 2},
+    "md": {"steps": 20},
     "l-bfgs": {"searches": 3},
     "pdgd": {"steps": 60},
     "pdpgd": {"steps": 60},

@@ -24,6 +24,7 @@ from saddlepoint.attacks.core.targets import TargetsResult, attack_targets
 from saddlepoint.attacks.core.ties import tie_note
 from saddlepoint.attacks.core.tracker import Best, Last, Nearest, Tracker
 from saddlepoint.attacks.fixed_budget.apgd import APGD
+from saddlepoint.attacks.fixed_budget.margin_decomposition import MarginDecomposition
 from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
 from saddlepoint.attacks.fixed_budget.noise import UniformNoise
 from saddlepoint.attacks.fixed_budget.pgd import BIM, FGSM, PGD, nine_defences_pgd
@@ -52,7 +53,7 @@ from saddlepoint.attacks.registry import (
     option_types,
 )
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
-from saddlepoint.attacks.wrappers.bpda import BPDA, backward_replaced
+from saddlepoint.attacks.wrappers.bpda import BPDA
 from saddlepoint.attacks.wrappers.eight_bit import EightBit
 from saddlepoint.attacks.wrappers.fast import Fast
 from saddlepoint.attacks.wrappers.foreign import Foreign, foreign
@@ -63,7 +64,10 @@ from saddlepoint.attacks.wrappers.registry import WRAPPERS, wrapped
 from saddlepoint.attacks.wrappers.restarted import Restarted
 from saddlepoint.attacks.wrappers.shrinking_budget import ShrinkingBudget
 from saddlepoint.attacks.wrappers.smallest_budget import SmallestBudget
+from saddlepoint.attacks.wrappers.smoothed import Smoothed
+from saddlepoint.attacks.wrappers.straight_through import StraightThrough
 from saddlepoint.attacks.wrappers.transfer import Transfer
+from saddlepoint.model import backward_replaced
 
 __all__ = [
     "ALMA",
@@ -107,6 +111,7 @@ __all__ = [
     "Hard",
     "HopSkipJump",
     "Last",
+    "MarginDecomposition",
     "MinimumNorm",
     "Misclassified",
     "Nearest",
@@ -118,9 +123,11 @@ __all__ = [
     "ShrinkingBudget",
     "SigmaZero",
     "SmallestBudget",
+    "Smoothed",
     "SparseRS",
     "Square",
     "Stages",
+    "StraightThrough",
     "Targeted",
     "TargetsResult",
     "Tracker",

@@ -11,6 +11,7 @@ from typing import Any, cast
 from saddlepoint.attacks.core.contract import Attack, FixedBudget, MinimumNorm
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM
 from saddlepoint.attacks.fixed_budget.apgd import APGD
+from saddlepoint.attacks.fixed_budget.margin_decomposition import MarginDecomposition
 from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
 from saddlepoint.attacks.fixed_budget.noise import UniformNoise
 from saddlepoint.attacks.fixed_budget.pgd import BIM, FGSM, PGD, nine_defences_pgd
@@ -107,6 +108,7 @@ _CLASSES: Mapping[str, type[FixedBudget] | type[MinimumNorm]] = {
     "pgd": PGD,
     "nine-defences-pgd": PGD,
     "apgd": APGD,
+    "md": MarginDecomposition,
     "sparse-rs": SparseRS,
     "square": Square,
     "uniform-noise": UniformNoise,

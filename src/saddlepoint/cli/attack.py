@@ -93,8 +93,9 @@ def attack(
     wrap: Annotated[
         list[str] | None,
         typer.Option(
-            help="An attack around the attack: bpda=MODULE, transfer=WEIGHTS, restarted=5, smallest,"
-            " eight-bit; repeatable, the first one innermost, around those of the options above.",
+            help="An attack around the attack: bpda=MODULE, straight-through, smoothed,"
+            " transfer=WEIGHTS, restarted=5, smallest, shrinking, eight-bit; repeatable,"
+            " the first one innermost, around those of the options above.",
             autocompletion=complete.of(complete.WRAPPERS),
         ),
     ] = None,

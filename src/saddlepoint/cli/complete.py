@@ -25,6 +25,7 @@ ATTACKS = (
     "hop-skip-jump",
     "jsma",
     "l-bfgs",
+    "md",
     "mi-fgsm",
     "nine-defences-pgd",
     "pdgd",
@@ -86,6 +87,8 @@ EXPERIMENTS = (
 )
 WRAPPERS = (
     "bpda=",
+    "straight-through",
+    "smoothed",
     "transfer=",
     "restarted=",
     "smallest",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from saddlepoint.model.anchor import device_of
 from saddlepoint.model.guard import Guard
 from saddlepoint.model.isolation import full_precision
+from saddlepoint.model.masking import hidden_gradients
 from saddlepoint.model.normalised import Normalised
 from saddlepoint.model.randomness import (
     RandomLayer,
@@ -21,6 +22,7 @@ from saddlepoint.model.randomness import (
     same_logits,
 )
 from saddlepoint.model.read_output import ReadOutput, reading
+from saddlepoint.model.stand_in import backward_replaced, with_gradient_of
 
 __all__ = [
     "Guard",
@@ -28,10 +30,13 @@ __all__ = [
     "RandomLayer",
     "ReadOutput",
     "averaged_passes",
+    "backward_replaced",
     "device_of",
     "full_precision",
+    "hidden_gradients",
     "is_random",
     "log_mean_probability",
     "reading",
     "same_logits",
+    "with_gradient_of",
 ]

@@ -66,6 +66,16 @@ class Ledger:
     def _samples(self, index: Int64[Tensor, " m"]) -> Int64[Tensor, " m"]:
         return index if self._owners is None else self._owners[index]
 
+    def forwards_of(self, index: Int64[Tensor, " m"]) -> Int64[Tensor, " m"]:
+        """Return how many forward passes the samples of these rows have had.
+
+        >>> ledger = Ledger(2, torch.device("cpu"))
+        >>> ledger.spend(ledger.forwards, torch.tensor([1]), 3)
+        >>> ledger.forwards_of(torch.tensor([1, 0]))
+        tensor([3, 0])
+        """
+        return self.forwards[self._samples(index)]
+
     def spend(self, counter: Tensor, index: Tensor | None, passes: int | Tensor) -> None:
         """Add a number of passes, one number or one per row of `index`, to a counter."""
         if index is None:

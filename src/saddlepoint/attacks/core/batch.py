@@ -200,6 +200,21 @@ class Batch:
             return self.goals
         return logits.detach().masked_fill(self.aims(logits), -torch.inf).argmax(1)
 
+    def margin_slopes(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, "m k"]:
+        """Return the gradient of the margin in the logits.
+
+        >>> from saddlepoint.attacks import Misclassified
+        >>> from saddlepoint.threat import L2
+        >>> logits, rows = torch.tensor([[1.0, 3.0, 2.0]]), torch.arange(1)
+        >>> guard = Guard(torch.nn.Flatten(), 1)
+        >>> batch = Batch(guard, L2(), Misclassified(), logits, rows, Keys(0, rows), rows)
+        >>> batch.margin_slopes(logits)
+        tensor([[ 1., -1.,  0.]])
+        """
+        with torch.enable_grad():
+            free = logits.detach().requires_grad_()
+            return torch.autograd.grad(self.margin(free).sum(), free)[0]
+
     def live(self, logits: Float[Tensor, "m k"]) -> Bool[Tensor, "m k"]:
         """Return which classes are not masked; by the clean logits where those are known."""
         return live_classes(logits) if self.reference is None else self.reference.live

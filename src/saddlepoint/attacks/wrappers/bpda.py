@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.wrappers.wrapper import Wrapper
-from saddlepoint.errors import InputError, unknown
+from saddlepoint.errors import InputError
+from saddlepoint.model import backward_replaced
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +27,8 @@ class BPDA(Wrapper):
         modules: names within the model, as `model.named_modules()` gives them.
         surrogate: a differentiable stand-in for the module, from its input to its output.
 
+    >>> import torch
+    >>> from torch import nn
     >>> from saddlepoint.attacks import PGD
     >>> from saddlepoint.threat import Linf
     >>> class Rounded(nn.Module):
@@ -57,68 +58,3 @@ class BPDA(Wrapper):
         """Run the attack with the replaced backward."""
         with backward_replaced(batch.guard.model, self.modules, self.surrogate):
             self.attack.perturb(batch, tracker)
-
-
-@contextlib.contextmanager
-def backward_replaced(
-    model: nn.Module, modules: tuple[str, ...], surrogate: Callable[[Tensor], Tensor] | None = None
-) -> Iterator[None]:
-    """Replace the backward of the named modules inside the context; see `BPDA`.
-
-    Raises `InputError` for a name that the model has not, or a surrogate of another shape.
-
-    >>> net = nn.Sequential(nn.Threshold(0.5, 0.0))
-    >>> x = torch.tensor([[0.2]], requires_grad=True)
-    >>> with backward_replaced(net, ("0",)):
-    ...     net(x).sum().backward()
-    >>> x.grad
-    tensor([[1.]])
-    """
-    known = dict(model.named_modules())
-
-    before: dict[nn.Module, Tensor] = {}
-
-    def remembered(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        # An in-place module overwrites what it is given.
-        before[module] = inputs[0].clone()
-
-    def replaced(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        given = before.pop(module)
-        stand_in = given if surrogate is None else surrogate(given)
-        if stand_in.shape != output.shape:
-            raise InputError(
-                f"the stand-in gives shape {tuple(stand_in.shape)}, the module"
-                f" {type(module).__name__} {tuple(output.shape)}; give a surrogate of that shape"
-            )
-        return _Value.apply(output, stand_in)  # type: ignore[no-any-return]
-
-    with contextlib.ExitStack() as stack:
-        for name in modules:
-            if name not in known or not name:
-                raise unknown("module of the model", name, [each for each in known if each])
-            for handle in (
-                known[name].register_forward_pre_hook(remembered),
-                known[name].register_forward_hook(replaced),
-            ):
-                stack.callback(handle.remove)
-        yield
-
-
-class _Value(torch.autograd.Function):
-    """The value of the first argument with the gradient of the second."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(value: Tensor, stand_in: Tensor) -> Tensor:
-        """Return the value."""
-        return value.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Remember nothing."""
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> tuple[None, Tensor]:
-        """Pass the gradient on to the stand-in."""
-        return None, gradients[0]

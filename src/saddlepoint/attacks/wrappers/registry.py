@@ -16,6 +16,8 @@ from saddlepoint.attacks.wrappers.eight_bit import EightBit
 from saddlepoint.attacks.wrappers.restarted import Restarted
 from saddlepoint.attacks.wrappers.shrinking_budget import ShrinkingBudget
 from saddlepoint.attacks.wrappers.smallest_budget import SmallestBudget
+from saddlepoint.attacks.wrappers.smoothed import Smoothed
+from saddlepoint.attacks.wrappers.straight_through import StraightThrough
 from saddlepoint.attacks.wrappers.transfer import Transfer
 from saddlepoint.attacks.wrappers.wrapper import Wrapper
 from saddlepoint.errors import InputError, unknown
@@ -81,6 +83,10 @@ WRAPPERS: Mapping[str, WrapperInfo] = MappingProxyType(
             WrapperInfo(
                 "bpda", BPDA, "modules", "MODULE", "the backward of modules becomes the identity"
             ),
+            WrapperInfo(
+                "straight-through", StraightThrough, "", "", "roundings pass the gradient on"
+            ),
+            WrapperInfo("smoothed", Smoothed, "", "", "gradients are means around the iterate"),
             WrapperInfo(
                 "transfer", Transfer, "surrogate", "WEIGHTS", "attacks a surrogate in its place"
             ),
