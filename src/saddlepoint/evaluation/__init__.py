@@ -11,13 +11,17 @@ from saddlepoint.evaluation.cochran import Cochran, cochran_test
 from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, stars
 from saddlepoint.evaluation.evaluate import EVALUATION_FILES, evaluate
 from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
+from saddlepoint.evaluation.gradient_agreement import GradientAgreement, gradient_agreement
 from saddlepoint.evaluation.masks import read_mask
 from saddlepoint.evaluation.mcnemar import McNemar, mcnemar_test
+from saddlepoint.evaluation.mean_share import MeanShare, mean_share
 from saddlepoint.evaluation.optimality import local_optimality, smallest_distances
 from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.power import images_to_tell, power_of_mcnemar
+from saddlepoint.evaluation.randomised import Randomised, randomised
 from saddlepoint.evaluation.record import Evaluation
 from saddlepoint.evaluation.rejudge import Audit, rejudge
+from saddlepoint.evaluation.resubmitted import Resubmitted
 from saddlepoint.evaluation.saved_images import read_saved
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.suites import SUITES, Suite, build_suite
@@ -36,11 +40,15 @@ __all__ = [
     "Cochran",
     "Evaluation",
     "Export",
+    "GradientAgreement",
     "Interval",
     "McNemar",
+    "MeanShare",
     "PairedTest",
     "Proportion",
+    "Randomised",
     "Replay",
+    "Resubmitted",
     "Suite",
     "TorchattacksStyle",
     "bootstrap_interval",
@@ -49,12 +57,15 @@ __all__ = [
     "cochran_test",
     "evaluate",
     "export_png",
+    "gradient_agreement",
     "holm",
     "images_to_tell",
     "local_optimality",
     "mcnemar_test",
+    "mean_share",
     "paired_t_test",
     "power_of_mcnemar",
+    "randomised",
     "read_mask",
     "read_saved",
     "rejudge",
