@@ -23,7 +23,8 @@ from saddlepoint.evaluation.record import Evaluation
 from saddlepoint.evaluation.rejudge import Audit, rejudge
 from saddlepoint.evaluation.resubmitted import Resubmitted
 from saddlepoint.evaluation.saved_images import read_saved
-from saddlepoint.evaluation.statistics import Proportion
+from saddlepoint.evaluation.second_look import SecondLook, second_look
+from saddlepoint.evaluation.statistics import Proportion, at_most
 from saddlepoint.evaluation.suites import SUITES, Suite, build_suite
 from saddlepoint.evaluation.torchattacks import TorchattacksStyle
 
@@ -49,8 +50,10 @@ __all__ = [
     "Randomised",
     "Replay",
     "Resubmitted",
+    "SecondLook",
     "Suite",
     "TorchattacksStyle",
+    "at_most",
     "bootstrap_interval",
     "build_suite",
     "check_outputs",
@@ -70,6 +73,7 @@ __all__ = [
     "read_saved",
     "rejudge",
     "run_attack",
+    "second_look",
     "smallest_distances",
     "stars",
     "to_eight_bits",

@@ -10,7 +10,6 @@ budget, carries nothing over.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -125,13 +124,7 @@ def evaluate(
 
     def prepared(threat: ThreatModel) -> Suite:
         return {
-            name: replace(
-                attack,
-                criterion=criteria[0],
-                eot_samples=passes.samples,
-                # One average that fools may be luck, and must not finish an image.
-                stop="never" if passes.samples > 1 else attack.stop,
-            )
+            name: passes.prepared(attack, criteria[0])
             for name, attack in _attacks(suite, threat).items()
         }
 
