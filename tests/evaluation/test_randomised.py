@@ -150,21 +150,15 @@ def test_a_generator_that_the_model_holds_does_not_repeat_what_an_attack_has_see
     assert torch.equal(state, torch.Generator().manual_seed(0).get_state())
 
 
-@pytest.mark.parametrize(
-    "draw", [lambda n: np.full(n, 0.5), lambda n: (rng().random(n) > 0.5) * 0.9]
-)
-def test_the_interval_covers_what_it_should(draw):
-    generator, chances = np.random.default_rng(1), draw(40)
-    covered = 0
+@pytest.mark.parametrize("chances", [np.linspace(0, 1, 200), np.array([0.0] + [0.99] * 19)])
+def test_the_interval_covers_what_it_should(chances):
+    """Of the second, where the rare image is not seen, many intervals would be too narrow."""
+    generator, covered = np.random.default_rng(1), 0
     for _ in range(300):
-        some = generator.choice(chances, 40)
+        some = generator.choice(chances, 20)
         told = mean_share(generator.binomial(100, some) / 100, 100)
         covered += told.low <= chances.mean() <= told.high
     assert covered >= 0.92 * 300
-
-
-def rng():
-    return np.random.default_rng(0)
 
 
 def test_images_that_all_stand_leave_the_doubt_that_their_number_leaves():

@@ -58,7 +58,7 @@ def test_few_images_are_said_to_bound_little_and_all_of_them_to_be_all():
     few = str(looked(400, 0, looked_at=6))
     assert "39.30 %" in few
     assert "by 15.7 points at most" in few
-    assert "6 images bound little: 59 without a fall bound the share by 5%" in few
+    assert "6 images bound little: 59 without a fall bound the share by 5 %" in few
     every = looked(59, 3)
     assert every.bound == 3 / 59
     assert "all survivors were looked at: standard lowers the robust accuracy by 0.3 points" in str(

@@ -123,14 +123,15 @@ class SecondLook(Shown):
                 f"with 95 % confidence {SUITE} on all images would lower the robust accuracy by"
                 f" {self.points:.1f} points at most"
             )
-            if count < (enough := _enough()):
+            if not self.fell and count < (enough := _enough()):
                 images = "one image bounds" if count == 1 else f"{count} images bound"
                 notes.append(
-                    f"{images} little: {enough} without a fall bound the share by {_FEW:.0%}"
+                    f"{images} little: {enough} without a fall bound the share by"
+                    f" {100 * _FEW:.0f} %"
                 )
-        if self.fooled_by:
+        if self.fell:
             told = ", ".join(f"{name} {count}" for name, count in self.fooled_by.items())
-            notes.append(f"fooled by {told}")
+            notes.append(f"the robust accuracy is too high: fooled by {told}; evaluate by {SUITE}")
         passes = (float(each.double().mean()) for each in (self.forwards, self.backwards))
         forwards, backwards = passes
         notes.append(
