@@ -156,7 +156,8 @@ def randomised(
     Of several candidates the one of the smallest mean margin over `SELECTION_DRAWS` draws is taken,
     the same draws for all of them, and judged by others: the smallest of several means is smaller
     than what it estimates (the winner's curse). Noise of random layers is a function of (seed, id,
-    draw) and depends neither on the batch nor on the number of candidates.
+    draw) and depends neither on the batch nor on the number of candidates; all candidates share a
+    batch while one is chosen.
 
     Args:
         model: from images in [0, 1] to logits; a call is one draw, also where it averages passes.
