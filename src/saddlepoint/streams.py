@@ -81,11 +81,11 @@ class Stream(IntEnum):
     """The judge's noise: an attack must not succeed by knowing the draw."""
     TARGETS = 3
     """The random target of each image."""
-    SELECTION = 5
+    SELECTION = 7
     """The draws by which one of several images is chosen; see `evaluation.randomised`."""
-    RESUBMISSIONS = 7
+    RESUBMISSIONS = 9
     """The fresh draws by which it is judged."""
-    GRADIENTS = 9
+    GRADIENTS = 11
     """The draws of two gradients that are compared; see `evaluation.gradient_agreement`."""
     RESTARTS = 16
     """Added to the number of a restart, from 1."""
