@@ -21,6 +21,7 @@ PAGES = (
     "docs/studies.md",
     "docs/attacks.md",
     "docs/portfolio.md",
+    "docs/randomised.md",
     "docs/lab.md",
     "docs/extending.md",
 )

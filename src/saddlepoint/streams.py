@@ -85,6 +85,12 @@ class Stream(IntEnum):
     """The random target of each image."""
     CHECK = 5
     """The points and directions that the checks of a verdict draw."""
+    SELECTION = 7
+    """The draws by which one of several images is chosen; see `evaluation.randomised`."""
+    RESUBMISSIONS = 9
+    """The fresh draws by which it is judged."""
+    GRADIENTS = 11
+    """The draws of two gradients that are compared; see `evaluation.gradient_agreement`."""
     RESTARTS = 16
     """Added to the number of a restart, from 1."""
     PER_TARGET = 2

@@ -85,8 +85,8 @@ WAYS = {
     "its 8-bit results": lambda net, folder: foreign(eight_bits, Linf(0.1))(net, X, Y),
     "targets": lambda net, folder: attack_targets(PGD5, net, X, Y, "average").targets,
     "a surrogate": lambda net, folder: Transfer(PGD5, net)(net, X, Y).adversarials,
-    "an evaluation": lambda net, folder: evaluate(net, (X, Y), "Linf", eps=0.1, suite="quick", diagnosis=None),
-    "data of one's own": lambda net, folder: evaluate(net, Loaded(), "Linf", eps=0.1, suite="quick", diagnosis=None),
+    "an evaluation": lambda net, folder: evaluate(net, (X, Y), "Linf", eps=0.1, suite="quick", diagnosis=None),  # noqa: E501
+    "data of one's own": lambda net, folder: evaluate(net, Loaded(), "Linf", eps=0.1, suite="quick", diagnosis=None),  # noqa: E501
     "an attack on data": lambda net, folder: run_attack(net, Loaded(), PGD5).result.adversarials,
     "its pictures": lambda net, folder: run_attack(net, (X, Y), PGD5, png=True, out=folder).clean,
     "a look at the outputs": lambda net, folder: check_outputs(net, Loaded()),

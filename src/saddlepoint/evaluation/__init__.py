@@ -12,8 +12,10 @@ from saddlepoint.evaluation.compare import compare
 from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, stars
 from saddlepoint.evaluation.evaluate import EVALUATION_FILES, evaluate
 from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
+from saddlepoint.evaluation.gradient_agreement import GradientAgreement, gradient_agreement
 from saddlepoint.evaluation.masks import read_mask
 from saddlepoint.evaluation.mcnemar import McNemar, mcnemar_test
+from saddlepoint.evaluation.mean_share import MeanShare, mean_share
 from saddlepoint.evaluation.model_comparison import (
     BudgetComparison,
     ModelComparison,
@@ -22,10 +24,13 @@ from saddlepoint.evaluation.model_comparison import (
 from saddlepoint.evaluation.optimality import local_optimality, smallest_distances
 from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.power import images_to_tell, power_of_mcnemar
+from saddlepoint.evaluation.randomised import Randomised, randomised
 from saddlepoint.evaluation.record import Evaluation
 from saddlepoint.evaluation.rejudge import Audit, rejudge
+from saddlepoint.evaluation.resubmitted import Resubmitted
 from saddlepoint.evaluation.saved_images import read_saved
-from saddlepoint.evaluation.statistics import Proportion
+from saddlepoint.evaluation.second_look import SecondLook, second_look
+from saddlepoint.evaluation.statistics import Proportion, at_most
 from saddlepoint.evaluation.suites import SUITES, Suite, build_suite
 from saddlepoint.evaluation.torchattacks import TorchattacksStyle
 
@@ -43,15 +48,21 @@ __all__ = [
     "Cochran",
     "Evaluation",
     "Export",
+    "GradientAgreement",
     "Interval",
     "McNemar",
+    "MeanShare",
     "ModelComparison",
     "PairComparison",
     "PairedTest",
     "Proportion",
+    "Randomised",
     "Replay",
+    "Resubmitted",
+    "SecondLook",
     "Suite",
     "TorchattacksStyle",
+    "at_most",
     "bootstrap_interval",
     "build_suite",
     "check_outputs",
@@ -59,16 +70,20 @@ __all__ = [
     "compare",
     "evaluate",
     "export_png",
+    "gradient_agreement",
     "holm",
     "images_to_tell",
     "local_optimality",
     "mcnemar_test",
+    "mean_share",
     "paired_t_test",
     "power_of_mcnemar",
+    "randomised",
     "read_mask",
     "read_saved",
     "rejudge",
     "run_attack",
+    "second_look",
     "smallest_distances",
     "stars",
     "to_eight_bits",

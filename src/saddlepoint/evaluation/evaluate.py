@@ -133,13 +133,7 @@ def evaluate(
 
     def prepared(threat: ThreatModel) -> Suite:
         return {
-            name: replace(
-                attack,
-                criterion=criteria[0],
-                eot_samples=passes.samples,
-                # One average that fools may be luck, and must not finish an image.
-                stop="never" if passes.samples > 1 else attack.stop,
-            )
+            name: passes.prepared(attack, criteria[0])
             for name, attack in _attacks(suite, threat).items()
         }
 

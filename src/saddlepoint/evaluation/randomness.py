@@ -5,11 +5,12 @@ says so; it also says where the batch decides.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
+from saddlepoint.attacks import Attack, Criterion
 from saddlepoint.attacks.core.faults import batch_dependent, batch_warning, drift_warning
 from saddlepoint.data import ImageData
 from saddlepoint.model import Guard, averaged_passes, full_precision, is_random, same_logits
@@ -29,6 +30,18 @@ class Passes:
     samples: int
     random: bool
     notes: tuple[str, ...] = ()
+
+    def prepared(self, attack: Attack, criterion: Criterion) -> Attack:
+        """Return the attack as it is run on such a model, by a criterion.
+
+        >>> from saddlepoint.attacks import FGSM, Misclassified
+        >>> from saddlepoint.threat import Linf
+        >>> Passes(10, True).prepared(FGSM(Linf(0.1)), Misclassified()).stop
+        'never'
+        """
+        # One average that fools may be luck, and must not finish an image.
+        stop = "never" if self.samples > 1 else attack.stop
+        return replace(attack, criterion=criterion, eot_samples=self.samples, stop=stop)
 
 
 def passes_for(model: nn.Module, data: ImageData, eot_samples: int | None) -> Passes:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import beta, binomtest
+
+from saddlepoint.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -66,3 +68,21 @@ class Proportion:
             "count": self.count,
             "total": self.total,
         }
+
+
+def at_most(count: int, total: int, confidence: float = 0.95) -> float:
+    """Return the exact upper bound of a share of which `count` in `total` were seen, one-sided.
+
+    Raises `InputError` for counts and confidences that cannot be.
+
+    Reference: Clopper and Pearson 1934, "The use of confidence or fiducial limits illustrated in the
+    case of the binomial".
+
+    >>> round(at_most(0, 59), 4), round(at_most(0, 6), 4), at_most(6, 6)
+    (0.0495, 0.393, 1.0)
+    """
+    if not 0 <= count <= total or not total:
+        raise InputError(f"{count} of {total} is no share; count some of at least one")
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence is {confidence}; give a share, for instance 0.95")
+    return 1.0 if count == total else float(beta.ppf(confidence, count + 1, total - count))

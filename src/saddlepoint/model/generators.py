@@ -59,6 +59,23 @@ class Generators:
         """Return whether any of them was drawn from."""
         return any(True for _ in self._moved())
 
+    def seed(self, seed: int) -> None:
+        """Seed all of them anew, so that what was drawn before tells nothing of what comes.
+
+        >>> mine = random.Random(3)
+        >>> Generators([mine]).seed(0)
+        >>> mine.random() == random.Random(0).random()
+        True
+        """
+        for each in self._held:
+            if isinstance(each, torch.Generator):
+                each.manual_seed(seed)
+            elif isinstance(each, np.random.Generator):
+                bits = each.bit_generator
+                bits.state = type(bits)(seed).state
+            else:
+                each.seed(seed)
+
     def states(self) -> dict[str, Tensor]:
         """Return where those are that were drawn from, by their numbers."""
         return {
