@@ -203,7 +203,11 @@ def _span(low: Bound, high: Bound) -> str:
 
 
 def bounds_of(images: Tensor, low: Bound, high: Bound) -> tuple[Tensor, Tensor]:
-    """Return the bounds in the images' dtype (float32 at least), broadcasting with them."""
+    """Return the bounds in the images' dtype (float32 at least), broadcasting with them.
+
+    >>> [each.shape for each in bounds_of(torch.zeros(1, 3, 2, 2), 0.0, (1.0, 1.0, 0.5))]
+    [torch.Size([]), torch.Size([3, 1, 1])]
+    """
     dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
     least, most = (numbers(b, images.new_empty((), dtype=dtype)) for b in (low, high))
     shape = (-1, *[1] * (images.ndim - 2))

@@ -170,6 +170,23 @@ def test_images_that_all_stand_leave_the_doubt_that_their_number_leaves():
     assert alike.high - alike.low < 0.1  # the draws tell much, where images are alike
 
 
+class Silent(Coin):
+    """Returns no answer where the coin is wrong."""
+
+    def forward(self, x):
+        logits = super().forward(x)
+        return torch.where(logits[:, :1] > 0, logits, torch.nan)
+
+
+def test_a_draw_without_an_answer_is_wrong():
+    images, labels = coins(50, 0.3, 0.8), torch.zeros(100, dtype=torch.int64)
+    heard, silent = (randomised(net, images, labels, images) for net in (Coin(), Silent()))
+    for told in ("clean", "adversarial"):
+        a, b = (getattr(each, told) for each in (heard, silent))
+        assert torch.equal(a.standing, b.standing)
+        assert torch.equal(a.voted, b.voted)
+
+
 def test_what_cannot_be_judged_is_refused():
     x = coins(2, 0.5)
     with pytest.raises(InputError, match="draws is 10; give at least 20"):

@@ -13,15 +13,26 @@ from torch import Tensor
 
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.core.pilot import Pilot
+from saddlepoint.attacks.fixed_budget.apgd import APGD
+from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
+from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.attacks.wrappers.fast import Fast
+from saddlepoint.evaluation.adapted import NAME as ADAPTIVE
+from saddlepoint.evaluation.adapted import adapted
 from saddlepoint.evaluation.breakdown import INITIALLY_WRONG, STANDS
+from saddlepoint.evaluation.journal import Columns
+from saddlepoint.evaluation.randomised import Randomised, randomised
 from saddlepoint.evaluation.record import Evaluation
+from saddlepoint.evaluation.second_look import second_look
 from saddlepoint.evaluation.steps import Steps
 from saddlepoint.evaluation.survivors import Survivors, budget_of
 from saddlepoint.evaluation.verdict.check import Subject
 from saddlepoint.evaluation.verdict.checks.registry import controls_for
 from saddlepoint.evaluation.verdict.examination import Diagnosis, Examination
-from saddlepoint.threat import ThreatModel
+from saddlepoint.evaluation.verdict.finding import Supplement
+from saddlepoint.threat import Normed, ThreatModel, norm_of
+
+RANDOMISED, SECOND_LOOK = "randomised", "second-look"
 
 
 @dataclass(eq=False)
@@ -61,17 +72,90 @@ class Examined:
 
     def verdict(self, record: Evaluation) -> Evaluation:
         """Return the record with the verdict, after the controls on what survived."""
-        total = record.clean.total
-        best: tuple[int, Int64[Tensor, " m"], ThreatModel] | None = None
-        for level, threat in enumerate(self.run.threats):
-            standing = _ids(record.images.slice(level * total, total), lambda who: who == STANDS)
-            # Where half of what was right stands, survivors are many and their boundaries near.
-            off = abs(2 * len(standing) - record.clean.count)
-            if threat in self._positive and len(standing) and (best is None or off < best[0]):
-                best = (off, standing, threat)
-        if best is not None:
-            self._doctor.control(best[1], best[2], self.run.attacks)
+        chosen = self._telling(record)
+        if chosen is not None:
+            threat, standing = chosen
+            self._doctor.control(standing, threat, self.run.attacks)
         return replace(record, verdict=self._doctor.verdict())
+
+    def supplemented(self, record: Evaluation) -> Evaluation:
+        """Return the record with what the diagnosis and the model ask for beside the checks, where its
+        verdict has it not yet.
+
+        Raises `InputError` where a second look is asked at more images than survived.
+        """
+        verdict = record.verdict
+        assert verdict is not None  # it is given before
+        known = {each.name for each in verdict.supplements}
+        for name in wanted(record, self.diagnosis, self.run.passes.random):
+            if name in known:
+                continue
+            if name == ADAPTIVE:
+                standing = self._standing(record)
+                found = adapted(self.run, self.steps, verdict, self.diagnosis, standing)
+            elif name == RANDOMISED:
+                found = self._in_fresh_draws(record)
+            else:
+                found = self._second_look(record)
+            verdict = replace(verdict, supplements=(*verdict.supplements, found))
+        return replace(record, verdict=verdict)
+
+    def _standing(self, record: Evaluation) -> dict[ThreatModel, Int64[Tensor, " s"]]:
+        """Return the survivors of each budget above 0."""
+        total, found = record.clean.total, {}
+        for level, threat in enumerate(self.run.threats):
+            if threat in self._positive:
+                found[threat] = _ids(record.images.slice(level * total, total), _stands)
+        return found
+
+    def _telling(self, record: Evaluation) -> tuple[ThreatModel, Int64[Tensor, " s"]] | None:
+        """Return the budget at which about half of what was right stands, with its survivors: they
+        are many there, and their boundaries near. None where nothing stands anywhere.
+        """
+        some = [(t, ids) for t, ids in self._standing(record).items() if len(ids)]
+        return min(some, key=lambda e: abs(2 * len(e[1]) - record.clean.count), default=None)
+
+    def _second_look(self, record: Evaluation) -> Supplement:
+        chosen = self._telling(record) or (self._positive[-1], torch.zeros(0, dtype=torch.int64))
+        threat, standing = chosen
+        look = second_look(
+            self.run.model,
+            self.run.data,
+            standing,
+            threat,
+            self.diagnosis.second_look,
+            seed=self.run.seed,
+            steps=self.steps,
+            criterion=self.run.criterion,
+        )
+        return Supplement(SECOND_LOOK, look.tables()[0], look.json())
+
+    def _in_fresh_draws(self, record: Evaluation) -> Supplement:
+        """Return the three numbers of a random model, on the first images that are right."""
+        run = self.run
+        images = record.images.slice(0, record.clean.total)
+        ids = _ids(images, lambda who: who != INITIALLY_WRONG)[: self.diagnosis.images]
+        chosen = self._telling(record)
+        threat = self._positive[-1] if chosen is None else chosen[0]
+
+        def drawn(batch: Tensor, stages: object) -> Columns:
+            subject = self._subject(batch, threat)
+            candidates = [subject.attacked(each).adversarials for each in _candidates(threat)]
+            found = randomised(
+                run.model,
+                subject.images,
+                subject.labels,
+                candidates,
+                seed=run.seed,
+                ids=batch,
+                criterion=run.criterion,
+            )
+            return found.columns()
+
+        found = Randomised.of(self.steps.run(f"{RANDOMISED}, {threat}", ids, drawn))
+        table = found.tables()[0]
+        named = replace(table, title=f"{table.title}, {threat}")
+        return Supplement(RANDOMISED, named, found.json())
 
     def _probed(self, right: Int64[Tensor, " m"]) -> Pilot:
         return self._doctor.probe(right, self._positive[0]) if self._positive else Pilot()
@@ -109,13 +193,32 @@ def informed(attacks: Mapping[str, Attack], pilot: Pilot) -> dict[str, Attack]:
 
 
 def lacks(record: Evaluation, diagnosis: Diagnosis) -> bool:
-    """Return whether a record's verdict holds less than is asked for."""
+    """Return whether a record's checks are fewer than is asked for."""
     if record.verdict is None:
         return True
     wanted = controls_for({}, diagnosis.surrogate, diagnosis.thorough)
     known = {each.check for each in record.verdict.findings}
     survivors = any(each.check == "noise" for each in record.verdict.findings)
     return survivors and any(check.name not in known for check in wanted[4:])
+
+
+def wanted(record: Evaluation, diagnosis: Diagnosis, random: bool) -> list[str]:
+    """Return the supplements that a diagnosis asks for, and that the model calls for."""
+    attacked = any(budget.eps != 0 for budget in record.budgets) and record.clean.count > 0
+    names = [RANDOMISED] if random and attacked else []
+    names += [ADAPTIVE] if diagnosis.adaptive and attacked else []
+    return names + ([SECOND_LOOK] if diagnosis.second_look and attacked else [])
+
+
+def _candidates(threat: ThreatModel) -> tuple[Attack, ...]:
+    """Return attacks whose images are tried on a random model."""
+    if isinstance(threat, Normed) and norm_of(threat) == "L0":
+        return (AtBudget(SigmaZero(threat.with_eps(float("inf")), steps=50), threat),)
+    return APGD(threat, steps=20), APGD(threat, steps=20, loss="margin")
+
+
+def _stands(who: str) -> bool:
+    return who == STANDS
 
 
 def _ids(images: Any, keep: Any) -> Int64[Tensor, " m"]:

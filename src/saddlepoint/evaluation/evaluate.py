@@ -157,22 +157,31 @@ def evaluate(
             model, data, threats, attacks, seed, passes, criteria[0], steps, progress, starts
         )
 
-    def examined_now(record: Evaluation) -> Evaluation:
-        if diagnosis is None or not lacks(record, diagnosis):
+    def examined_now(record: Evaluation, out: Path | None = None) -> Evaluation:
+        """Examine a finished record where less was than is asked for now; saved where it is `out`."""
+        if diagnosis is None:
             return record
-        with Steps(None, batch_size) as steps:
-            return Examined(survivors(steps), steps, diagnosis).of_record(record)
+        with Steps(out, batch_size) as steps:
+            examined = Examined(survivors(steps), steps, diagnosis)
+            judged = examined.of_record(record) if lacks(record, diagnosis) else record
+            if out is not None and judged is not record:
+                judged.save(out)
+            return supplemented(judged, examined, out)
+
+    def supplemented(record: Evaluation, examined: Examined, out: Path | None) -> Evaluation:
+        """What is asked for beside the checks; an error in it loses nothing that was saved."""
+        more = examined.supplemented(record)
+        if out is not None and more.verdict != record.verdict:
+            more.save(out)
+            examined.steps.forget()
+        return more
 
     attacks, config = prepared(threats[0]), config_of(threats)
     names, notes = list(attacks), (*told, *passes.notes, *of_classes)
     kin = partial(kinship, threats=threats, config_of=config_of)
     with claimed(out, "evaluate", config, EVALUATION_FILES, finished, kin) as found:
         if out is not None and found == "finished":
-            record = Evaluation.load(out)
-            judged = examined_now(record)
-            if judged is not record:
-                judged.save(out)
-            return judged
+            return examined_now(Evaluation.load(out), out)
         if out is not None and found == "part":
             part = part_of(Evaluation.load(out), config, len(threats), notes)
             return examined_now(_noted(part, criteria[0]))
@@ -203,6 +212,10 @@ def evaluate(
         elif out is not None:
             evaluation.save(out)
             steps.forget()
+        if examined is not None:
+            with Steps(out, batch_size) as more:
+                examined.steps = more
+                evaluation = supplemented(evaluation, examined, out)
     return evaluation
 
 

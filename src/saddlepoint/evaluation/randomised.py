@@ -19,6 +19,7 @@ from saddlepoint.answers import check_answered, unanswered
 from saddlepoint.attacks import Criterion, Misclassified
 from saddlepoint.attacks.core.clean_pass import check_clean
 from saddlepoint.attacks.core.faults import find_randomness
+from saddlepoint.attacks.core.no_class import stand_ins
 from saddlepoint.checks import as_pixels, check_labels, tensor_of
 from saddlepoint.counts import check_count
 from saddlepoint.errors import InputError
@@ -158,7 +159,7 @@ def randomised(
     the same draws for all of them, and judged by others: the smallest of several means is smaller
     than what it estimates (the winner's curse). Noise of random layers is a function of (seed, id,
     draw) and depends neither on the batch nor on the number of candidates; all candidates share a
-    batch while one is chosen.
+    batch while one is chosen. In a draw without an answer (NaN) an image is wrong.
 
     Args:
         model: from images in [0, 1] to logits; a call is one draw, also where it averages passes.
@@ -179,7 +180,7 @@ def randomised(
     >>> x, y = torch.tensor([[0.8, 0.2], [0.8, 0.2]]), torch.tensor([0, 0])
     >>> found = randomised(net, x, y, torch.tensor([[0.6, 0.5], [0.5, 0.5]]))
     >>> found.clean.standing, found.adversarial.standing, found.adversarial.vote.count
-    (tensor([100, 100]), tensor([82, 48]), 1)
+    (tensor([100, 100]), tensor([79, 49]), 1)
     """
     check_count("draws", draws, least=LEAST_DRAWS)
     images, labels = as_pixels(tensor_of(images, "images")), tensor_of(labels, "labels")
@@ -194,10 +195,13 @@ def randomised(
     clean, attacked = Tally(goals, criterion), Tally(goals, criterion)
     with fresh_guard(model, keys, "resubmissions") as guard:
         first = guard.logits(x, None, keys)
-        check_answered(~unanswered(first), model)
+        silent = unanswered(first)
+        check_answered(~silent, model, whole=False)
         check_clean(criterion, first, goals)
         guard.set_random(find_randomness(guard, x))
-        guard.ledger.expect(first)
+        instead = stand_ins(criterion, first, goals)
+        guard.ledger.expect(first, stand_ins=instead)
+        first = torch.where(silent[:, None], instead, first)
         chosen = _chosen(guard, candidates, keys.split(Stream.SELECTION), attacked)
         fixed = candidates[chosen, torch.arange(len(x), device=device)]
         for draw in range(draws):

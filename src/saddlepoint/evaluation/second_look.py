@@ -217,6 +217,7 @@ def second_look(
                 ids=batch,
                 random=passes.random,
                 stages=stages,
+                whole=False,
             )
             names = ("success", "initially_wrong", "forwards", "backwards")
             return {name: getattr(result, name) for name in names}

@@ -32,6 +32,10 @@ class Diagnosis:
         images: that the checks look at, at most: the first that are right, and the first survivors.
         thorough: run the checks that cost hundreds of passes too, which else wait for a finding.
         surrogate: another network of the same data, whose adversarial images are tried.
+        adaptive: apply the remedies of what was found, and say what each adds.
+        bpda: modules whose backward the identity replaces in the remedies; none are those that are
+            found to hide the gradient.
+        second_look: survivors on which `standard` is run; 0 for none.
 
     Raises `InputError` for a number that is none.
 
@@ -42,9 +46,13 @@ class Diagnosis:
     images: int = 64
     thorough: bool = False
     surrogate: nn.Module | None = None
+    adaptive: bool = False
+    bpda: tuple[str, ...] = ()
+    second_look: int = 0
 
     def __post_init__(self) -> None:
         check_count("images", self.images)
+        check_count("second_look", self.second_look, least=0)
 
 
 @dataclass(eq=False)

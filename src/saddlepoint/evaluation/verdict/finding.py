@@ -57,6 +57,49 @@ class Finding:
         return self.judgement != "healthy"
 
 
+@dataclass(frozen=True)
+class Supplement:
+    """What was measured beside the checks: remedies applied, a random model's three numbers, a second
+    look.
+
+    Attributes:
+        name: what it is.
+        table: as it is printed.
+        numbers: the same as JSON values.
+
+    >>> Supplement("second-look", Table("standard", ("fell",), [("0",)]), {"fell": 0}).name
+    'second-look'
+    """
+
+    name: str
+    table: Table
+    numbers: dict[str, Any]
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON values.
+
+        >>> Supplement("x", Table("t", ("a",), [("0",)]), {"n": 0}).json()["numbers"]
+        {'n': 0}
+        """
+        rows = [list(row) for row in self.table.rows]
+        table = {
+            "title": self.table.title,
+            "columns": list(self.table.columns),
+            "rows": rows,
+            "notes": list(self.table.notes),
+        }
+        return {"name": self.name, "numbers": self.numbers, "table": table}
+
+    @classmethod
+    def of_json(cls, values: dict[str, Any]) -> Supplement:
+        """Return what `json` described; raises `KeyError` or `TypeError` for none."""
+        told = values["table"]
+        rows = [tuple(map(str, row)) for row in told["rows"]]
+        columns, notes = (tuple(map(str, told[name])) for name in ("columns", "notes"))
+        table = Table(str(told["title"]), columns, rows, notes)
+        return cls(str(values["name"]), table, dict(values["numbers"]))
+
+
 @dataclass(frozen=True, repr=False)
 class Verdict(Shown):
     """The findings of all checks, and what they come to; prints as a table.
@@ -64,6 +107,7 @@ class Verdict(Shown):
     Attributes:
         findings: one per check that was run.
         passes: of the model, each way and of all images, that they cost.
+        supplements: what was measured beside them.
 
     >>> healthy = Finding("noise", "healthy", "0 of 40", "2 images", 40)
     >>> broken = Finding("zero-gradient", "broken", "40 of 40", "10 %", 40, "masked", "use BPDA")
@@ -73,6 +117,7 @@ class Verdict(Shown):
 
     findings: tuple[Finding, ...]
     passes: int = 0
+    supplements: tuple[Supplement, ...] = ()
 
     @property
     def judgement(self) -> Judgement:
@@ -101,9 +146,9 @@ class Verdict(Shown):
         rows = [(each.check, each.judgement, each.figure) for each in self.flagged]
         rows = rows or [(f"all {len(self.findings)}", self.judgement, "nothing")]
         notes = [line for each in self.flagged for line in (each.means, each.remedy) if line]
-        return [
-            Table(f"verdict: {self.sentence}", ("check", "verdict", "found"), rows, tuple(notes))
-        ]
+        title = f"verdict: {self.sentence}"
+        verdict = Table(title, ("check", "verdict", "found"), rows, tuple(notes))
+        return [verdict, *(each.table for each in self.supplements)]
 
     def table(self) -> Table:
         """Return a row per check, with its figure and threshold."""
@@ -139,6 +184,7 @@ class Verdict(Shown):
             "sentence": self.sentence,
             "passes": self.passes,
             "checks": [asdict(finding) for finding in self.findings],
+            **({"supplements": [s.json() for s in self.supplements]} if self.supplements else {}),
         }
 
     @classmethod
@@ -153,4 +199,5 @@ class Verdict(Shown):
         for each in findings:
             if each.judgement not in get_args(Judgement):
                 raise ValueError(f"{each.judgement!r} is no judgement")
-        return cls(findings, int(values["passes"]))
+        supplements = map(Supplement.of_json, values.get("supplements", ()))
+        return cls(findings, int(values["passes"]), tuple(supplements))
