@@ -81,6 +81,9 @@ PLANS: Mapping[str, Plan] = {
     "cifar-overfit": Plan(
         "cifar10-jpeg", 10_000, 12, 8 / 255, lambda: AdversarialTraining(FGSM(Linf(8 / 255)))
     ),
+    "mnist-overfit": Plan(
+        "mnist", 6000, 6, 0.3, lambda: AdversarialTraining(FGSM(Linf(0.3))), warm=1
+    ),
     "mnist-robust": Plan("mnist", 6000, 6, 0.3, _pgd(0.3, 10), warm=2),
 }
 

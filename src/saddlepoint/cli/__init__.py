@@ -15,6 +15,7 @@ from saddlepoint.cli.attack import attack
 from saddlepoint.cli.compare import compare
 from saddlepoint.cli.console import at_work, documents_apart, note, plain_warnings, result
 from saddlepoint.cli.demo import demo
+from saddlepoint.cli.diagnose import diagnose
 from saddlepoint.cli.evaluate import evaluate
 from saddlepoint.cli.failures import Failure, failure_of, plugin_failure
 from saddlepoint.cli.groups import WholeSummaries
@@ -57,6 +58,7 @@ for command in (
     train,
     attack,
     evaluate,
+    diagnose,
     compare,
     rejudge,
     lab,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from saddlepoint.cli import complete, options
-from saddlepoint.cli.console import progress, result, table
+from saddlepoint.cli.console import progress, result, tables
+from saddlepoint.cli.diagnosis import DiagnosisOptions, diagnosis_of
 from saddlepoint.cli.model import note_random_weights
 from saddlepoint.cli.prepare import Place, prepare
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @options.bundled
 def evaluate(
     subject: options.Measured,
+    diagnosis: DiagnosisOptions,
     eps: Annotated[
         list[str], typer.Option(help="A budget, such as 8/255; give several for a curve.")
     ],
@@ -32,7 +34,7 @@ def evaluate(
             help="fast, quick, standard, thorough or rand; or a YAML file of attacks.",
             autocompletion=complete.of(complete.SUITES),
         ),
-    ] = "standard",
+    ] = "fast",
     criterion: options.Criterion = "misclassified",
     batch_size: options.BatchSize = 128,
     eot_samples: options.EotSamples = None,
@@ -46,9 +48,10 @@ def evaluate(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Measure clean and robust accuracy at one or more budgets.
+    """Measure clean and robust accuracy at one or more budgets, and say whether to trust them.
 
-    Cheap attacks come first and only survivors go on. OUT gets evaluation.json, images.parquet (the
+    Cheap attacks come first and only survivors go on; checks look for what would make the number too
+    high. OUT gets evaluation.json, images.parquet (the
     worst case of every image), attempts.parquet (every attack on every image) and the accuracy
     curve. The same command goes on where an interrupted one stopped.
     """
@@ -71,6 +74,7 @@ def evaluate(
     images = prepared.data
     threat = threat_for(prepared.statistics, images.shape)
     note_random_weights(subject)
+    asked = diagnosis_of(diagnosis, subject, prepared)
     with progress("evaluating") as tick:
         record = run(
             prepared.model,
@@ -85,6 +89,7 @@ def evaluate(
             criterion=fooled,
             identity=prepared.identity,
             progress=tick,
+            diagnosis=asked,
         )
     figure = out / "accuracy.png"
     if _is_older(figure, out / "evaluation.json"):  # a finished evaluation is only read
@@ -104,11 +109,7 @@ def _is_older(figure: Path, record: Path) -> bool:
 
 def show_evaluation(record: Evaluation, out: Path, *, per_class: bool = False) -> None:
     """Print the tables of an evaluation and where its files are."""
-    tables = [*record.tables(), *([record.class_table()] if per_class else [])]
-    for each in tables:
-        table(each.columns, each.rows, title=each.title)
-    for line in record.notes:
-        print(f"note: {line}")
+    tables([*record.tables(), *([record.class_table()] if per_class else [])])
     print(
         f"record {out / 'evaluation.json'}\nimages {out / 'images.parquet'}\nfigure {out / 'accuracy.png'}"
     )

@@ -33,6 +33,8 @@ from saddlepoint.evaluation.second_look import SecondLook, second_look
 from saddlepoint.evaluation.statistics import Proportion, at_most
 from saddlepoint.evaluation.suites import SUITES, Suite, build_suite
 from saddlepoint.evaluation.torchattacks import TorchattacksStyle
+from saddlepoint.evaluation.verdict.examination import Diagnosis
+from saddlepoint.evaluation.verdict.finding import Finding, Verdict
 
 __all__ = [
     "ATTACK_FILES",
@@ -46,8 +48,10 @@ __all__ = [
     "BudgetComparison",
     "ClassShare",
     "Cochran",
+    "Diagnosis",
     "Evaluation",
     "Export",
+    "Finding",
     "GradientAgreement",
     "Interval",
     "McNemar",
@@ -62,6 +66,7 @@ __all__ = [
     "SecondLook",
     "Suite",
     "TorchattacksStyle",
+    "Verdict",
     "at_most",
     "bootstrap_interval",
     "build_suite",
