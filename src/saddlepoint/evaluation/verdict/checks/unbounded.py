@@ -3,7 +3,7 @@
 When every pixel may move by half of the valid range, every image can become grey, and a classifier that
 still resists is not robust: the attack failed. A short run on the margin and one on the log-odds must
 then fool all but as many images as guessing would have right. A model that answers the same whatever
-it sees resists legitimately; it has no accuracy to speak of.
+it sees resists legitimately: where all images that are right are of one class, nothing is concluded.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Unbounded(Probe):
             classes = torch.full((len(batch),), max(2, logits.shape[1]))
         attack = APGD(Linf(half, **bounds), steps=_STEPS, loss="margin", shrinking=False)
         result = subject.attacked(attack)
-        return {"fooled": result.success, "classes": classes, **passes_of(result)}
+        labels = subject.labels.clone()
+        return {"fooled": result.success, "classes": classes, "label": labels, **passes_of(result)}
 
     def judge(self, rows: Columns) -> Finding:
         """Judge what `measure` returned."""
@@ -58,6 +59,8 @@ class Unbounded(Probe):
         chance = 1 / max(2, int(rows["classes"].max())) if total else 0.5
         p = float(binom.sf(standing - 1, total, chance)) if total else 1.0
         judgement: Judgement = "healthy"
+        if total > 1 and len(rows["label"].unique()) == 1:
+            return self.finding(judgement, "all images that are right are of one class", total)
         if standing >= 2:
             judgement = "broken" if p < _LEVEL else "suspicious"
         return self.finding(judgement, f"{standing} of {total} images stand", total)
