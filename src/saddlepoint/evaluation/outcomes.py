@@ -13,7 +13,7 @@ from saddlepoint.evaluation.breakdown import stands, was_right
 from saddlepoint.evaluation.record import Evaluation
 from saddlepoint.reading import decoding, shown
 
-Answers = Bool[NDArray[np.bool_], " n"]
+Answers = Bool[np.ndarray, " n"]
 
 
 @dataclass(frozen=True, eq=False)
