@@ -132,9 +132,10 @@ def _watched(model: nn.Module) -> Iterator[dict[str, _Call]]:
 
     def before(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         x = inputs[0] if inputs else None
-        usable = isinstance(x, Tensor) and x.is_floating_point() and module not in first
-        # A copy: a module may write its result in the place of what it got.
-        call = _Call(module, x.detach().clone(), inputs[1:], named) if usable else None
+        call = None
+        if isinstance(x, Tensor) and x.is_floating_point() and module not in first:
+            # A copy: a module may write its result in the place of what it got.
+            call = _Call(module, x.detach().clone(), inputs[1:], named)
         begun[module].append(call)
 
     def after(module: nn.Module, inputs: object, output: object) -> None:
