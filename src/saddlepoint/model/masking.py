@@ -109,13 +109,13 @@ class _Call:
         """Return whether a vector-Jacobian product at `x` is there and not 0."""
         x = x.detach().requires_grad_()
         with torch.enable_grad():
-            output = self._run(x, seed)
-            drawn = torch.randn(output.shape, generator=generator(seed, _PURPOSE, "cotangent"))
-            if not output.requires_grad:
-                return False
             try:
+                output = self._run(x, seed)
+                drawn = torch.randn(output.shape, generator=generator(seed, _PURPOSE, "cotangent"))
+                if not output.requires_grad:
+                    return False
                 gradient = torch.autograd.grad(output, x, drawn.to(output), allow_unused=True)[0]
-            except Exception:  # a backward that fails is none
+            except Exception:  # a pass with a graph or a backward that fails has none
                 return False
         return gradient is not None and bool((gradient != 0).any())
 

@@ -28,8 +28,8 @@ class Smoothed(Wrapper):
 
     Where a network is discontinuous, as under winners that take all (k-WTA), the gradient at a
     point is that of the piece it lies on, which ends before a step does; the mean over many pieces
-    is a direction. The logits are the model's own at the iterate, so that nothing else changes:
-    what is recorded, and what is judged.
+    is a direction. Jumps of the logits themselves it does not see. Logits are the model's own at
+    the iterate, so that what is recorded and what is judged stay the same.
 
     Args:
         attack: a fixed-budget attack that follows gradients; a step costs `draws` passes each way
@@ -37,8 +37,8 @@ class Smoothed(Wrapper):
         draws: points per gradient.
         radius: how far the points lie from the iterate, in the norm, in units of the budget.
 
-    Reference: Tramèr et al. 2020, "On adaptive attacks to adversarial example defenses", section
-    5, of k-WTA.
+    Reference: Tramèr et al. 2020, "On adaptive attacks to adversarial example defenses",
+    arXiv:2002.08347, of k-WTA.
 
     >>> from saddlepoint.attacks import PGD
     >>> from saddlepoint.threat import Linf
