@@ -24,6 +24,7 @@ from saddlepoint.data import DataLike, as_data, data_identity
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.extension import STARTS, earlier_steps, kinship, part_of
 from saddlepoint.evaluation.journal import Journal
+from saddlepoint.evaluation.once import once_names
 from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import ATTEMPTS_FILE, IMAGES_FILE, RECORD_FILE, Evaluation
@@ -152,17 +153,20 @@ def evaluate(
 
     attacks, config = prepared(threats[0]), config_of(threats)
     names, notes = list(attacks), (*told, *passes.notes)
-    kin = partial(kinship, threats=threats, config_of=config_of)
+    once = len(once_names(attacks)) == len(attacks)
+    kin = partial(kinship, threats=threats, config_of=config_of, once=once)
     with claimed(out, "evaluate", config, EVALUATION_FILES, finished, kin) as found:
         if out is not None and found == "finished":
             return Evaluation.load(out)
-        if out is not None and found == "part":
+        if out is not None and found == "part" and not once:
             return part_of(Evaluation.load(out), config, len(threats), notes)
         place, earlier = out, {}
-        if out is not None and found == "extends":
-            # The record before stays until this one is whole; other budgets have another place.
-            place = extension_folder(out, config)
-            earlier = earlier_steps(out, names, [budget_of(t) for t in threats], data.shape)
+        if out is not None and found in ("extends", "part"):
+            # The record before stays until this one is whole; other budgets have another place. A
+            # part is counted anew, and not kept.
+            place = extension_folder(out, config) if found == "extends" else None
+            eps_now = [budget_of(threat) for threat in threats]
+            earlier = earlier_steps(out, attacks, eps_now, data.shape, part=found == "part")
         starts = None
         if place is not None and isinstance(threats[0], Normed):
             starts = Journal(place / STARTS)
@@ -176,7 +180,7 @@ def evaluate(
         evaluation = summarise(columns, config, threats, names, notes, data.classes)
         if out is not None and place is not None and place != out:
             supersede(out, "evaluate", config, partial(_with_starts, evaluation, place / STARTS))
-        elif out is not None:
+        elif out is not None and place is not None:
             evaluation.save(out)
             steps.forget()
     return evaluation
