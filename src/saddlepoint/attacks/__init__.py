@@ -51,6 +51,7 @@ from saddlepoint.attacks.registry import (
 )
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.attacks.wrappers.bpda import BPDA, backward_replaced
+from saddlepoint.attacks.wrappers.closing_in import ClosingIn
 from saddlepoint.attacks.wrappers.eight_bit import EightBit
 from saddlepoint.attacks.wrappers.fast import Fast
 from saddlepoint.attacks.wrappers.foreign import Foreign, foreign
@@ -94,6 +95,7 @@ __all__ = [
     "CarliniWagnerL0",
     "CarliniWagnerL2",
     "CarliniWagnerLinf",
+    "ClosingIn",
     "Criterion",
     "DeepFool",
     "EightBit",

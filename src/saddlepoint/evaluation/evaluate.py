@@ -166,7 +166,7 @@ def evaluate(
             # part is counted anew, and not kept.
             place = extension_folder(out, config) if found == "extends" else None
             eps_now = [budget_of(threat) for threat in threats]
-            earlier = earlier_steps(out, attacks, eps_now, data.shape, part=found == "part")
+            earlier = earlier_steps(out, attacks, eps_now, data.shape, read=found == "part")
         starts = None
         if place is not None and isinstance(threats[0], Normed):
             starts = Journal(place / STARTS)

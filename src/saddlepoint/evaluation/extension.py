@@ -103,7 +103,7 @@ def part_of(record: Evaluation, config: Any, budgets: int, notes: tuple[str, ...
 
 
 def earlier_steps(
-    out: Path, attacks: Suite, eps: Sequence[float], shape: tuple[int, ...], part: bool = False
+    out: Path, attacks: Suite, eps: Sequence[float], shape: tuple[int, ...], read: bool = False
 ) -> dict[str, list[Columns]]:
     """Return the steps of the finished evaluation in `out` that are steps of one at the budgets
     `eps` as well, by their names; none where it was computed by other numerics.
@@ -111,7 +111,7 @@ def earlier_steps(
     Args:
         attacks: of both.
         shape: of an image.
-        part: `eps` are budgets of the record: it is only read, whatever computed it.
+        read: `eps` are budgets of the record, which is only read, whatever computed it.
     """
     once = once_names(attacks)
     names = [name for name in attacks if name not in once]
@@ -120,7 +120,7 @@ def earlier_steps(
     known = [budget.eps for budget in record.budgets]
     pairs = zip(known, eps, strict=False)
     levels = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(known), len(eps)))
-    if not (levels or once) or not (part or _are_survivors(starts, record)):
+    if not (levels or once) or not (read or _are_survivors(starts, record)):
         return {}
     found: dict[str, list[Columns]] = {}
     total, part = record.clean.total, np.arange(record.clean.total) // steps.SIZE

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
-
-import torch
-from jaxtyping import Float, Int64
-from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import FixedBudget
-from saddlepoint.attacks.core.criteria import Misclassified
-from saddlepoint.attacks.core.losses import objective, others
 from saddlepoint.attacks.core.stages import stage
-from saddlepoint.attacks.core.steps import start_of
 from saddlepoint.attacks.core.tracker import Tracker
-from saddlepoint.attacks.fixed_budget.apgd_loop import Climb, LossOf
 from saddlepoint.attacks.fixed_budget.square import Square
+from saddlepoint.attacks.wrappers.short_runs import ShortRun, aimed_runs
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, Natural
-
-# Runs of a criterion that has no classes to be taken in turn.
-_UNAIMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +42,7 @@ class Fast(FixedBudget):
         queries: of Square.
 
     >>> from saddlepoint.threat import Linf
+    >>> import torch
     >>> net, images, labels = torch.nn.Flatten(), torch.tensor([[0.5, 0.4]]), torch.tensor([0])
     >>> Fast(Linf(0.051))(net, images, labels).success
     tensor([True])
@@ -81,65 +70,17 @@ class Fast(FixedBudget):
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run after run, on the samples that none before has fooled."""
-        for number, (climb, rank) in enumerate(self._runs(batch)):
+        for number, run in enumerate(self._runs(batch)):
             active = tracker.unfinished(batch)
             if not len(active):
                 return
-            stage(active, tracker, partial(_run, active, tracker, climb, rank, number))
+            stage(active, tracker, partial(run.climb, active, tracker, number))
         unguided = batch.guard.ledger.unguided[batch.index]
         blind = tracker.unfinished(batch.at(unguided))
         if len(blind) and self.queries:
             square = Square(self.threat, queries=self.queries)
             stage(blind, tracker, partial(square.perturb, blind, tracker))
 
-    def _runs(self, batch: Batch) -> Iterator[tuple[Climb, int | None]]:
-        """Yield each run and the rank of the class that it is towards, None towards none."""
-        yield Climb(_cross_entropy, self.probe), None
-        aimed = isinstance(batch.criterion, Misclassified)
-        # Of fewer classes each is aimed at several times, from other starts.
-        classes = self.targets if batch.reference is None else batch.reference.live.shape[1] - 1
-        runs = ((_ratio, self.targets, self.steps), (_difference, self.margins, self.margin_steps))
-        for loss, count, steps in runs:
-            for rank in range(count if aimed else min(count, _UNAIMED)):
-                aim = rank % max(classes, 1) if aimed else None
-                yield Climb(loss if aimed else _own(loss), steps), aim
-
-
-def _run(batch: Batch, tracker: Tracker, climb: Climb, rank: int | None, number: int) -> None:
-    """Climb from a start of its own, towards the class of that rank where the image kept so far is."""
-    targets = batch.goals
-    if rank is not None:
-        kept = batch.threat.parametrise(tracker.images[batch.index])
-        ranked = list(others(batch, batch.logits(kept), rank + 1))
-        if rank >= len(ranked):
-            return
-        some = ranked[rank] >= 0
-        batch, targets = batch.at(some), ranked[rank][some]
-    if not len(batch):
-        return
-    x = start_of(batch, "uniform", number, corner=False)
-    batch, ascent = climb.run(batch, tracker, batch.project(x), targets)
-    tracker.offer(batch, ascent.x)
-
-
-def _cross_entropy(batch: Batch, targets: Int64[Tensor, " m"]) -> Callable[[Tensor], Tensor]:
-    return batch.loss("cross-entropy")
-
-
-def _ratio(batch: Batch, targets: Int64[Tensor, " m"]) -> Callable[[Tensor], Tensor]:
-    return objective(batch, "dlr-targeted", targets)
-
-
-def _difference(batch: Batch, targets: Int64[Tensor, " m"]) -> Callable[[Tensor], Tensor]:
-    def value(logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
-        pair = torch.stack([targets, batch.goals], dim=1)
-        other, own = logits.gather(1, pair).unbind(1)
-        return other - own
-
-    return value
-
-
-def _own(loss: LossOf) -> LossOf:
-    """Return the loss of the criterion itself in place of one towards a class."""
-    name: Literal["dlr", "margin"] = "dlr" if loss is _ratio else "margin"
-    return lambda batch, targets: objective(batch, name)
+    def _runs(self, batch: Batch) -> list[ShortRun]:
+        counts = (self.targets, self.steps), (self.margins, self.margin_steps)
+        return [ShortRun.probe(self.probe), *aimed_runs(batch, *counts)]
