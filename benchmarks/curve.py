@@ -5,8 +5,8 @@
 
 On networks of optimality_networks.py (trained where no file is found), images that they get right. The
 budgets are evenly spaced, up to the distance that all but one in twenty-five are within. "fast" is run
-anew at each, on all images; what it costs is told at the middle one, and of all twenty together as an
-evaluation makes them, on survivors alone.
+at each on what it left at the one below, as an evaluation does, and at the middle one alone on all
+images: that is what costs are compared with.
 """
 
 from __future__ import annotations
@@ -81,10 +81,10 @@ def right_images(net: Subject, count: int, skip: int) -> tuple[Tensor, Tensor]:
 def measure(net: Subject, norm: type[NormBall], images: Tensor, labels: Tensor) -> dict[str, Any]:
     """Return what both suites leave at every budget, and their costs."""
     nearest = torch.full((len(images),), torch.inf, dtype=torch.float64)
-    suite = build_suite("minimum-norm", norm(1.0))
+    suite, ids = build_suite("minimum-norm", norm(1.0)), torch.arange(len(images))
     passes = seconds = 0.0
     for attack in suite.values():
-        distance, _, cost = attacked(net, attack, images, labels)
+        distance, _, cost = attacked(net, attack, images, labels, ids)
         nearest = torch.minimum(nearest, distance)
         passes, seconds = passes + cost.passes, seconds + cost.seconds
     largest = float(nearest.sort().values[int(_REACHED * len(images))])
@@ -94,49 +94,47 @@ def measure(net: Subject, norm: type[NormBall], images: Tensor, labels: Tensor) 
     eps = [largest * step / BUDGETS for step in steps]
     if norm is L0:
         eps = sorted({float(max(1, math.ceil(each))) for each in eps})
-    rows, everywhere = [], Cost(0.0, 0.0)
-    standing = torch.ones(len(images), dtype=torch.bool)
+    middle = eps[(len(eps) - 1) // 2]
+    alone = by_fast(net, norm(middle), images, labels, torch.arange(len(images)))
+    standing, rows, whole = torch.arange(len(images)), [], 0.0
     for each in eps:
-        left, spent = torch.ones(len(images), dtype=torch.bool), torch.zeros(len(images))
-        took = 0.0
-        for attack in build_suite("fast", norm(each)).values():
-            _, fooled, cost = attacked(net, attack, images, labels)
-            left &= ~fooled
-            spent += cost_per_image(cost, images)
-            took += cost.seconds
-        mine = ~reached(norm(each), nearest)
-        share = float(standing.float().mean())
-        everywhere = Cost(everywhere.passes, everywhere.seconds + share * took)
-        standing &= left
-        rows.append(
-            {
-                "eps": each,
-                "minimum-norm": int(mine.sum()),
-                "fast": int(left.sum()),
-                "fast, smaller budgets too": int(standing.sum()),
-                "fast passes": float(spent.mean()),
-                "fast seconds": took,
-            }
-        )
+        standing, cost = by_fast(net, norm(each), images, labels, standing)
+        whole += cost.seconds
+        mine = int((~reached(norm(each), nearest)).sum())
+        rows.append({"eps": each, "minimum-norm": mine, "fast": len(standing)})
     return {
         "images": len(images),
         "budgets": rows,
-        "minimum-norm": {"passes": passes, "seconds": seconds},
+        "minimum-norm": Cost(passes, seconds).json(),
+        "fast at the middle": {"eps": middle, "left": len(alone[0]), **alone[1].json()},
+        "fast at all, seconds": whole,
     }
 
 
-def cost_per_image(cost: Cost, images: Tensor) -> Tensor:
-    return torch.full((len(images),), cost.passes)
+def by_fast(
+    net: Subject, threat: NormBall, images: Tensor, labels: Tensor, standing: Tensor
+) -> tuple[Tensor, Cost]:
+    """Return which of the images `standing` the suite leaves, and the cost per image of them."""
+    passes = seconds = 0.0
+    before = max(len(standing), 1)
+    for attack in build_suite("fast", threat).values():
+        if not len(standing):
+            break
+        _, fooled, cost = attacked(net, attack, images[standing], labels[standing], standing)
+        passes += cost.passes * len(standing) / before
+        seconds += cost.seconds
+        standing = standing[~fooled]
+    return standing, Cost(passes, seconds)
 
 
 def attacked(
-    net: Subject, attack: Attack, images: Tensor, labels: Tensor
+    net: Subject, attack: Attack, images: Tensor, labels: Tensor, ids: Tensor
 ) -> tuple[Tensor, Tensor, Cost]:
     """Return the distances of what fools, which images are fooled, and the cost."""
     distances, fooled, passes = [], [], 0
     began = time.process_time()
-    for rows in torch.arange(len(images)).split(_BLOCK):
-        result = attack(net.model, images[rows], labels[rows], ids=rows)
+    for rows in torch.split(torch.arange(len(images)), _BLOCK):
+        result = attack(net.model, images[rows], labels[rows], ids=ids[rows])
         distances.append(torch.where(result.success, result.distance, torch.inf).double())
         fooled.append(result.success)
         passes += int((result.forwards + result.backwards).sum())
@@ -146,17 +144,17 @@ def attacked(
 
 def show(title: str, row: dict[str, Any]) -> None:
     """Print the row."""
-    rows, mine = row["budgets"], row["minimum-norm"]
-    middle = rows[(len(rows) - 1) // 2]
+    rows, mine, middle = row["budgets"], row["minimum-norm"], row["fast at the middle"]
     more = [each["minimum-norm"] - each["fast"] for each in rows]
     print(f"\n{title}: {row['images']} images, eps {rows[0]['eps']:.4g} to {rows[-1]['eps']:.4g}")
     for name in ("minimum-norm", "fast"):
         print(f"  {name:14}" + " ".join(f"{each[name]:4}" for each in rows))
+    ratios = " and ".join(
+        f"{mine[k]:.1f} over {middle[k]:.1f} ({mine[k] / middle[k]:.2f})" for k in mine
+    )
     print(
-        f"  at most {max(more)} more, in sum {sum(more)}; passes {mine['passes']:.0f} over"
-        f" {middle['fast passes']:.0f} ({mine['passes'] / middle['fast passes']:.2f}), seconds"
-        f" {mine['seconds']:.1f} over {middle['fast seconds']:.1f}"
-        f" ({mine['seconds'] / middle['fast seconds']:.2f})",
+        f"  at most {max(more)} more, in sum {sum(more)}; passes and seconds {ratios}; fast at all"
+        f" {row['fast at all, seconds']:.0f} s",
         flush=True,
     )
 

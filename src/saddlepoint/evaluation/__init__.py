@@ -9,6 +9,7 @@ from saddlepoint.evaluation.bootstrap import Interval, bootstrap_interval
 from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
 from saddlepoint.evaluation.cochran import Cochran, cochran_test
 from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, stars
+from saddlepoint.evaluation.curve import Curve
 from saddlepoint.evaluation.evaluate import EVALUATION_FILES, evaluate
 from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
 from saddlepoint.evaluation.masks import read_mask
@@ -34,6 +35,7 @@ __all__ = [
     "Budget",
     "ClassShare",
     "Cochran",
+    "Curve",
     "Evaluation",
     "Export",
     "Interval",

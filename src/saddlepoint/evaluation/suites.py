@@ -19,8 +19,9 @@ from saddlepoint.attacks.minimum_norm.pdpgd import PDPGD
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.registry import ATTACKS
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
+from saddlepoint.attacks.wrappers.closing_in import ClosingIn
 from saddlepoint.attacks.wrappers.fast import Fast
-from saddlepoint.attacks.wrappers.portfolio import portfolio
+from saddlepoint.attacks.wrappers.portfolio import Portfolio, portfolio
 from saddlepoint.attacks.wrappers.restarted import Restarted
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.evaluation.suite_file import ENDINGS, read_suite
@@ -59,6 +60,8 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
     ['apgd', 'apgd-t', 'fab-t', 'square']
     >>> list(build_suite("standard", L0(20)))
     ['sigma-zero', 'fmn', 'brendel-bethge', 'sparse-rs']
+    >>> build_suite("minimum-norm", Linf(8 / 255))["closing-in"].threat  # whatever the budget
+    Linf()
     >>> sparse = build_suite("standard", L1(12))
     >>> sparse["apgd"].restarts, sparse["apgd-t"].targets
     (5, 5)
@@ -102,7 +105,11 @@ def _nearest_suite(threat: ThreatModel) -> dict[str, Attack]:
         raise InputError(
             f"the suite minimum-norm needs Linf, L2, L1 or L0, not {threat}; take standard"
         )
-    return {"portfolio": portfolio(threat.with_eps(math.inf), passes=900)}
+    free = threat.with_eps(math.inf)
+    if threat.norm_name == "L0":  # as "fast" first, then what finds others
+        members = (SigmaZero(free, steps=300), *portfolio(free, passes=600).members)
+        return {"portfolio": Portfolio(free, members=members)}
+    return {"closing-in": ClosingIn(free, first=portfolio(free, passes=600), targets=4)}
 
 
 def _sparse_suite(name: str, threat: Normed) -> dict[str, Attack]:

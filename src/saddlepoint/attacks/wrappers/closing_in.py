@@ -21,14 +21,16 @@ from saddlepoint.attacks.wrappers.short_runs import ShortRun, aimed_runs
 from saddlepoint.option_values import Count, Natural
 
 # By which part of the distance a ball is smaller: at first, at least and at most.
-_FIRST, _LEAST, _MOST = 0.08, 0.005, 0.5
+_FIRST, _LEAST, _MOST = 0.08, 0.02, 0.5
+# Random images to begin with where `first` finds nothing, draws of them, halvings of the way in.
 _STARTS, _DRAWS, _HALVINGS = 2, 4, 8
+_PULL = 4  # forward passes that pull each success towards the clean image
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClosingIn(MinimumNorm):
     """A minimum-norm attack, then short runs of APGD within balls a little smaller than the nearest
-    distance so far: what `Fast` would find at every budget, in one pass.
+    distance so far: what `Fast` finds at each budget, at all of them in one go.
 
     1. `first` looks for a distance; where it finds none, random images do that fool.
     2. From a fresh start each, the runs of `Fast` towards the nearest classes, on the targeted DLR and
@@ -105,9 +107,6 @@ class ClosingIn(MinimumNorm):
         nearer = tracker.distance[batch.index] < before
         final_search(batch.at(nearer), tracker, _PULL)
         return torch.where(nearer, 2 * shrunk, shrunk / 2).clamp(_LEAST, _MOST)
-
-
-_PULL = 4
 
 
 def _farthest(batch: Batch) -> Float[Tensor, " m"]:
