@@ -7,18 +7,18 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from small import after_stages, die, digits, finish, trained
+from small import after_stages, digits, trained
 
 from saddlepoint.attacks import DDN, FMN, PGD
 from saddlepoint.errors import InputError
-from saddlepoint.evaluation import Evaluation, evaluate, journal, steps
+from saddlepoint.evaluation import Evaluation, evaluate, steps
 from saddlepoint.threat import L2, Box
 
 EPS = (0.2, 0.5, 0.8, 1.1)
-SUITE = {"ddn": DDN(L2(), steps=15), "fmn": FMN(L2(), steps=15)}
+SUITE = {"ddn": DDN(L2(), steps=6), "fmn": FMN(L2(), steps=6)}
 
 
-def linear(count=12, features=9):
+def linear(count=8, features=9):
     """Two classes by a linear margin, and images near the middle of the range."""
     generator = torch.Generator().manual_seed(1)
     w = torch.randn(features, generator=generator)
@@ -110,16 +110,16 @@ def test_other_budgets_of_a_finished_folder_cost_no_pass(tmp_path, monkeypatch, 
     assert (tmp_path / "evaluation.json").read_bytes() == written
 
 
-def interrupted(out):
-    steps.SIZE, journal.LATEST = 16, 0.0
-    run(EPS, out, after_stages(3, die))
+def stop():
+    raise KeyboardInterrupt
 
 
 def test_interrupted_it_goes_on_to_the_same_record(tmp_path, monkeypatch):
-    assert finish(interrupted, tmp_path) == -9
-    assert not (tmp_path / "evaluation.json").exists()
     monkeypatch.setattr(steps, "SIZE", 16)
     expected = run(EPS)
+    with pytest.raises(KeyboardInterrupt):
+        run(EPS, tmp_path, after_stages(3, stop))
+    assert not (tmp_path / "evaluation.json").exists()
     calls, step = [], steps.Steps._step
     monkeypatch.setattr(
         steps.Steps,
