@@ -60,8 +60,8 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
     ['apgd', 'apgd-t', 'fab-t', 'square']
     >>> list(build_suite("standard", L0(20)))
     ['sigma-zero', 'fmn', 'brendel-bethge', 'sparse-rs']
-    >>> build_suite("minimum-norm", Linf(8 / 255))["closing-in"].threat  # whatever the budget
-    Linf()
+    >>> build_suite("minimum-norm", Linf(8 / 255))["closing-in"].threat.eps  # whatever the budget
+    inf
     >>> sparse = build_suite("standard", L1(12))
     >>> sparse["apgd"].restarts, sparse["apgd-t"].targets
     (5, 5)
