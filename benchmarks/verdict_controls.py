@@ -147,12 +147,12 @@ class Steps(nn.Module):
 
 
 def _before_logits(net: nn.Module, layer: nn.Module) -> nn.Module:
-    net.module.head.insert(1, layer)  # type: ignore[union-attr,operator]
+    net.net.head.insert(1, layer)  # type: ignore[union-attr,operator]
     return net
 
 
 def _stepped(net: nn.Module) -> nn.Module:
-    for block in net.module.blocks:  # type: ignore[union-attr]
+    for block in net.net.blocks:  # type: ignore[union-attr]
         block.relu = Steps(block.relu)
     return net
 

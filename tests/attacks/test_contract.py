@@ -22,6 +22,7 @@ from saddlepoint.attacks import (
     AtBudget,
     Attack,
     AttackResult,
+    ClosingIn,
     EightBit,
     Fast,
     Race,
@@ -88,6 +89,9 @@ NEAREST: Mapping[tuple[str, str], Build] = {
             (DDN(c.threat, steps=3, bisections=2), 2),
             (DDN(c.threat, steps=6, bisections=2), 1),
         ),
+    ),
+    ("closing-in", "L2"): lambda c: ClosingIn(
+        c.threat, first=DDN(c.threat, steps=6), targets=2, steps=3, margins=1, margin_steps=3
     ),
     ("eight-bit-ddn", "L2"): lambda c: EightBit(DDN(c.threat, steps=8, bisections=3)),
     ("nearest-foreign", "L2"): lambda c: foreign(along_signs, c.threat),

@@ -8,7 +8,7 @@ from networks import conv_case
 from sampled import mostly_slow
 
 from saddlepoint.attacks import Batch, Fast, Misclassified, OutsideTopK
-from saddlepoint.attacks.wrappers.fast import _difference
+from saddlepoint.attacks.wrappers.short_runs import _difference
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import build_suite
 from saddlepoint.model import Guard

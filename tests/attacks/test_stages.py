@@ -19,6 +19,7 @@ from saddlepoint.attacks import (
     PGD,
     AtBudget,
     CarliniWagnerL2,
+    ClosingIn,
     EightBit,
     Fast,
     MarginDecomposition,
@@ -74,6 +75,9 @@ ATTACKS = {
     "fast": Fast(Linf(EPS), steps=4, margin_steps=4, probe=3),
     "budgets": SmallestBudget(PGD(Linf(EPS), steps=2), grid=3, searches=2),
     "shrinking": ShrinkingBudget(PGD(Linf(EPS), steps=2), searches=4),
+    "closing in": ClosingIn(
+        L2(), first=DDN(L2(), steps=5), targets=2, steps=4, margins=1, margin_steps=4
+    ),
     "lattice": EightBit(Restarted(DDN(L2(), steps=5), 2)),
     "md": MarginDecomposition(Linf(EPS), steps=5),
     "smoothed": Smoothed(PGD(Linf(EPS), steps=3, restarts=3), draws=2),

@@ -54,6 +54,7 @@ from saddlepoint.attacks.registry import (
 )
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.attacks.wrappers.bpda import BPDA
+from saddlepoint.attacks.wrappers.closing_in import ClosingIn
 from saddlepoint.attacks.wrappers.eight_bit import EightBit
 from saddlepoint.attacks.wrappers.fast import Fast
 from saddlepoint.attacks.wrappers.foreign import Foreign, foreign
@@ -102,6 +103,7 @@ __all__ = [
     "CarliniWagnerL0",
     "CarliniWagnerL2",
     "CarliniWagnerLinf",
+    "ClosingIn",
     "Criterion",
     "DeepFool",
     "EightBit",

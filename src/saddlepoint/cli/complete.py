@@ -59,7 +59,7 @@ MODELS = (
     "timm:",
     "torchvision:",
 )
-SUITES = ("fast", "quick", "standard", "thorough", "rand")
+SUITES = ("fast", "quick", "standard", "thorough", "minimum-norm", "rand")
 NORMS = ("linf", "l2", "l1", "l0")
 SPACES = ("pixels", "normalised")
 SPLITS = ("test", "train", "all")

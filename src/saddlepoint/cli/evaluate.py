@@ -31,7 +31,7 @@ def evaluate(
     suite: Annotated[
         str,
         typer.Option(
-            help="fast, quick, standard, thorough or rand; or a YAML file of attacks.",
+            help="fast, quick, standard, thorough, minimum-norm or rand; or a YAML file of attacks.",
             autocompletion=complete.of(complete.SUITES),
         ),
     ] = "fast",

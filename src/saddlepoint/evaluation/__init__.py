@@ -10,6 +10,7 @@ from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
 from saddlepoint.evaluation.cochran import Cochran, cochran_test
 from saddlepoint.evaluation.compare import compare
 from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, stars
+from saddlepoint.evaluation.curve import Curve
 from saddlepoint.evaluation.evaluate import EVALUATION_FILES, evaluate
 from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
 from saddlepoint.evaluation.gradient_agreement import GradientAgreement, gradient_agreement
@@ -48,6 +49,7 @@ __all__ = [
     "BudgetComparison",
     "ClassShare",
     "Cochran",
+    "Curve",
     "Diagnosis",
     "Evaluation",
     "Export",

@@ -26,7 +26,8 @@ class Budget:
         robust_accuracy: the share of all images that no attack of the suite fooled at this budget
             or below it.
         success: of the images that were right before, the share that was fooled.
-        forwards, backwards: passes per image of the whole set, spent at this budget.
+        forwards, backwards: passes per image of the whole set, spent at this budget; those of an
+            attack that is run once for all budgets stand at the first above 0.
         fooled_by: attack → images that it was the first to fool.
         attacked: attack → images that were still standing when its turn came.
 
@@ -98,8 +99,11 @@ def by_attack(
     attack = np.array(attempts["attack"].to_pylist(), dtype=object)
     passes = [attempts[name].to_numpy() for name in ("forwards", "backwards")]
     found, standing = [], clean.count
+    first = next((budget for budget in budgets if budget.eps != 0), None)
     for budget in budgets:
-        here = np.isnan(eps) if np.isnan(budget.eps) else eps == budget.eps
+        here = eps == budget.eps
+        if budget is first:  # and what was run for all budgets at once, or has no eps
+            here |= np.isnan(eps)
         for name, attacked in budget.attacked.items():
             standing -= budget.fooled_by[name]
             rows = here & (attack == name)

@@ -27,6 +27,7 @@ from saddlepoint.evaluation.diagnosed import Examined, informed, lacks
 from saddlepoint.evaluation.extension import STARTS, earlier_steps, kinship, part_of
 from saddlepoint.evaluation.journal import Journal
 from saddlepoint.evaluation.notes import class_notes, image_notes
+from saddlepoint.evaluation.once import once_names
 from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import ATTEMPTS_FILE, IMAGES_FILE, RECORD_FILE, Evaluation
@@ -178,18 +179,21 @@ def evaluate(
 
     attacks, config = prepared(threats[0]), config_of(threats)
     names, notes = list(attacks), (*told, *passes.notes, *of_classes)
-    kin = partial(kinship, threats=threats, config_of=config_of)
+    once = len(once_names(attacks)) == len(attacks)
+    kin = partial(kinship, threats=threats, config_of=config_of, once=once)
     with claimed(out, "evaluate", config, EVALUATION_FILES, finished, kin) as found:
         if out is not None and found == "finished":
             return examined_now(Evaluation.load(out), out)
-        if out is not None and found == "part":
+        if out is not None and found == "part" and not once:
             part = part_of(Evaluation.load(out), config, len(threats), notes)
             return examined_now(_noted(part, criteria[0]))
         place, earlier = out, {}
-        if out is not None and found == "extends":
-            # The record before stays until this one is whole; other budgets have another place.
-            place = extension_folder(out, config)
-            earlier = earlier_steps(out, names, [budget_of(t) for t in threats], data.shape)
+        if out is not None and found in ("extends", "part"):
+            # The record before stays until this one is whole; other budgets have another place. A
+            # part is counted anew, and not kept.
+            place = extension_folder(out, config) if found == "extends" else None
+            eps_now = [budget_of(threat) for threat in threats]
+            earlier = earlier_steps(out, attacks, eps_now, data.shape, read=found == "part")
         starts = None
         if place is not None and isinstance(threats[0], Normed):
             starts = Journal(place / STARTS)
@@ -209,13 +213,14 @@ def evaluate(
                 evaluation = replace(examined.verdict(evaluation), pilot=pilot)
         if out is not None and place is not None and place != out:
             supersede(out, "evaluate", config, partial(_with_starts, evaluation, place / STARTS))
-        elif out is not None:
+        elif out is not None and place is not None:
             evaluation.save(out)
             steps.forget()
         if examined is not None:
-            with Steps(out, batch_size) as more:
+            kept = None if place is None else out
+            with Steps(kept, batch_size) as more:
                 examined.steps = more
-                evaluation = supplemented(evaluation, examined, out)
+                evaluation = supplemented(evaluation, examined, kept)
     return evaluation
 
 

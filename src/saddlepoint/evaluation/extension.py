@@ -3,7 +3,8 @@
 At a budget, survivors start from what the last attack of the budget below kept of them. So what was
 found at a budget holds as long as all smaller budgets are the same. What survives the last attack at
 the largest budget is kept beside the record, so that a larger one goes on from there. For one in
-between, the last attack is run again at the budgets below, since its images were not kept.
+between, the last attack is run again at the budgets below, since its images were not kept. What a
+minimum-norm attack found holds for every budget.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from saddlepoint.errors import InputError
 from saddlepoint.evaluation import steps
 from saddlepoint.evaluation.breakdown import INITIALLY_WRONG, STANDS
 from saddlepoint.evaluation.journal import Columns, Journal
+from saddlepoint.evaluation.once import once_names
 from saddlepoint.evaluation.record import Evaluation
-from saddlepoint.evaluation.survivors import budget_of, step_name
+from saddlepoint.evaluation.suites import Suite
+from saddlepoint.evaluation.survivors import EVERY, budget_of, step_name
 from saddlepoint.run_folders import LATER, Kin
 from saddlepoint.threat import Normed, ThreatModel
 
@@ -39,12 +42,14 @@ def kinship(
     before: Mapping[str, Any],
     threats: Sequence[ThreatModel],
     config_of: Callable[[Sequence[ThreatModel]], Any],
+    once: bool = False,
 ) -> Kin | None:
     """Return how an evaluation of `threats` is related to the one that `before` describes: it is a
     "part" of it, with its smallest budgets alone; it "extends" it, with more; or None.
 
     Args:
         config_of: the configuration of an evaluation by its threat models.
+        once: every attack is run once for all budgets, so that any of them are a part.
 
     >>> from saddlepoint.threat import Linf
     >>> def config_of(threats):
@@ -66,7 +71,7 @@ def kinship(
         same = not differences(before, then, later=LATER)
     except InputError:  # somebody's file
         return None
-    if same and eps[: len(now)] == now:
+    if same and (set(now) <= set(eps) if once else eps[: len(now)] == now):
         return "part"
     if same and set(now) < set(eps):
         raise InputError(
@@ -89,28 +94,31 @@ def part_of(record: Evaluation, config: Any, budgets: int, notes: tuple[str, ...
         config=configuration(config),
         budgets=record.budgets[:budgets],
         images=images,
-        attempts=record.attempts.filter(pa.array(np.isin(eps, known))),
+        attempts=record.attempts.filter(pa.array(np.isin(eps, known) | np.isnan(eps))),
         notes=notes,
         verdict=None,
     )
 
 
 def earlier_steps(
-    out: Path, names: Sequence[str], eps: Sequence[float], shape: tuple[int, ...]
+    out: Path, attacks: Suite, eps: Sequence[float], shape: tuple[int, ...], read: bool = False
 ) -> dict[str, list[Columns]]:
     """Return the steps of the finished evaluation in `out` that are steps of one at the budgets
     `eps` as well, by their names; none where it was computed by other numerics.
 
     Args:
-        names: of the attacks.
+        attacks: of both.
         shape: of an image.
+        read: `eps` are budgets of the record, which is only read, whatever computed it.
     """
+    once = once_names(attacks)
+    names = [name for name in attacks if name not in once]
     starts = [each for entries in Journal(out / STARTS).found.values() for each in entries]
     record = Evaluation.load(out)
     known = [budget.eps for budget in record.budgets]
     pairs = zip(known, eps, strict=False)
     levels = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(known), len(eps)))
-    if not levels or not _are_survivors(starts, record):
+    if not (levels or once) or not (read or _are_survivors(starts, record)):
         return {}
     found: dict[str, list[Columns]] = {}
     total, part = record.clean.total, np.arange(record.clean.total) // steps.SIZE
@@ -129,6 +137,11 @@ def earlier_steps(
     attempts = record.attempts
     budgets, attack = attempts["eps"].to_numpy(), np.array(attempts["attack"].to_pylist(), object)
     identity = _column(attempts, "id")
+    for name in once:
+        here = np.isnan(budgets) & (attack == name)
+        for each in np.unique(identity[here] // steps.SIZE):
+            rows = _attempt(attempts, np.flatnonzero(here & (identity // steps.SIZE == each)))
+            found[step_name(f"{EVERY}, {name}", int(each) * steps.SIZE)] = [rows]
     for level in range(levels):
         for name in names:
             here = (budgets == known[level]) & (attack == name)

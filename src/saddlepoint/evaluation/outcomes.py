@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
-from numpy.typing import NDArray
 
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.breakdown import stands, was_right

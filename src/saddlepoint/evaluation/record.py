@@ -25,6 +25,7 @@ from saddlepoint.evaluation.breakdown import (
     per_class,
 )
 from saddlepoint.evaluation.common_budgets import level_of, listed
+from saddlepoint.evaluation.curve import Curve, curve_of
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.tables import attack_table, budget_table, class_table
 from saddlepoint.evaluation.verdict.finding import Verdict
@@ -47,7 +48,8 @@ class Evaluation(Shown):
         budgets: one entry per budget, ascending.
         images: a row per image and budget: the worst case (label, predictions, by which attack and
             at which budget it was fooled, null where it stands, distance).
-        attempts: a row per image, budget and attack that was run on it.
+        attempts: a row per image, budget and attack that was run on it; one that is run once for all
+            budgets has a row per image, and no eps.
         seconds: wall time, over all resumptions.
         notes: what a reader must know to trust the numbers.
         classes: the names of the classes; empty where they are their numbers.
@@ -96,6 +98,13 @@ class Evaluation(Shown):
             )
         rows = self.images.slice((level or 0) * self.clean.total, self.clean.total)
         return confusion(rows, "clean_prediction" if level is None else "prediction")
+
+    def curve(self) -> Curve:
+        """Return robust accuracy at every budget, by the distances that were found.
+
+        Raises `InputError` where no attack looked for distances.
+        """
+        return curve_of(self.clean, self.attempts)
 
     def budget_table(self) -> Table:
         """Return a row per budget, as `print` shows it."""

@@ -19,7 +19,9 @@ from saddlepoint.attacks.minimum_norm.pdpgd import PDPGD
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.registry import ATTACKS
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
+from saddlepoint.attacks.wrappers.closing_in import ClosingIn
 from saddlepoint.attacks.wrappers.fast import Fast
+from saddlepoint.attacks.wrappers.portfolio import Portfolio, portfolio
 from saddlepoint.attacks.wrappers.restarted import Restarted
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.evaluation.suite_file import ENDINGS, read_suite
@@ -36,6 +38,8 @@ SUITES: Mapping[str, str] = MappingProxyType(
         "standard": "AutoAttack's four: APGD-100 on the cross-entropy (in L1 × 5) and on the targeted"
         " DLR (9 targets, in L1 5), FAB-T (9 × 100), Square (5000 queries)",
         "thorough": "standard, then APGD-100 × 5 on the cross-entropy and × 5 on the DLR",
+        "minimum-norm": "the nearest image that fools of every image, searched for once, and counted at"
+        " every budget: a whole curve in one go",
         "rand": "AutoAttack's for models that are random: APGD-100 on the cross-entropy and on the"
         " DLR, each gradient the mean of 20 draws",
     }
@@ -56,6 +60,8 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
     ['apgd', 'apgd-t', 'fab-t', 'square']
     >>> list(build_suite("standard", L0(20)))
     ['sigma-zero', 'fmn', 'brendel-bethge', 'sparse-rs']
+    >>> build_suite("minimum-norm", Linf(8 / 255))["closing-in"].threat.eps  # whatever the budget
+    inf
     >>> sparse = build_suite("standard", L1(12))
     >>> sparse["apgd"].restarts, sparse["apgd-t"].targets
     (5, 5)
@@ -64,6 +70,8 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
         return read_suite(Path(name), threat)
     if name not in SUITES:
         raise _unknown(name, threat)
+    if name == "minimum-norm":
+        return MappingProxyType(_nearest_suite(threat))
     if isinstance(threat, Normed) and threat.norm_name == "L0":
         return MappingProxyType(_sparse_suite(name, threat))
     if name == "fast":
@@ -89,6 +97,19 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
         suite["apgd-5"] = APGD(threat, restarts=5)
         suite["apgd-dlr-5"] = APGD(threat, restarts=5, loss="dlr")
     return MappingProxyType(suite)
+
+
+def _nearest_suite(threat: ThreatModel) -> dict[str, Attack]:
+    """Return the attack that tells of every budget."""
+    if not isinstance(threat, Normed):
+        raise InputError(
+            f"the suite minimum-norm needs Linf, L2, L1 or L0, not {threat}; take standard"
+        )
+    free = threat.with_eps(math.inf)
+    if threat.norm_name == "L0":  # as "fast" first, then what finds others
+        members = (SigmaZero(free, steps=300), *portfolio(free, passes=600).members)
+        return {"portfolio": Portfolio(free, members=members)}
+    return {"closing-in": ClosingIn(free, first=portfolio(free, passes=600), targets=4)}
 
 
 def _sparse_suite(name: str, threat: Normed) -> dict[str, Attack]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from saddlepoint.configuration import configuration
 from saddlepoint.evaluation.breakdown import INITIALLY_WRONG, STANDS, Budget
 from saddlepoint.evaluation.journal import Columns
+from saddlepoint.evaluation.once import ONCE
 from saddlepoint.evaluation.record import Evaluation
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.survivors import STANDING, WRONG_BEFORE, budget_of
@@ -48,21 +49,29 @@ def summarise(
     level, fooled_by = columns["images/level"], columns["images/fooled_by"]
     total = int((level == 0).sum())
     right = int((fooled_by[level == 0] != WRONG_BEFORE).sum())
-    budgets = []
+    attempts = {name: columns[f"attempts/{name}"] for name in ("level", "attack")}
+    once = [
+        bool(((attempts["level"] == ONCE) & (attempts["attack"] == i)).any())
+        for i in range(len(names))
+    ]
+    first = next((i for i, threat in enumerate(threats) if budget_of(threat) != 0), len(threats))
+    budgets, before = [], fooled_by[level == 0].clamp(max=STANDING)
     for number, threat in enumerate(threats):
         here = fooled_by[level == number]
-        tried = columns["attempts/level"] == number
         robust = int((here == STANDING).sum())
-        hits = {
-            name: int(
-                (columns["attempts/success"] & tried & (columns["attempts/attack"] == i)).sum()
-            )
-            for i, name in enumerate(names)
-        }
+        new = here[before == STANDING]
+        hits = {name: int((new == i).sum()) for i, name in enumerate(names)}
+        turns = [len(new) - sum([*hits.values()][:i]) for i in range(len(names))]
+        tried = attempts["level"] == number
         runs = {
-            name: int((tried & (columns["attempts/attack"] == i)).sum())
+            name: turns[i]
+            if once[i] and number >= first
+            else int((tried & (attempts["attack"] == i)).sum())
             for i, name in enumerate(names)
         }
+        if number == first:  # what is run for all budgets counts at the first
+            tried |= attempts["level"] == ONCE
+        before = here
         budgets.append(
             Budget(
                 eps=budget_of(threat),
@@ -74,7 +83,8 @@ def summarise(
                 attacked=runs,
             )
         )
-    eps = torch.tensor([budget_of(threat) for threat in threats], dtype=torch.float64)
+    # The last one is that of level ONCE, -1: none.
+    eps = torch.tensor([*map(budget_of, threats), torch.nan], dtype=torch.float64)
     return Evaluation(
         config=configuration(config),
         clean=Proportion(right, total),

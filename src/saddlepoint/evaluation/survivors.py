@@ -1,10 +1,13 @@
-"""The order of work: every budget ascending, every attack in turn, and only survivors go on."""
+"""The order of work: every budget ascending, every attack in turn, and only survivors go on.
+
+A minimum-norm attack is run once, on all images that are right, and counted at every budget.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -18,16 +21,20 @@ from saddlepoint.checks import in_range
 from saddlepoint.data import ImageData
 from saddlepoint.evaluation.forecast import Forecast, Stage
 from saddlepoint.evaluation.journal import Columns, Journal
+from saddlepoint.evaluation.once import ONCE, reached, runs_once, under
 from saddlepoint.evaluation.randomness import Passes
 from saddlepoint.evaluation.steps import Steps, Work
 from saddlepoint.evaluation.suites import Suite
 from saddlepoint.model import Guard, full_precision
 from saddlepoint.progress import Progress
 from saddlepoint.streams import Keys
-from saddlepoint.threat import ThreatModel, eps_of
+from saddlepoint.threat import Normed, ThreatModel, eps_of
 
 STANDING, WRONG_BEFORE = -1, -2
 """What `fooled_by` holds where it is no attack's number."""
+
+EVERY = "every budget"
+"""What the step of an attack that is run once is called by, in place of a budget's number."""
 
 _TOLD = ("success", "distance", "predictions", "rejected", "tied", "forwards", "backwards")
 
@@ -69,18 +76,27 @@ class Survivors:
         """What is tried at each budget: with one of 0 there is nothing to try."""
         return [
             [
-                (
-                    Stage(name, str(threat), attack.expected_steps, level),
-                    replace(attack, threat=threat),
-                )
+                (Stage(name, str(threat), attack.expected_steps, level), under(attack, threat))
                 for name, attack in (() if budget_of(threat) == 0 else self.attacks.items())
             ]
             for level, threat in enumerate(self.threats)
         ]
 
     @functools.cached_property
+    def _carrier(self) -> str | None:
+        """The last attack within a budget: what survives it starts from there at the next budget."""
+        within = [name for name, attack in self.attacks.items() if not runs_once(attack)]
+        return within[-1] if within else None
+
+    @functools.cached_property
     def _forecast(self) -> Forecast:
-        stages = [stage for level in self._tried for stage, _ in level]
+        first = next((level for level, tried in enumerate(self._tried) if tried), 0)
+        stages = [
+            stage
+            for level, tried in enumerate(self._tried)
+            for stage, attack in tried
+            if level == first or not runs_once(attack)
+        ]
         return Forecast(self.progress, stages, len(self.data))
 
     def images(self, ids: Tensor) -> Tensor:
@@ -141,36 +157,41 @@ class Survivors:
             "prediction": before["prediction"].clone(),
             "tied": before["tied"].clone(),
         }
-        starts: Tensor | None = None
+        right, starts = ids[standing], None
         rows: list[Columns] = []
         attempts: list[Columns] = []
+        once: dict[int, Columns] = {}
         for level, threat in enumerate(self.threats):
             for number, (stage, attack) in enumerate(self._tried[level]):
+                alone = runs_once(attack)
+                mark = functools.partial(
+                    _mark, worst, standing, threat=threat, first=first, number=number, alone=alone
+                )
+                if number in once:
+                    mark(once[number])
+                    continue
                 followed = level + 1 < len(self.threats) or self.starts is not None
-                last = number + 1 == len(self.attacks) and followed
+                last = stage.attack == self._carrier and followed
                 needs = "found" if last else "id"
                 todo = work(attack, starts, last)
-                name, there = step_name(f"{level}, {stage.attack}", first), ids[standing]
+                name = step_name(f"{EVERY if alone else level}, {stage.attack}", first)
+                there = right if alone else ids[standing]
                 done = len(there) - self.steps.missing(name, there, needs)
-                self._forecast.begin(stage, standing=len(there), part=len(ids), done=done)
+                self._forecast.begin(stage, standing=int(standing.sum()), part=len(ids), done=done)
                 found = self.steps.run(name, there, todo, needs=needs)
+                fooled = 0
                 if found:
-                    chunk = found["id"] - first
-                    hit, success = chunk[found["success"]], found["success"]
-                    standing[hit] = False
-                    worst["fooled_by"][hit] = number
-                    worst["fooled_at"][hit] = budget_of(threat)
-                    worst["distance"][hit] = found["distance"][success]
-                    worst["prediction"][hit] = found["predictions"][success]
-                    worst["tied"][hit] = found["tied"][success]
-                    attempts.append(_attempt(found, level, number))
+                    fooled = mark(found)
+                    attempts.append(_attempt(found, ONCE if alone else level, number))
                     seconds.append(found["seconds"])
                     if last:
                         some = found["found"]
                         starts = some.new_zeros(len(ids), *some.shape[1:]).index_copy(
-                            0, chunk, some
+                            0, found["id"] - first, some
                         )
-                self._forecast.end(**_ended(found))
+                if alone:
+                    once[number] = found
+                self._forecast.end(fooled=fooled, **_passes(found))
             rows.append(
                 {
                     "id": ids,
@@ -183,7 +204,8 @@ class Survivors:
             )
         if self.starts is not None:
             kept = torch.zeros(0) if starts is None else starts[standing]
-            self.starts.add(str(first), {"id": ids[standing][: len(kept)], "found": kept})
+            some = ids[standing] if self._carrier is None else ids[standing][: len(kept)]
+            self.starts.add(str(first), {"id": some, "found": kept})
             self.starts.save()
         spent = torch.cat(seconds).sum(0, keepdim=True)
         return {**_joined("images", rows), **_joined("attempts", attempts), "seconds": spent}
@@ -223,9 +245,37 @@ _EMPTY = {
 }  # fmt: skip
 
 
-def _ended(found: Columns) -> dict[str, int]:
-    names = {"success": "fooled", "forwards": "forwards", "backwards": "backwards"}
-    return {told: int(found[key].sum()) if found else 0 for key, told in names.items()}
+def _mark(
+    worst: Columns,
+    standing: Tensor,
+    found: Columns,
+    threat: ThreatModel,
+    *,
+    first: int,
+    number: int,
+    alone: bool,
+) -> int:
+    """Note which images the attack of that number fools at a budget; return how many it is the first
+    to fool.
+    """
+    if not found:
+        return 0
+    chunk = found["id"] - first
+    success = found["success"] & standing[chunk]
+    if alone and isinstance(threat, Normed):  # what was found may lie outside this budget
+        success &= reached(threat, found["distance"])
+    hit = chunk[success]
+    standing[hit] = False
+    worst["fooled_by"][hit] = number
+    worst["fooled_at"][hit] = budget_of(threat)
+    worst["distance"][hit] = found["distance"][success]
+    worst["prediction"][hit] = found["predictions"][success]
+    worst["tied"][hit] = found["tied"][success]
+    return len(hit)
+
+
+def _passes(found: Columns) -> dict[str, int]:
+    return {key: int(found[key].sum()) if found else 0 for key in ("forwards", "backwards")}
 
 
 def _attempt(found: Columns, level: int, number: int) -> Columns:

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
-
-from jaxtyping import Int64
-from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import Attack, FixedBudget
-from saddlepoint.attacks.core.losses import objective, others, towards
 from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.attacks.core.stages import stage
-from saddlepoint.attacks.core.steps import start_of
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.fixed_budget.apgd import APGD
-from saddlepoint.attacks.fixed_budget.apgd_loop import Climb, LossOf
 from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.attacks.minimum_norm.fab import FAB
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
+from saddlepoint.attacks.wrappers.short_runs import ShortRun, aimed_runs
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, Natural
 from saddlepoint.threat import Normed
-
-# Runs of a criterion that has no classes to be taken in turn.
-_UNAIMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +79,11 @@ class Fast(FixedBudget):
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run after run, on the samples that none before has fooled."""
-        for number, (climb, rank) in enumerate(self._runs(batch)):
+        for number, run in enumerate(self._runs(batch)):
             active = tracker.unfinished(batch)
             if not len(active):
                 return
-            stage(active, tracker, partial(_run, active, tracker, climb, rank, number))
+            stage(active, tracker, partial(run.climb, active, tracker, number))
         unguided = batch.guard.ledger.unguided[batch.index]
         blind = tracker.unfinished(batch.at(unguided))
         if len(blind) and self.queries:
@@ -115,50 +105,6 @@ class Fast(FixedBudget):
             if len(left := tracker.unfinished(batch)):
                 stage(left, tracker, partial(attack.perturb, left, tracker))
 
-    def _runs(self, batch: Batch) -> Iterator[tuple[Climb, int | None]]:
-        """Yield each run and the rank of the class that it is towards, None towards none."""
-        yield Climb(_cross_entropy, self.probe), None
-        aimed = batch.aimed is not None
-        # Of fewer classes each is aimed at several times, from other starts.
-        held = 1 if batch.aimed is None else batch.aimed.holders
-        classes = self.targets if batch.reference is None else batch.reference.live.shape[1] - held
-        runs = ((_ratio, self.targets, self.steps), (_difference, self.margins, self.margin_steps))
-        for loss, count, steps in runs:
-            for rank in range(count if aimed else min(count, _UNAIMED)):
-                aim = rank % max(classes, 1) if aimed else None
-                yield Climb(loss if aimed else _own(loss), steps), aim
-
-
-def _run(batch: Batch, tracker: Tracker, climb: Climb, rank: int | None, number: int) -> None:
-    """Climb from a start of its own, towards the class of that rank where the image kept so far is."""
-    targets = batch.goals
-    if rank is not None:
-        kept = batch.threat.parametrise(tracker.images[batch.index])
-        ranked = list(others(batch, batch.logits(kept), rank + 1))
-        if rank >= len(ranked):
-            return
-        some = ranked[rank] >= 0
-        batch, targets = batch.at(some), ranked[rank][some]
-    if not len(batch):
-        return
-    x = start_of(batch, "uniform", number, corner=False)
-    batch, ascent = climb.run(batch, tracker, batch.project(x), targets)
-    tracker.offer(batch, ascent.x)
-
-
-def _cross_entropy(batch: Batch, targets: Int64[Tensor, " m"]) -> Callable[[Tensor], Tensor]:
-    return batch.loss("cross-entropy")
-
-
-def _ratio(batch: Batch, targets: Int64[Tensor, " m"]) -> Callable[[Tensor], Tensor]:
-    return objective(batch, "dlr-targeted", targets)
-
-
-def _difference(batch: Batch, targets: Int64[Tensor, " m"]) -> Callable[[Tensor], Tensor]:
-    return lambda logits: towards(batch, logits, targets)
-
-
-def _own(loss: LossOf) -> LossOf:
-    """Return the loss of the criterion itself in place of one towards a class."""
-    name: Literal["dlr", "margin"] = "dlr" if loss is _ratio else "margin"
-    return lambda batch, targets: objective(batch, name)
+    def _runs(self, batch: Batch) -> list[ShortRun]:
+        counts = (self.targets, self.steps), (self.margins, self.margin_steps)
+        return [ShortRun.probe(self.probe), *aimed_runs(batch, *counts)]

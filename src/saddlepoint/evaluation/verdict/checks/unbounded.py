@@ -59,7 +59,7 @@ class Unbounded(Probe):
         chance = 1 / max(2, int(rows["classes"].max())) if total else 0.5
         p = float(binom.sf(standing - 1, total, chance)) if total else 1.0
         judgement: Judgement = "healthy"
-        if total > 1 and len(rows["label"].unique()) == 1:
+        if total > 1 and bool((rows["label"] == rows["label"][0]).all()):
             return self.finding(judgement, "all images that are right are of one class", total)
         if standing >= 2:
             judgement = "broken" if p < _LEVEL else "suspicious"
