@@ -50,7 +50,9 @@ def test_on_a_linear_network_the_curve_is_the_closed_form(norm):
     eps = sorted(
         {max(1.0, float(np.floor(each))) if norm == "L0" else float(each) for each in around}
     )
-    record = evaluate(net, (images, net(images).argmax(1)), norm, eps=eps, suite="minimum-norm")
+    record = evaluate(
+        net, (images, net(images).argmax(1)), norm, eps=eps, suite="minimum-norm", diagnosis=None
+    )
     curve = record.curve()
     for budget in record.budgets:
         robust = int((distance > budget.eps).sum())
@@ -63,7 +65,9 @@ def test_on_a_linear_network_the_curve_is_the_closed_form(norm):
 def run(eps, out=None, progress=None, **options):
     data = digits(limit=40)
     options = {"suite": SUITE, "batch_size": 16, **options}
-    return evaluate(trained(), data, "L2", eps=eps, out=out, progress=progress, **options)
+    return evaluate(
+        trained(), data, "L2", eps=eps, out=out, progress=progress, **options, diagnosis=None
+    )
 
 
 def same(a, b):
@@ -150,4 +154,4 @@ def test_what_has_no_distances_is_refused():
         (SUITE, "distances in a norm"),
     ):
         with pytest.raises(InputError, match=message):
-            evaluate(trained(), digits(limit=8), Box(0.0, 0.1), suite=suite)
+            evaluate(trained(), digits(limit=8), Box(0.0, 0.1), suite=suite, diagnosis=None)

@@ -105,11 +105,7 @@ class Survivors:
 
     def clean(self, ids: Tensor) -> Columns:
         """Return what the model says of the clean images `ids`, which are a part."""
-        first = int(ids[0])
-
-        @functools.cache
-        def images() -> Tensor:
-            return self.images(ids)
+        first, images = int(ids[0]), functools.cache(functools.partial(self.images, ids))
 
         def work(batch: Tensor, stages: Stages | None) -> Columns:
             return self._clean(images()[batch - first], self.data.labels[batch], batch)
@@ -120,12 +116,8 @@ class Survivors:
 
     def part(self, ids: Tensor) -> Columns:
         """Evaluate the images `ids`, which follow each other, at every budget with every attack."""
-        first = int(ids[0])
-        labels = self.data.labels[ids]
-
-        @functools.cache
-        def images() -> Tensor:  # not for a part that is finished
-            return self.images(ids)
+        first, labels = int(ids[0]), self.data.labels[ids]
+        images = functools.cache(functools.partial(self.images, ids))  # not where all is finished
 
         def work(attack: Attack, starts: Tensor | None, last: bool) -> Work:
             def attacked(batch: Tensor, stages: Stages | None) -> Columns:
