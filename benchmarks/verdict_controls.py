@@ -134,16 +134,14 @@ class DropoutAlways(nn.Module):
 
 
 class Steps(nn.Module):
-    """Activations of two bits without a gradient."""
+    """Activations in steps of a quarter, without a gradient."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
         self.inner = inner
 
     def forward(self, x: Tensor) -> Tensor:
-        values = self.inner(x)
-        scale = values.detach().amax().clamp_min(1e-6) / 3
-        return (values / scale).round() * scale
+        return (4 * self.inner(x)).round() / 4  # type: ignore[no-any-return]
 
 
 def _before_logits(net: nn.Module, layer: nn.Module) -> nn.Module:

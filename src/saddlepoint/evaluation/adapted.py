@@ -48,6 +48,7 @@ def adapted(
     verdict: Verdict,
     diagnosis: Diagnosis,
     standing: Mapping[ThreatModel, Int64[Tensor, " s"]],
+    searched: bool,
 ) -> Supplement:
     """Return the robust accuracy with the remedies of what the checks found, beside the one without.
 
@@ -57,6 +58,7 @@ def adapted(
         verdict: whose findings say what is tried.
         diagnosis: which modules and which surrogate are used.
         standing: budget → ids of its survivors, budgets ascending.
+        searched: the evaluation has run AutoAttack's four already.
     """
     names = [each.check for each in verdict.flagged]
     falls: list[Fall] = []
@@ -65,7 +67,8 @@ def adapted(
     hidden = diagnosis.bpda or (_hidden(run) if names else ())
     for threat, ids in standing.items():
         left = ids[~fallen[ids]]
-        for remedy in remedies(names, threat, run.model, hidden, diagnosis.surrogate):
+        tried = remedies(names, threat, run.model, hidden, diagnosis.surrogate, searched)
+        for remedy in tried:
             if not len(left):
                 break
             rows = steps.run(f"{NAME} {remedy.name}, {threat}", left, partial(_tried, run, remedy))

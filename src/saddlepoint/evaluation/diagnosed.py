@@ -14,9 +14,12 @@ from torch import Tensor
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.attacks.fixed_budget.apgd import APGD
+from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.attacks.wrappers.fast import Fast
+from saddlepoint.data import ImageData
+from saddlepoint.errors import InputError
 from saddlepoint.evaluation.adapted import NAME as ADAPTIVE
 from saddlepoint.evaluation.adapted import adapted
 from saddlepoint.evaluation.breakdown import INITIALLY_WRONG, STANDS
@@ -62,7 +65,7 @@ class Examined:
             found.append(rows["id"][rows["right"]])
             if sum(map(len, found)) >= self.diagnosis.images:
                 break
-        return self._probed(torch.cat(found))
+        return replace(self._probed(torch.cat(found)), data=self.run.data.fingerprint)
 
     def of_record(self, record: Evaluation) -> Evaluation:
         """Return a finished record with a verdict of its own."""
@@ -91,8 +94,8 @@ class Examined:
             if name in known:
                 continue
             if name == ADAPTIVE:
-                standing = self._standing(record)
-                found = adapted(self.run, self.steps, verdict, self.diagnosis, standing)
+                standing, searched = self._standing(record), _searched(self.run.attacks, record)
+                found = adapted(self.run, self.steps, verdict, self.diagnosis, standing, searched)
             elif name == RANDOMISED:
                 found = self._in_fresh_draws(record)
             else:
@@ -192,6 +195,27 @@ def informed(attacks: Mapping[str, Attack], pilot: Pilot) -> dict[str, Attack]:
     }
 
 
+def check_pilots(attacks: Mapping[str, Attack], data: ImageData) -> None:
+    """Raise `InputError` for an attack whose pilot is of other images.
+
+    >>> from saddlepoint.data import load_data
+    >>> from saddlepoint.threat import Linf
+    >>> attacks = {"fast": Fast(Linf(0.1), pilot=Pilot((), 64, "0123456789abcdef"))}
+    >>> check_pilots(attacks, load_data("digits", limit=2))
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: the pilot of fast is of other images (0123456789abcdef, these are
+    ...); leave it out, and these are looked at
+    """
+    for name, attack in attacks.items():
+        pilot = attack.pilot if isinstance(attack, Fast) else None
+        if pilot is not None and pilot.data not in ("", data.fingerprint):
+            raise InputError(
+                f"the pilot of {name} is of other images ({pilot.data}, these are"
+                f" {data.fingerprint}); leave it out, and these are looked at"
+            )
+
+
 def lacks(record: Evaluation, diagnosis: Diagnosis) -> bool:
     """Return whether a record's checks are fewer than is asked for."""
     if record.verdict is None:
@@ -215,6 +239,14 @@ def _candidates(threat: ThreatModel) -> tuple[Attack, ...]:
     if isinstance(threat, Normed) and norm_of(threat) == "L0":
         return (AtBudget(SigmaZero(threat.with_eps(float("inf")), steps=50), threat),)
     return APGD(threat, steps=20), APGD(threat, steps=20, loss="margin")
+
+
+def _searched(attacks: Mapping[str, Attack], record: Evaluation) -> bool:
+    """Return whether AutoAttack's four were run: by the suite, or by one that its pilot told to."""
+    masked = record.pilot is not None and record.pilot.masked
+    return any(
+        isinstance(each, Square) or (masked and isinstance(each, Fast)) for each in attacks.values()
+    )
 
 
 def _stands(who: str) -> bool:

@@ -23,7 +23,7 @@ from saddlepoint.attacks import Attack, Criterion
 from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import DataLike, as_data, data_identity
 from saddlepoint.errors import InputError
-from saddlepoint.evaluation.diagnosed import Examined, informed, lacks
+from saddlepoint.evaluation.diagnosed import Examined, check_pilots, informed, lacks
 from saddlepoint.evaluation.extension import STARTS, earlier_steps, kinship, part_of
 from saddlepoint.evaluation.journal import Journal
 from saddlepoint.evaluation.notes import class_notes, image_notes
@@ -124,6 +124,7 @@ def evaluate(
     if eot_samples is None and own > 1:
         eot_samples = own
     of_classes = class_notes(data.labels, data.classes, data.name)
+    check_pilots(attacks, data)
     told = check_outputs(model, data, criteria[0])
     passes = passes_for(model, data, eot_samples)
     about = {

@@ -133,11 +133,7 @@ class Evaluation(Shown):
         return {
             **({} if self.verdict is None else {"verdict": self.verdict.json()}),
             "config": self.config,
-            **(
-                {}
-                if self.pilot is None
-                else {"pilot": {"triggers": list(self.pilot.triggers), "images": self.pilot.images}}
-            ),
+            **({} if self.pilot is None else {"pilot": self.pilot.json()}),
             "clean_accuracy": self.clean.json(),
             "budgets": [
                 {
@@ -179,7 +175,7 @@ class Evaluation(Shown):
                 notes=tuple(str(line) for line in record["notes"]),
                 classes=tuple(str(name) for name in record.get("classes", ())),
                 verdict=Verdict.of_json(record["verdict"]) if "verdict" in record else None,
-                pilot=_pilot(record["pilot"]) if "pilot" in record else None,
+                pilot=Pilot.of_json(record["pilot"]) if "pilot" in record else None,
             )
 
 
@@ -204,10 +200,6 @@ def proportion_of(values: dict[str, Any]) -> Proportion:
     if not (type(count) is type(total) is int and 0 <= count <= total):
         raise ValueError(f"{count!r} of {total!r} is no share")
     return Proportion(count, total)
-
-
-def _pilot(values: dict[str, Any]) -> Pilot:
-    return Pilot(tuple(str(name) for name in values["triggers"]), int(values["images"]))
 
 
 def _budget(values: dict[str, Any]) -> Budget:

@@ -71,6 +71,7 @@ def remedies(
     model: nn.Module,
     hidden: Sequence[str],
     surrogate: nn.Module | None = None,
+    searched: bool = False,
 ) -> Iterator[Remedy]:
     """Yield what is to be tried for these findings, the cheapest first.
 
@@ -80,6 +81,7 @@ def remedies(
         model: whose outputs may need a logarithm.
         hidden: modules that hide the gradient.
         surrogate: another network of the same data, or None.
+        searched: the evaluation has run AutoAttack's four already.
 
     >>> from saddlepoint.threat import Linf
     >>> [each.name for each in remedies(["probabilities"], Linf(0.1), nn.Identity(), ())]
@@ -110,7 +112,8 @@ def remedies(
         yield Remedy("transfer", Transfer(Fast(threat), surrogate))
     if blind or astray:
         yield Remedy("smoothed gradients", Smoothed(APGD(threat, steps=50, loss="margin")))
-        yield Remedy("more steps", APGD(threat, steps=100, loss="dlr-targeted", targets=9))
-        yield Remedy("restarts", APGD(threat, steps=100, restarts=3))
-    if blind or astray or "probabilities" in names:
+        if not searched:
+            yield Remedy("more steps", APGD(threat, steps=100, loss="dlr-targeted", targets=9))
+        yield Remedy("restarts", APGD(threat, steps=50, restarts=10, loss="margin"))
+    if not searched and (blind or astray or "probabilities" in names):
         yield Remedy("search without gradients", Square(threat))

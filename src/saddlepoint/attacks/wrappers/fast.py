@@ -12,6 +12,7 @@ from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.fixed_budget.apgd import APGD
+from saddlepoint.attacks.fixed_budget.margin_decomposition import MarginDecomposition
 from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.attacks.minimum_norm.fab import FAB
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
@@ -93,8 +94,9 @@ class Fast(FixedBudget):
             self._search_on(batch, tracker)
 
     def _search_on(self, batch: Batch, tracker: Tracker) -> None:
-        """Run AutoAttack's four in turn on what is left."""
+        """Run one logit at a time, then AutoAttack's four, in turn on what is left."""
         attacks: list[Attack] = [
+            MarginDecomposition(self.threat),
             APGD(self.threat),
             APGD(self.threat, loss="dlr-targeted", targets=9),
         ]

@@ -2,7 +2,7 @@
 
 Where the gradient of one of the two logits is many times the other's, the margin's gradient is that
 one's alone and attacks see half of the way (Ma et al. 2020). The ratio of the two is told; whether it
-matters is what runs that raise one logit first say, see `one-logit`.
+matters is what runs that raise one logit first say: the attack md, which `fast` then makes too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Imbalance(Probe):
     """The share of images for which one logit's gradient is ten times the other's.
 
     >>> Imbalance.triggers
-    False
+    True
     """
 
     name = "imbalance"
@@ -33,6 +33,7 @@ class Imbalance(Probe):
     threshold = f"a ratio of {_RATIO:g} for {_SHARE:.0%} of the images"
     reference = "Ma et al. 2020, arXiv:2006.13726"
     most = 32
+    triggers = True
 
     def measure(self, subject: Subject) -> Columns:
         """Return the norms of the two gradients of each image."""
