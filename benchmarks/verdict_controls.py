@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,14 @@ def examined(
     return record, time.process_time() - began
 
 
+@cache
+def plain(name: str, seed: int, folder: Path, images: int) -> float:
+    """Return what `standard` leaves of the network without a mask."""
+    net = network(name, seed, folder)
+    record, _ = examined(net, name, images, suite="standard", diagnosis=None)
+    return record.budgets[0].robust_accuracy.value
+
+
 def positive(title: str, seed: int, folder: Path, images: int) -> dict[str, Any]:
     mask = MASKS[title]
     model = mask.put(network(mask.base, seed, folder)).eval()
@@ -244,12 +253,7 @@ def positive(title: str, seed: int, folder: Path, images: int) -> dict[str, Any]
     )
     target = 0.05
     if mask.target:
-        plain = network(mask.target, seed, folder)
-        target = (
-            examined(plain, mask.base, images, suite="standard", diagnosis=None)[0]
-            .budgets[0]
-            .robust_accuracy.value
-        )
+        target = plain(mask.target, seed, folder, images)
     assert record.verdict is not None
     more = next((s for s in record.verdict.supplements if s.name == "adaptive"), None)
     reached = more.numbers["budgets"][0]["robust_accuracy"]["value"] if more else None
