@@ -35,10 +35,11 @@ from saddlepoint.threat import Linf
 
 
 class Rounded(nn.Module):
-    """Rounds to four bits, as a module or as a function of the model."""
+    """Rounds to sixteenths, as a module or as a function of the model: digits are of sixteenths, and
+    in a budget of two of them the corners of the ball are, so that nothing is out of reach."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return (15 * x).round() / 15
+        return (16 * x).round() / 16
 
 
 class RoundedInside(nn.Module):
@@ -49,7 +50,7 @@ class RoundedInside(nn.Module):
         self.net = net
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net((15 * x).round() / 15)  # type: ignore[no-any-return]
+        return self.net((16 * x).round() / 16)  # type: ignore[no-any-return]
 
 
 class _Killed(torch.autograd.Function):
@@ -184,7 +185,7 @@ def _as_is(net: nn.Module) -> nn.Module:
 
 
 _GRADIENT = ("zero-gradient", "gradient-agreement", "unbounded", "unstable-loss")
-ROBUST = "cifar-robust"
+ROBUST, NORMAL = "digits-robust", "digits-normal"
 
 
 def _in_front(layer: Callable[[], nn.Module]) -> Callable[[nn.Module], nn.Module]:
@@ -194,7 +195,7 @@ def _in_front(layer: Callable[[], nn.Module]) -> Callable[[nn.Module], nn.Module
 MASKS: Mapping[str, Mask] = {
     "k-WTA": Mask("cifar-winners", _as_is, ("gradient-agreement", "unstable-loss")),
     "distilled at T = 100": Mask("mnist-distilled", _as_is, ("logit-scale",)),
-    "activations in steps": Mask("mnist-normal", _stepped, _GRADIENT),
+    "activations in steps": Mask(NORMAL, _stepped, _GRADIENT),
     "4-bit input, module": Mask(ROBUST, _in_front(Rounded), _GRADIENT, ROBUST),
     "4-bit input, function": Mask(ROBUST, RoundedInside, _GRADIENT, ROBUST),
     "softmax on top": Mask(
@@ -202,18 +203,16 @@ MASKS: Mapping[str, Mask] = {
     ),
     "reverse sigmoid": Mask(ROBUST, ReverseSigmoid, ("probabilities", *_GRADIENT), ROBUST),
     "dropout": Mask(
-        "mnist-normal",
+        NORMAL,
         lambda n: _before_logits(n, DropoutAlways(0.3)),
         ("repeatable",),
-        "mnist-normal",
+        NORMAL,
     ),
-    "Gaussian noise": Mask(
-        "mnist-normal", _in_front(lambda: GaussianNoise(0.1)), ("repeatable",), "mnist-normal"
-    ),
+    "Gaussian noise": Mask(NORMAL, _in_front(lambda: GaussianNoise(0.1)), ("repeatable",), NORMAL),
     "gradient killed": Mask(ROBUST, _in_front(GradientKiller), ("zero-gradient",), ROBUST),
     "JPEG in front": Mask(ROBUST, _in_front(Jpeg), _GRADIENT, ROBUST),
-    "reject class": Mask("mnist-normal", RejectsUnsure, (), "", AcceptedAsOther(10)),
-    "NaN for dark images": Mask(ROBUST, lambda n: NaNWhereDark(n, 0.3), (), ROBUST),
+    "reject class": Mask(NORMAL, RejectsUnsure, (), "", AcceptedAsOther(10)),
+    "NaN for dark images": Mask(ROBUST, lambda n: NaNWhereDark(n, 0.28), (), ROBUST),
     "single steps, overfitted": Mask(
         "mnist-overfit",
         _as_is,

@@ -70,8 +70,8 @@ def _pgd(eps: float, steps: int) -> Callable[[], TrainingObjective]:
 
 
 PLANS: Mapping[str, Plan] = {
-    "digits-normal": Plan("digits", 1400, 20, 0.05),
-    "digits-robust": Plan("digits", 1400, 30, 0.1, _pgd(0.1, 5)),
+    "digits-normal": Plan("digits", 1400, 20, 0.1),
+    "digits-robust": Plan("digits", 1400, 30, 2 / 16, _pgd(0.1, 5)),
     "cifar-normal": Plan("cifar10-jpeg", 10_000, 8, 1 / 255),
     "cifar-robust": Plan("cifar10-jpeg", 10_000, 8, 4 / 255, _pgd(4 / 255, 3)),
     "mnist-normal": Plan("mnist", 10_000, 4, 0.1),

@@ -22,6 +22,7 @@ from saddlepoint.attacks.wrappers.restarted import Restarted
 from saddlepoint.attacks.wrappers.smoothed import Smoothed
 from saddlepoint.attacks.wrappers.straight_through import StraightThrough
 from saddlepoint.attacks.wrappers.transfer import Transfer
+from saddlepoint.evaluation.verdict.away_first import AwayFirst
 from saddlepoint.threat import Normed, ThreatModel, norm_of
 
 _BLIND = {"zero-gradient", "gradient-agreement", "unstable-loss", "unbounded", "noise", "black-box"}
@@ -85,7 +86,7 @@ def remedies(
 
     >>> from saddlepoint.threat import Linf
     >>> [each.name for each in remedies(["probabilities"], Linf(0.1), nn.Identity(), ())]
-    ['logarithm of the outputs', 'search without gradients']
+    ['logarithm of the outputs', 'away from the boundary first', ..., 'search without gradients']
     >>> [each.name for each in remedies([], Linf(0.1), nn.Identity(), ())]
     []
     """
@@ -102,6 +103,9 @@ def remedies(
         yield Remedy("expectation, ratio", APGD(threat, steps=50, loss="dlr"), _EOT)
     if "probabilities" in names:
         yield Remedy("logarithm of the outputs", Transfer(Fast(threat), Logarithm(model)))
+        yield Remedy("away from the boundary first", AwayFirst(threat))
+        log = Transfer(AwayFirst(threat), Logarithm(model))
+        yield Remedy("away first, on the logarithm", log)
     if hidden and (blind or names & {"repeatable"}):
         yield Remedy(f"BPDA on {', '.join(hidden)}", BPDA(Fast(threat), tuple(hidden)))
     if blind:
