@@ -23,6 +23,7 @@ from saddlepoint.evaluation.verdict.finding import Supplement, Verdict
 from saddlepoint.model.masking import hidden_gradients
 from saddlepoint.tables import Table
 from saddlepoint.threat import ThreatModel
+from saddlepoint.zoo import weights_fingerprint
 
 NAME = "adaptive"
 _LOOKED_AT = 4  # images, for modules that hide the gradient
@@ -81,8 +82,20 @@ def adapted(
                 "fallen": ids[fallen[ids]].tolist(),
             }
         )
-    told = {"budgets": numbers, "remedies": [vars(each) for each in falls]}
+    remedied = [vars(each) for each in falls]
+    told = {"asked": asked(diagnosis), "budgets": numbers, "remedies": remedied}
     return Supplement(NAME, _table(numbers, falls, len(run.data)), told)
+
+
+def asked(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Return what a diagnosis says of the remedies, as JSON values.
+
+    >>> asked(Diagnosis(bpda=("0",)))
+    {'bpda': ['0'], 'surrogate': None}
+    """
+    other = diagnosis.surrogate
+    told = None if other is None else weights_fingerprint(other)
+    return {"bpda": list(diagnosis.bpda), "surrogate": told}
 
 
 def _hidden(run: Survivors) -> tuple[str, ...]:

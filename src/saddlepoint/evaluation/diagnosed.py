@@ -18,7 +18,7 @@ from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.attacks.wrappers.fast import Fast
 from saddlepoint.evaluation.adapted import NAME as ADAPTIVE
-from saddlepoint.evaluation.adapted import adapted
+from saddlepoint.evaluation.adapted import adapted, asked
 from saddlepoint.evaluation.breakdown import INITIALLY_WRONG, STANDS
 from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.randomised import Randomised, randomised
@@ -27,6 +27,7 @@ from saddlepoint.evaluation.second_look import second_look
 from saddlepoint.evaluation.steps import Steps
 from saddlepoint.evaluation.survivors import Survivors, budget_of
 from saddlepoint.evaluation.verdict.check import Subject
+from saddlepoint.evaluation.verdict.checks.noise import Noise
 from saddlepoint.evaluation.verdict.checks.registry import controls_for
 from saddlepoint.evaluation.verdict.examination import Diagnosis, Examination
 from saddlepoint.evaluation.verdict.finding import Supplement
@@ -65,18 +66,25 @@ class Examined:
         return self._probed(torch.cat(found))
 
     def of_record(self, record: Evaluation) -> Evaluation:
-        """Return a finished record with a verdict of its own."""
+        """Return a finished record with a verdict of its own. What was measured beside an earlier one
+        stays; the remedies, which follow from what was found, are left out where they are asked for.
+        """
         images = record.images.slice(0, record.clean.total)
         self._probed(_ids(images, lambda who: who != INITIALLY_WRONG))
-        return self.verdict(record)
+        earlier = () if record.verdict is None else record.verdict.supplements
+        again = ADAPTIVE if self.diagnosis.adaptive else ""
+        kept = tuple(each for each in earlier if each.name != again)
+        return self.verdict(record, kept)
 
-    def verdict(self, record: Evaluation) -> Evaluation:
-        """Return the record with the verdict, after the controls on what survived."""
+    def verdict(self, record: Evaluation, kept: tuple[Supplement, ...] = ()) -> Evaluation:
+        """Return the record with the verdict, after the controls on what survived; `kept` is beside
+        it.
+        """
         chosen = self._telling(record)
         if chosen is not None:
             threat, standing = chosen
             self._doctor.control(standing, threat, self.run.attacks)
-        return replace(record, verdict=self._doctor.verdict())
+        return replace(record, verdict=replace(self._doctor.verdict(), supplements=kept))
 
     def supplemented(self, record: Evaluation) -> Evaluation:
         """Return the record with what the diagnosis and the model ask for beside the checks, where its
@@ -86,9 +94,8 @@ class Examined:
         """
         verdict = record.verdict
         assert verdict is not None  # it is given before
-        known = {each.name for each in verdict.supplements}
         for name in wanted(record, self.diagnosis, self.run.passes.random):
-            if name in known:
+            if any(each.name == name and self._answers(each) for each in verdict.supplements):
                 continue
             if name == ADAPTIVE:
                 standing = self._standing(record)
@@ -97,8 +104,15 @@ class Examined:
                 found = self._in_fresh_draws(record)
             else:
                 found = self._second_look(record)
-            verdict = replace(verdict, supplements=(*verdict.supplements, found))
+            others = tuple(each for each in verdict.supplements if each.name != name)
+            verdict = replace(verdict, supplements=(*others, found))
         return replace(record, verdict=verdict)
+
+    def _answers(self, told: Supplement) -> bool:
+        """Return whether a supplement is what is asked for now."""
+        if told.name == SECOND_LOOK:
+            return len(told.numbers.get("ids", ())) == self.diagnosis.second_look
+        return told.name != ADAPTIVE or told.numbers.get("asked") == asked(self.diagnosis)
 
     def _standing(self, record: Evaluation) -> dict[ThreatModel, Int64[Tensor, " s"]]:
         """Return the survivors of each budget above 0."""
@@ -192,14 +206,15 @@ def informed(attacks: Mapping[str, Attack], pilot: Pilot) -> dict[str, Attack]:
     }
 
 
-def lacks(record: Evaluation, diagnosis: Diagnosis) -> bool:
-    """Return whether a record's checks are fewer than is asked for."""
+def lacks(record: Evaluation, diagnosis: Diagnosis, threat: ThreatModel) -> bool:
+    """Return whether a record's checks are fewer than is asked for and there is under its threat."""
     if record.verdict is None:
         return True
-    wanted = controls_for({}, diagnosis.surrogate, diagnosis.thorough)
     known = {each.check for each in record.verdict.findings}
-    survivors = any(each.check == "noise" for each in record.verdict.findings)
-    return survivors and any(check.name not in known for check in wanted[4:])
+    if Noise.name not in known:  # nothing survived that a control could look at
+        return False
+    wanted = controls_for({}, diagnosis.surrogate, diagnosis.thorough)
+    return any(check.name not in known and check.applies(threat) for check in wanted)
 
 
 def wanted(record: Evaluation, diagnosis: Diagnosis, random: bool) -> list[str]:
