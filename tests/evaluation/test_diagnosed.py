@@ -137,7 +137,9 @@ def dies_in(out, moment):
     run(out, SECOND, batch_size=24, suite=suite)
 
 
-@pytest.mark.parametrize("moments", mostly_slow([(each,) for each in MOMENTS], [(MOMENTS[0],)]))
+@pytest.mark.parametrize(
+    "moments", [MOMENTS[0], pytest.param(MOMENTS[1], marks=pytest.mark.slow)], ids=len
+)
 def test_killed_at_many_moments_the_record_is_that_of_one_that_was_not(tmp_path, moments):
     killed, undisturbed = tmp_path / "a", tmp_path / "b"
     for moment in moments:
