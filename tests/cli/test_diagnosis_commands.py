@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
 import pytest
 from commandline import cli_fixture, net_fixture, refused_fixture  # noqa: F401
 
+from saddlepoint.attacks import FGSM
 from saddlepoint.evaluation import Evaluation
 
 pytestmark = pytest.mark.filterwarnings("ignore:the gradient was exactly 0")
@@ -58,9 +60,12 @@ def test_diagnose_says_what_to_do_about_a_masked_gradient(cli, masked):
     assert "--adaptive replaces the backward" in " ".join(found.out.split())
 
 
-def test_evaluate_keeps_the_verdict_with_its_record(cli, masked, subject, tmp_path):
+def test_evaluate_keeps_the_verdict_with_its_record(cli, masked, subject, tmp_path, monkeypatch):
+    looking = importlib.import_module("saddlepoint.evaluation.second_look")
+    monkeypatch.setattr(looking, "build_suite", lambda _, threat: {"fgsm": FGSM(threat)})
+    large = [0.4 if word == 0.1 else word for word in masked]  # the first remedies fool all there
     asked = ("--adaptive", "--thorough", "--audit", 3)
-    for words, judged in ((masked, "broken"), (subject, "healthy")):
+    for words, judged in ((large, "broken"), (subject, "healthy")):
         out = tmp_path / judged
         found = cli("evaluate", *words, "--out", out, *asked, "--json")
         assert found.status == 0, found
@@ -71,7 +76,7 @@ def test_evaluate_keeps_the_verdict_with_its_record(cli, masked, subject, tmp_pa
         assert {"black-box", "more-steps"} <= {each["check"] for each in verdict["checks"]}
         assert len(verdict["supplements"][1]["numbers"]["ids"]) == 3
         assert json.loads((out / "evaluation.json").read_text())["verdict"] == verdict
-    shown = cli("evaluate", *masked, "--out", tmp_path / "broken", *asked)
+    shown = cli("evaluate", *large, "--out", tmp_path / "broken", *asked)
     assert shown.out.startswith("verdict: broken")
     assert "straight through roundings" in shown.out
     assert "standard fools" in shown.out
