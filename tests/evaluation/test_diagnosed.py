@@ -191,6 +191,14 @@ def test_a_record_that_has_all_checks_is_read(tmp_path, measured, threat):
     assert (tmp_path / "evaluation.json").stat().st_mtime_ns == stamp
 
 
+def test_another_surrogate_is_looked_at_anew(tmp_path):
+    one, other = (replace(FEW, surrogate=conv(seed)) for seed in (4, 5))
+    first, second = run(tmp_path, one), run(tmp_path, other)
+    assert first.verdict.surrogate != second.verdict.surrogate
+    assert second.verdict == run(diagnosis=other).verdict
+    assert run(tmp_path).verdict == second.verdict  # none is asked for
+
+
 def test_a_record_of_an_earlier_version_gets_a_verdict(tmp_path, whole):
     bare = run(tmp_path, None)
     assert "verdict" not in (tmp_path / "evaluation.json").read_text()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from saddlepoint.attacks import Stages
 from saddlepoint.evaluation.journal import Columns
-from saddlepoint.evaluation.remedies import Remedy, remedies
+from saddlepoint.evaluation.remedies import TRANSFER, Remedy, remedies
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.steps import Steps
 from saddlepoint.evaluation.survivors import Survivors, budget_of
@@ -23,7 +23,6 @@ from saddlepoint.evaluation.verdict.finding import Supplement, Verdict
 from saddlepoint.model.masking import hidden_gradients
 from saddlepoint.tables import Table
 from saddlepoint.threat import ThreatModel
-from saddlepoint.zoo import weights_fingerprint
 
 NAME = "adaptive"
 _LOOKED_AT = 4  # images, for modules that hide the gradient
@@ -69,7 +68,9 @@ def adapted(
         for remedy in remedies(names, threat, run.model, hidden, diagnosis.surrogate):
             if not len(left):
                 break
-            rows = steps.run(f"{NAME} {remedy.name}, {threat}", left, partial(_tried, run, remedy))
+            which = f" {diagnosis.surrogate_print}" if remedy.name == TRANSFER else ""
+            name = f"{NAME} {remedy.name}{which}, {threat}"
+            rows = steps.run(name, left, partial(_tried, run, remedy))
             hit = rows["id"][rows["success"]]
             falls.append(Fall(budget_of(threat), remedy.name, len(left), len(hit)))
             fallen[hit] = True
@@ -91,11 +92,9 @@ def asked(diagnosis: Diagnosis) -> dict[str, Any]:
     """Return what a diagnosis says of the remedies, as JSON values.
 
     >>> asked(Diagnosis(bpda=("0",)))
-    {'bpda': ['0'], 'surrogate': None}
+    {'bpda': ['0'], 'surrogate': ''}
     """
-    other = diagnosis.surrogate
-    told = None if other is None else weights_fingerprint(other)
-    return {"bpda": list(diagnosis.bpda), "surrogate": told}
+    return {"bpda": list(diagnosis.bpda), "surrogate": diagnosis.surrogate_print}
 
 
 def _hidden(run: Survivors) -> tuple[str, ...]:

@@ -213,6 +213,8 @@ def lacks(record: Evaluation, diagnosis: Diagnosis, threat: ThreatModel) -> bool
     known = {each.check for each in record.verdict.findings}
     if Noise.name not in known:  # nothing survived that a control could look at
         return False
+    if diagnosis.surrogate_print not in ("", record.verdict.surrogate):
+        return True
     wanted = controls_for({}, diagnosis.surrogate, diagnosis.thorough)
     return any(check.name not in known and check.applies(threat) for check in wanted)
 

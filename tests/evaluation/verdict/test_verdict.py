@@ -105,7 +105,7 @@ def record(verdict):
 def _verdict():
     table = Table("standard", ("eps", "fell"), [("0.1", "2")], ("a note",))
     more = Supplement("second-look", table, {"fell": 2, "ids": [3, 4], "share": 0.5})
-    return Verdict((found("broken"), replace(found("healthy"), p=None)), 123, (more,))
+    return Verdict((found("broken"), replace(found("healthy"), p=None)), 123, (more,), "1a2b")
 
 
 def test_a_saved_verdict_is_read_as_it_was(tmp_path, verdict):
