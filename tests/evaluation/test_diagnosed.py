@@ -20,7 +20,7 @@ from saddlepoint.evaluation.verdict.checks.pixel_values import PixelValues
 from saddlepoint.evaluation.verdict.checks.registry import CONTROLS
 from saddlepoint.threat import L0, Linf
 
-IMAGES = 24
+IMAGES = 16
 FEW = Diagnosis(images=8)
 EPS = 0.01
 """Some of the images stand."""
@@ -133,28 +133,32 @@ def dies_in(out, moment):
     short_looks()
     journal.LATEST = 0.0  # a file for each step
     steps.Steps._step = told
+    looked_again(out)
+
+
+def looked_again(out):
     suite = {"fast": Fast(Linf(0.1), targets=2, margins=1)}
-    run(out, SECOND, batch_size=24, suite=suite)
+    return run(out, SECOND, batch_size=24, suite=suite)
 
 
 @pytest.mark.parametrize(
     "moments", [MOMENTS[0], pytest.param(MOMENTS[1], marks=pytest.mark.slow)], ids=len
 )
+@pytest.mark.usefixtures("short")
 def test_killed_at_many_moments_the_record_is_that_of_one_that_was_not(tmp_path, moments):
-    killed, undisturbed = tmp_path / "a", tmp_path / "b"
     for moment in moments:
-        assert not (killed / "evaluation.json").exists()
-        assert finish(dies_in, killed, moment) == -signal.SIGKILL
-    half = Evaluation.load(killed)  # whole but for the second look
+        assert not (tmp_path / "evaluation.json").exists()
+        assert finish(dies_in, tmp_path, moment) == -signal.SIGKILL
+    half = Evaluation.load(tmp_path)  # whole but for the second look
     assert half.verdict.supplements == ()
-    for out in (killed, undisturbed):
-        assert finish(dies_in, out, "never") == 0
-    first, second = map(Evaluation.load, (killed, undisturbed))
-    assert same(first, second)
-    assert same(first, half, "verdict")
-    assert first.verdict.findings == half.verdict.findings
-    assert [each.name for each in first.verdict.supplements] == ["second-look"]
-    assert not (killed / "parts").exists()
+    assert list(tmp_path.glob("parts/*.safetensors"))
+    done = looked_again(tmp_path)
+    assert same(done, looked_again(None))
+    assert same(done, half, "verdict")
+    assert done.verdict.findings == half.verdict.findings
+    assert [each.name for each in done.verdict.supplements] == ["second-look"]
+    assert same(Evaluation.load(tmp_path), done)
+    assert not (tmp_path / "parts").exists()
 
 
 @pytest.mark.usefixtures("short")
@@ -264,7 +268,7 @@ def test_an_adaptive_evaluation_lowers_the_number_and_says_by_what(tmp_path):
     )
     assert before == masked.budgets[0].robust_accuracy.count
     fooled = {each["remedy"]: each["fooled"] for each in told.numbers["remedies"]}
-    assert fooled["straight through roundings"] > 10
+    assert fooled["straight through roundings"] > 5
     assert after == before - sum(fooled.values()) == before - len(budget["fallen"])
     assert "straight through roundings" in str(masked)
     assert Evaluation.load(tmp_path).verdict == masked.verdict
