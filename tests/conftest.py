@@ -20,7 +20,7 @@ settings.register_profile("steady", deadline=None, max_examples=50, derandomize=
 settings.load_profile("steady")
 
 TINY = (
-    "threat", "model", "attacks", "defences", "training", "evaluation", "reports", "cli",
+    "threat", "model", "attacks", "defences", "training", "evaluation", "verdict", "reports", "cli",
 )  # fmt: skip
 
 

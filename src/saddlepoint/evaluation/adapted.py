@@ -13,7 +13,7 @@ from torch import Tensor
 
 from saddlepoint.attacks import Stages
 from saddlepoint.evaluation.journal import Columns
-from saddlepoint.evaluation.remedies import Remedy, remedies
+from saddlepoint.evaluation.remedies import TRANSFER, Remedy, remedies
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.steps import Steps
 from saddlepoint.evaluation.survivors import Survivors, budget_of
@@ -71,7 +71,9 @@ def adapted(
         for remedy in tried:
             if not len(left):
                 break
-            rows = steps.run(f"{NAME} {remedy.name}, {threat}", left, partial(_tried, run, remedy))
+            which = f" {diagnosis.surrogate_print}" if remedy.name == TRANSFER else ""
+            name = f"{NAME} {remedy.name}{which}, {threat}"
+            rows = steps.run(name, left, partial(_tried, run, remedy))
             hit = rows["id"][rows["success"]]
             falls.append(Fall(budget_of(threat), remedy.name, len(left), len(hit)))
             fallen[hit] = True
@@ -84,8 +86,18 @@ def adapted(
                 "fallen": ids[fallen[ids]].tolist(),
             }
         )
-    told = {"budgets": numbers, "remedies": [vars(each) for each in falls]}
+    remedied = [vars(each) for each in falls]
+    told = {"asked": asked(diagnosis), "budgets": numbers, "remedies": remedied}
     return Supplement(NAME, _table(numbers, falls, len(run.data)), told)
+
+
+def asked(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Return what a diagnosis says of the remedies, as JSON values.
+
+    >>> asked(Diagnosis(bpda=("0",)))
+    {'bpda': ['0'], 'surrogate': ''}
+    """
+    return {"bpda": list(diagnosis.bpda), "surrogate": diagnosis.surrogate_print}
 
 
 def _hidden(run: Survivors) -> tuple[str, ...]:
@@ -116,5 +128,5 @@ def _table(numbers: Sequence[Mapping[str, Any]], falls: Sequence[Fall], total: i
         rows.append((budget_text(each["eps"]), str(before), str(after), by))
     columns = ("eps", "robust accuracy", "with remedies", "lowered by")
     tried = list(dict.fromkeys(each.remedy for each in falls))
-    note = f"tried: {', '.join(tried)}" if tried else "nothing was found, so that nothing was tried"
+    note = f"tried: {', '.join(tried)}" if tried else "nothing was found that has a remedy"
     return Table("remedies", columns, rows, (note,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from saddlepoint.attacks.wrappers.fast import Fast
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.adapted import NAME as ADAPTIVE
-from saddlepoint.evaluation.adapted import adapted
+from saddlepoint.evaluation.adapted import adapted, asked
 from saddlepoint.evaluation.breakdown import INITIALLY_WRONG, STANDS
 from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.randomised import Randomised, randomised
@@ -30,6 +30,7 @@ from saddlepoint.evaluation.second_look import second_look
 from saddlepoint.evaluation.steps import Steps
 from saddlepoint.evaluation.survivors import Survivors, budget_of
 from saddlepoint.evaluation.verdict.check import Subject
+from saddlepoint.evaluation.verdict.checks.noise import Noise
 from saddlepoint.evaluation.verdict.checks.registry import controls_for
 from saddlepoint.evaluation.verdict.examination import Diagnosis, Examination
 from saddlepoint.evaluation.verdict.finding import Supplement
@@ -68,18 +69,27 @@ class Examined:
         return replace(self._probed(torch.cat(found)), data=self.run.data.fingerprint)
 
     def of_record(self, record: Evaluation) -> Evaluation:
-        """Return a finished record with a verdict of its own."""
+        """Return a finished record with a verdict of its own. What was measured beside an earlier one
+        stays; the remedies, which follow from what was found, are left out where they are asked for.
+        """
         images = record.images.slice(0, record.clean.total)
         self._probed(_ids(images, lambda who: who != INITIALLY_WRONG))
-        return self.verdict(record)
+        earlier = () if record.verdict is None else record.verdict.supplements
+        again = ADAPTIVE if self.diagnosis.adaptive else ""
+        kept = tuple(each for each in earlier if each.name != again)
+        return self.verdict(record, kept)
 
-    def verdict(self, record: Evaluation) -> Evaluation:
-        """Return the record with the verdict, after the controls on what survived."""
+    def verdict(self, record: Evaluation, kept: tuple[Supplement, ...] = ()) -> Evaluation:
+        """Return the record with the verdict, after the controls on what survived; `kept` is beside
+        it.
+        """
         chosen = self._telling(record)
         if chosen is not None:
             threat, standing = chosen
             self._doctor.control(standing, threat, self.run.attacks)
-        return replace(record, verdict=self._doctor.verdict())
+        if self.diagnosis.certified is not None:
+            self._doctor.certify(self._against_certificates(record, self.diagnosis.certified))
+        return replace(record, verdict=replace(self._doctor.verdict(), supplements=kept))
 
     def supplemented(self, record: Evaluation) -> Evaluation:
         """Return the record with what the diagnosis and the model ask for beside the checks, where its
@@ -89,9 +99,8 @@ class Examined:
         """
         verdict = record.verdict
         assert verdict is not None  # it is given before
-        known = {each.name for each in verdict.supplements}
         for name in wanted(record, self.diagnosis, self.run.passes.random):
-            if name in known:
+            if any(each.name == name and self._answers(each) for each in verdict.supplements):
                 continue
             if name == ADAPTIVE:
                 standing, searched = self._standing(record), _searched(self.run.attacks, record)
@@ -100,8 +109,15 @@ class Examined:
                 found = self._in_fresh_draws(record)
             else:
                 found = self._second_look(record)
-            verdict = replace(verdict, supplements=(*verdict.supplements, found))
+            others = tuple(each for each in verdict.supplements if each.name != name)
+            verdict = replace(verdict, supplements=(*others, found))
         return replace(record, verdict=verdict)
+
+    def _answers(self, told: Supplement) -> bool:
+        """Return whether a supplement is what is asked for now."""
+        if told.name == SECOND_LOOK:
+            return len(told.numbers.get("ids", ())) == self.diagnosis.second_look
+        return told.name != ADAPTIVE or told.numbers.get("asked") == asked(self.diagnosis)
 
     def _standing(self, record: Evaluation) -> dict[ThreatModel, Int64[Tensor, " s"]]:
         """Return the survivors of each budget above 0."""
@@ -117,6 +133,20 @@ class Examined:
         """
         some = [(t, ids) for t, ids in self._standing(record).items() if len(ids)]
         return min(some, key=lambda e: abs(2 * len(e[1]) - record.clean.count), default=None)
+
+    def _against_certificates(self, record: Evaluation, certified: Sequence[float]) -> Columns:
+        """Return which images were fooled within the budget that is certified for them."""
+        total, radii = record.clean.total, torch.tensor(certified, dtype=torch.float64)
+        if len(radii) != total:
+            raise InputError(
+                f"{len(radii)} certified budgets for {total} images; give one for each"
+            )
+        fooled = torch.zeros(total, dtype=torch.bool)
+        for level, threat in enumerate(self.run.threats):
+            rows = record.images.slice(level * total, total)
+            hit = _ids(rows, lambda who: who not in (STANDS, INITIALLY_WRONG))
+            fooled[hit] |= radii[hit] >= budget_of(threat)
+        return {"fooled": fooled, "certified": radii > 0}
 
     def _second_look(self, record: Evaluation) -> Supplement:
         chosen = self._telling(record) or (self._positive[-1], torch.zeros(0, dtype=torch.int64))
@@ -216,14 +246,17 @@ def check_pilots(attacks: Mapping[str, Attack], data: ImageData) -> None:
             )
 
 
-def lacks(record: Evaluation, diagnosis: Diagnosis) -> bool:
-    """Return whether a record's checks are fewer than is asked for."""
+def lacks(record: Evaluation, diagnosis: Diagnosis, threat: ThreatModel) -> bool:
+    """Return whether a record's checks are fewer than is asked for and there is under its threat."""
     if record.verdict is None:
         return True
-    wanted = controls_for({}, diagnosis.surrogate, diagnosis.thorough)
     known = {each.check for each in record.verdict.findings}
-    survivors = any(each.check == "noise" for each in record.verdict.findings)
-    return survivors and any(check.name not in known for check in wanted[4:])
+    if Noise.name not in known:  # nothing survived that a control could look at
+        return False
+    if diagnosis.surrogate_print not in ("", record.verdict.surrogate):
+        return True
+    wanted = controls_for({}, diagnosis.surrogate, diagnosis.thorough)
+    return any(check.name not in known and check.applies(threat) for check in wanted)
 
 
 def wanted(record: Evaluation, diagnosis: Diagnosis, random: bool) -> list[str]:

@@ -165,10 +165,14 @@ def evaluate(
             return record
         with Steps(out, batch_size) as steps:
             examined = Examined(survivors(steps), steps, diagnosis)
-            judged = examined.of_record(record) if lacks(record, diagnosis) else record
-            if out is not None and judged is not record:
+            if not lacks(record, diagnosis, threats[-1]):
+                return supplemented(record, examined, out)
+            judged = examined.of_record(record)
+            if out is not None:
                 judged.save(out)
-            return supplemented(judged, examined, out)
+            more = supplemented(judged, examined, out)
+            steps.forget()
+            return more
 
     def supplemented(record: Evaluation, examined: Examined, out: Path | None) -> Evaluation:
         """What is asked for beside the checks; an error in it loses nothing that was saved."""

@@ -28,6 +28,8 @@ from saddlepoint.threat import Normed, ThreatModel, norm_of
 _BLIND = {"zero-gradient", "gradient-agreement", "unstable-loss", "unbounded", "noise", "black-box"}
 _ASTRAY = {"not-monotone", "one-step", "diversified-start", "another-start", "more-steps"}
 _EOT = 20
+TRANSFER = "transfer"
+"""The name of the remedy that uses the surrogate."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def remedies(
     if blind or astray or "imbalance" in names:
         yield Remedy("one logit at a time", MarginDecomposition(threat))
     if surrogate is not None:
-        yield Remedy("transfer", Transfer(Fast(threat), surrogate))
+        yield Remedy(TRANSFER, Transfer(Fast(threat), surrogate))
     if blind or astray:
         yield Remedy("smoothed gradients", Smoothed(APGD(threat, steps=50, loss="margin")))
         if not searched:

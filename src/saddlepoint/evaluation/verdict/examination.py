@@ -16,9 +16,12 @@ from saddlepoint.evaluation.comparison import holm
 from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.steps import Steps
 from saddlepoint.evaluation.verdict.check import Check, Subject
+from saddlepoint.evaluation.verdict.checks.certificate import Certificate
 from saddlepoint.evaluation.verdict.checks.registry import PROBES, controls_for
+from saddlepoint.evaluation.verdict.checks.surrogate import Surrogate
 from saddlepoint.evaluation.verdict.finding import Finding, Verdict
 from saddlepoint.threat import ThreatModel
+from saddlepoint.zoo import weights_fingerprint
 
 LEVEL = 0.01
 """Of the controls together: an honest evaluation is called broken with a chance below it."""
@@ -36,6 +39,7 @@ class Diagnosis:
         bpda: modules whose backward the identity replaces in the remedies; none are those that are
             found to hide the gradient.
         second_look: survivors on which `standard` is run; 0 for none.
+        certified: the budget for which each image is certified, 0 where it is for none.
 
     Raises `InputError` for a number that is none.
 
@@ -49,10 +53,16 @@ class Diagnosis:
     adaptive: bool = False
     bpda: tuple[str, ...] = ()
     second_look: int = 0
+    certified: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         check_count("images", self.images)
         check_count("second_look", self.second_look, least=0)
+
+    @property
+    def surrogate_print(self) -> str:
+        """The fingerprint of the surrogate; "" for none."""
+        return "" if self.surrogate is None else weights_fingerprint(self.surrogate)
 
 
 @dataclass(eq=False)
@@ -102,9 +112,14 @@ class Examination:
             found += [each for check in rest for each in self._run(check, ids, threat)]
         self.findings += _corrected(found)
 
+    def certify(self, rows: Columns) -> None:
+        """Compare what was fooled with what is certified."""
+        self.findings.append(Certificate().judge(rows))
+
     def verdict(self) -> Verdict:
         """Return what all findings come to."""
-        return Verdict(tuple(self.findings), self.passes)
+        known = self.diagnosis.surrogate_print
+        return Verdict(tuple(self.findings), self.passes, surrogate=known)
 
     def _run(self, check: Check, ids: Int64[Tensor, " m"], threat: ThreatModel) -> list[Finding]:
         if not check.applies(threat):
@@ -112,7 +127,9 @@ class Examination:
         sample = self.subject_of(ids[:1], threat)
         # A random model is run several times in a pass: as many fewer images.
         most = max(8, check.most // sample.samples) if sample.samples > 1 else check.most
-        name = f"check {check.name}, {threat}"
+        # Of another surrogate what is kept is of no use.
+        which = f" {self.diagnosis.surrogate_print}" if isinstance(check, Surrogate) else ""
+        name = f"check {check.name}{which}, {threat}"
 
         def measure(batch: Tensor, stages: object) -> Columns:
             with warnings.catch_warnings():

@@ -108,6 +108,7 @@ class Verdict(Shown):
         findings: one per check that was run.
         passes: of the model, each way and of all images, that they cost.
         supplements: what was measured beside them.
+        surrogate: the fingerprint of the model whose images were tried; "" for none.
 
     >>> healthy = Finding("noise", "healthy", "0 of 40", "2 images", 40)
     >>> broken = Finding("zero-gradient", "broken", "40 of 40", "10 %", 40, "masked", "use BPDA")
@@ -118,6 +119,7 @@ class Verdict(Shown):
     findings: tuple[Finding, ...]
     passes: int = 0
     supplements: tuple[Supplement, ...] = ()
+    surrogate: str = ""
 
     @property
     def judgement(self) -> Judgement:
@@ -145,7 +147,7 @@ class Verdict(Shown):
         """Return the verdict with what was found against the number; all checks are in `table`."""
         rows = [(each.check, each.judgement, each.figure) for each in self.flagged]
         rows = rows or [(f"all {len(self.findings)}", self.judgement, "nothing")]
-        notes = [line for each in self.flagged for line in (each.means, each.remedy) if line]
+        notes = [f"{each.check}: {each.means} {each.remedy}" for each in self.flagged]
         title = f"verdict: {self.sentence}"
         verdict = Table(title, ("check", "verdict", "found"), rows, tuple(notes))
         return [verdict, *(each.table for each in self.supplements)]
@@ -183,6 +185,7 @@ class Verdict(Shown):
             "verdict": self.judgement,
             "sentence": self.sentence,
             "passes": self.passes,
+            **({"surrogate": self.surrogate} if self.surrogate else {}),
             "checks": [asdict(finding) for finding in self.findings],
             **({"supplements": [s.json() for s in self.supplements]} if self.supplements else {}),
         }
@@ -200,4 +203,5 @@ class Verdict(Shown):
             if each.judgement not in get_args(Judgement):
                 raise ValueError(f"{each.judgement!r} is no judgement")
         supplements = map(Supplement.of_json, values.get("supplements", ()))
-        return cls(findings, int(values["passes"]), tuple(supplements))
+        surrogate = str(values.get("surrogate", ""))
+        return cls(findings, int(values["passes"]), tuple(supplements), surrogate)

@@ -49,8 +49,9 @@ class GradientAgreement(Probe):
     def measure(self, subject: Subject) -> Columns:
         """Return each image's correlation, at the better of two lengths."""
         with subject.guarded() as (batch, _):
-            found = [_correlation(batch, length) for length in _LENGTHS]
-            return {"correlation": torch.stack(found).amax(0), **passes_of(batch.guard)}
+            near, far = (_correlation(batch, length) for length in _LENGTHS)
+            # The larger, or the one that is known.
+            return {"correlation": torch.fmax(near, far), **passes_of(batch.guard)}
 
     def judge(self, rows: Columns) -> Finding:
         """Judge what `measure` returned; an image without any change has none to correlate."""

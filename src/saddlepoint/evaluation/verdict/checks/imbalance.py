@@ -30,7 +30,7 @@ class Imbalance(Probe):
         "One of the two logits of the margin dominates its gradient: attacks see half of the way."
     )
     remedy = "Run the attack md, which raises one logit at a time; --adaptive does."
-    threshold = f"a ratio of {_RATIO:g} for {_SHARE:.0%} of the images"
+    threshold = f"a ratio of {_RATIO:g} for {100 * _SHARE:g} % of the images"
     reference = "Ma et al. 2020, arXiv:2006.13726"
     most = 32
     triggers = True

@@ -28,7 +28,7 @@ class PixelValues(Probe):
     name = "pixel-values"
     means = "The images fill a sliver of the valid range: they may have been divided by 255 twice."
     remedy = "Give images in [0, 1], or the threat model's own range, and the budget in its units."
-    threshold = f"a span of {_LEAST:.0%} of the range in half of the images"
+    threshold = f"a span of {100 * _LEAST:g} % of the range in half of the images"
 
     def measure(self, subject: Subject) -> Columns:
         """Return what each image spans of the valid range."""
