@@ -45,7 +45,7 @@ def test_the_page_of_the_verdict_names_what_triggers_a_longer_search():
 
 def test_the_chances_of_a_control_are_those_of_the_binomial():
     lines = [
-        "| of the survivors it fools | suspicious, of 64 | broken, of 64 | suspicious, of 32 | broken, of 32 |",
+        "| it fools | suspicious, of 64 | broken, of 64 | suspicious, of 32 | broken, of 32 |",
         "|--:|--:|--:|--:|--:|",
     ]
     for share in (0.01, 0.05, 0.1, 0.2):
@@ -54,7 +54,7 @@ def test_the_chances_of_a_control_are_those_of_the_binomial():
             counts = {least_broken(survivors, controls) for controls in range(4, 9)}
             (needed,) = counts  # Holm's factor changes nothing between four and eight
             chances = (binom.sf(least - 1, survivors, share) for least in (2, needed))
-            cells += [f"{chance:.1%}" for chance in chances]
+            cells += ["< 0.1%" if chance < 0.001 else f"{chance:.1%}" for chance in chances]
         lines.append("| " + " | ".join(cell.replace("%", " %") for cell in cells) + " |")
     assert between("power") == "\n".join(lines)
 
