@@ -32,7 +32,7 @@ Suite = Mapping[str, Attack]
 
 SUITES: Mapping[str, str] = MappingProxyType(
     {
-        "fast": "what standard finds, in about a sixteenth of its passes: short runs of APGD on the"
+        "fast": "what standard finds, in about a twelfth of its passes: short runs of APGD on the"
         " targeted DLR and on differences of logits, Square where the gradient is 0",
         "quick": "FGSM, APGD-20 on the cross-entropy and on the margin: a first look",
         "standard": "AutoAttack's four: APGD-100 on the cross-entropy (in L1 × 5) and on the targeted"

@@ -32,8 +32,9 @@ class Fast(FixedBudget):
        ranking follows what the runs before found.
     3. Longer runs towards the nearest of all, on the plain difference of the two logits, whose gradient
        is another one than the ratio's.
-    4. `Square` on the images for which the gradient of some loss was exactly 0 at every step.
-    5. Where the pilot says that gradients are not to be trusted, all that "standard" runs.
+    4. One long run on the cross-entropy, towards no class.
+    5. `Square` on the images for which the gradient of some loss was exactly 0 at every step.
+    6. Where the pilot says that gradients are not to be trusted, all that "standard" runs.
 
     It is AutoAttack's idea (Croce and Hein 2020, arXiv:2003.01690), with the target ranking of an
     attack's own end point as in the constraint relaxation attack, and short runs on differences of
@@ -47,6 +48,7 @@ class Fast(FixedBudget):
         steps: of each of these runs.
         margins: classes that the plain difference is run towards.
         margin_steps: of each of these.
+        last: steps of the run on the cross-entropy at the end.
         queries: of Square.
         pilot: what the first images of the evaluation told; None is a model that hides nothing.
 
@@ -62,11 +64,12 @@ class Fast(FixedBudget):
     steps: Count = 20
     margins: Natural = 3
     margin_steps: Count = 30
+    last: Natural = 100
     queries: Natural = 1000
     pilot: Pilot | None = None
 
     paper = "Croce and Hein 2020, arXiv:2003.01690; Gao et al. 2022, of the short runs"
-    cost = "steps × targets + margin_steps × margins + probe (280) each way"
+    cost = "steps × targets + margin_steps × margins + probe + last (380) each way"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,7 +79,7 @@ class Fast(FixedBudget):
     @property
     def expected_steps(self) -> int:
         """The passes as a rule; see `Attack`."""
-        return self.probe + self.targets * self.steps + self.margins * self.margin_steps
+        return self.probe + self.last + self.targets * self.steps + self.margins * self.margin_steps
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run after run, on the samples that none before has fooled."""
@@ -109,4 +112,5 @@ class Fast(FixedBudget):
 
     def _runs(self, batch: Batch) -> list[ShortRun]:
         counts = (self.targets, self.steps), (self.margins, self.margin_steps)
-        return [ShortRun.probe(self.probe), *aimed_runs(batch, *counts)]
+        last = [ShortRun.probe(self.last)] if self.last else []
+        return [ShortRun.probe(self.probe), *aimed_runs(batch, *counts), *last]
