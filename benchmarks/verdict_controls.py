@@ -147,7 +147,7 @@ class Steps(nn.Module):
 
 
 def _before_logits(net: nn.Module, layer: nn.Module) -> nn.Module:
-    net.net.head.insert(1, layer)  # type: ignore[union-attr,operator]
+    net.net.head.logits = nn.Sequential(layer, net.net.head.logits)  # type: ignore[union-attr]
     return net
 
 
@@ -195,7 +195,7 @@ def _in_front(layer: Callable[[], nn.Module]) -> Callable[[nn.Module], nn.Module
 MASKS: Mapping[str, Mask] = {
     "k-WTA": Mask("cifar-winners", _as_is, ("gradient-agreement", "unstable-loss")),
     "distilled at T = 100": Mask("mnist-distilled", _as_is, ("logit-scale",)),
-    "activations in steps": Mask(NORMAL, _stepped, _GRADIENT),
+    "activations in steps": Mask(NORMAL, _stepped, _GRADIENT, NORMAL),
     "4-bit input, module": Mask(ROBUST, _in_front(Rounded), _GRADIENT, ROBUST),
     "4-bit input, function": Mask(ROBUST, RoundedInside, _GRADIENT, ROBUST),
     "softmax on top": Mask(
@@ -216,7 +216,7 @@ MASKS: Mapping[str, Mask] = {
     "single steps, overfitted": Mask(
         "mnist-overfit",
         _as_is,
-        ("not-monotone", "one-step", "unstable-loss", "gradient-agreement"),
+        ("single-step",),
     ),
 }
 HONEST = ("digits-normal", "digits-robust", "cifar-normal", "cifar-robust")

@@ -18,7 +18,6 @@ from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.attacks.wrappers.fast import Fast
-from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.adapted import NAME as ADAPTIVE
 from saddlepoint.evaluation.adapted import adapted, asked
@@ -87,6 +86,12 @@ class Examined:
         if chosen is not None:
             threat, standing = chosen
             self._doctor.control(standing, threat, self.run.attacks)
+        if self._positive:
+            threat, standing = chosen or (self._positive[-1], torch.zeros(0, dtype=torch.int64))
+            images = record.images.slice(0, record.clean.total)
+            right = _ids(images, lambda who: who != INITIALLY_WRONG)
+            if len(right):
+                self._doctor.single_step(right, standing, threat)
         if self.diagnosis.certified is not None:
             self._doctor.certify(self._against_certificates(record, self.diagnosis.certified))
         return replace(record, verdict=replace(self._doctor.verdict(), supplements=kept))
@@ -207,43 +212,6 @@ class Examined:
             run.passes.random,
             run.attacks,
         )
-
-
-def informed(attacks: Mapping[str, Attack], pilot: Pilot) -> dict[str, Attack]:
-    """Return the attacks, those that take a pilot and have none with this one.
-
-    >>> from saddlepoint.attacks import PGD
-    >>> from saddlepoint.attacks.wrappers.fast import Fast
-    >>> from saddlepoint.threat import Linf
-    >>> attacks = {"pgd": PGD(Linf(0.1)), "fast": Fast(Linf(0.1))}
-    >>> informed(attacks, Pilot(images=64))["fast"].pilot.images
-    64
-    """
-    return {
-        name: replace(each, pilot=pilot) if isinstance(each, Fast) and each.pilot is None else each
-        for name, each in attacks.items()
-    }
-
-
-def check_pilots(attacks: Mapping[str, Attack], data: ImageData) -> None:
-    """Raise `InputError` for an attack whose pilot is of other images.
-
-    >>> from saddlepoint.data import load_data
-    >>> from saddlepoint.threat import Linf
-    >>> attacks = {"fast": Fast(Linf(0.1), pilot=Pilot((), 64, "0123456789abcdef"))}
-    >>> check_pilots(attacks, load_data("digits", limit=2))
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: the pilot of fast is of other images (0123456789abcdef, these are
-    ...); leave it out, and these are looked at
-    """
-    for name, attack in attacks.items():
-        pilot = attack.pilot if isinstance(attack, Fast) else None
-        if pilot is not None and pilot.data not in ("", data.fingerprint):
-            raise InputError(
-                f"the pilot of {name} is of other images ({pilot.data}, these are"
-                f" {data.fingerprint}); leave it out, and these are looked at"
-            )
 
 
 def lacks(record: Evaluation, diagnosis: Diagnosis, threat: ThreatModel) -> bool:

@@ -23,12 +23,13 @@ from saddlepoint.attacks import Attack, Criterion
 from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import DataLike, as_data, data_identity
 from saddlepoint.errors import InputError
-from saddlepoint.evaluation.diagnosed import Examined, check_pilots, informed, lacks
+from saddlepoint.evaluation.diagnosed import Examined, lacks
 from saddlepoint.evaluation.extension import STARTS, earlier_steps, kinship, part_of
 from saddlepoint.evaluation.journal import Journal
 from saddlepoint.evaluation.notes import class_notes, image_notes
 from saddlepoint.evaluation.once import once_names
 from saddlepoint.evaluation.outputs import check_outputs
+from saddlepoint.evaluation.piloted import check_pilots, informed
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import ATTEMPTS_FILE, IMAGES_FILE, RECORD_FILE, Evaluation
 from saddlepoint.evaluation.steps import FOLDER, Steps, joined

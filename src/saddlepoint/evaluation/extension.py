@@ -26,8 +26,9 @@ from saddlepoint.evaluation.breakdown import INITIALLY_WRONG, STANDS
 from saddlepoint.evaluation.journal import Columns, Journal
 from saddlepoint.evaluation.once import once_names
 from saddlepoint.evaluation.record import Evaluation
+from saddlepoint.evaluation.steps import step_name
 from saddlepoint.evaluation.suites import Suite
-from saddlepoint.evaluation.survivors import EVERY, budget_of, step_name
+from saddlepoint.evaluation.survivors import EVERY, budget_of
 from saddlepoint.run_folders import LATER, Kin
 from saddlepoint.threat import Normed, ThreatModel
 

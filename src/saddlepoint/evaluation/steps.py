@@ -121,6 +121,15 @@ class Steps:
         return columns
 
 
+def step_name(what: str, first: int) -> str:
+    """Return the name of a step: what is done, in the part that begins with the image `first`.
+
+    >>> step_name("clean", 512)
+    'clean, from 512'
+    """
+    return f"{what}, from {first}"
+
+
 def joined(results: Sequence[Columns]) -> Columns:
     """Return columns one below the other.
 

@@ -6,7 +6,7 @@ A minimum-norm attack is run once, on all images that are right, and counted at 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -23,7 +23,7 @@ from saddlepoint.evaluation.forecast import Forecast, Stage
 from saddlepoint.evaluation.journal import Columns, Journal
 from saddlepoint.evaluation.once import ONCE, reached, runs_once, under
 from saddlepoint.evaluation.randomness import Passes
-from saddlepoint.evaluation.steps import Steps, Work
+from saddlepoint.evaluation.steps import Steps, Work, step_name
 from saddlepoint.evaluation.suites import Suite
 from saddlepoint.model import Guard, full_precision
 from saddlepoint.progress import Progress
@@ -70,6 +70,7 @@ class Survivors:
     """Where what survives at the largest budget is kept; see extension.py."""
     seen: dict[int, Columns] = field(default_factory=dict)
     """The rows of clean images by the first of their part, so that none is asked twice."""
+    held: dict[int, Callable[[], Tensor]] = field(default_factory=dict)
 
     @functools.cached_property
     def _tried(self) -> Sequence[Sequence[tuple[Stage, Attack]]]:
@@ -103,9 +104,17 @@ class Survivors:
         """Return these images, within the range of the threat model."""
         return in_range(self.data.images(ids), *pixel_range(self.threats[0]))
 
+    def _of_part(self, ids: Tensor) -> Callable[[], Tensor]:
+        """Return what reads the images of a part, once and only where they are needed."""
+        first = int(ids[0])
+        if first not in self.held:
+            self.held.clear()  # one part at a time
+            self.held[first] = functools.cache(functools.partial(self.images, ids))
+        return self.held[first]
+
     def clean(self, ids: Tensor) -> Columns:
         """Return what the model says of the clean images `ids`, which are a part."""
-        first, images = int(ids[0]), functools.cache(functools.partial(self.images, ids))
+        first, images = int(ids[0]), self._of_part(ids)
 
         def work(batch: Tensor, stages: Stages | None) -> Columns:
             return self._clean(images()[batch - first], self.data.labels[batch], batch)
@@ -117,7 +126,7 @@ class Survivors:
     def part(self, ids: Tensor) -> Columns:
         """Evaluate the images `ids`, which follow each other, at every budget with every attack."""
         first, labels = int(ids[0]), self.data.labels[ids]
-        images = functools.cache(functools.partial(self.images, ids))  # not where all is finished
+        images = self._of_part(ids)
 
         def work(attack: Attack, starts: Tensor | None, last: bool) -> Work:
             def attacked(batch: Tensor, stages: Stages | None) -> Columns:
@@ -218,15 +227,6 @@ class Survivors:
             "right": ~wrong_before(self.criterion, logits, goals),
             "tied": tied(logits),
         }
-
-
-def step_name(what: str, first: int) -> str:
-    """Return the name of a step: what is done, in the part that begins with the image `first`.
-
-    >>> step_name("clean", 512)
-    'clean, from 512'
-    """
-    return f"{what}, from {first}"
 
 
 _EMPTY = {

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from saddlepoint.evaluation.steps import Steps
 from saddlepoint.evaluation.verdict.check import Check, Subject
 from saddlepoint.evaluation.verdict.checks.certificate import Certificate
 from saddlepoint.evaluation.verdict.checks.registry import PROBES, controls_for
+from saddlepoint.evaluation.verdict.checks.single_step import SingleStep
 from saddlepoint.evaluation.verdict.checks.surrogate import Surrogate
 from saddlepoint.evaluation.verdict.finding import Finding, Verdict
 from saddlepoint.threat import ThreatModel
@@ -112,6 +114,13 @@ class Examination:
             found += [each for check in rest for each in self._run(check, ids, threat)]
         self.findings += _corrected(found)
 
+    def single_step(
+        self, right: Int64[Tensor, " r"], standing: Int64[Tensor, " s"], threat: ThreatModel
+    ) -> None:
+        """Compare one step with the suite on the first of these images, of which some stand."""
+        left = {"left": torch.isin(right, standing)}
+        self.findings += self._run(SingleStep(), right, threat, left)
+
     def certify(self, rows: Columns) -> None:
         """Compare what was fooled with what is certified."""
         self.findings.append(Certificate().judge(rows))
@@ -121,7 +130,13 @@ class Examination:
         known = self.diagnosis.surrogate_print
         return Verdict(tuple(self.findings), self.passes, surrogate=known)
 
-    def _run(self, check: Check, ids: Int64[Tensor, " m"], threat: ThreatModel) -> list[Finding]:
+    def _run(
+        self,
+        check: Check,
+        ids: Int64[Tensor, " m"],
+        threat: ThreatModel,
+        beside: Columns | None = None,
+    ) -> list[Finding]:
         if not check.applies(threat):
             return []
         sample = self.subject_of(ids[:1], threat)
@@ -139,7 +154,8 @@ class Examination:
         rows = self.steps.run(name, ids[:most], measure)
         for each in ("forwards", "backwards"):
             self.passes += int(rows[each].sum()) if each in rows else 0
-        return [check.judge(rows)]
+        told = {name: values[: len(rows["id"])] for name, values in (beside or {}).items()}
+        return [check.judge({**rows, **told})]
 
 
 def _corrected(findings: Sequence[Finding]) -> list[Finding]:

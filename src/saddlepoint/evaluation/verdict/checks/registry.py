@@ -26,6 +26,7 @@ from saddlepoint.evaluation.verdict.checks.pixel_values import PixelValues
 from saddlepoint.evaluation.verdict.checks.probabilities import Probabilities
 from saddlepoint.evaluation.verdict.checks.repeatable import Repeatable
 from saddlepoint.evaluation.verdict.checks.silent_success import SilentSuccess
+from saddlepoint.evaluation.verdict.checks.single_step import SingleStep
 from saddlepoint.evaluation.verdict.checks.surrogate import Surrogate
 from saddlepoint.evaluation.verdict.checks.twin import Twin
 from saddlepoint.evaluation.verdict.checks.unbounded import Unbounded
@@ -39,7 +40,7 @@ PROBES: tuple[type[Probe], ...] = (
 CONTROLS: tuple[type[Control], ...] = (
     Noise, OneStep, DiversifiedStart, AnotherStart, BlackBox, MoreSteps,
 )  # fmt: skip
-BY_PRODUCTS: tuple[type[Check], ...] = (Surrogate, SilentSuccess, Twin, Certificate)
+BY_PRODUCTS: tuple[type[Check], ...] = (SingleStep, Surrogate, SilentSuccess, Twin, Certificate)
 """Run where the evaluation gives what they need."""
 CHECKS: Mapping[str, type[Check]] = {
     check.name: check for check in (*PROBES, *CONTROLS, *BY_PRODUCTS)
