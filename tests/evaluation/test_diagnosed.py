@@ -96,7 +96,7 @@ def test_nobody_who_asks_for_no_verdict_gets_one(whole):
 
 def test_with_nothing_to_attack_there_is_nothing_to_examine():
     for verdict in (run(eps=0).verdict, evaluate_wrong().verdict):
-        assert verdict.findings == ()
+        assert [each.check for each in verdict.findings] == ["answers"]
         assert verdict.judgement == "healthy"
 
 
@@ -314,3 +314,60 @@ def test_a_random_model_gets_its_three_numbers():
     )
     assert found.verdict.of("repeatable").judgement == "suspicious"
     assert [each.name for each in found.verdict.supplements] == ["randomised"]
+
+
+class Silent(torch.nn.Module):
+    """No answer for images whose first pixel is light."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return torch.where(x.flatten(1)[:, :1] > 0.5, torch.nan, self.inner(x))
+
+
+def test_images_without_an_answer_are_counted_clean_and_under_attack():
+    some = data(wrong=())
+    pixels = some.pixels.clone()
+    pixels[:3, :, 0, 0], pixels[3:, :, 0, 0] = 1.0, 0.0
+    pixels[3:5, :, 0, 0] = 0.49
+    model = Silent(net())
+    with torch.no_grad():
+        labels = net()(pixels).argmax(1)
+    found = evaluate(
+        model, (pixels, labels), Linf(0.02), suite={"fgsm": FGSM(Linf(0.02)), "apgd": APGD(Linf(0.02))},
+        diagnosis=FEW,
+    ).verdict.of("answers")  # fmt: skip
+    assert found.judgement == "suspicious"
+    clean, under = (
+        int(word) for word in found.figure.split() if word.isdigit() and word != str(IMAGES)
+    )
+    assert clean == 3
+    assert under <= 2
+
+
+def test_a_network_that_resists_single_steps_alone_is_told_of():
+    class Folded(torch.nn.Module):
+        """Wrong half-way along the step that it resists."""
+
+        def forward(self, x):
+            moved = (x - 0.5).flatten(1).mean(1)
+            margin = (moved.abs() - 0.06).abs() - 0.02 - 0.5 * (moved.abs() < 0.03) * moved
+            return torch.stack([margin, torch.zeros_like(margin)], 1)
+
+    images, labels = torch.full((8, 1, 4, 4), 0.5), torch.zeros(8, dtype=torch.int64)
+    images = images + 0.002 * torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
+    record = evaluate(Folded(), (images, labels), Linf(0.12), suite="fast", diagnosis=FEW)
+    found = record.verdict.of("single-step")
+    assert record.budgets[0].robust_accuracy.count == 0
+    assert found.figure.endswith("overfitted to single steps; handled")
+
+
+def test_what_is_certified_and_falls_is_a_bug():
+    certified = Diagnosis(images=8, certified=[1.0] * IMAGES)
+    found = run(diagnosis=certified, eps=[0.3]).verdict
+    assert found.judgement == "broken"
+    assert found.of("certificate").judgement == "broken"
+    with pytest.raises(InputError, match="1 certified budgets for"):
+        run(diagnosis=Diagnosis(images=8, certified=[1.0]))

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from saddlepoint.answers import NO_CLASS
+from saddlepoint.attacks.core.accepted import Rejecting
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.attacks.fixed_budget.apgd import APGD
@@ -29,6 +31,8 @@ from saddlepoint.evaluation.second_look import second_look
 from saddlepoint.evaluation.steps import Steps
 from saddlepoint.evaluation.survivors import Survivors, budget_of
 from saddlepoint.evaluation.verdict.check import Subject
+from saddlepoint.evaluation.verdict.checks.answers import Answers
+from saddlepoint.evaluation.verdict.checks.certificate import Certificate
 from saddlepoint.evaluation.verdict.checks.noise import Noise
 from saddlepoint.evaluation.verdict.checks.registry import controls_for
 from saddlepoint.evaluation.verdict.examination import Diagnosis, Examination
@@ -93,7 +97,9 @@ class Examined:
             if len(right):
                 self._doctor.single_step(right, standing, threat)
         if self.diagnosis.certified is not None:
-            self._doctor.certify(self._against_certificates(record, self.diagnosis.certified))
+            rows = self._against_certificates(record, self.diagnosis.certified)
+            self._doctor.by_product(Certificate(), rows)
+        self._doctor.by_product(Answers(), self._answered(record))
         return replace(record, verdict=replace(self._doctor.verdict(), supplements=kept))
 
     def supplemented(self, record: Evaluation) -> Evaluation:
@@ -152,6 +158,20 @@ class Examined:
             hit = _ids(rows, lambda who: who not in (STANDS, INITIALLY_WRONG))
             fooled[hit] |= radii[hit] >= budget_of(threat)
         return {"fooled": fooled, "certified": radii > 0}
+
+    def _answered(self, record: Evaluation) -> Columns:
+        """Return for which images there is no answer, and which clean ones are rejected."""
+        images = record.images.slice(0, record.clean.total)
+        last = record.images.slice(len(record.images) - record.clean.total)
+        clean, under = (
+            torch.from_numpy(table[name].to_numpy().copy())
+            for table, name in ((images, "clean_prediction"), (last, "prediction"))
+        )
+        criterion = self.run.criterion
+        reject = criterion.reject if isinstance(criterion, Rejecting) else NO_CLASS
+        silent = clean == NO_CLASS
+        rejected = (clean == reject) & ~silent
+        return {"silent": silent, "lost": (under == NO_CLASS) & ~silent, "rejected": rejected}
 
     def _second_look(self, record: Evaluation) -> Supplement:
         chosen = self._telling(record) or (self._positive[-1], torch.zeros(0, dtype=torch.int64))

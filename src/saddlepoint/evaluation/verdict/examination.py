@@ -17,7 +17,6 @@ from saddlepoint.evaluation.comparison import holm
 from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.steps import Steps
 from saddlepoint.evaluation.verdict.check import Check, Subject
-from saddlepoint.evaluation.verdict.checks.certificate import Certificate
 from saddlepoint.evaluation.verdict.checks.registry import PROBES, controls_for
 from saddlepoint.evaluation.verdict.checks.single_step import SingleStep
 from saddlepoint.evaluation.verdict.checks.surrogate import Surrogate
@@ -121,9 +120,9 @@ class Examination:
         left = {"left": torch.isin(right, standing)}
         self.findings += self._run(SingleStep(), right, threat, left)
 
-    def certify(self, rows: Columns) -> None:
-        """Compare what was fooled with what is certified."""
-        self.findings.append(Certificate().judge(rows))
+    def by_product(self, check: Check, rows: Columns) -> None:
+        """Judge rows that the evaluation has anyway."""
+        self.findings.append(check.judge(rows))
 
     def verdict(self) -> Verdict:
         """Return what all findings come to."""

@@ -10,6 +10,7 @@ from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.wrappers.transfer import Transfer
 from saddlepoint.evaluation.verdict.check import Check, Control, Probe
 from saddlepoint.evaluation.verdict.checks.another_start import AnotherStart
+from saddlepoint.evaluation.verdict.checks.answers import Answers
 from saddlepoint.evaluation.verdict.checks.black_box import BlackBox
 from saddlepoint.evaluation.verdict.checks.certificate import Certificate
 from saddlepoint.evaluation.verdict.checks.diversified_start import DiversifiedStart
@@ -40,7 +41,14 @@ PROBES: tuple[type[Probe], ...] = (
 CONTROLS: tuple[type[Control], ...] = (
     Noise, OneStep, DiversifiedStart, AnotherStart, BlackBox, MoreSteps,
 )  # fmt: skip
-BY_PRODUCTS: tuple[type[Check], ...] = (SingleStep, Surrogate, SilentSuccess, Twin, Certificate)
+BY_PRODUCTS: tuple[type[Check], ...] = (
+    Answers,
+    SingleStep,
+    Surrogate,
+    SilentSuccess,
+    Twin,
+    Certificate,
+)
 """Run where the evaluation gives what they need."""
 CHECKS: Mapping[str, type[Check]] = {
     check.name: check for check in (*PROBES, *CONTROLS, *BY_PRODUCTS)
