@@ -22,7 +22,7 @@ from saddlepoint.evaluation.verdict.nearby import moved
 
 _LENGTHS = (1e-3, 2e-2)
 _DIRECTIONS = 10
-_SUSPICIOUS, _BROKEN = 0.5, 0.25
+_SUSPICIOUS, _BROKEN = 0.8, 0.25
 
 
 class GradientAgreement(Probe):
