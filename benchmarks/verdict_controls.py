@@ -159,7 +159,7 @@ def _stepped(net: nn.Module) -> nn.Module:
 
 
 def _weights_quantised(net: nn.Module) -> nn.Module:
-    quantise(net, weight_bits=4)
+    quantise(net, weight_bits=4, activation_bits=None)
     return net
 
 

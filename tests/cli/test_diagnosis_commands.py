@@ -107,8 +107,8 @@ def test_an_audit_of_more_than_survived_is_refused_and_the_record_kept(refused, 
     assert record.verdict.supplements == ()
 
 
-def test_a_module_that_is_none_is_refused_and_the_record_kept(refused, masked, tmp_path):
+def test_a_module_that_is_none_is_refused_before_anything_is_run(refused, masked, tmp_path):
     words = ("--adaptive", "--bpda", "nothing")
     message = refused("evaluate", *masked, "--out", tmp_path / "out", *words)
     assert "nothing" in message
-    assert Evaluation.load(tmp_path / "out").verdict.judgement == "broken"
+    assert not (tmp_path / "out" / "evaluation.json").exists()

@@ -73,13 +73,15 @@ def test_who_hardly_differ_get_a_dash(monkeypatch):
 def test_what_must_be_known_is_told():
     suite = {"apgd": pair()["a"].config["attacks"]["fgsm"]}
     found = compare(pair(attacks=suite)).notes
+    assert found[0].startswith("a: not examined")
+    found = found[2:]
     assert found == (
         "the suites differ, and a weaker one leaves more images standing: fgsm (a); apgd (b)",
     )
     one = pair()["a"]
     below = written(ALL, {0.1: ALL, 0.3: SECOND}, notes=("it is random",))
     below.config["attacks"]["fgsm"]["loss"] = "margin"
-    settings, budgets, weights, own = compare({"a": one, "b": below, "c": pair()["b"]}).notes
+    settings, budgets, weights, own = compare({"a": one, "b": below, "c": pair()["b"]}).notes[3:]
     assert "the same attacks with other settings" in settings
     assert settings.endswith(": fgsm")
     assert budgets.endswith(": 0.3 (a, c); 0.1, 0.3 (b)")

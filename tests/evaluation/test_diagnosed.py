@@ -13,6 +13,7 @@ from sampled import mostly_slow
 from small import conv, die, digits, finish
 
 from saddlepoint.attacks import APGD, FGSM, Fast
+from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.data import TensorData
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import Diagnosis, Evaluation, evaluate, journal, steps
@@ -297,11 +298,13 @@ def test_where_nothing_is_found_nothing_is_tried():
 
 def test_fast_searches_on_where_the_pilot_found_a_mask():
     some = {"eps": 0.15, "model": Backwards(net())}
-    suite = {"fast": Fast(Linf(0.15), targets=1, margins=1)}
+    suite = {"fast": Fast(Linf(0.15), targets=1, margins=1, last=0)}
     told = run(suite=suite, **some)
     assert "gradient-agreement" in told.pilot.triggers
-    blind = run(None, None, suite=suite, **some)
+    blind = run(suite={"fast": replace(suite["fast"], pilot=Pilot())}, **some)
     assert told.budgets[0].robust_accuracy.count < blind.budgets[0].robust_accuracy.count
+    # A pilot is taken where nobody asks for a verdict, so that both leave the same images.
+    assert run(None, None, suite=suite, **some).images.equals(told.images)
     honest = run(suite=suite, eps=0.15)
     assert not honest.pilot.masked
 

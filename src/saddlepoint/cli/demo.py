@@ -38,6 +38,9 @@ def demo(
         found = run_demo(out, device=place, epochs=epochs, limit=limit, seed=seed, progress=tick)
 
     def show() -> None:
+        for name, each in found.evaluations.items():
+            if each.verdict is not None:
+                print(f"{name}: verdict {each.verdict.sentence}")
         columns, rows = evaluation_rows(found.evaluations)
         table(
             columns,

@@ -67,7 +67,9 @@ def adapted(
     hidden = diagnosis.bpda or (_hidden(run) if names else ())
     for threat, ids in standing.items():
         left = ids[~fallen[ids]]
-        tried = remedies(names, threat, run.model, hidden, diagnosis.surrogate, searched)
+        tried = remedies(
+            names, threat, run.model, hidden, diagnosis.surrogate, searched, bool(diagnosis.bpda)
+        )
         for remedy in tried:
             if not len(left):
                 break

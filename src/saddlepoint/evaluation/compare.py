@@ -90,7 +90,7 @@ def compare(
             for each, at in common.items()
         ),
         asked=power,
-        notes=(*remarks(told, budgets, list(common)), *notes),
+        notes=(*verdicts_of(evaluations), *remarks(told, budgets, list(common)), *notes),
     )
 
 
@@ -124,3 +124,17 @@ def _chances(test: McNemar, images: int, power: float) -> tuple[float | None, in
     except HardlyDifferError:
         needed = None
     return power_of_mcnemar(images, only_a, only_b), needed
+
+
+def verdicts_of(evaluations: Mapping[str, Evaluation]) -> tuple[str, ...]:
+    """Return the verdict of each evaluation, in words.
+
+    >>> verdicts_of({})
+    ()
+    """
+    return tuple(
+        f"{shown(name)}: verdict {each.verdict.sentence}"
+        if each.verdict is not None
+        else f"{shown(name)}: not examined, so that its numbers are not to be trusted yet"
+        for name, each in evaluations.items()
+    )

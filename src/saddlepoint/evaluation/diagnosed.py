@@ -20,7 +20,6 @@ from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.attacks.wrappers.fast import Fast
-from saddlepoint.errors import InputError
 from saddlepoint.evaluation.adapted import NAME as ADAPTIVE
 from saddlepoint.evaluation.adapted import adapted, asked
 from saddlepoint.evaluation.breakdown import INITIALLY_WRONG, STANDS
@@ -39,6 +38,8 @@ from saddlepoint.evaluation.verdict.examination import Diagnosis, Examination
 from saddlepoint.evaluation.verdict.finding import Supplement
 from saddlepoint.threat import Normed, ThreatModel, norm_of
 
+_OF_OTHERS = ("certificate", "surrogate")
+"""Checks of what others brought: a look without it, or with a worse one, does not undo what it found."""
 RANDOMISED, SECOND_LOOK = "randomised", "second-look"
 
 
@@ -80,7 +81,10 @@ class Examined:
         earlier = () if record.verdict is None else record.verdict.supplements
         again = ADAPTIVE if self.diagnosis.adaptive else ""
         kept = tuple(each for each in earlier if each.name != again)
-        return self.verdict(record, kept)
+        judged = self.verdict(record, kept)
+        if record.verdict is None or judged.verdict is None:
+            return judged
+        return replace(judged, verdict=judged.verdict.with_earlier(record.verdict, _OF_OTHERS))
 
     def verdict(self, record: Evaluation, kept: tuple[Supplement, ...] = ()) -> Evaluation:
         """Return the record with the verdict, after the controls on what survived; `kept` is beside
@@ -148,10 +152,6 @@ class Examined:
     def _against_certificates(self, record: Evaluation, certified: Sequence[float]) -> Columns:
         """Return which images were fooled within the budget that is certified for them."""
         total, radii = record.clean.total, torch.tensor(certified, dtype=torch.float64)
-        if len(radii) != total:
-            raise InputError(
-                f"{len(radii)} certified budgets for {total} images; give one for each"
-            )
         fooled = torch.zeros(total, dtype=torch.bool)
         for level, threat in enumerate(self.run.threats):
             rows = record.images.slice(level * total, total)
@@ -236,7 +236,7 @@ class Examined:
 
 def lacks(record: Evaluation, diagnosis: Diagnosis, threat: ThreatModel) -> bool:
     """Return whether a record's checks are fewer than is asked for and there is under its threat."""
-    if record.verdict is None:
+    if record.verdict is None or diagnosis.certified is not None:
         return True
     known = {each.check for each in record.verdict.findings}
     if Noise.name not in known:  # nothing survived that a control could look at

@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from saddlepoint.answers import NO_CLASS, check_answered
-from saddlepoint.attacks import Attack, Criterion
+from saddlepoint.attacks import Attack, Criterion, Fast
+from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import DataLike, as_data, data_identity
 from saddlepoint.errors import InputError
@@ -29,7 +30,7 @@ from saddlepoint.evaluation.journal import Journal
 from saddlepoint.evaluation.notes import class_notes, image_notes
 from saddlepoint.evaluation.once import once_names
 from saddlepoint.evaluation.outputs import check_outputs
-from saddlepoint.evaluation.piloted import check_pilots, informed
+from saddlepoint.evaluation.piloted import check_diagnosis, check_pilots, informed, is_of
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import ATTEMPTS_FILE, IMAGES_FILE, RECORD_FILE, Evaluation
 from saddlepoint.evaluation.steps import FOLDER, Steps, joined
@@ -126,6 +127,9 @@ def evaluate(
         eot_samples = own
     of_classes = class_notes(data.labels, data.classes, data.name)
     check_pilots(attacks, data)
+    if diagnosis is not None:
+        check_diagnosis(diagnosis, model, data)
+    looked_at = _EVERYDAY.images if diagnosis is None else diagnosis.images
     told = check_outputs(model, data, criteria[0])
     passes = passes_for(model, data, eot_samples)
     about = {
@@ -153,7 +157,10 @@ def evaluate(
         }
 
     def finished() -> bool:
-        return out is not None and (out / RECORD_FILE).exists()
+        if out is None or not (out / RECORD_FILE).exists():
+            return False
+        record = Evaluation.load(out)
+        return is_of(record.pilot, attacks, looked_at, record.clean.count)
 
     def survivors(steps: Steps, starts: Journal | None = None) -> Survivors:
         return Survivors(
@@ -198,8 +205,9 @@ def evaluate(
             # The record before stays until this one is whole; other budgets have another place. A
             # part is counted anew, and not kept.
             place = extension_folder(out, config) if found == "extends" else None
-            eps_now = [budget_of(threat) for threat in threats]
-            earlier = earlier_steps(out, attacks, eps_now, data.shape, read=found == "part")
+            eps_now, record = [budget_of(threat) for threat in threats], Evaluation.load(out)
+            if is_of(record.pilot, attacks, looked_at, record.clean.count):
+                earlier = earlier_steps(out, attacks, eps_now, data.shape, read=found == "part")
         starts = None
         if place is not None and isinstance(threats[0], Normed):
             starts = Journal(place / STARTS)
@@ -208,7 +216,7 @@ def evaluate(
         with Steps(where, batch_size, earlier) as steps:
             run = survivors(steps, starts)
             examined = None if diagnosis is None else Examined(run, steps, diagnosis)
-            pilot = None if examined is None else examined.pilot()
+            pilot = _pilot_for(attacks, examined or Examined(run, steps, _EVERYDAY), examined)
             if pilot is not None:
                 run = replace(run, attacks=informed(attacks, pilot))
             columns = joined([run.part(part) for part in steps.parts(torch.arange(len(data)))])
@@ -216,7 +224,8 @@ def evaluate(
             evaluation = summarise(columns, config, threats, names, notes, data.classes)
             evaluation = _noted(evaluation, criteria[0])
             if examined is not None:
-                evaluation = replace(examined.verdict(evaluation), pilot=pilot)
+                evaluation = examined.verdict(evaluation)
+            evaluation = replace(evaluation, pilot=pilot)
         if out is not None and place is not None and place != out:
             supersede(out, "evaluate", config, partial(_with_starts, evaluation, place / STARTS))
         elif out is not None and place is not None:
@@ -228,6 +237,12 @@ def evaluate(
                 examined.steps = more
                 evaluation = supplemented(evaluation, examined, kept)
     return evaluation
+
+
+def _pilot_for(attacks: Suite, looks: Examined, asked: Examined | None) -> Pilot | None:
+    """Return the pilot: of an examination, and of one that is not asked for where an attack takes it."""
+    takes = any(isinstance(attack, Fast) for attack in attacks.values())
+    return looks.pilot() if takes or asked is not None else None
 
 
 def _noted(evaluation: Evaluation, criterion: Criterion) -> Evaluation:

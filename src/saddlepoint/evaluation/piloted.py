@@ -1,15 +1,19 @@
-"""Attacks that take a pilot: they are given this evaluation's, and have none of other images."""
+"""What is asked of a pilot and of an examination before anything is run."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
+
+from torch import nn
 
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.attacks.wrappers.fast import Fast
 from saddlepoint.data import ImageData
-from saddlepoint.errors import InputError
+from saddlepoint.errors import InputError, unknown
+from saddlepoint.evaluation.verdict.examination import Diagnosis
 
 
 def informed(attacks: Mapping[str, Attack], pilot: Pilot) -> dict[str, Attack]:
@@ -47,3 +51,46 @@ def check_pilots(attacks: Mapping[str, Attack], data: ImageData) -> None:
                 f"the pilot of {name} is of other images ({pilot.data}, these are"
                 f" {data.fingerprint}); leave it out, and these are looked at"
             )
+
+
+def check_diagnosis(diagnosis: Diagnosis, model: nn.Module, data: ImageData) -> None:
+    """Raise `InputError` for modules that the model has not, and certificates of other images.
+
+    >>> from saddlepoint.data import load_data
+    >>> some = Diagnosis(certified=[0.1])
+    >>> check_diagnosis(some, nn.Flatten(), load_data("digits", limit=2))
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: 1 certified budgets for 2 images; give one for each, 0 for none
+    """
+    known = [name for name, _ in model.named_modules() if name]
+    for name in diagnosis.bpda:
+        if name not in known:
+            raise unknown("module of the model", name, known)
+    budgets = diagnosis.certified
+    if budgets is None:
+        return
+    if len(budgets) != len(data):
+        raise InputError(
+            f"{len(budgets)} certified budgets for {len(data)} images; give one for each, 0 for none"
+        )
+    if not all(math.isfinite(each) and each >= 0 for each in budgets):
+        raise InputError("a certified budget is not finite or below 0; give 0 for none")
+
+
+def is_of(pilot: Pilot | None, attacks: Mapping[str, Attack], images: int, right: int) -> bool:
+    """Return whether what was found with `pilot` is what attacks would find now.
+
+    Args:
+        pilot: of a record; None where nobody looked.
+        attacks: of the suite; only `Fast` takes a pilot.
+        images: that a pilot would look at now, at most.
+        right: images that are right.
+
+    >>> from saddlepoint.threat import Linf
+    >>> is_of(None, {"fast": Fast(Linf(0.1))}, 64, 9), is_of(None, {}, 64, 9)
+    (False, True)
+    """
+    if not any(isinstance(each, Fast) and each.pilot is None for each in attacks.values()):
+        return True
+    return pilot is not None and pilot.images == min(images, right)

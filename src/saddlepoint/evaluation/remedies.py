@@ -75,6 +75,7 @@ def remedies(
     hidden: Sequence[str],
     surrogate: nn.Module | None = None,
     searched: bool = False,
+    named: bool = False,
 ) -> Iterator[Remedy]:
     """Yield what is to be tried for these findings, the cheapest first.
 
@@ -85,6 +86,7 @@ def remedies(
         hidden: modules that hide the gradient.
         surrogate: another network of the same data, or None.
         searched: the evaluation has run AutoAttack's four already.
+        named: somebody named the modules, and they are passed by whatever was found.
 
     >>> from saddlepoint.threat import Linf
     >>> [each.name for each in remedies(["probabilities"], Linf(0.1), nn.Identity(), ())]
@@ -108,7 +110,9 @@ def remedies(
         yield Remedy("away from the boundary first", AwayFirst(threat))
         log = Transfer(AwayFirst(threat), Logarithm(model))
         yield Remedy("away first, on the logarithm", log)
-    if hidden and (blind or names & {"repeatable"}):
+    if names & {"logit-scale", "silent-success"}:
+        yield Remedy("losses that do not depend on the scale, the best kept", Fast(threat))
+    if hidden and (named or blind or "repeatable" in names):
         yield Remedy(f"BPDA on {', '.join(hidden)}", BPDA(Fast(threat), tuple(hidden)))
     if blind:
         yield Remedy("straight through roundings", StraightThrough(Fast(threat)))

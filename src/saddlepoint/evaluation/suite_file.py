@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.registry import build_attack
+from saddlepoint.attacks.wrappers.fast import Fast
 from saddlepoint.attacks.wrappers.registry import wrapped
 from saddlepoint.document import Document, read_document
-from saddlepoint.errors import InputError
+from saddlepoint.errors import InputError, unknown
 from saddlepoint.threat import ThreatModel
 
 ENDINGS = (".yaml", ".yml")
@@ -45,6 +47,15 @@ def read_suite(path: Path, threat: ThreatModel) -> Mapping[str, Attack]:
     return MappingProxyType({name: _built(document, name, threat) for name in entries})
 
 
+def _fast(threat: ThreatModel, options: Mapping[str, Any]) -> Attack:
+    """Return `Fast` with options by name; raises `InputError` for those it has not."""
+    known = [each.name for each in fields(Fast) if each.name not in ("threat", "pilot")]
+    for name in options:
+        if name not in known:
+            raise unknown("option of fast", str(name), known)
+    return Fast(threat, **options)
+
+
 def _built(document: Document, name: Any, threat: ThreatModel) -> Attack:
     options = document.values[name]
     if not isinstance(name, str):
@@ -60,6 +71,8 @@ def _built(document: Document, name: Any, threat: ThreatModel) -> Attack:
     if not isinstance(wraps, list) or not all(isinstance(word, str) for word in wraps):
         raise document.error((name, "wrap"), "give a list, as in [restarted=5]")
     try:
+        if kind == "fast":  # a suite of one attack, which is no attack of the registry
+            return wrapped(_fast(threat, options), wraps)
         attack = build_attack(kind, threat, {str(key): value for key, value in options.items()})
         return wrapped(attack, wraps)
     except InputError as error:

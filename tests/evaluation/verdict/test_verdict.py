@@ -38,7 +38,8 @@ def test_one_survivor_of_few_is_no_finding_and_two_of_many_are_never_broken():
     assert judgements(2, 0, 0, 0) == ["suspicious", "healthy", "healthy", "healthy"]
     assert judgements(2, 2, 2, 2) == ["suspicious"] * 4
     assert judgements(20, 0, 0, 0) == ["broken", "healthy", "healthy", "healthy"]
-    assert judgements(2, images=2) == ["broken"]  # all there are
+    assert judgements(9, images=9) == ["suspicious"]  # of fewer than ten nothing is broken
+    assert judgements(4, images=10) == ["broken"]
 
 
 def test_the_controls_share_one_chance_of_an_error():

@@ -181,7 +181,7 @@ class Control(Check):
     '2 images'
     """
 
-    threshold = "2 images; broken at p < 1 % that it is 1 % of the survivors"
+    threshold = "2 images; broken of 10 or more at p < 1 % that it is 1 % of them"
     thorough: ClassVar[bool] = False
     """Run only where something was found, or on request."""
 

@@ -26,6 +26,8 @@ from saddlepoint.zoo import weights_fingerprint
 
 LEVEL = 0.01
 """Of the controls together: an honest evaluation is called broken with a chance below it."""
+_FEWEST = 10
+"""Survivors: of fewer, two that fall are soon significant, and move the number by nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +163,6 @@ def _corrected(findings: Sequence[Finding]) -> list[Finding]:
     """Return the findings with p-values corrected for their number; broken where one is small."""
     found = []
     for each, p in zip(findings, holm([f.p for f in findings]), strict=True):
-        broken = each.found and p is not None and p < LEVEL
+        broken = each.found and p is not None and p < LEVEL and each.images >= _FEWEST
         found.append(replace(each, p=p, judgement="broken" if broken else each.judgement))
     return found

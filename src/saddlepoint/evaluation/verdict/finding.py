@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from saddlepoint.tables import Shown, Table
@@ -136,6 +136,22 @@ class Verdict(Shown):
     def of(self, check: str) -> Finding | None:
         """Return the finding of a check; None where it was not run."""
         return next((each for each in self.findings if each.check == check), None)
+
+    def with_earlier(self, earlier: Verdict, names: Sequence[str]) -> Verdict:
+        """Return the verdict with an earlier one's findings of these checks, where they are graver or
+        missing here.
+
+        >>> old = Verdict((Finding("certificate", "broken", "1 of 9", "one image", 9),))
+        >>> Verdict(()).with_earlier(old, ["certificate"]).judgement
+        'broken'
+        """
+        found = {each.check: each for each in self.findings}
+        for each in earlier.findings:
+            now = found.get(each.check)
+            graver = now is None or _GRAVITY.index(each.judgement) > _GRAVITY.index(now.judgement)
+            if each.check in names and graver:
+                found[each.check] = each
+        return replace(self, findings=tuple(found.values()))
 
     @property
     def sentence(self) -> str:

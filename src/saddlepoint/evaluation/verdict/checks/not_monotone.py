@@ -33,8 +33,8 @@ class NotMonotone(Probe):
         " after single-step training that overfitted catastrophically."
     )
     remedy = (
-        "Do not measure with single steps. Many short steps see it, and fast goes on with longer runs"
-        " and Square; train with N-FGSM or PGD."
+        "Do not measure with single steps. Many short steps see it, and the suite fast goes on with"
+        " longer runs and Square; train with N-FGSM or PGD."
     )
     threshold = "10 % and two images; broken from 50 %"
     reference = "Andriushchenko and Flammarion 2020, arXiv:2007.02617; Athalye et al. 2018, arXiv:1802.00420"

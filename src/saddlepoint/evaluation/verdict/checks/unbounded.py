@@ -35,7 +35,7 @@ class Unbounded(Probe):
         "Not even an attack that may turn every image grey fools these: it does not see the model."
     )
     remedy = "Do not use the number. Look for a gradient that is masked; --adaptive tries the ways round."
-    threshold = "two images; broken at p < 1 % that they are right by chance"
+    threshold = "two images; broken at p < 1 %, not corrected, that they are right by chance"
     reference = "Carlini et al. 2019, arXiv:1902.06705; Pintor et al. 2022, arXiv:2106.09947"
     most = 32
     triggers = True
