@@ -44,11 +44,12 @@ def test_who_survives_costs_what_is_said():
     net, images, labels = conv_case(6, torch.float64, wrong=0)
     attack = Fast(Linf(1e-6))
     result = attack(net, images, labels)
-    runs = 1 + attack.targets + attack.margins
+    aimed = attack.targets + attack.margins
     steps = attack.expected_steps
     assert result.backwards.tolist() == [steps] * 6
-    # the steps, the last image and the ranking of each run, the clean image and the judge
-    assert result.forwards.tolist() == [steps + runs + (runs - 1) + 2] * 6
+    # the steps, the last image of each run with the first and the last one, the ranking of those that
+    # are aimed, the clean image and the judge
+    assert result.forwards.tolist() == [steps + (aimed + 2) + aimed + 2] * 6
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
