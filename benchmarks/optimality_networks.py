@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from attack_networks import Subject
@@ -77,24 +78,41 @@ def subject(name: str, half: str, folder: Path) -> Subject:
     test = load_data(plan.data, split="test", limit=TEST)
     assert isinstance(data, TensorData)
     model = _network(plan, seed, data)
-    path = folder / f"{name}-{seed}.safetensors"
-    if path.exists():
-        load_model(model, path)
-    else:
-        adam = plan.data == "mnist"
-        optimiser = Optimiser("adam", 0.002, weight_decay=0.0) if adam else Optimiser()
-        recipe = Recipe(optimiser=optimiser, schedule=Schedule("one-cycle"), batch_size=32)
-        if plan.warm:
-            train(model, data, replace(recipe, epochs=plan.warm), seed=seed)
-        recipe = replace(recipe, epochs=plan.epochs)
-        if plan.objective is not None:
-            recipe = replace(recipe, objective=plan.objective())
-        train(model, data, recipe, seed=seed)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_model(model, str(path))
+    adam = plan.data == "mnist"
+    optimiser = Optimiser("adam", 0.002, weight_decay=0.0) if adam else Optimiser()
+    recipe = Recipe(optimiser=optimiser, schedule=Schedule("one-cycle"), batch_size=32)
+    read_or_train(model, data, plan, recipe, seed, folder / f"{name}-{seed}.safetensors")
     model.eval().requires_grad_(False)
     rows = torch.arange(TEST)
     return Subject(f"{name}, {half}", model, test.images(rows), test.labels[rows])
+
+
+class Lessons(Protocol):
+    """What a plan says of a training."""
+
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def warm(self) -> int: ...
+    @property
+    def objective(self) -> Callable[[], TrainingObjective] | None: ...
+
+
+def read_or_train(
+    model: nn.Module, data: TensorData, plan: Lessons, recipe: Recipe, seed: int, path: Path
+) -> None:
+    """Load the weights in `path`; where there are none, train as planned and write them there."""
+    if path.exists():
+        load_model(model, path)
+        return
+    if plan.warm:
+        train(model, data, replace(recipe, epochs=plan.warm), seed=seed)
+    recipe = replace(recipe, epochs=plan.epochs)
+    if plan.objective is not None:
+        recipe = replace(recipe, objective=plan.objective())
+    train(model, data, recipe, seed=seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_model(model, str(path))
 
 
 def _network(plan: Plan, seed: int, data: TensorData) -> nn.Module:

@@ -8,11 +8,11 @@ trained (distillation at T = 100, winners that take all, single steps after cata
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_model, save_model
+from optimality_networks import read_or_train
 from torch import Tensor, nn
 
 from saddlepoint.attacks import FGSM, PGD
@@ -27,7 +27,6 @@ from saddlepoint.defences import (
 )
 from saddlepoint.model import Normalised
 from saddlepoint.threat import Linf
-from saddlepoint.training import train
 from saddlepoint.zoo.simple_cnn import SimpleCNN
 
 SEEDS = (0, 1, 2)
@@ -102,23 +101,12 @@ def network(name: str, seed: int, folder: Path) -> nn.Module:
         for block in net.blocks:  # type: ignore[union-attr]
             block.relu = WinnersTakeAll(plan.winners)
     model = Normalised(net, data.mean, data.std)
-    path = folder / f"{name}-{seed}.safetensors"
-    if path.exists():
-        load_model(model, path)
-    else:
-        recipe = Recipe(
-            optimiser=Optimiser("adam", 0.002, weight_decay=0.0),
-            schedule=Schedule("one-cycle"),
-            batch_size=64,
-        )
-        if plan.warm:
-            train(model, data, replace(recipe, epochs=plan.warm), seed=seed)
-        recipe = replace(recipe, epochs=plan.epochs)
-        if plan.objective is not None:
-            recipe = replace(recipe, objective=plan.objective())
-        train(model, data, recipe, seed=seed)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_model(model, str(path))
+    recipe = Recipe(
+        optimiser=Optimiser("adam", 0.002, weight_decay=0.0),
+        schedule=Schedule("one-cycle"),
+        batch_size=64,
+    )
+    read_or_train(model, data, plan, recipe, seed, folder / f"{name}-{seed}.safetensors")
     return model.eval().requires_grad_(False)
 
 

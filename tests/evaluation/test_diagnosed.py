@@ -374,3 +374,21 @@ def test_what_is_certified_and_falls_is_a_bug():
     assert found.of("certificate").judgement == "broken"
     with pytest.raises(InputError, match="1 certified budgets for"):
         run(diagnosis=Diagnosis(images=8, certified=[1.0]))
+
+
+def test_a_record_without_the_pilot_of_now_is_not_gone_on_from(tmp_path):
+    some = {"suite": "fast", "model": Backwards(net()), "eps": (0.05, 0.15)}
+    told = run(**some)
+    first = run(tmp_path, suite="fast", model=Backwards(net()), eps=(0.05,))
+    # As an earlier version left it, which took no pilot.
+    replace(first, pilot=None).save(tmp_path)
+    assert same(run(tmp_path, **{**some, "eps": (0.05,)}), first)
+    replace(first, pilot=None).save(tmp_path)
+    assert same(run(tmp_path, **some), told)
+
+
+@pytest.mark.parametrize("eps", [0, 0.05])
+def test_a_finished_folder_of_fast_is_read(tmp_path, monkeypatch, eps):
+    first = run(tmp_path, suite="fast", eps=eps)
+    monkeypatch.setattr(Fast, "__call__", None)
+    assert same(run(tmp_path, suite="fast", eps=eps), first)

@@ -67,9 +67,7 @@ def attack(
             " in this one's place."
         ),
     ] = None,
-    surrogate_model: Annotated[
-        str | None, typer.Option(help="The surrogate's architecture, if not that of --model.")
-    ] = None,
+    surrogate_model: options.SurrogateModel = None,
     restarts: Annotated[
         int,
         typer.Option(min=1, max=MOST, help="Run the attack this often, from other random draws."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saddlepoint.cli import options
 from saddlepoint.cli.prepare import Prepared, build_surrogate
 from saddlepoint.counts import MOST
 from saddlepoint.errors import InputError
@@ -45,9 +46,6 @@ Surrogate = Annotated[
         " adversarial images are tried."
     ),
 ]
-SurrogateModel = Annotated[
-    str | None, typer.Option(help="The surrogate's architecture, if not that of --model.")
-]
 Audit = Annotated[
     int | None,
     typer.Option(
@@ -67,7 +65,7 @@ class DiagnosisOptions:
     adaptive: Adaptive = False
     bpda: Bpda = None
     surrogate: Surrogate = None
-    surrogate_model: SurrogateModel = None
+    surrogate_model: options.SurrogateModel = None
     audit: Audit = None
 
 

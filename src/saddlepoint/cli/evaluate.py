@@ -51,9 +51,9 @@ def evaluate(
     """Measure clean and robust accuracy at one or more budgets, and say whether to trust them.
 
     Cheap attacks come first and only survivors go on; checks look for what would make the number too
-    high. OUT gets evaluation.json, images.parquet (the
-    worst case of every image), attempts.parquet (every attack on every image) and the accuracy
-    curve. The same command goes on where an interrupted one stopped.
+    high. OUT gets evaluation.json, images.parquet (the worst case of every image), attempts.parquet
+    (every attack on every image) and the accuracy curve. The same command goes on where an
+    interrupted one stopped.
     """
     from saddlepoint.attacks import parse_criterion
     from saddlepoint.evaluation import EVALUATION_FILES, build_suite

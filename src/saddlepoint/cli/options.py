@@ -140,6 +140,9 @@ Output = Annotated[
         show_default=False,
     ),
 ]
+SurrogateModel = Annotated[
+    str | None, typer.Option(help="The surrogate's architecture, if not that of --model.")
+]
 TransformFiles = Annotated[
     list[str] | None,
     typer.Option(

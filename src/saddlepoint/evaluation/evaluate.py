@@ -157,10 +157,13 @@ def evaluate(
         }
 
     def finished() -> bool:
-        if out is None or not (out / RECORD_FILE).exists():
-            return False
-        record = Evaluation.load(out)
-        return is_of(record.pilot, attacks, looked_at, record.clean.count)
+        return out is not None and (out / RECORD_FILE).exists()
+
+    def holds(record: Evaluation) -> bool:
+        """Whether the attacks would be given now the pilot that they were given then."""
+        attacked = any(budget_of(each) != 0 for each in threats)
+        now = min(looked_at, record.clean.count) if attacked else 0
+        return is_of(record.pilot, attacks, now)
 
     def survivors(steps: Steps, starts: Journal | None = None) -> Survivors:
         return Survivors(
@@ -195,18 +198,21 @@ def evaluate(
     once = len(once_names(attacks)) == len(attacks)
     kin = partial(kinship, threats=threats, config_of=config_of, once=once)
     with claimed(out, "evaluate", config, EVALUATION_FILES, finished, kin) as found:
-        if out is not None and found == "finished":
-            return examined_now(Evaluation.load(out), out)
-        if out is not None and found == "part" and not once:
-            part = part_of(Evaluation.load(out), config, len(threats), notes)
+        before = Evaluation.load(out) if out is not None and finished() else None
+        if before is not None and not holds(before):
+            before = None  # what other pilots led to is computed anew
+        if before is not None and found == "finished":
+            return examined_now(before, out)
+        if before is not None and found == "part" and not once:
+            part = part_of(before, config, len(threats), notes)
             return examined_now(_noted(part, criteria[0]))
         place, earlier = out, {}
         if out is not None and found in ("extends", "part"):
             # The record before stays until this one is whole; other budgets have another place. A
             # part is counted anew, and not kept.
             place = extension_folder(out, config) if found == "extends" else None
-            eps_now, record = [budget_of(threat) for threat in threats], Evaluation.load(out)
-            if is_of(record.pilot, attacks, looked_at, record.clean.count):
+            eps_now = [budget_of(threat) for threat in threats]
+            if before is not None:
                 earlier = earlier_steps(out, attacks, eps_now, data.shape, read=found == "part")
         starts = None
         if place is not None and isinstance(threats[0], Normed):

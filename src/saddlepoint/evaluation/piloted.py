@@ -78,19 +78,18 @@ def check_diagnosis(diagnosis: Diagnosis, model: nn.Module, data: ImageData) -> 
         raise InputError("a certified budget is not finite or below 0; give 0 for none")
 
 
-def is_of(pilot: Pilot | None, attacks: Mapping[str, Attack], images: int, right: int) -> bool:
+def is_of(pilot: Pilot | None, attacks: Mapping[str, Attack], images: int) -> bool:
     """Return whether what was found with `pilot` is what attacks would find now.
 
     Args:
         pilot: of a record; None where nobody looked.
         attacks: of the suite; only `Fast` takes a pilot.
-        images: that a pilot would look at now, at most.
-        right: images that are right.
+        images: that a pilot would look at now.
 
     >>> from saddlepoint.threat import Linf
-    >>> is_of(None, {"fast": Fast(Linf(0.1))}, 64, 9), is_of(None, {}, 64, 9)
+    >>> is_of(None, {"fast": Fast(Linf(0.1))}, 64), is_of(None, {}, 64)
     (False, True)
     """
     if not any(isinstance(each, Fast) and each.pilot is None for each in attacks.values()):
         return True
-    return pilot is not None and pilot.images == min(images, right)
+    return pilot is not None and pilot.images == images

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -134,6 +135,26 @@ def stage(batch: Batch, tracker: Tracker, work: Callable[[], None]) -> None:
         work()
     else:
         batch.stages.run(batch, tracker, work)
+
+
+def each_stage(batch: Batch, tracker: Tracker, works: Iterable[Callable[[Batch], None]]) -> None:
+    """Do one stage after the other, each on the samples that none before it has finished.
+
+    Args:
+        batch, tracker: as in `perturb`.
+        works: the stages; each is called with its samples, if there are any.
+
+    >>> from saddlepoint.attacks import PGD
+    >>> from saddlepoint.threat import Linf
+    >>> net, images, labels = torch.nn.Flatten(), torch.tensor([[0.6, 0.5]]), torch.tensor([0])
+    >>> int(PGD(Linf(0.2), steps=4, restarts=9)(net, images, labels).backwards) <= 4
+    True
+    """
+    for work in works:
+        active = tracker.unfinished(batch)
+        if not len(active):
+            return
+        stage(active, tracker, partial(work, active))
 
 
 def _taken(batch: Batch, tracker: Tracker) -> Columns:

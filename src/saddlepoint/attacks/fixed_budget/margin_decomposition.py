@@ -12,7 +12,7 @@ from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import FixedBudget
-from saddlepoint.attacks.core.stages import stage
+from saddlepoint.attacks.core.stages import each_stage
 from saddlepoint.attacks.core.steps import ascend, cosine, start_of, step_length
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.errors import InputError
@@ -61,11 +61,8 @@ class MarginDecomposition(FixedBudget):
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run every restart on the samples that the ones before have not fooled."""
-        for restart in range(self.restarts):
-            active = tracker.unfinished(batch)
-            if not len(active):
-                return
-            stage(active, tracker, partial(self._run, active, tracker, restart))
+        runs = (partial(self._run, tracker=tracker, restart=i) for i in range(self.restarts))
+        each_stage(batch, tracker, runs)
 
     def _run(self, active: Batch, tracker: Tracker, restart: int) -> None:
         hundredth = math.prod(active.images.shape[1:]) // 100

@@ -9,7 +9,7 @@ from functools import partial
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import Attack, FixedBudget
 from saddlepoint.attacks.core.pilot import Pilot
-from saddlepoint.attacks.core.stages import stage
+from saddlepoint.attacks.core.stages import each_stage, stage
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.margin_decomposition import MarginDecomposition
@@ -83,11 +83,8 @@ class Fast(FixedBudget):
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run after run, on the samples that none before has fooled."""
-        for number, run in enumerate(self._runs(batch)):
-            active = tracker.unfinished(batch)
-            if not len(active):
-                return
-            stage(active, tracker, partial(run.climb, active, tracker, number))
+        runs = enumerate(self._runs(batch))
+        each_stage(batch, tracker, (partial(r.climb, tracker=tracker, number=i) for i, r in runs))
         unguided = batch.guard.ledger.unguided[batch.index]
         blind = tracker.unfinished(batch.at(unguided))
         if len(blind) and self.queries:
@@ -106,9 +103,7 @@ class Fast(FixedBudget):
         if isinstance(self.threat, Normed):
             attacks.append(AtBudget(FAB(self.threat.with_eps(math.inf), targets=9), self.threat))
         attacks.append(Square(self.threat))
-        for attack in attacks:
-            if len(left := tracker.unfinished(batch)):
-                stage(left, tracker, partial(attack.perturb, left, tracker))
+        each_stage(batch, tracker, (partial(each.perturb, tracker=tracker) for each in attacks))
 
     def _runs(self, batch: Batch) -> list[ShortRun]:
         counts = (self.targets, self.steps), (self.margins, self.margin_steps)

@@ -7,7 +7,7 @@ Judging costs nothing, so that a record can be judged again.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -72,11 +72,6 @@ class Subject:
 
     def __len__(self) -> int:
         return len(self.images)
-
-    def first(self, count: int) -> Subject:
-        """Return the same with the first `count` images alone."""
-        some = {name: getattr(self, name)[:count] for name in ("images", "labels", "ids")}
-        return replace(self, **some)
 
     @contextmanager
     def guarded(self) -> Iterator[tuple[Batch, Float[Tensor, "m k"]]]:
@@ -144,6 +139,18 @@ class Check(ABC):
             p,
         )
 
+    @abstractmethod
+    def judge(self, rows: Columns) -> Finding:
+        """Return what the rows say."""
+
+
+class Measured(Check):
+    """A check that asks the model, and not only what the evaluation has found anyway.
+
+    >>> issubclass(Probe, Measured)
+    True
+    """
+
     def applies(self, threat: ThreatModel) -> bool:
         """Return whether the check has a form under a threat model."""
         return True
@@ -152,12 +159,8 @@ class Check(ABC):
     def measure(self, subject: Subject) -> Columns:
         """Return a row per image of the subject."""
 
-    @abstractmethod
-    def judge(self, rows: Columns) -> Finding:
-        """Return what the rows say."""
 
-
-class Probe(Check):
+class Probe(Measured):
     """A check of the model itself, on images that it has right, before any attack.
 
     Where `triggers`, what it finds makes the suite "fast" go on with gradient-free and longer search.
@@ -169,13 +172,14 @@ class Probe(Check):
     triggers: ClassVar[bool] = False
 
 
-class Control(Check):
+class Control(Measured):
     """A cheap attack of another kind, run on what survived: where it fools images that the suite did
     not, the suite failed on them.
 
     Two images are suspicious, whatever the share. It is broken where so many fall that an honest
     evaluation, which leaves one survivor in a hundred to it, would lose them with a chance of less
-    than one per cent (exact binomial test, after Holm's correction for all controls).
+    than one per cent (exact binomial test, after Holm's correction for all controls), and where ten
+    or more survived: of fewer, two move the number by nothing.
 
     >>> Control.threshold[:8]
     '2 images'
@@ -228,13 +232,3 @@ def share(flags: Bool[Tensor, " m"], suspicious: float, broken: float) -> Judgem
     if count >= broken * total:
         return "broken"
     return "suspicious" if count >= suspicious * total else "healthy"
-
-
-def spread(values: Sequence[float] | Float[Tensor, " m"]) -> str:
-    """Return the median and the largest of some numbers, in words.
-
-    >>> spread([1.0, 2.0, 9.0])
-    'median 2, largest 9'
-    """
-    found = torch.as_tensor(values, dtype=torch.float64)
-    return f"median {float(found.median()):.3g}, largest {float(found.max()):.3g}"

@@ -16,7 +16,7 @@ from saddlepoint.counts import check_count
 from saddlepoint.evaluation.comparison import holm
 from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.steps import Steps
-from saddlepoint.evaluation.verdict.check import Check, Subject
+from saddlepoint.evaluation.verdict.check import Check, Measured, Subject
 from saddlepoint.evaluation.verdict.checks.registry import PROBES, controls_for
 from saddlepoint.evaluation.verdict.checks.single_step import SingleStep
 from saddlepoint.evaluation.verdict.checks.surrogate import Surrogate
@@ -133,7 +133,7 @@ class Examination:
 
     def _run(
         self,
-        check: Check,
+        check: Measured,
         ids: Int64[Tensor, " m"],
         threat: ThreatModel,
         beside: Columns | None = None,

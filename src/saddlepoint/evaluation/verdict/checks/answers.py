@@ -9,7 +9,7 @@ fools nobody, so that a model that rejects everything is robust and of no use.
 from __future__ import annotations
 
 from saddlepoint.evaluation.journal import Columns
-from saddlepoint.evaluation.verdict.check import Check, Subject
+from saddlepoint.evaluation.verdict.check import Check
 from saddlepoint.evaluation.verdict.finding import Finding, Judgement
 
 
@@ -29,10 +29,6 @@ class Answers(Check):
     )
     remedy = "Look for log(0), 0/0 or overflow in the model, mend it and evaluate again."
     threshold = "two images; rejections are told only"
-
-    def measure(self, subject: Subject) -> Columns:
-        """Return nothing: it is a by-product."""
-        return {}
 
     def judge(self, rows: Columns) -> Finding:
         """Judge the columns `silent` (clean), `lost` (under attack) and `rejected` (clean)."""

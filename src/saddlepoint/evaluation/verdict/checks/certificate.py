@@ -7,7 +7,7 @@ finding about the model but a bug, in the certificate, in the units of the budge
 from __future__ import annotations
 
 from saddlepoint.evaluation.journal import Columns
-from saddlepoint.evaluation.verdict.check import Check, Subject
+from saddlepoint.evaluation.verdict.check import Check
 from saddlepoint.evaluation.verdict.finding import Finding
 
 
@@ -28,10 +28,6 @@ class Certificate(Check):
         "Stop, and compare norm, units, model and labels of the certificate with the evaluation's."
     )
     threshold = "one image"
-
-    def measure(self, subject: Subject) -> Columns:
-        """Return nothing: it is a by-product."""
-        return {}
 
     def judge(self, rows: Columns) -> Finding:
         """Judge what attack and certificate say."""

@@ -8,7 +8,7 @@ from torch import nn
 
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.wrappers.transfer import Transfer
-from saddlepoint.evaluation.verdict.check import Check, Control, Probe
+from saddlepoint.evaluation.verdict.check import Check, Control, Measured, Probe
 from saddlepoint.evaluation.verdict.checks.another_start import AnotherStart
 from saddlepoint.evaluation.verdict.checks.answers import Answers
 from saddlepoint.evaluation.verdict.checks.black_box import BlackBox
@@ -57,13 +57,13 @@ CHECKS: Mapping[str, type[Check]] = {
 
 def controls_for(
     suite: Mapping[str, Attack], surrogate: nn.Module | None, thorough: bool
-) -> list[Check]:
+) -> list[Measured]:
     """Return the checks that are run on the survivors of a suite.
 
     >>> [check.name for check in controls_for({}, None, thorough=False)]
     ['noise', 'one-step', 'diversified-start', 'another-start']
     """
-    found: list[Check] = [each() for each in CONTROLS if thorough or not each.thorough]
+    found: list[Measured] = [each() for each in CONTROLS if thorough or not each.thorough]
     if surrogate is not None:
         found.append(Surrogate(surrogate))
     found += [SilentSuccess(attack) for attack in suite.values() if attack.keep == "last"][:1]

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from saddlepoint.attacks.fixed_budget.pgd import FGSM
 from saddlepoint.evaluation.journal import Columns
-from saddlepoint.evaluation.verdict.check import Check, Subject, passes_of
+from saddlepoint.evaluation.verdict.check import Measured, Subject, passes_of
 from saddlepoint.evaluation.verdict.finding import Finding
 from saddlepoint.threat import ThreatModel, norm_of
 
 _STEP_LEAVES, _SUITE_LEAVES = 0.8, 0.3
 
 
-class SingleStep(Check):
+class SingleStep(Measured):
     """The images that stand under one step, beside those that stand under the suite.
 
     >>> import torch

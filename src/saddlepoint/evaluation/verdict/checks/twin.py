@@ -12,11 +12,11 @@ import torch
 
 from saddlepoint.attacks.wrappers.transfer import Transfer
 from saddlepoint.evaluation.journal import Columns
-from saddlepoint.evaluation.verdict.check import Check, Subject, passes_of, share
+from saddlepoint.evaluation.verdict.check import Measured, Subject, passes_of, share
 from saddlepoint.evaluation.verdict.finding import Finding
 
 
-class Twin(Check):
+class Twin(Measured):
     """The survivors whose images fool the stand-in of an attack of the suite.
 
     Args:
