@@ -122,8 +122,8 @@ PGD = Subject(
         "a restart overwrites a success": [
             Edit(
                 "fixed_budget.pgd",
-                "active = tracker.unfinished(batch)",
-                "active = batch; tracker.margin[:] = math.inf",
+                "each_stage(batch, tracker, runs)",
+                "for run in runs:\n            tracker.margin[:] = math.inf\n            run(batch)",
             )
         ],
         "targets ignored": [Edit("fixed_budget.pgd", "active.loss(self.loss)", _LOST)],

@@ -392,3 +392,11 @@ def test_a_finished_folder_of_fast_is_read(tmp_path, monkeypatch, eps):
     first = run(tmp_path, suite="fast", eps=eps)
     monkeypatch.setattr(Fast, "__call__", None)
     assert same(run(tmp_path, suite="fast", eps=eps), first)
+
+
+def test_a_later_look_does_not_undo_what_a_certificate_told(tmp_path):
+    certified = Diagnosis(images=8, certified=[1.0] * IMAGES)
+    assert run(tmp_path, diagnosis=certified).verdict.judgement == "broken"
+    again = run(tmp_path, diagnosis=Diagnosis(images=8, thorough=True)).verdict
+    assert again.of("black-box") is not None
+    assert again.of("certificate").judgement == "broken"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small import digits, trained
 
-from saddlepoint.attacks import APGD, DDN, FIXED_BUDGET, AtBudget, Restarted
+from saddlepoint.attacks import APGD, DDN, FIXED_BUDGET, AtBudget, Fast, Restarted
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import build_suite, evaluate
 from saddlepoint.threat import L2
@@ -85,3 +85,12 @@ def test_errors_name_line_and_field(text, words, tmp_path):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="cannot read"):
         build_suite(str(tmp_path / "no.yaml"), L2(0.5))
+
+
+def test_fast_is_written_with_its_options_and_no_others(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("fast: {targets: 2, last: 0}")
+    assert build_suite(str(file), L2(0.5))["fast"] == Fast(L2(0.5), targets=2, last=0)
+    file.write_text("fast: {target: 2}")
+    with pytest.raises(InputError, match=r"mine\.yaml.*target"):
+        build_suite(str(file), L2(0.5))
