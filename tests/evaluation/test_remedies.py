@@ -34,7 +34,9 @@ def test_away_first_crosses_a_ridge_that_the_margin_leads_away_from():
     assert bool(over.success.all())
 
 
-@pytest.mark.filterwarnings("ignore:the model's outputs are all in", "ignore:the gradient was exactly 0")
+@pytest.mark.filterwarnings(
+    "ignore:the model's outputs are all in", "ignore:the gradient was exactly 0"
+)
 def test_the_logarithm_finds_what_the_softmax_took_away():
     torch.manual_seed(0)
     logits = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))

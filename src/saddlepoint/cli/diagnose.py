@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saddlepoint.cli import complete, options
+from saddlepoint.cli import options
 from saddlepoint.cli.console import progress, result, tables
 from saddlepoint.cli.diagnosis import DiagnosisOptions, diagnosis_of
 from saddlepoint.cli.model import note_random_weights
@@ -27,13 +27,7 @@ def diagnose(
     eps: Annotated[str, typer.Option(help="The budget that is asked about, such as 8/255.")],
     norm: options.Norm = "linf",
     space: options.Space = "pixels",
-    suite: Annotated[
-        str,
-        typer.Option(
-            help="The attacks whose number is judged: fast, quick, standard …; or a YAML file.",
-            autocompletion=complete.of(complete.SUITES),
-        ),
-    ] = "fast",
+    suite: options.Suite = "fast",
     criterion: options.Criterion = "misclassified",
     images: Annotated[
         int, typer.Option(min=1, max=MOST, help="Look at the first N images of the data.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from saddlepoint.cli import complete, options
+from saddlepoint.cli import options
 from saddlepoint.cli.console import progress, result, tables
 from saddlepoint.cli.diagnosis import DiagnosisOptions, diagnosis_of
 from saddlepoint.cli.model import note_random_weights
@@ -28,13 +28,7 @@ def evaluate(
     out: options.Out,
     norm: options.Norm = "linf",
     space: options.Space = "pixels",
-    suite: Annotated[
-        str,
-        typer.Option(
-            help="fast, quick, standard, thorough, minimum-norm or rand; or a YAML file of attacks.",
-            autocompletion=complete.of(complete.SUITES),
-        ),
-    ] = "fast",
+    suite: options.Suite = "fast",
     criterion: options.Criterion = "misclassified",
     batch_size: options.BatchSize = 128,
     eot_samples: options.EotSamples = None,

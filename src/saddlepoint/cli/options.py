@@ -121,6 +121,14 @@ Criterion = Annotated[
         " that file's code."
     ),
 ]
+Suite = Annotated[
+    str,
+    typer.Option(
+        help="The attacks whose number is judged: fast, quick, standard, thorough, minimum-norm or"
+        " rand; or a YAML file of attacks.",
+        autocompletion=complete.of(complete.SUITES),
+    ),
+]
 EotSamples = Annotated[
     int | None,
     typer.Option(

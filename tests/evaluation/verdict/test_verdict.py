@@ -137,3 +137,10 @@ def test_a_damaged_verdict_is_named(tmp_path, verdict, damage):
     file.write_text(json.dumps(values))
     with pytest.raises(InputError, match=r"evaluation\.json is not an evaluation"):
         Evaluation.load(tmp_path)
+
+
+def test_an_earlier_finding_is_kept_where_it_is_graver_and_of_these_checks():
+    old = Verdict(tuple(Finding(name, "suspicious", "1", "0", 9) for name in ("a", "b", "c")))
+    new = Verdict((Finding("a", "healthy", "0", "0", 9), Finding("b", "broken", "9", "0", 9)))
+    found = new.with_earlier(old, ["a", "b"]).findings
+    assert {each.check: each.judgement for each in found} == {"a": "suspicious", "b": "broken"}
