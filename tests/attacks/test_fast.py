@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from networks import conv_case
@@ -44,12 +46,28 @@ def test_who_survives_costs_what_is_said():
     net, images, labels = conv_case(6, torch.float64, wrong=0)
     attack = Fast(Linf(1e-6))
     result = attack(net, images, labels)
-    aimed = attack.targets + attack.margins
     steps = attack.expected_steps
     assert result.backwards.tolist() == [steps] * 6
     # the steps, the last image of each run with the first and the last one, the ranking of those that
-    # are aimed, the clean image and the judge
-    assert result.forwards.tolist() == [steps + (aimed + 2) + aimed + 2] * 6
+    # are aimed, four times the margins that say who is near, the clean image and the judge
+    aimed = attack.targets
+    assert result.forwards.tolist() == [steps + (aimed + 2) + aimed + 4 * 2 + 2] * 6
+
+
+def test_long_runs_are_for_close_calls():
+    """Of a linear model the margin at the best corner is known: 0.2 − 2·eps of 0.2."""
+    images, labels = torch.tensor([[0.6, 0.4, 0.1, 0.1, 0.1, 0.1]]), torch.tensor([0])
+    attack = Fast(Linf(0.05))
+
+    def passes(eps):
+        return int(replace(attack, threat=Linf(eps))(torch.nn.Flatten(), images, labels).backwards)
+
+    plain = attack.margins * 30
+    long = attack.close * attack.long
+    assert passes(0.05) == attack.expected_steps
+    assert passes(0.09) == attack.expected_steps + plain
+    assert passes(0.098) == attack.expected_steps + plain + long
+    assert passes(0.0995) == attack.expected_steps + plain + 3 * long
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
@@ -81,7 +99,7 @@ def test_where_the_gradient_is_zero_it_asks_for_scores():
 
 def test_targets_top_k_masks_and_boxes():
     net, images, labels = conv_case(12, torch.float64, wrong=0)
-    short = {"probe": 3, "steps": 6, "margin_steps": 6, "queries": 0}
+    short = {"probe": 3, "steps": 6, "long": 6, "queries": 0}
     targets = (labels + 1) % 5
     aimed = Fast(Linf(0.1), **short)(net, images, labels, targets)
     assert torch.equal(aimed.predictions[aimed.success], targets[aimed.success])

@@ -12,7 +12,7 @@ from networks import Noise
 from sampled import mostly_slow
 from small import conv, die, digits, finish
 
-from saddlepoint.attacks import APGD, FGSM, Fast
+from saddlepoint.attacks import APGD, FGSM, Fast, Square
 from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.data import TensorData
 from saddlepoint.errors import InputError
@@ -298,7 +298,7 @@ def test_where_nothing_is_found_nothing_is_tried():
 
 def test_fast_searches_on_where_the_pilot_found_a_mask():
     some = {"eps": 0.15, "model": Backwards(net())}
-    suite = {"fast": Fast(Linf(0.15), targets=1, margins=1, last=0)}
+    suite = {"fast": Fast(Linf(0.15), targets=1, margins=1, close=0)}
     told = run(suite=suite, **some)
     assert "gradient-agreement" in told.pilot.triggers
     blind = run(suite={"fast": replace(suite["fast"], pilot=Pilot())}, **some)
@@ -376,7 +376,10 @@ def test_what_is_certified_and_falls_is_a_bug():
         run(diagnosis=Diagnosis(images=8, certified=[1.0]))
 
 
-def test_a_record_without_the_pilot_of_now_is_not_gone_on_from(tmp_path):
+def test_a_record_without_the_pilot_of_now_is_not_gone_on_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        Fast, "_search_on", lambda self, *state: Square(self.threat, queries=50).perturb(*state)
+    )
     some = {"suite": "fast", "model": Backwards(net()), "eps": (0.05, 0.15)}
     told = run(**some)
     first = run(tmp_path, suite="fast", model=Backwards(net()), eps=(0.05,))

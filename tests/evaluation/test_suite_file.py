@@ -89,8 +89,8 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_fast_is_written_with_its_options_and_no_others(tmp_path):
     file = tmp_path / "mine.yaml"
-    file.write_text("fast: {targets: 2, last: 0}")
-    assert build_suite(str(file), L2(0.5))["fast"] == Fast(L2(0.5), targets=2, last=0)
+    file.write_text("fast: {targets: 2, close: 0}")
+    assert build_suite(str(file), L2(0.5))["fast"] == Fast(L2(0.5), targets=2, close=0)
     file.write_text("fast: {target: 2}")
     with pytest.raises(InputError, match=r"mine\.yaml.*target"):
         build_suite(str(file), L2(0.5))

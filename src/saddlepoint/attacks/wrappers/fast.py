@@ -21,6 +21,8 @@ from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, Natural
 from saddlepoint.threat import Normed
 
+_NEAR, _CLOSE, _CLOSEST = 0.2, 0.03, 0.01  # of the margin of the clean image
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fast(FixedBudget):
@@ -30,11 +32,15 @@ class Fast(FixedBudget):
     2. From a fresh start each, runs of `steps` towards the nearest classes: the targeted DLR, `targets`
        of them. Which class is nearest is read off the image of smallest margin so far, so that the
        ranking follows what the runs before found.
-    3. Longer runs towards the nearest of all, on the plain difference of the two logits, whose gradient
-       is another one than the ratio's.
+    3. Where the smallest margin so far is below a fifth of the clean image's: runs half as long again
+       towards the nearest of all, on the plain difference of the two logits, whose gradient is another
+       one than the ratio's.
     4. One long run on the cross-entropy, towards no class.
-    5. `Square` on the images for which the gradient of some loss was exactly 0 at every step.
-    6. Where the pilot says that gradients are not to be trusted, all that "standard" runs.
+    5. Where the smallest margin is below three hundredths: long runs on the ratio once more, one for each
+       class near by, as "standard" makes them for every image. Below one hundredth such runs again, on
+       the difference and on the ratio.
+    6. `Square` on the images for which the gradient of some loss was exactly 0 at every step.
+    7. Where the pilot says that gradients are not to be trusted, all that "standard" runs.
 
     It is AutoAttack's idea (Croce and Hein 2020, arXiv:2003.01690), with the target ranking of an
     attack's own end point as in the constraint relaxation attack, and short runs on differences of
@@ -47,8 +53,8 @@ class Fast(FixedBudget):
         targets: classes that the ratio is run towards.
         steps: of each of these runs.
         margins: classes that the plain difference is run towards.
-        margin_steps: of each of these.
-        last: steps of the run on the cross-entropy at the end.
+        long: steps of the run on the cross-entropy, and of those on close calls.
+        close: classes that these are run towards.
         queries: of Square.
         pilot: what the first images of the evaluation told; None is a model that hides nothing.
 
@@ -63,13 +69,13 @@ class Fast(FixedBudget):
     targets: Count = 9
     steps: Count = 20
     margins: Natural = 3
-    margin_steps: Count = 30
-    last: Natural = 100
+    long: Count = 100
+    close: Natural = 9
     queries: Natural = 1000
     pilot: Pilot | None = None
 
     paper = "Croce and Hein 2020, arXiv:2003.01690; Gao et al. 2022, of the short runs"
-    cost = "steps × targets + margin_steps × margins + probe + last (380) each way"
+    cost = "steps × targets + probe + long (290) each way; + long × close + … (990) near the boundary"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,12 +85,18 @@ class Fast(FixedBudget):
     @property
     def expected_steps(self) -> int:
         """The passes as a rule; see `Attack`."""
-        return self.probe + self.last + self.targets * self.steps + self.margins * self.margin_steps
+        return self.probe + self.targets * self.steps + self.long
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Run after run, on the samples that none before has fooled."""
-        runs = enumerate(self._runs(batch))
-        each_stage(batch, tracker, (partial(r.climb, tracker=tracker, number=i) for i, r in runs))
+        number = 0
+        for below, runs in self._rounds(batch):
+            some = batch if below is None else _close(batch, tracker, below)
+            works = (
+                partial(r.climb, tracker=tracker, number=number + i) for i, r in enumerate(runs)
+            )
+            each_stage(some, tracker, works)
+            number += len(runs)
         unguided = batch.guard.ledger.unguided[batch.index]
         blind = tracker.unfinished(batch.at(unguided))
         if len(blind) and self.queries:
@@ -105,7 +117,28 @@ class Fast(FixedBudget):
         attacks.append(Square(self.threat))
         each_stage(batch, tracker, (partial(each.perturb, tracker=tracker) for each in attacks))
 
-    def _runs(self, batch: Batch) -> list[ShortRun]:
-        counts = (self.targets, self.steps), (self.margins, self.margin_steps)
-        last = [ShortRun.probe(self.last)] if self.last else []
-        return [ShortRun.probe(self.probe), *aimed_runs(batch, *counts), *last]
+    def _rounds(self, batch: Batch) -> list[tuple[float | None, list[ShortRun]]]:
+        """Return the runs, and the share of the clean margin below which they are worth their passes."""
+        ratio = aimed_runs(batch, (self.targets, self.steps), (0, 1))
+        difference = aimed_runs(batch, (0, 1), (self.margins, 3 * self.steps // 2))
+        long = self.close, self.long
+        return [
+            (None, [ShortRun.probe(self.probe), *ratio]),
+            (_NEAR, difference),
+            (None, [ShortRun.probe(self.long)]),
+            (_CLOSE, aimed_runs(batch, long, (0, 1))),
+            (_CLOSEST, aimed_runs(batch, (0, 1), long)),
+            (_CLOSEST, aimed_runs(batch, long, (0, 1))),
+        ]
+
+
+def _close(batch: Batch, tracker: Tracker, share: float) -> Batch:
+    """Return the unfooled samples whose kept margin is below a share of the clean one: in what is left,
+    what more runs would still fool is there.
+    """
+    left = tracker.unfinished(batch)
+    if not len(left):
+        return left
+    kept = left.threat.parametrise(tracker.images[left.index])
+    margin, clean = (left.margin(left.logits(x)) for x in (kept, left.clean))
+    return left.at((margin < share * clean).nonzero().squeeze(1))
