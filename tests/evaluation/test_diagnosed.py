@@ -16,7 +16,7 @@ from saddlepoint.attacks import APGD, FGSM, Fast, Square
 from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.data import TensorData
 from saddlepoint.errors import InputError
-from saddlepoint.evaluation import Diagnosis, Evaluation, evaluate, journal, steps
+from saddlepoint.evaluation import Diagnosis, Evaluation, evaluate, journal, second_look, steps
 from saddlepoint.evaluation.verdict.checks.pixel_values import PixelValues
 from saddlepoint.evaluation.verdict.checks.registry import CONTROLS
 from saddlepoint.threat import L0, Linf
@@ -403,3 +403,27 @@ def test_a_later_look_does_not_undo_what_a_certificate_told(tmp_path):
     again = run(tmp_path, diagnosis=Diagnosis(images=8, thorough=True)).verdict
     assert again.of("black-box") is not None
     assert again.of("certificate").judgement == "broken"
+
+
+class Outside(torch.nn.Module):
+    """A network behind a step that torch does not see."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(torch.from_numpy(x.detach().numpy().copy()))
+
+
+@pytest.mark.filterwarnings("ignore:the gradient was exactly 0")
+def test_a_model_without_any_gradient_is_examined_and_only_then(tmp_path):
+    told = run(tmp_path, model=Outside(net()), suite="fast", eps=0.03)
+    assert told.verdict.of("zero-gradient").judgement == "broken"
+    assert told.budgets[0].success.value > 0, "Square finds some"
+    look = second_look(Outside(net()), data(), torch.arange(1, 3), Linf(1.0), 2)
+    assert look.fell == 2
+    model = Outside(net())
+    with pytest.raises(InputError, match="gradient-free"):
+        run(model=model, diagnosis=None)
+    assert not model._forward_hooks

@@ -22,6 +22,7 @@ from saddlepoint.attacks import PGD
 from saddlepoint.data import TensorData
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import Budget, Evaluation, Proportion
+from saddlepoint.evaluation.verdict.finding import Verdict
 from saddlepoint.reports import (
     accuracy_curve,
     adversarial_grid,
@@ -134,16 +135,21 @@ def test_above_the_curve_stand_the_model_the_suite_and_the_data():
     second.config.update(config)
     alone = accuracy_curve({"zoo:simple-cnn": first}, suite="quick").axes[0]
     assert alone.get_title(loc="left").splitlines() == [
-        "zoo:simple-cnn", "suite quick: fgsm, apgd",
+        "zoo:simple-cnn, verdict: not examined", "suite quick: fgsm, apgd",
         "100 images of digits, test; shaded: 95 % intervals",
     ]  # fmt: skip
     assert alone.get_ylabel() == "robust accuracy (%), at eps 0 clean accuracy"
     both = accuracy_curve({"a": first, "b": second}, title="two").axes[0].get_legend()
-    assert both.get_title().get_text().splitlines()[:2] == ["two", "suite: fgsm, apgd"]
+    assert both.get_title().get_text().splitlines()[:3] == [
+        "two", "verdict: not examined", "suite: fgsm, apgd",
+    ]  # fmt: skip
     # What is true of one alone is not said of both.
     second.config["attacks"] = {"pgd": {}}
     both = accuracy_curve({"a": first, "b": second}).axes[0].get_legend().get_title().get_text()
-    assert both == "100 images of digits, test; shaded: 95 % intervals"
+    assert both.splitlines()[1:] == ["100 images of digits, test; shaded: 95 % intervals"]
+    second = replace(second, verdict=Verdict(()))
+    both = accuracy_curve({"a": first, "b": second}).axes[0].get_legend()
+    assert [each.get_text() for each in both.get_texts()] == ["a (not examined)", "b (healthy)"]
 
 
 def test_no_evaluations_and_no_budgets_are_errors():

@@ -210,6 +210,9 @@ def _show(record: AttackRecord, out: Path, figure: Path | None) -> None:
         before, after = record.eight_bit
         print(f"success in floating point {before}; after rounding to 8 bits {after}")
         print(f"pictures {out / 'png'}")
+    print(
+        "note: the accuracy is under this attack alone, and not examined; see saddlepoint evaluate"
+    )
     print(f"record {out / 'attack.json'}\nimages {out / 'images.parquet'}")
     print(f"tensors {out / 'adversarials.npz'}")
     if figure is not None:

@@ -39,8 +39,7 @@ def demo(
 
     def show() -> None:
         for name, each in found.evaluations.items():
-            if each.verdict is not None:
-                print(f"{name}: verdict {each.verdict.sentence}")
+            print(f"{name}: {each.told}")
         columns, rows = evaluation_rows(found.evaluations)
         table(
             columns,

@@ -129,4 +129,7 @@ def _show(audit: Audit, file: Path, threat: str) -> None:
     attacked = int(audit.attacked.sum())
     title = f"{shown(file.name)}, {threat}: {attacked} images that the model classifies correctly"
     table(("of these", "share"), [(name, str(share)) for name, share in _rows(audit)], title=title)
-    print(f"robust accuracy over all {len(audit.result)} images: {audit.robust_accuracy}")
+    images = f"{len(audit.result)} images"
+    print(
+        f"robust accuracy over all {images}: {audit.robust_accuracy}, of one attack and not examined"
+    )

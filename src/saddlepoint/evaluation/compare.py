@@ -133,8 +133,6 @@ def verdicts_of(evaluations: Mapping[str, Evaluation]) -> tuple[str, ...]:
     ()
     """
     return tuple(
-        f"{shown(name)}: verdict {each.verdict.sentence}"
-        if each.verdict is not None
-        else f"{shown(name)}: not examined, so that its numbers are not to be trusted yet"
+        f"{shown(name)}: {'' if each.verdict is None else 'verdict '}{each.told}"
         for name, each in evaluations.items()
     )

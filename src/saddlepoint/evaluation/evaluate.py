@@ -10,6 +10,7 @@ budget, carries nothing over.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,7 +39,7 @@ from saddlepoint.evaluation.suites import Suite, build_suite
 from saddlepoint.evaluation.summary import summarise
 from saddlepoint.evaluation.survivors import Survivors, budget_of
 from saddlepoint.evaluation.verdict.examination import Diagnosis
-from saddlepoint.model import Guard, reading
+from saddlepoint.model import Guard, connected, reading
 from saddlepoint.progress import Progress
 from saddlepoint.run_folders import claimed, extension_folder, supersede
 from saddlepoint.threat import Linf, Normed, ThreatModel, norm_ball, parse_eps, unlimited
@@ -197,7 +198,9 @@ def evaluate(
     names, notes = list(attacks), (*told, *passes.notes, *of_classes)
     once = len(once_names(attacks)) == len(attacks)
     kin = partial(kinship, threats=threats, config_of=config_of, once=once)
-    with claimed(out, "evaluate", config, EVALUATION_FILES, finished, kin) as found:
+    # Who is not examined is told by an error that there is no gradient.
+    whole = nullcontext() if diagnosis is None else connected(model)
+    with whole, claimed(out, "evaluate", config, EVALUATION_FILES, finished, kin) as found:
         before = Evaluation.load(out) if out is not None and finished() else None
         if before is not None and not holds(before):
             before = None  # what other pilots led to is computed anew

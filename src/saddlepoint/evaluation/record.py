@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from saddlepoint.evaluation.common_budgets import level_of, listed
 from saddlepoint.evaluation.curve import Curve, curve_of
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.tables import attack_table, budget_table, class_table
-from saddlepoint.evaluation.verdict.finding import Verdict
+from saddlepoint.evaluation.verdict.finding import NOT_EXAMINED, Verdict
 from saddlepoint.files import write, write_json
 from saddlepoint.reading import decoding, read_json
 from saddlepoint.reading.tables import read_table
@@ -106,9 +106,17 @@ class Evaluation(Shown):
         """
         return curve_of(self.clean, self.attempts)
 
+    @property
+    def told(self) -> str:
+        """The verdict in one line, or that there is none."""
+        return NOT_EXAMINED if self.verdict is None else self.verdict.sentence
+
     def budget_table(self) -> Table:
         """Return a row per budget, as `print` shows it."""
-        return budget_table(self.clean, self.budgets, self.notes)
+        table = budget_table(self.clean, self.budgets, self.notes)
+        if self.verdict is None:
+            table = replace(table, title=f"verdict: {self.told}; {table.title}")
+        return table
 
     def attack_table(self) -> Table:
         """Return a row per budget and attack."""

@@ -24,6 +24,7 @@ from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.statistics import at_most
 from saddlepoint.evaluation.steps import Steps, Work
 from saddlepoint.evaluation.suites import build_suite
+from saddlepoint.model import connected
 from saddlepoint.streams import Keys, derive
 from saddlepoint.tables import Shown, Table
 from saddlepoint.threat import ThreatModel
@@ -227,7 +228,7 @@ def second_look(
     fallen_to = torch.full_like(chosen, STANDS)
     forwards, backwards = torch.zeros_like(chosen), torch.zeros_like(chosen)
     wrong = 0
-    with done:
+    with done, connected(model):
         for number, (name, attack) in enumerate(suite.items()):
             standing = fallen_to == STANDS
             prepared = work(passes.prepared(attack, fooled))

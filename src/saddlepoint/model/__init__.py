@@ -10,6 +10,7 @@ have changed, and the global random state.
 from __future__ import annotations
 
 from saddlepoint.model.anchor import device_of
+from saddlepoint.model.connected import connected
 from saddlepoint.model.guard import Guard
 from saddlepoint.model.isolation import full_precision
 from saddlepoint.model.masking import hidden_gradients
@@ -31,6 +32,7 @@ __all__ = [
     "ReadOutput",
     "averaged_passes",
     "backward_replaced",
+    "connected",
     "device_of",
     "full_precision",
     "hidden_gradients",

@@ -29,8 +29,8 @@ def accuracy_curve(
     """Return robust accuracy against eps, one line per model, with 95 % Wilson intervals; eps 0 is
     clean accuracy.
 
-    Above stand the title, the model, where it is one, the suite with its attacks, and the data. The
-    numbers of one model stand at its points.
+    Above stand the title, the model, where it is one, the verdict, the suite with its attacks, and the
+    data. The numbers of one model stand at its points.
 
     Args:
         evaluations: by the name of the model.
@@ -49,6 +49,7 @@ def accuracy_curve(
         raise InputError("a threat model without a budget has no curve; read the table instead")
     first = next(iter(evaluations.values()))
     alone = len(evaluations) == 1
+    alike = len(set(map(_judged, evaluations.values()))) == 1  # then the verdict is said above
     with style():
         figure = Figure(figsize=(5.2, 3.4))
         axes = figure.add_subplot()
@@ -65,7 +66,8 @@ def accuracy_curve(
             low, high = ([100 * getattr(p, end) for _, p in points] for end in ("low", "high"))
             axes.fill_between(eps, low, high, color=look.colour, alpha=0.18, linewidth=0)
             values = [100 * p.value for _, p in points]
-            axes.plot(eps, values, **look.line, label=name, clip_on=False, zorder=3)
+            label = name if alike else f"{name} ({_judged(evaluation)})"
+            axes.plot(eps, values, **look.line, label=label, clip_on=False, zorder=3)
             if alone:
                 _say_values(axes, list(zip(eps, values, strict=True)))
         space = first.config.get("space", "pixels")
@@ -95,8 +97,16 @@ def _head(evaluation: Evaluation, model: str, suite: str | None) -> list[str]:
     where = (
         f"{images} of {data['name']}, {data['split']}" if {"name", "split"} <= set(data) else images
     )
-    head = [model, named if attacks else "", f"{where}; shaded: 95 % intervals"]
+    head = [
+        f"{model + ', ' if model else ''}verdict: {_judged(evaluation)}",
+        named if attacks else "",
+        f"{where}; shaded: 95 % intervals",
+    ]
     return [line for text in head if text for line in textwrap.wrap(text, _LETTERS)]
+
+
+def _judged(evaluation: Evaluation) -> str:
+    return "not examined" if evaluation.verdict is None else evaluation.verdict.judgement
 
 
 def _say_values(axes: Axes, points: Sequence[tuple[float, float]]) -> None:

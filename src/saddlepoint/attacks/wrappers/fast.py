@@ -75,7 +75,9 @@ class Fast(FixedBudget):
     pilot: Pilot | None = None
 
     paper = "Croce and Hein 2020, arXiv:2003.01690; Gao et al. 2022, of the short runs"
-    cost = "steps × targets + probe + long (290) each way; + long × close + … (990) near the boundary"
+    cost = (
+        "steps × targets + probe + long (290) each way; + long × close + … (990) near the boundary"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -23,6 +23,10 @@ _SAYS: dict[Judgement, str] = {
 _WIDTH = 96
 
 
+NOT_EXAMINED = "not examined, so that its numbers are not to be trusted yet"
+"""What is said in place of a verdict where there is none."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """What one check found.

@@ -125,4 +125,8 @@ def shared_notes(results: StudyResults, attack: str, intervals: bool = False) ->
             " repeats that both variants have are compared, and means over other repeats than those"
             " of the row beside it may mislead."
         )
+    notes.append(
+        "No cell is examined: what hides from the attacks is not seen here; `saddlepoint diagnose` looks"
+        " at the model that matters."
+    )
     return notes
