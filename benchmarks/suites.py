@@ -4,17 +4,22 @@
         --data-root FOLDER --out suites.json
 
 On networks of optimality_networks.py (trained where no file is found): images left standing, those
-that only one of the two suites leaves, passes an image and seconds, one process, one thread. The
-budgets are those at which a part is fooled. pyautoattack is run where it is installed.
+that only one of the two suites leaves, passes an image, processor seconds, and by how many MiB the
+memory of the process grew at most. One thread; each suite has a process of its own, forked from one in
+which all is imported. The budgets are those at which a part is fooled. pyautoattack is run where it is
+installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import multiprocessing
+import resource
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,21 +72,38 @@ def measure(net: Subject, threat: NormBall, suites: list[str], count: int) -> di
     images, labels = net.first(count, right=True)
     row: dict[str, Any] = {}
     for name in suites:
+        row[name] = apart(partial(by_suite, net, threat, name, images, labels))
+    if library := peer():
+        row["pyautoattack"] = apart(partial(by_pyautoattack, library, net, threat, images, labels))
+    return row
+
+
+def apart(work: Callable[[], tuple[list[bool], float]]) -> dict[str, Any]:
+    """Return what `work` leaves and its passes, its seconds, and by how many MiB memory grew at most."""
+    context = multiprocessing.get_context("fork")
+    result, answer = context.Pipe(duplex=False)
+
+    def child() -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        held = pages * resource.getpagesize()
         began = time.process_time()
-        left, passes = by_suite(net, threat, name, images, labels)
-        row[name] = {
-            "left": left.tolist(),
-            "passes": passes,
-            "seconds": time.process_time() - began,
-        }
-    if (theirs := by_pyautoattack(net, threat, images, labels)) is not None:
-        row["pyautoattack"] = theirs
+        left, passes = work()
+        seconds = time.process_time() - began
+        most = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        mib = (most - held) / 2**20
+        answer.send({"left": left, "passes": passes, "seconds": seconds, "mib": mib})
+
+    process = context.Process(target=child)
+    process.start()
+    answer.close()  # so that a child that fails ends the wait
+    row: dict[str, Any] = result.recv()
+    process.join()
     return row
 
 
 def by_suite(
     net: Subject, threat: NormBall, name: str, images: Tensor, labels: Tensor
-) -> tuple[Tensor, float]:
+) -> tuple[list[bool], float]:
     """Return which images are left, and the passes of one in the mean, those of the checks among them;
     only `fast` is examined, as its default has it.
     """
@@ -91,36 +113,41 @@ def by_suite(
         record = evaluate(
             net.model, (images, labels), threat, suite=name, batch_size=_BLOCK, diagnosis=examined
         )
-    standing = torch.tensor([who == "" for who in record.images["fooled_by"].to_pylist()])
+    standing = [who == "" for who in record.images["fooled_by"].to_pylist()]
     passes = record.budgets[0].forwards + record.budgets[0].backwards
     if record.verdict is not None:
         checks = record.verdict.passes / len(images)
-        print(f"  {record.verdict.sentence}; checks {checks:.0f} passes an image of {passes:.0f}")
+        print(
+            f"  {record.verdict.sentence}; checks {checks:.0f} passes an image of {passes:.0f}",
+            flush=True,
+        )
         passes += checks
     return standing, passes
 
 
-def by_pyautoattack(
-    net: Subject, threat: NormBall, images: Tensor, labels: Tensor
-) -> dict[str, Any] | None:
-    """Return the same of pyautoattack's standard version; None where it is not installed."""
+def peer() -> Any:
+    """Return pyautoattack; None where it is not installed."""
     try:
-        library = importlib.import_module("pyautoattack")
+        return importlib.import_module("pyautoattack")
     except ImportError:
         return None
+
+
+def by_pyautoattack(
+    library: Any, net: Subject, threat: NormBall, images: Tensor, labels: Tensor
+) -> tuple[list[bool], float]:
+    """Return the same of pyautoattack's standard version."""
     counted = _Counted(net.model)
     eps = float(torch.as_tensor(threat.eps))
     theirs = library.AutoAttack(
         counted, norm=threat.norm_name, eps=eps, version="standard", device="cpu", seed=0
     )
-    began = time.process_time()
     found = theirs.run_standard_evaluation(images, labels, batch_size=_BLOCK)
-    seconds = time.process_time() - began
     adversarials = found[0] if isinstance(found, tuple) else found
     with torch.no_grad():
         left = net.model(adversarials).argmax(1) == labels
     passes = (counted.forwards + counted.backwards) / len(images)
-    return {"left": left.tolist(), "passes": passes, "seconds": seconds}
+    return left.tolist(), passes
 
 
 class _Counted(torch.nn.Module):
@@ -149,7 +176,7 @@ def show(title: str, row: dict[str, Any]) -> None:
             f"  {name:14}{int(left.sum()):6} left{int((left & ~other).sum()):5} it alone"
             f"{int((other & ~left).sum()):5} standard alone{each['passes']:9.0f} passes"
             f" (1/{base['passes'] / each['passes']:.1f}){each['seconds']:9.1f} s"
-            f" (1/{base['seconds'] / each['seconds']:.1f})",
+            f" (1/{base['seconds'] / each['seconds']:.1f}){each['mib']:8.0f} MiB",
             flush=True,
         )
 
