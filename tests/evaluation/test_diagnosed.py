@@ -427,3 +427,16 @@ def test_a_model_without_any_gradient_is_examined_and_only_then(tmp_path):
     with pytest.raises(InputError, match="gradient-free"):
         run(model=model, diagnosis=None)
     assert not model._forward_hooks
+
+
+@pytest.mark.filterwarnings("ignore:the gradient was exactly 0")
+def test_one_image_without_a_gradient_is_not_called_healthy():
+    some = data(wrong=range(1, IMAGES))
+    found = evaluate(Outside(net()), some, Linf(EPS), suite="quick", diagnosis=FEW).verdict
+    assert found.of("zero-gradient").judgement == "undecidable"
+
+
+def test_a_scripted_model_is_examined():
+    scripted = torch.jit.script(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)))
+    record = evaluate(scripted, digits("test", 12), Linf(0.05), suite="quick", diagnosis=FEW)
+    assert record.verdict is not None

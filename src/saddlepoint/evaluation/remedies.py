@@ -113,9 +113,9 @@ def remedies(
     if names & {"logit-scale", "silent-success"}:
         yield Remedy("losses that do not depend on the scale, the best kept", Fast(threat))
     if hidden and (named or blind or "repeatable" in names):
-        yield Remedy(f"BPDA on {', '.join(hidden)}", BPDA(Fast(threat), tuple(hidden)))
+        yield Remedy(f"BPDA on {', '.join(hidden)}", BPDA(Fast(threat, queries=0), tuple(hidden)))
     if blind:
-        yield Remedy("straight through roundings", StraightThrough(Fast(threat)))
+        yield Remedy("straight through roundings", StraightThrough(Fast(threat, queries=0)))
     if blind or astray or "imbalance" in names:
         yield Remedy("one logit at a time", MarginDecomposition(threat))
     if surrogate is not None:

@@ -16,7 +16,8 @@ def connected(model: nn.Module) -> Iterator[None]:
 
     Where it does not, since a part of the model is detached or computed outside torch, the gradient
     is exactly 0 instead of an error: what examines a model then sees a gradient that is hidden like any
-    other. Where the output depends on them already nothing changes.
+    other. Where the output depends on them already nothing changes; nor for a scripted model, which takes
+    no hook.
 
     >>> class Outside(nn.Module):
     ...     def forward(self, x):
@@ -28,6 +29,9 @@ def connected(model: nn.Module) -> Iterator[None]:
     >>> net(x).requires_grad
     False
     """
+    if isinstance(model, torch.jit.ScriptModule):
+        yield
+        return
     handle = model.register_forward_hook(_with_zero)
     try:
         yield
@@ -41,4 +45,8 @@ def _with_zero(model: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         return output
     if not (x.requires_grad and torch.is_grad_enabled()) or output.requires_grad:
         return output
-    return output + (0 * x).sum().to(output)  # not 0 times the sum, which may overflow
+    if output.shape[:1] != x.shape[:1]:
+        return output
+    # A 0 for each image, whatever is in the others.
+    zero = (0 * x.nan_to_num(0, 0, 0)).flatten(1).sum(1).to(output)
+    return output + zero.reshape(-1, *[1] * (output.dim() - 1))

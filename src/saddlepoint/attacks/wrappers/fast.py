@@ -75,9 +75,7 @@ class Fast(FixedBudget):
     pilot: Pilot | None = None
 
     paper = "Croce and Hein 2020, arXiv:2003.01690; Gao et al. 2022, of the short runs"
-    cost = (
-        "steps × targets + probe + long (290) each way; + long × close + … (990) near the boundary"
-    )
+    cost = "steps × targets + probe + long (290) each way, next to the boundary 3,080"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -93,6 +91,8 @@ class Fast(FixedBudget):
         """Run after run, on the samples that none before has fooled."""
         number = 0
         for below, runs in self._rounds(batch):
+            if not runs:
+                continue
             some = batch if below is None else _close(batch, tracker, below)
             works = (
                 partial(r.climb, tracker=tracker, number=number + i) for i, r in enumerate(runs)
@@ -143,4 +143,4 @@ def _close(batch: Batch, tracker: Tracker, share: float) -> Batch:
         return left
     kept = left.threat.parametrise(tracker.images[left.index])
     margin, clean = (left.margin(left.logits(x)) for x in (kept, left.clean))
-    return left.at((margin < share * clean).nonzero().squeeze(1))
+    return left.at((margin <= share * clean).nonzero().squeeze(1))

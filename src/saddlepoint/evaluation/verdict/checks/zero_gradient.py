@@ -16,7 +16,7 @@ from torch import Tensor
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.verdict.check import Probe, Subject, passes_of, share
-from saddlepoint.evaluation.verdict.finding import Finding
+from saddlepoint.evaluation.verdict.finding import Finding, Judgement
 from saddlepoint.evaluation.verdict.nearby import moved
 
 _HOPELESS = 1e5
@@ -54,7 +54,10 @@ class ZeroGradient(Probe):
         """Judge what `measure` returned."""
         blind = rows["blind"]
         figure = f"no gradient for {int(blind.sum())} of {len(blind)} images"
-        return self.finding(share(blind, 0.01, 0.1), figure, len(blind))
+        # Of a single image no rate is told, but that nothing was seen of it is.
+        alone = len(blind) == 1 and bool(blind.all())
+        judgement: Judgement = "undecidable" if alone else share(blind, 0.01, 0.1)
+        return self.finding(judgement, figure, len(blind))
 
 
 def _blind(batch: Batch, x: Float[Tensor, "m ..."], loss: str) -> Bool[Tensor, " m"]:

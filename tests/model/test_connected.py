@@ -1,0 +1,43 @@
+"""A gradient of 0 in place of none."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from saddlepoint.model import Guard, connected
+
+
+class Detached(torch.nn.Module):
+    def forward(self, x):
+        return 2 * x.detach().flatten(1)
+
+
+def test_an_image_that_is_not_finite_spoils_no_other():
+    images = torch.rand(3, 2)
+    images[1] = torch.tensor([torch.nan, torch.inf])
+    model = Detached()
+    with connected(model):
+        x = images.clone().requires_grad_()
+        out = model(x)
+        (gradient,) = torch.autograd.grad(out[[0, 2]].sum(), x)
+    assert torch.equal(out[[0, 2]], 2 * images[[0, 2]])
+    assert not bool(gradient[[0, 2]].any())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_the_guard_gets_a_gradient_of_0_and_the_same_logits(dtype):
+    model, images = Detached(), torch.rand(4, 1, 200, 200, dtype=dtype)
+    with connected(model), Guard(model, 4) as guard:
+        logits, gradient = guard.gradient(images, lambda z: z[:, 0])
+    assert torch.equal(logits, model(images))
+    assert gradient.shape == images.shape
+    assert not bool(gradient.any())
+
+
+def test_what_has_a_gradient_is_left_alone():
+    model, x = torch.nn.Linear(3, 2), torch.rand(5, 3, requires_grad=True)
+    before = model(x)
+    with connected(model):
+        assert torch.equal(model(x), before)
+    assert not model._forward_hooks
