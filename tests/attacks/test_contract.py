@@ -65,7 +65,7 @@ WITH_BUDGET: Mapping[tuple[str, str], Build] = {
     ),
     ("transfer-pgd", "L1"): lambda c: Transfer(PGD(c.threat, steps=4), deepcopy(c.net)),
     ("fast", "Linf"): lambda c: Fast(
-        c.threat, probe=2, targets=2, steps=3, margins=1, margin_steps=3, queries=5
+        c.threat, probe=2, targets=2, steps=3, margins=1, long=4, close=1, queries=5
     ),
     ("at-budget-fmn", "L0"): lambda c: AtBudget(FMN(free(c.threat), steps=10), c.threat),
     ("foreign", "Linf"): lambda c: foreign(along_signs, c.threat),

@@ -72,7 +72,7 @@ ATTACKS = {
     "cw": CarliniWagnerL2(L2(), steps=4, searches=2, restarts=3),
     "nearest": Restarted(DDN(L2(), steps=5), 4),
     "portfolio": portfolio(L2(), passes=200),
-    "fast": Fast(Linf(EPS), steps=4, margin_steps=4, probe=3),
+    "fast": Fast(Linf(EPS), steps=4, long=4, close=2, probe=3),
     "budgets": SmallestBudget(PGD(Linf(EPS), steps=2), grid=3, searches=2),
     "shrinking": ShrinkingBudget(PGD(Linf(EPS), steps=2), searches=4),
     "closing in": ClosingIn(

@@ -79,7 +79,7 @@ WHOLE = {
     "hopskipjump": HopSkipJump(L2(), steps=2, initial_probes=10),
     "restarted": Restarted(DDN(L2(), steps=5), 3),
     "portfolio": portfolio(L2(), passes=200),
-    "fast": Fast(Linf(0.05), steps=3, margin_steps=3, probe=2, queries=10),
+    "fast": Fast(Linf(0.05), steps=3, long=4, close=1, probe=2, queries=10),
     "shrinking": ShrinkingBudget(PGD(Linf(0.05), steps=3), searches=3),
     "smallest": SmallestBudget(PGD(Linf(0.05), steps=3), grid=3, searches=2),
 }
