@@ -10,7 +10,7 @@ from networks import conv_case
 from sampled import mostly_slow
 
 from saddlepoint.attacks import Batch, Fast, Misclassified, OutsideTopK
-from saddlepoint.attacks.wrappers.short_runs import _difference
+from saddlepoint.attacks.wrappers.short_runs import ShortRun, _difference
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import build_suite
 from saddlepoint.model import Guard
@@ -52,6 +52,21 @@ def test_who_survives_costs_what_is_said():
     # are aimed, four times the margins that say who is near, the clean image and the judge
     aimed = attack.targets
     assert result.forwards.tolist() == [steps + (aimed + 2) + aimed + 4 * 2 + 2] * 6
+
+
+def test_every_run_has_a_start_of_its_own(monkeypatch):
+    numbers = []
+    climb = ShortRun.climb
+
+    def counted(self, batch, tracker, number):
+        numbers.append(number)
+        climb(self, batch, tracker, number)
+
+    monkeypatch.setattr(ShortRun, "climb", counted)
+    images = torch.tensor([[0.6, 0.4, 0.1, 0.1, 0.1, 0.1]])
+    attack = Fast(Linf(0.0995), long=3)
+    attack(torch.nn.Flatten(), images, torch.tensor([0]))
+    assert numbers == list(range(2 + attack.targets + attack.margins + 3 * attack.close))
 
 
 def test_long_runs_are_for_close_calls():

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from saddlepoint.attacks import APGD, PGD, Transfer
-from saddlepoint.evaluation.remedies import Logarithm
+from saddlepoint.evaluation.remedies import Logarithm, remedies
 from saddlepoint.evaluation.verdict.away_first import AwayFirst
+from saddlepoint.model import connected
 from saddlepoint.threat import Linf
 
 LABELS = torch.zeros(8, dtype=torch.int64)
@@ -59,3 +60,22 @@ def test_the_logarithm_of_zero_is_finite():
     outputs = torch.tensor([[1.0, 0.0, 0.5]])
     assert torch.equal(Logarithm(nn.Identity())(outputs)[:, [0, 2]], outputs[:, [0, 2]].log())
     assert bool(Logarithm(nn.Identity())(outputs).isfinite().all())
+
+
+@pytest.mark.filterwarnings("ignore:the gradient was exactly 0")
+def test_ways_round_a_mask_are_not_credited_with_a_search_for_scores():
+    class Detached(nn.Module):
+        """Which half is lighter: no random start tells."""
+
+        def forward(self, x):
+            return 3 * x.detach().unflatten(2, (2, -1)).mean((1, 3, 4))
+
+    images = torch.full((4, 1, 8, 8), 0.4)
+    images[:, :, :4] = 0.6
+    tried = {each.name: each for each in remedies(["zero-gradient"], Linf(0.15), Detached(), ())}
+    labels = torch.zeros(4, dtype=torch.int64)
+    with connected(model := Detached()):
+        through = tried["straight through roundings"].attack(model, images, labels)
+        searched = tried["search without gradients"].attack(model, images, labels)
+    assert not bool(through.success.any())
+    assert bool(searched.success.all())
