@@ -21,7 +21,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, Natural
 from saddlepoint.threat import Normed
 
-_NEAR, _CLOSE, _CLOSEST = 0.2, 0.03, 0.01  # of the margin of the clean image
+_NEAR, _CLOSE, _CLOSEST = 0.2, 0.1, 0.02  # of the margin of the clean image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,8 @@ class Fast(FixedBudget):
        towards the nearest of all, on the plain difference of the two logits, whose gradient is another
        one than the ratio's.
     4. One long run on the cross-entropy, towards no class.
-    5. Where the smallest margin is below three hundredths: long runs on the ratio once more, one for each
-       class near by, as "standard" makes them for every image. Below one hundredth such runs again, on
+    5. Where the smallest margin is below a tenth: long runs on the ratio once more, one for each of the
+       nearest classes, as "standard" makes them for every image. Below a fiftieth such runs again, on
        the difference and on the ratio.
     6. `Square` on the images for which the gradient of some loss was exactly 0 at every step.
     7. Where the pilot says that gradients are not to be trusted, all that "standard" runs.
@@ -70,12 +70,12 @@ class Fast(FixedBudget):
     steps: Count = 20
     margins: Natural = 3
     long: Count = 100
-    close: Natural = 9
+    close: Natural = 2
     queries: Natural = 1000
     pilot: Pilot | None = None
 
     paper = "Croce and Hein 2020, arXiv:2003.01690; Gao et al. 2022, of the short runs"
-    cost = "steps × targets + probe + long (290) each way, next to the boundary 3,080"
+    cost = "steps × targets + probe + long (290) each way, next to the boundary 980"
 
     def __post_init__(self) -> None:
         super().__post_init__()
