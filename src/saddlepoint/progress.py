@@ -75,9 +75,34 @@ class Watcher(Protocol):
         """Take note of a pass over so many images; 0 is a part of one."""
 
 
+class TimeUp(BaseException):
+    """The time that was given is over; like an interrupt, it is no error of the work.
+
+    >>> issubclass(TimeUp, Exception)
+    False
+    """
+
+
 # What is watched changes no result, and `watched_by` puts back what was there.
 _WATCHER: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+_DEADLINE: ContextVar[float] = ContextVar("deadline", default=float("inf"))
 _Item = TypeVar("_Item")
+
+
+@contextlib.contextmanager
+def until(deadline: float | None) -> Iterator[None]:
+    """Let the work in the block raise `TimeUp` at its first pass after a time of `time.monotonic`;
+    None is never.
+
+    >>> with contextlib.suppress(TimeUp), until(time.monotonic() - 1):
+    ...     passed(128)
+    ...     print("this is not reached")
+    """
+    token = _DEADLINE.set(float("inf") if deadline is None else deadline)
+    try:
+        yield
+    finally:
+        _DEADLINE.reset(token)
 
 
 @contextlib.contextmanager
@@ -98,10 +123,13 @@ def watched_by(watcher: Watcher) -> Iterator[None]:
 
 
 def passed(rows: int) -> None:
-    """Say that the model has seen so many images, which waits for no device.
+    """Say that the model has seen so many images, which waits for no device; raise `TimeUp` where the
+    time that is given for it is over.
 
     >>> passed(128)
     """
+    if time.monotonic() > _DEADLINE.get():
+        raise TimeUp
     watcher = _WATCHER.get()
     if watcher is not None:
         watcher.passed(rows)

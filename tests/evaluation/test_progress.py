@@ -98,7 +98,7 @@ def test_the_estimate_follows_what_is_seen(monkeypatch):
     ticks = []
     stages = [Stage("cheap", "Linf 0.1", 10), Stage("dear", "Linf 0.1", 1000)]
     told = Forecast(ticks.append, stages, images=100)
-    told.begin(stages[0], standing=100, part=100)
+    told.begin(stages[0], standing=100)
     with told.batch(100):
         for _ in range(10):
             clock[0] += 1.0
@@ -107,7 +107,7 @@ def test_the_estimate_follows_what_is_seen(monkeypatch):
     assert ticks[-1].seconds_left == pytest.approx(1000)
     told.end(fooled=75, forwards=1000, backwards=1000)
     assert ticks[-1].seconds_left == pytest.approx(250)
-    told.begin(stages[1], standing=25, part=100)
+    told.begin(stages[1], standing=25)
     with told.batch(25):
         clock[0] += 0.25
         told.passed(25)
@@ -126,7 +126,7 @@ def test_parts_are_told_as_such_and_the_last_lines_are_of_all(monkeypatch):
     stage = Stage("pgd", "Linf 0.1", 5)
     told = Forecast(ticks.append, [stage], images=30)
     for fooled in (4, 5, 6):
-        told.begin(stage, standing=10, part=10)
+        told.begin(stage, standing=10)
         told.end(fooled=fooled, forwards=1, backwards=1, wrong=1)
     assert [bool(tick.ended) for tick in ticks] == [False, False, True]
     assert ticks[1].what == "Linf 0.1, pgd, images 11–20 of 30"

@@ -16,8 +16,9 @@ from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.remedies import TRANSFER, Remedy, remedies
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.steps import Steps
-from saddlepoint.evaluation.survivors import Survivors, budget_of
+from saddlepoint.evaluation.survivors import Survivors
 from saddlepoint.evaluation.tables import budget_text
+from saddlepoint.evaluation.turns import budget_of
 from saddlepoint.evaluation.verdict.examination import Diagnosis
 from saddlepoint.evaluation.verdict.finding import Supplement, Verdict
 from saddlepoint.model.masking import hidden_gradients

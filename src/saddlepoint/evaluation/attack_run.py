@@ -179,11 +179,11 @@ def run_attack(
             columns["eight_bit"] = exported.result.success
         return columns
 
-    def part(number: int, some: Tensor) -> Columns:
-        name = f"part {number}"
-        done = len(some) - steps.missing(name, some)
-        forecast.begin(stage, standing=len(some), part=len(some), done=done)
-        found = steps.run(name, some, batch)
+    def attacked(steps: Steps) -> Columns:
+        parts = [(f"part {number}", some) for number, some in enumerate(steps.parts(ids))]
+        done = sum(len(some) - steps.missing(name, some) for name, some in parts)
+        forecast.begin(stage, standing=len(ids), done=done)
+        found = joined([steps.run(name, some, batch) for name, some in parts])
         wrong = found["initially_wrong"]
         forecast.end(
             fooled=int((found["success"] & ~wrong).sum()),
@@ -197,7 +197,7 @@ def run_attack(
         if out is not None and found == "finished":
             return AttackRecord.load(out)
         with Steps(out if unfinished is None else Path(unfinished), batch_size) as steps:
-            columns = joined([part(number, some) for number, some in enumerate(steps.parts(ids))])
+            columns = attacked(steps)
         record = _record(columns, labels, config, attack.threat.space, notes)
         check_answered(~unanswered_before(record.result), model)
         if out is not None:

@@ -28,7 +28,8 @@ from saddlepoint.evaluation.randomised import Randomised, randomised
 from saddlepoint.evaluation.record import Evaluation
 from saddlepoint.evaluation.second_look import second_look
 from saddlepoint.evaluation.steps import Steps
-from saddlepoint.evaluation.survivors import Survivors, budget_of
+from saddlepoint.evaluation.survivors import Survivors
+from saddlepoint.evaluation.turns import budget_of
 from saddlepoint.evaluation.verdict.check import Subject
 from saddlepoint.evaluation.verdict.checks.answers import Answers
 from saddlepoint.evaluation.verdict.checks.certificate import Certificate
@@ -65,7 +66,7 @@ class Examined:
     def pilot(self) -> Pilot:
         """Return what the probes told of the first images that are right, by their ids."""
         found: list[Tensor] = []
-        for part in self.steps.parts(torch.arange(len(self.run.data))):
+        for part in self.run.parts():
             rows = self.run.clean(part)
             found.append(rows["id"][rows["right"]])
             if sum(map(len, found)) >= self.diagnosis.images:

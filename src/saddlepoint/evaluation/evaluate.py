@@ -9,44 +9,56 @@ budget, carries nothing over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from saddlepoint.answers import NO_CLASS, check_answered
-from saddlepoint.attacks import Attack, Criterion, Fast
+from saddlepoint.attacks import Criterion, Fast
 from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import DataLike, as_data, data_identity
 from saddlepoint.errors import InputError
+from saddlepoint.evaluation.asked_for import attacks_of, budgets_of
 from saddlepoint.evaluation.diagnosed import Examined, lacks
 from saddlepoint.evaluation.extension import STARTS, earlier_steps, kinship, part_of
 from saddlepoint.evaluation.journal import Journal
+from saddlepoint.evaluation.left import Left
+from saddlepoint.evaluation.limits import Limits
 from saddlepoint.evaluation.notes import class_notes, image_notes
 from saddlepoint.evaluation.once import once_names
 from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.piloted import check_diagnosis, check_pilots, informed, is_of
 from saddlepoint.evaluation.randomness import passes_for
-from saddlepoint.evaluation.record import ATTEMPTS_FILE, IMAGES_FILE, RECORD_FILE, Evaluation
-from saddlepoint.evaluation.steps import FOLDER, Steps, joined
-from saddlepoint.evaluation.suites import Suite, build_suite
+from saddlepoint.evaluation.record import (
+    ATTEMPTS_FILE,
+    IMAGES_FILE,
+    RECORD_FILE,
+    Evaluation,
+    is_finished,
+)
+from saddlepoint.evaluation.steps import FOLDER, Steps
+from saddlepoint.evaluation.suites import Suite
 from saddlepoint.evaluation.summary import summarise
-from saddlepoint.evaluation.survivors import Survivors, budget_of
+from saddlepoint.evaluation.survivors import Survivors
+from saddlepoint.evaluation.turns import budget_of
 from saddlepoint.evaluation.verdict.examination import Diagnosis
+from saddlepoint.evaluation.warm_start import WarmStart
+from saddlepoint.evaluation.worst import WORST, WorstFiles, read_worst
 from saddlepoint.model import Guard, connected, reading
-from saddlepoint.progress import Progress
+from saddlepoint.progress import Progress, TimeUp, until
 from saddlepoint.run_folders import claimed, extension_folder, supersede
-from saddlepoint.threat import Linf, Normed, ThreatModel, norm_ball, parse_eps, unlimited
+from saddlepoint.threat import Normed, ThreatModel, norm_ball, unlimited
 from saddlepoint.zoo import weights_fingerprint
 
-_EVERYDAY = Diagnosis()
-EVALUATION_FILES = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER, STARTS)
+_EVERYDAY, _ALL_THE_TIME = Diagnosis(), Limits()
+EVALUATION_FILES = (RECORD_FILE, IMAGES_FILE, ATTEMPTS_FILE, FOLDER, STARTS, WORST)
 """What an evaluation writes besides `run.json`."""
 
 
@@ -67,6 +79,8 @@ def evaluate(
     identity: Any = None,
     progress: Progress | None = None,
     diagnosis: Diagnosis | None = _EVERYDAY,
+    limits: Limits = _ALL_THE_TIME,
+    warm_start: WarmStart | None = None,
 ) -> Evaluation:
     """Return the clean and robust accuracy of `model` on `data`, image by image.
 
@@ -93,6 +107,8 @@ def evaluate(
         progress: is told of the images and steps that are done, and of what each attack has added
             when it ends; see `saddlepoint.progress.Tick`.
         diagnosis: how the model is examined; None gives no verdict, for whoever shows none.
+        limits: of the time; what is left then is in `left`, and the same call goes on.
+        warm_start: images of another evaluation from which the attacks start.
 
     Raises `InputError` for what cannot be evaluated, `OutputError` where the disk refuses.
 
@@ -104,6 +120,7 @@ def evaluate(
     >>> record.budgets[1].robust_accuracy.value <= record.budgets[0].robust_accuracy.value
     True
     """
+    deadline = limits.deadline()
     Guard(model, 0)  # refuses what is no module
     model = reading(model, output)
     out = None if out is None else Path(out)
@@ -113,10 +130,10 @@ def evaluate(
     check_seed(seed)
     if eot_samples is not None:
         check_count("eot_samples", eot_samples)
-    threats = _threats(norm_ball(threat) if isinstance(threat, str) else threat, eps)
+    threats = budgets_of(norm_ball(threat) if isinstance(threat, str) else threat, eps)
     if isinstance(suite, str) and unlimited(threats[0]):
         raise InputError(f"the budget of {threats[0]} is not given; give eps, for instance 8/255")
-    attacks = _attacks(suite, threats[0])
+    attacks = attacks_of(suite, threats[0])
     criteria = [a.criterion if criterion is None else criterion for a in attacks.values()]
     if any(each != criteria[0] for each in criteria):
         raise InputError(f"the attacks disagree on what is fooled: {criteria}; give one criterion")
@@ -137,12 +154,13 @@ def evaluate(
         "model": weights_fingerprint(model),
         "identity": identity,
         "data": data_identity(data),
+        **({} if warm_start is None else {"warm_start": warm_start.checked(data)}),
     }
 
     def prepared(threat: ThreatModel) -> Suite:
         return {
             name: passes.prepared(attack, criteria[0])
-            for name, attack in _attacks(suite, threat).items()
+            for name, attack in attacks_of(suite, threat).items()
         }
 
     def config_of(threats: Sequence[ThreatModel]) -> dict[str, Any]:
@@ -158,7 +176,7 @@ def evaluate(
         }
 
     def finished() -> bool:
-        return out is not None and (out / RECORD_FILE).exists()
+        return out is not None and is_finished(out)
 
     def holds(record: Evaluation) -> bool:
         """Whether the attacks would be given now the pilot that they were given then."""
@@ -166,10 +184,13 @@ def evaluate(
         now = min(looked_at, record.clean.count) if attacked else 0
         return is_of(record.pilot, attacks, now)
 
-    def survivors(steps: Steps, starts: Journal | None = None) -> Survivors:
+    def survivors(
+        steps: Steps, starts: Journal | None = None, worst: WorstFiles | None = None
+    ) -> Survivors:
         return Survivors(
-            model, data, threats, attacks, seed, passes, criteria[0], steps, progress, starts
-        )
+            model, data, threats, attacks, seed, passes, criteria[0], steps, progress, starts, worst,
+            warm_start, looks=deadline is not None,
+        )  # fmt: skip
 
     def examined_now(record: Evaluation, out: Path | None = None) -> Evaluation:
         """Examine a finished record where less was than is asked for now; saved where it is `out`."""
@@ -199,7 +220,7 @@ def evaluate(
     once = len(once_names(attacks)) == len(attacks)
     kin = partial(kinship, threats=threats, config_of=config_of, once=once)
     # Who is not examined is told by an error that there is no gradient.
-    whole = nullcontext() if diagnosis is None else connected(model)
+    whole = contextlib.nullcontext() if diagnosis is None else connected(model)
     with whole, claimed(out, "evaluate", config, EVALUATION_FILES, finished, kin) as found:
         before = Evaluation.load(out) if out is not None and finished() else None
         if before is not None and not holds(before):
@@ -221,28 +242,41 @@ def evaluate(
         if place is not None and isinstance(threats[0], Normed):
             starts = Journal(place / STARTS)
             starts.forget()  # of a run that was interrupted: they are written again
+        worst = None
+        if place is not None and (found != "extends" or read_worst(Path(out or place)) is not None):
+            worst = WorstFiles(place / WORST)
         where = place if unfinished is None else Path(unfinished)
         with Steps(where, batch_size, earlier) as steps:
-            run = survivors(steps, starts)
+            run = survivors(steps, starts, worst)
+            for ids in run.parts():  # whatever the time
+                run.clean(ids)
             examined = None if diagnosis is None else Examined(run, steps, diagnosis)
-            pilot = _pilot_for(attacks, examined or Examined(run, steps, _EVERYDAY), examined)
-            if pilot is not None:
-                run = replace(run, attacks=informed(attacks, pilot))
-            columns = joined([run.part(part) for part in steps.parts(torch.arange(len(data)))])
+            pilot = None
+            with until(deadline):
+                with contextlib.suppress(TimeUp):  # then the attacks find no time either
+                    pilot = _pilot_for(
+                        attacks, examined or Examined(run, steps, _EVERYDAY), examined
+                    )
+                if pilot is not None:
+                    run = replace(run, attacks=informed(attacks, pilot))
+                left = run.attacked(run.parts())
+            columns = run.columns()
             check_answered(columns["images/clean_prediction"] != NO_CLASS, model)
             evaluation = summarise(columns, config, threats, names, notes, data.classes)
-            evaluation = _noted(evaluation, criteria[0])
-            if examined is not None:
-                evaluation = examined.verdict(evaluation)
+            evaluation = replace(_noted(evaluation, criteria[0]), left=left)
+            if examined is not None and not left:
+                evaluation = _judged(evaluation, examined, deadline)
             evaluation = replace(evaluation, pilot=pilot)
         if out is not None and place is not None and place != out:
-            supersede(out, "evaluate", config, partial(_with_starts, evaluation, place / STARTS))
+            if not evaluation.left:
+                supersede(out, "evaluate", config, partial(_with_images, evaluation, place))
         elif out is not None and place is not None:
             evaluation.save(out)
-            steps.forget()
-        if examined is not None:
+            if not evaluation.left:
+                steps.forget()
+        if examined is not None and not evaluation.left:
             kept = None if place is None else out
-            with Steps(kept, batch_size) as more:
+            with Steps(kept, batch_size) as more, contextlib.suppress(TimeUp), until(deadline):
                 examined.steps = more
                 evaluation = supplemented(evaluation, examined, kept)
     return evaluation
@@ -258,40 +292,17 @@ def _noted(evaluation: Evaluation, criterion: Criterion) -> Evaluation:
     return replace(evaluation, notes=(*evaluation.notes, *image_notes(evaluation, criterion)))
 
 
-def _with_starts(evaluation: Evaluation, starts: Path, out: Path) -> None:
+def _judged(evaluation: Evaluation, examined: Examined, deadline: float | None) -> Evaluation:
+    try:
+        with until(deadline):
+            return examined.verdict(evaluation)
+    except TimeUp:
+        looked_at = min(examined.diagnosis.images, evaluation.clean.total)
+        return replace(evaluation, left=(Left(math.nan, "the checks", looked_at),))
+
+
+def _with_images(evaluation: Evaluation, place: Path, out: Path) -> None:
     evaluation.save(out)
-    starts.replace(out / STARTS)
-
-
-def _attacks(suite: str | Suite, threat: ThreatModel) -> Suite:
-    """Return the attacks of a suite; raises `InputError` where there are none."""
-    attacks = build_suite(suite, threat) if isinstance(suite, str) else suite
-    if not attacks:
-        raise InputError("the suite is empty; give at least one attack")
-    for name, attack in attacks.items():
-        if not isinstance(attack, Attack):
-            raise InputError(f"{name} of the suite is {attack!r}; give an attack, as PGD({threat})")
-    return attacks
-
-
-def _threats(
-    threat: ThreatModel, eps: float | str | Sequence[float | str] | None
-) -> list[ThreatModel]:
-    """Return a threat model per budget, ascending; raises `InputError` for budgets none can mean."""
-    if isinstance(threat, type) or not isinstance(threat, ThreatModel):
-        raise InputError(
-            f"the threat is {threat!r:.60}; give a norm's name, such as 'Linf', or a threat model, such"
-            " as Linf(8/255)"
-        )
-    threats: list[ThreatModel] = [threat]
-    if eps is not None:
-        if not isinstance(threat, Normed):
-            raise InputError(f"a {threat} has no eps; leave eps out")
-        several = [eps] if isinstance(eps, str) or not isinstance(eps, Iterable) else [*eps]
-        if not several:
-            raise InputError("eps is empty; give at least one budget")
-        threats = [threat.with_eps(each) for each in sorted({parse_eps(each) for each in several})]
-    for each in threats:
-        if isinstance(each, Linf):  # the width of the other balls depends on the images' shape
-            each.check_width()
-    return threats
+    for name in (STARTS, WORST):
+        if (place / name).exists():
+            (place / name).replace(out / name)

@@ -9,6 +9,7 @@ minimum-norm attack found holds for every budget.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,14 +22,14 @@ from torch import Tensor
 
 from saddlepoint.configuration import configuration, differences
 from saddlepoint.errors import InputError
-from saddlepoint.evaluation import steps
 from saddlepoint.evaluation.breakdown import INITIALLY_WRONG, STANDS
 from saddlepoint.evaluation.journal import Columns, Journal
 from saddlepoint.evaluation.once import once_names
 from saddlepoint.evaluation.record import Evaluation
-from saddlepoint.evaluation.steps import step_name
 from saddlepoint.evaluation.suites import Suite
-from saddlepoint.evaluation.survivors import EVERY, budget_of
+from saddlepoint.evaluation.survivors import CLEAN
+from saddlepoint.evaluation.turns import EVERY, budget_of, step_name
+from saddlepoint.evaluation.worst import read_worst
 from saddlepoint.run_folders import LATER, Kin
 from saddlepoint.threat import Normed, ThreatModel
 
@@ -122,7 +123,8 @@ def earlier_steps(
     if not (levels or once) or not (read or _are_survivors(starts, record)):
         return {}
     found: dict[str, list[Columns]] = {}
-    total, part = record.clean.total, np.arange(record.clean.total) // steps.SIZE
+    worst = None if read else read_worst(out)
+    total = record.clean.total
     clean = record.images.slice(0, total)
     right = np.array(clean["fooled_by"].to_pylist(), dtype=object) != INITIALLY_WRONG
     columns = {
@@ -132,30 +134,31 @@ def earlier_steps(
         "tied": _column(clean, "clean_tied"),
         "seconds": np.full(total, record.seconds / total),
     }
-    for each in np.unique(part):
-        rows = {name: torch.from_numpy(v[part == each].copy()) for name, v in columns.items()}
-        found[step_name("clean", int(each) * steps.SIZE)] = [rows]
+    found[CLEAN] = [{name: torch.from_numpy(value.copy()) for name, value in columns.items()}]
     attempts = record.attempts
     budgets, attack = attempts["eps"].to_numpy(), np.array(attempts["attack"].to_pylist(), object)
-    identity = _column(attempts, "id")
     for name in once:
-        here = np.isnan(budgets) & (attack == name)
-        for each in np.unique(identity[here] // steps.SIZE):
-            rows = _attempt(attempts, np.flatnonzero(here & (identity // steps.SIZE == each)))
-            found[step_name(f"{EVERY}, {name}", int(each) * steps.SIZE)] = [rows]
+        here = np.flatnonzero(np.isnan(budgets) & (attack == name))
+        if len(here):
+            rows = _attempt(attempts, here)
+            if worst is not None:
+                held = worst.at(math.inf)
+                rows["found"] = _images([{"id": held.ids, "found": held.images}], rows["id"], shape)
+            found[step_name(EVERY, name)] = [rows]
     for level in range(levels):
         for name in names:
-            here = (budgets == known[level]) & (attack == name)
+            here = np.flatnonzero((budgets == known[level]) & (attack == name))
             last = name == names[-1]
-            if last and levels < len(known):
+            if not len(here) or (last and levels < len(known)):
                 continue  # a budget comes in between, and its starts were not kept
-            for each in np.unique(identity[here] // steps.SIZE):
-                rows = _attempt(attempts, np.flatnonzero(here & (identity // steps.SIZE == each)))
-                first = int(each) * steps.SIZE
-                if last:  # only what comes after the largest budget starts from there
-                    kept = starts if level + 1 == levels else []
-                    rows["found"] = _images(kept, rows["id"], shape)
-                found[step_name(f"{level}, {name}", first)] = [rows]
+            rows = _attempt(attempts, here)
+            if worst is not None:
+                held = worst.at(known[level])
+                rows["found"] = _images([{"id": held.ids, "found": held.images}], rows["id"], shape)
+            if last:  # only what comes after the largest budget starts from there
+                kept = starts if level + 1 == levels else []
+                rows["found"] = _images(kept, rows["id"], shape)
+            found[step_name(level, name)] = [rows]
     return found
 
 

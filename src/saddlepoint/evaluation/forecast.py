@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from saddlepoint.progress import EVERY, Progress, Tick, watched_by
 
-_RARELY = 10.0  # seconds between two lines on attacks that end on a part of the images
-
 
 @dataclass
 class Stage:
@@ -39,7 +37,7 @@ class Stage:
         self.images, self.steps, self.seconds = self.images + images, steps, self.seconds + seconds
 
     def ended(self, entered: int, fooled: int) -> None:
-        """Take note of what became of a part."""
+        """Take note of what became of the images."""
         self.entered, self.fooled = self.entered + entered, self.fooled + fooled
 
     @property
@@ -58,14 +56,14 @@ class Forecast:
 
     Args:
         progress: is told; None is nobody, and then nothing is watched.
-        stages: in the order in which they are run on each part of the images.
+        stages: in the order in which they are run.
         images: in all.
 
     >>> stage = Stage("pgd", "Linf 0.1", 40)
     >>> forecast = Forecast(lambda tick: print(tick.done, tick.total, tick.ended), [stage], 100)
-    >>> forecast.begin(stage, standing=90, part=100)
+    >>> forecast.begin(stage, standing=90)
     >>> forecast.end(fooled=15, forwards=4000, backwards=3900)
-    90 90 Linf 0.1, pgd: 15 of 90 fooled; robust accuracy so far 75.00 %; 4,000 + 3,900 passes
+    90 90 Linf 0.1, pgd: 15 of 90 fooled; robust accuracy 75.00 %; 4,000 + 3,900 passes
     """
 
     def __init__(self, progress: Progress | None, stages: Sequence[Stage], images: int) -> None:
@@ -73,22 +71,17 @@ class Forecast:
         self._watches = progress is not None
         self._stages, self._images = stages, images
         self._at = 0  # the number of the stage
-        self._part = self._seen = 0  # images of the part at work; with those of the parts before
         self._standing = self._done = 0  # when the stage began; of them done
         self._batch = self._rows = self._step = 0  # images, those of the last pass, passes
         self._row_passes = 0
-        self._survived: dict[int, int] = {}  # by budget, of the parts that are done
         self._robust: float | None = None
         self._passes = [0, 0]
         self._began = time.monotonic()
         self._batch_began = self._told = 0.0
-        self._line = self._began
 
-    def begin(self, stage: Stage, *, standing: int, part: int, done: int = 0) -> None:
-        """A stage begins on the `standing` images of a part, of which some may be done already."""
+    def begin(self, stage: Stage, *, standing: int, done: int = 0) -> None:
+        """A stage begins on the `standing` images, of which some may be done already."""
         self._at = next(i for i, each in enumerate(self._stages) if each is stage)
-        if self._at == 0:
-            self._part, self._seen = part, self._seen + part
         self._standing, self._done = standing, done
 
     @contextlib.contextmanager
@@ -118,7 +111,7 @@ class Forecast:
             self._tell(now)
 
     def end(self, *, fooled: int, forwards: int, backwards: int, wrong: int = 0) -> None:
-        """The stage has ended on the part: tell what it added.
+        """The stage has ended: tell what it added.
 
         Args:
             fooled: images, besides those that were `wrong` before any attack.
@@ -129,33 +122,23 @@ class Forecast:
         stage.ended(standing, fooled)
         self._passes[0] += forwards
         self._passes[1] += backwards
-        survived = self._survived.get(stage.level, 0) + standing - fooled
-        self._robust = survived / self._seen
-        after = self._stages[self._at + 1 :]
-        if not after or after[0].level != stage.level:
-            self._survived[stage.level] = survived
-        self._done, now = self._standing, time.monotonic()
-        # Of many parts only the last one's lines are on all the images.
-        whole, line = self._seen == self._images, ""
-        if stage.entered and (whole or now - self._line >= _RARELY):
-            self._line = now
-            so_far = "" if whole else f" of {self._seen:,} images"
+        self._robust = (standing - fooled) / self._images
+        self._done, line = self._standing, ""
+        if stage.entered:
             forwards, backwards = self._passes
             line = (
-                f"{stage.name}: {stage.fooled:,} of {stage.entered:,} fooled; robust accuracy so"
-                f" far {100 * self._robust:.2f} %{so_far}; {forwards:,} + {backwards:,} passes"
+                f"{stage.name}: {stage.fooled:,} of {stage.entered:,} fooled; robust accuracy"
+                f" {100 * self._robust:.2f} %; {forwards:,} + {backwards:,} passes"
             )
-        self._tell(now, line)
+        self._tell(time.monotonic(), line)
 
     def _tell(self, now: float, ended: str = "") -> None:
         stage, left, spent = self._stages[self._at], self._left(now), now - self._began
-        first, whole = self._seen - self._part + 1, self._part == self._images
-        part = "" if whole else f", images {first:,}–{self._seen:,} of {self._images:,}"
         loop = self._batch > 0 and stage.steps > 0
         self._told = now
         self.progress(
             Tick(
-                what=stage.name + part,
+                what=stage.name,
                 done=self._done,
                 total=self._standing,
                 step=self._step if self._batch else 0,
@@ -187,10 +170,6 @@ class Forecast:
         for number in range(self._at + 1, len(kept)):
             waiting[number] += standing
             standing *= kept[number]
-        standing = float(self._images - self._seen)
-        for number, share in enumerate(kept):
-            waiting[number] += standing
-            standing *= share
         for stage, images in zip(self._stages, waiting, strict=True):
             seconds = self._image_seconds(stage, row_seconds)
             if images > 0 and seconds is None:

@@ -26,6 +26,7 @@ from saddlepoint.evaluation.breakdown import (
 )
 from saddlepoint.evaluation.common_budgets import level_of, listed
 from saddlepoint.evaluation.curve import Curve, curve_of
+from saddlepoint.evaluation.left import Left, left_note
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.tables import attack_table, budget_table, class_table
 from saddlepoint.evaluation.verdict.finding import NOT_EXAMINED, Verdict
@@ -56,6 +57,7 @@ class Evaluation(Shown):
         verdict: what the checks found; None where they were not run, and the number is not to be
             trusted.
         pilot: what the first images told, which the attacks were given; None where nobody looked.
+        left: what there is to do where the time was up: then every robust accuracy is an upper bound.
 
     >>> Evaluation({}, Proportion(9, 10), (), pa.table({}), pa.table({}), 1.0, ()).clean.count
     9
@@ -71,6 +73,7 @@ class Evaluation(Shown):
     classes: tuple[str, ...] = ()
     verdict: Verdict | None = None
     pilot: Pilot | None = None
+    left: tuple[Left, ...] = ()
 
     def by_attack(self) -> tuple[AttackShare, ...]:
         """Return which attack fooled how many at each budget, and the robust accuracy after it."""
@@ -109,6 +112,8 @@ class Evaluation(Shown):
     @property
     def told(self) -> str:
         """The verdict in one line, or that there is none."""
+        if self.left:
+            return left_note(self.left)
         return NOT_EXAMINED if self.verdict is None else self.verdict.sentence
 
     def budget_table(self) -> Table:
@@ -157,6 +162,7 @@ class Evaluation(Shown):
             ],
             "seconds": self.seconds,
             "notes": list(self.notes),
+            **({"left": [each.json() for each in self.left]} if self.left else {}),
             **({"classes": list(self.classes)} if self.classes else {}),
         }
 
@@ -184,7 +190,21 @@ class Evaluation(Shown):
                 classes=tuple(str(name) for name in record.get("classes", ())),
                 verdict=Verdict.of_json(record["verdict"]) if "verdict" in record else None,
                 pilot=Pilot.of_json(record["pilot"]) if "pilot" in record else None,
+                left=tuple(map(Left.of_json, record.get("left", ()))),
             )
+
+
+def is_finished(out: Path) -> bool:
+    """Return whether a folder holds the record of an evaluation that has nothing left to do.
+
+    >>> is_finished(Path("no-such-folder"))
+    False
+    """
+    path = out / RECORD_FILE
+    if not path.exists():
+        return False
+    record = read_json(path)
+    return not (isinstance(record, dict) and record.get("left"))
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

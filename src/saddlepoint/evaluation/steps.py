@@ -47,13 +47,14 @@ class Steps:
         batch_size: int,
         earlier: Mapping[str, Sequence[Columns]] = MappingProxyType({}),
     ) -> None:
-        self._size = batch_size
+        self.size = batch_size
         folder = None if out is None else out / FOLDER
         self._done = Journal(folder)
         for name, entries in earlier.items():
             self._done.found.setdefault(name, []).extend(entries)
-        self._stages = Journal(None if folder is None else folder / "stages")
+        self._stages = _Held(Journal(None if folder is None else folder / "stages"))
         self._keeps = folder is not None
+        self._known: dict[str, list[Columns]] = {}  # since the last release
 
     def __enter__(self) -> Self:
         return self
@@ -73,8 +74,27 @@ class Steps:
         found = [rows["id"] for rows in self._done.found.get(name, []) if needs in rows]
         return int((~torch.isin(ids, torch.cat(found))).sum()) if found else len(ids)
 
+    def known(self, name: str, ids: Tensor) -> Columns:
+        """Return the rows of those ids for which the work `name` is done; what this process did is known
+        until `release`.
+        """
+        rows = [*self._done.found.get(name, []), *self._known.get(name, [])]
+        found = [_at(each, torch.isin(each["id"], ids)) for each in rows]
+        found = [each for each in found if len(each["id"])]
+        return joined(found) if found else {}
+
+    def release(self) -> None:
+        """Forget what this process did: its results are taken."""
+        self._known.clear()
+
     def run(
-        self, name: str, ids: Tensor, work: Work, waits: bool = False, needs: str = "id"
+        self,
+        name: str,
+        ids: Tensor,
+        work: Work,
+        waits: bool = False,
+        needs: str = "id",
+        look_of: str | None = None,
     ) -> Columns:
         """Do `work` for all ids but those that were done before, in batches; return a row per id,
         ascending, with a column `seconds` of the time per image.
@@ -85,14 +105,15 @@ class Steps:
             work: called for a batch at a time.
             waits: cheap to repeat, it is saved only along with later work that is not.
             needs: a column without which what was done before is done again.
+            look_of: this is the first look of the work of that name, whose stages go on from it.
         """
         done = [rows for rows in self._done.found.get(name, []) if needs in rows]
         found = [_at(rows, torch.isin(rows["id"], ids)) for rows in done]
         rows = [each for each in found if len(each["id"])]
         before = torch.cat([each["id"] for each in rows]) if rows else ids[:0]
         rest = ids[~torch.isin(ids, before)]
-        batches = torch.split(rest, self._size) if len(rest) else ()
-        rows += [self._step(name, batch, work, waits) for batch in batches]
+        batches = torch.split(rest, self.size) if len(rest) else ()
+        rows += [self._step(name, batch, work, waits, look_of) for batch in batches]
         if not rows:
             return {}
         whole = joined(rows)
@@ -103,31 +124,54 @@ class Steps:
         """Remove what was kept, once the whole is written."""
         self._done.forget()
 
-    def _step(self, name: str, ids: Tensor, work: Work, waits: bool) -> Columns:
+    def _step(
+        self, name: str, ids: Tensor, work: Work, waits: bool, look_of: str | None
+    ) -> Columns:
         began = time.perf_counter()
+        called = f"{look_of or name}, {fingerprint(ids.numpy().tobytes())}"
         stages = None
-        if self._keeps:
-            which = fingerprint(ids.numpy().tobytes())
-            stages = Stages(self._stages, f"{name}, {which}")
+        if self._keeps or look_of is not None or self._stages.holds(called):
+            stages = Stages(self._stages, called)
         columns = {key: value.detach().cpu() for key, value in work(ids, stages).items()}
         spent = stages.seconds if stages is not None else 0.0
         each = (time.perf_counter() - began + spent) / len(ids)
         seconds = torch.full((len(ids),), each, dtype=torch.float64)
         columns = {"id": ids, **columns, "seconds": seconds}
         self._done.add(name, columns, waits)
+        self._known.setdefault(name, []).append(columns)
+        if look_of is not None:
+            return columns
         if self._stages.written:  # what is on the disk of this step gives way to the whole
             self._done.save()
-        self._stages.forget()
+        self._stages.forget(called)
         return columns
 
 
-def step_name(what: str, first: int) -> str:
-    """Return the name of a step: what is done, in the part that begins with the image `first`.
+class _Held:
+    """The stages that are kept: on the disk, and in memory until the work that they are of is whole."""
 
-    >>> step_name("clean", 512)
-    'clean, from 512'
-    """
-    return f"{what}, from {first}"
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.found = dict(journal.found)
+
+    @property
+    def written(self) -> bool:
+        return self._journal.written
+
+    def holds(self, called: str) -> bool:
+        return any(name.startswith(f"{called}: ") for name in self.found)
+
+    def add(self, name: str, columns: Columns) -> None:
+        self.found[name] = [columns]
+        self._journal.add(name, columns)
+
+    def drop(self, prefix: str) -> None:
+        self._journal.drop(prefix)
+        self.found = {k: v for k, v in self.found.items() if not k.startswith(prefix)}
+
+    def forget(self, called: str) -> None:
+        self._journal.forget()
+        self.drop(f"{called}: ")
 
 
 def joined(results: Sequence[Columns]) -> Columns:

@@ -14,9 +14,10 @@ from saddlepoint.configuration import configuration
 from saddlepoint.evaluation.breakdown import INITIALLY_WRONG, STANDS, Budget
 from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.once import ONCE
+from saddlepoint.evaluation.part import STANDING, WRONG_BEFORE
 from saddlepoint.evaluation.record import Evaluation
 from saddlepoint.evaluation.statistics import Proportion
-from saddlepoint.evaluation.survivors import STANDING, WRONG_BEFORE, budget_of
+from saddlepoint.evaluation.turns import budget_of
 from saddlepoint.threat import ThreatModel
 
 # Every column in its place: what comes back from a part has lost its order.

@@ -82,6 +82,9 @@ class Attack(ABC):
     """The passes of the defaults, in words."""
     gradient_free: ClassVar[bool] = False
     """Whether it asks for no gradient."""
+    first_look: ClassVar[int] = 0
+    """How many of its stages are worth their passes on all samples before any sample gets the rest;
+    0 is none. Where the time is limited, they are run so."""
     paper_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     """The options with which it is the paper's own attack; the defaults are ours."""
 

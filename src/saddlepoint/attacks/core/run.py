@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -13,6 +15,7 @@ from saddlepoint.attacks.core.judge import judge
 from saddlepoint.attacks.core.kinds import Loop
 from saddlepoint.attacks.core.no_class import wrong_before
 from saddlepoint.attacks.core.result import AttackResult
+from saddlepoint.attacks.core.stages import Paused
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.threat.norms import expand
 
@@ -41,7 +44,7 @@ def run(
     if guard.random:
         return result
     second = attack.kind.tracker(attack, batch.images, to_the_end=True)
-    with guard.exact():
+    with guard.exact(), contextlib.suppress(Paused):
         attack.perturb(batch.at(doubtful), second)
     images = torch.where(expand(doubtful, batch.images), second.images, tracker.images)
     return _judged(attack, batch, images, clean)
@@ -53,7 +56,8 @@ def _attacked(attack: Loop, batch: Batch, clean: Tensor) -> tuple[Tracker, Attac
     todo = batch.at(~wrong & may_move(batch.threat, batch.images))
     tracker = attack.kind.tracker(attack, batch.images, random=batch.guard.random)
     if len(todo):
-        attack.kind.search(attack, todo, tracker)
+        with contextlib.suppress(Paused):
+            attack.kind.search(attack, todo, tracker)
     return tracker, _judged(attack, batch, tracker.images, clean)
 
 

@@ -45,12 +45,21 @@ class Shelf(Protocol):
         ...
 
 
+class Paused(Exception):  # noqa: N818 - it is no error
+    """As many stages are done as were asked for: what is kept so far goes to the judge.
+
+    >>> issubclass(Paused, Exception)
+    True
+    """
+
+
 class Stages:
     """The stages of one call, each known by its place in the nested loops.
 
     Args:
         shelf: where they are kept.
         name: of the call; nothing else on the shelf has it.
+        most: stop after so many of the outermost; None is after all. Another call goes on from there.
 
     >>> from saddlepoint.attacks import PGD
     >>> from saddlepoint.evaluation.journal import Journal
@@ -61,11 +70,15 @@ class Stages:
     40
     """
 
-    def __init__(self, shelf: Shelf, name: str) -> None:
-        self._shelf, self._name = shelf, name
+    def __init__(self, shelf: Shelf, name: str, most: int | None = None) -> None:
+        self._shelf, self._name, self._most = shelf, name, most
         self._place = [0]
         self.seconds = 0.0
         """What those that were put back had taken."""
+
+    def of_first(self, most: int) -> Stages:
+        """Return the stages of a call that stops after so many of the outermost."""
+        return Stages(self._shelf, self._name, most)
 
     def run(self, batch: Batch, tracker: Tracker, work: Callable[[], None]) -> None:
         """Do `work`, which tells `tracker` of samples of `batch`; or put back what it did before."""
@@ -103,6 +116,8 @@ class Stages:
 
     @contextlib.contextmanager
     def _next(self) -> Iterator[str]:
+        if self._most is not None and self._place == [self._most]:
+            raise Paused
         name = f"{self._name}: {'.'.join(map(str, self._place))}"
         self._place.append(0)
         try:

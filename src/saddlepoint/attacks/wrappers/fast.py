@@ -77,6 +77,8 @@ class Fast(FixedBudget):
     paper = "Croce and Hein 2020, arXiv:2003.01690; Gao et al. 2022, of the short runs"
     cost = "steps × targets + probe + long (290) each way, next to the boundary 980"
 
+    first_look = 1  # the probe
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.keep == "last":
