@@ -1,0 +1,36 @@
+"""Common corruptions: fifteen of Hendrycks and Dietterich (2019, arXiv:1903.12261), generated.
+
+constants    the published severities, for 32 and for 224 pixels
+pixels       images in 256 levels
+corruption   a corruption, keyed by (seed, image, name, severity)
+registry     the fifteen by name
+corrupted    a data set under one
+noise, defocus, glass, motion, zoom, weather, frost, tone, elastic, storage   what each does
+plasma       clouds, for fog and frost
+"""
+
+from __future__ import annotations
+
+from saddlepoint.data.corruptions.constants import FORMS, SEVERITIES, Form, form_for
+from saddlepoint.data.corruptions.corrupted import CorruptedData, corrupted
+from saddlepoint.data.corruptions.corruption import Corruption
+from saddlepoint.data.corruptions.registry import (
+    CORRUPTIONS,
+    corruption_named,
+    corruptions_named,
+    parse_corruption,
+)
+
+__all__ = [
+    "CORRUPTIONS",
+    "FORMS",
+    "SEVERITIES",
+    "CorruptedData",
+    "Corruption",
+    "Form",
+    "corrupted",
+    "corruption_named",
+    "corruptions_named",
+    "form_for",
+    "parse_corruption",
+]
