@@ -106,7 +106,7 @@ class CorruptedData:
         if store is None:
             return as_pixels(self._computed(rows).to(device))
         kept, known = store
-        missing = rows[~known[rows]].unique()
+        missing = torch.unique(rows[~known[rows]])
         if len(missing):
             kept[missing] = self._computed(missing)
             known[missing] = True

@@ -30,7 +30,8 @@ def disk(radius: float, softness: float) -> Float64[np.ndarray, "k k"]:
     weights /= weights.sum()
     for axis in (0, 1):
         inside = ndimage.correlate1d(inside, weights, axis, mode="constant")
-    return inside / inside.sum()
+    kernel: Float64[np.ndarray, "k k"] = inside / inside.sum()
+    return kernel
 
 
 def defocus_blur(image: Pixels, constants: Constants, rng: np.random.Generator) -> Pixels:
@@ -40,7 +41,8 @@ def defocus_blur(image: Pixels, constants: Constants, rng: np.random.Generator) 
     1.0
     """
     kernel = disk(*constants)
-    return np.stack(
+    found: Pixels = np.stack(
         [ndimage.correlate(image[..., c], kernel, mode="mirror") for c in range(image.shape[-1])],
         axis=-1,
     )
+    return found

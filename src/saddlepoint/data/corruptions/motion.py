@@ -45,7 +45,8 @@ def moved(image: Pixels, radius: float, sigma: float, angle: float) -> Pixels:
         rows = np.clip(np.arange(height) + down, 0, height - 1)
         columns = np.clip(np.arange(width) + right, 0, width - 1)
         blurred += weight * image[rows[:, None], columns]
-    return np.rint(blurred * 255) / 255
+    found: Pixels = np.rint(blurred * 255) / 255
+    return found
 
 
 def motion_blur(image: Pixels, constants: Constants, rng: np.random.Generator) -> Pixels:

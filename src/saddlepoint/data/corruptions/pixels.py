@@ -17,7 +17,8 @@ def as_levels(image: Float32[np.ndarray, "c h w"]) -> Pixels:
     >>> as_levels(np.full((1, 1, 1), 0.5, np.float32)) * 255
     array([[[128.]]])
     """
-    return np.rint(np.moveaxis(image, 0, -1).astype(np.float64) * 255) / 255
+    levels: Pixels = np.rint(np.moveaxis(image, 0, -1).astype(np.float64) * 255) / 255
+    return levels
 
 
 def cut_to_bytes(pixels: Pixels) -> UInt8[np.ndarray, "c h w"]:
@@ -59,4 +60,5 @@ def grey(pixels: Pixels) -> Pixels:
     """
     if pixels.shape[-1] == 1:
         return pixels
-    return pixels @ np.array([[0.299], [0.587], [0.114]])  # of ITU-R BT.601
+    luma: Pixels = pixels @ np.array([[0.299], [0.587], [0.114]])  # of ITU-R BT.601
+    return luma

@@ -22,7 +22,8 @@ def brightness(image: Pixels, constants: Constants, rng: np.random.Generator) ->
     value = image.max(axis=-1, keepdims=True)
     raised = np.minimum(value + amount, 1.0)
     lit = value > 0
-    return np.where(lit, image * (raised / np.where(lit, value, 1.0)), raised)
+    found: Pixels = np.where(lit, image * (raised / np.where(lit, value, 1.0)), raised)
+    return found
 
 
 def contrast(image: Pixels, constants: Constants, rng: np.random.Generator) -> Pixels:
@@ -33,4 +34,5 @@ def contrast(image: Pixels, constants: Constants, rng: np.random.Generator) -> P
     """
     (factor,) = constants
     mean = image.mean(axis=(0, 1), keepdims=True)
-    return mean + factor * (image - mean)
+    found: Pixels = mean + factor * (image - mean)
+    return found

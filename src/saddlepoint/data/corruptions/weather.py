@@ -27,7 +27,8 @@ def snow(image: Pixels, constants: Constants, rng: np.random.Generator) -> Pixel
     flakes = np.floor(flakes * 255) / 255  # the layer is a picture of 8 bits
     flakes = moved(flakes, radius, sigma, rng.uniform(_STEEPEST, _FLATTEST))
     white = np.maximum(image, 1.5 * grey(image) + 0.5)
-    return weight * image + (1 - weight) * white + flakes + flakes[::-1, ::-1]
+    whitened: Pixels = weight * image + (1 - weight) * white
+    return whitened + flakes + flakes[::-1, ::-1]
 
 
 def fog(image: Pixels, constants: Constants, rng: np.random.Generator) -> Pixels:
@@ -38,5 +39,6 @@ def fog(image: Pixels, constants: Constants, rng: np.random.Generator) -> Pixels
     """
     amount, decay = constants
     brightest = image.max()
-    clouded = image + amount * plasma(image.shape[:2], decay, rng)[..., None]
-    return clouded * brightest / (brightest + amount)
+    clouds = plasma((image.shape[0], image.shape[1]), decay, rng)[..., None]
+    clouded: Pixels = (image + amount * clouds) * brightest / (brightest + amount)
+    return clouded

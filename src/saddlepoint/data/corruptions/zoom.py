@@ -40,7 +40,8 @@ def zoomed(image: Pixels, factor: float) -> Pixels:
     """
     height, width, _ = image.shape
     rows, columns = enlargement(height, factor), enlargement(width, factor)
-    return np.einsum("hi,ijc,wj->hwc", rows, image, columns, optimize=True)
+    found: Pixels = np.einsum("hi,ijc,wj->hwc", rows, image, columns, optimize=True)
+    return found
 
 
 def zoom_blur(image: Pixels, constants: Constants, rng: np.random.Generator) -> Pixels:
