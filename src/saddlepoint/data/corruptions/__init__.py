@@ -11,9 +11,9 @@ plasma       clouds, for fog and frost
 
 from __future__ import annotations
 
-from saddlepoint.data.corruptions.constants import FORMS, SEVERITIES, Form, form_for
+from saddlepoint.data.corruptions.constants import FORMS, SEVERITIES, Form, check_form, form_for
 from saddlepoint.data.corruptions.corrupted import CorruptedData, corrupted
-from saddlepoint.data.corruptions.corruption import Corruption
+from saddlepoint.data.corruptions.corruption import Corruption, check_severity, check_shape
 from saddlepoint.data.corruptions.registry import (
     CORRUPTIONS,
     corruption_named,
@@ -28,6 +28,9 @@ __all__ = [
     "CorruptedData",
     "Corruption",
     "Form",
+    "check_form",
+    "check_severity",
+    "check_shape",
     "corrupted",
     "corruption_named",
     "corruptions_named",

@@ -29,7 +29,9 @@ def cut_to_bytes(pixels: Pixels) -> UInt8[np.ndarray, "c h w"]:
     array([[[127]],
            [[255]]], dtype=uint8)
     """
-    return np.moveaxis(np.floor(np.clip(pixels, 0, 1) * 255 + _ALMOST), -1, 0).astype(np.uint8)
+    levels = np.floor(np.clip(pixels, 0, 1) * 255 + _ALMOST)
+    cut: UInt8[np.ndarray, "c h w"] = np.moveaxis(levels, -1, 0).astype(np.uint8)
+    return cut
 
 
 def as_picture(pixels: Pixels) -> Image.Image:

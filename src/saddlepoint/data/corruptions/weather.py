@@ -27,8 +27,8 @@ def snow(image: Pixels, constants: Constants, rng: np.random.Generator) -> Pixel
     flakes = np.floor(flakes * 255) / 255  # the layer is a picture of 8 bits
     flakes = moved(flakes, radius, sigma, rng.uniform(_STEEPEST, _FLATTEST))
     white = np.maximum(image, 1.5 * grey(image) + 0.5)
-    whitened: Pixels = weight * image + (1 - weight) * white
-    return whitened + flakes + flakes[::-1, ::-1]
+    snowed: Pixels = weight * image + (1 - weight) * white + flakes + flakes[::-1, ::-1]
+    return snowed
 
 
 def fog(image: Pixels, constants: Constants, rng: np.random.Generator) -> Pixels:
