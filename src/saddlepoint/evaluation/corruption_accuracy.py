@@ -18,7 +18,7 @@ from saddlepoint.attacks.core.no_class import wrong_before
 from saddlepoint.configuration import configuration
 from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import Corruption, DataLike, ImageData, as_data, corrupted, data_identity
-from saddlepoint.data.corruptions import CORRUPTIONS, SEVERITIES, Form, corruptions_named
+from saddlepoint.data.corruptions import CORRUPTIONS, SEVERITIES, VERSION, Form, corruptions_named
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.corruption_record import (
     RECORD_FILE,
@@ -110,6 +110,7 @@ def corruption_accuracy(
             "identity": identity,
             "data": data_identity(source),
             "constants": corrupted(source, asked[0][0], 1, form=form).form,
+            "version": VERSION,
             "seed": seed,
         }
     )

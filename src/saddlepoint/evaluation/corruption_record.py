@@ -17,6 +17,13 @@ from saddlepoint.reading import decoding, read_json, shown
 from saddlepoint.tables import Shown, Table
 
 RECORD_FILE = "corruptions.json"
+_SAME = {
+    "data": "other images",
+    "seed": "another seed",
+    "constants": "other constants",
+    "version": "corruptions of another version",
+}
+"""What two records must agree on to be of the same corrupted images."""
 
 
 @dataclass(frozen=True)
@@ -244,13 +251,10 @@ class CorruptionAccuracy(Shown):
         return f" of {name}" if name else ""
 
     def _check_same(self, reference: CorruptionAccuracy) -> None:
-        for key, what in (("data", "images"), ("seed", "a seed"), ("constants", "constants")):
-            mine, other = self.config.get(key), reference.config.get(key)
-            if mine != other:
+        for key, what in _SAME.items():
+            if self.config.get(key) != reference.config.get(key):
                 raise InputError(
-                    f"the reference has other {what}; give a record of the same corrupted images"
-                    if key != "seed"
-                    else f"the reference has seed {other}, this record {mine}; give one of the same"
+                    f"the reference has {what}; give a record of the same corrupted images"
                 )
         theirs = {(row.corruption, row.severity) for row in reference.rows}
         wanted = {row.corruption for row in self.rows}

@@ -11,7 +11,14 @@ plasma       clouds, for fog and frost
 
 from __future__ import annotations
 
-from saddlepoint.data.corruptions.constants import FORMS, SEVERITIES, Form, check_form, form_for
+from saddlepoint.data.corruptions.constants import (
+    FORMS,
+    SEVERITIES,
+    VERSION,
+    Form,
+    check_form,
+    form_for,
+)
 from saddlepoint.data.corruptions.corrupted import CorruptedData, corrupted
 from saddlepoint.data.corruptions.corruption import Corruption, check_severity, check_shape
 from saddlepoint.data.corruptions.registry import (
@@ -25,6 +32,7 @@ __all__ = [
     "CORRUPTIONS",
     "FORMS",
     "SEVERITIES",
+    "VERSION",
     "CorruptedData",
     "Corruption",
     "Form",

@@ -21,6 +21,8 @@ FORMS: tuple[Form, ...] = get_args(Form)
 Constants = tuple[float, ...]
 Severities = tuple[Constants, Constants, Constants, Constants, Constants]
 
+VERSION = 1
+"""Raised where a change of the program gives other images for the same key."""
 SEVERITIES = (1, 2, 3, 4, 5)
 SMALL_SIDE = 64
 """Up to which side, of the longer one, an image takes the constants for 32 pixels."""

@@ -12,13 +12,12 @@ from torch import Tensor
 from saddlepoint.checks import as_pixels
 from saddlepoint.counts import check_seed
 from saddlepoint.data.base import ImageData
-from saddlepoint.data.corruptions.constants import Form, check_form, form_for
+from saddlepoint.data.corruptions.constants import VERSION, Form, check_form, form_for
 from saddlepoint.data.corruptions.corruption import Corruption, check_severity, check_shape
 from saddlepoint.data.corruptions.registry import corruption_named
 from saddlepoint.files import fingerprint
 
 _KEPT_BYTES = 1 << 30  # images of larger data sets are corrupted anew whenever they are asked for
-_VERSION = 1  # raised where the same key gives other images
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +86,7 @@ class CorruptedData:
                 "severity": self.severity,
                 "seed": self.seed,
                 "constants": self.form,
-                "version": _VERSION,
+                "version": VERSION,
             }
         )
 

@@ -103,7 +103,8 @@ def check_severity(severity: object) -> None:
         ...
     saddlepoint.errors.InputError: severity is 9; give 1, 2, 3, 4 or 5
     """
-    if isinstance(severity, bool) or severity not in SEVERITIES:
+    whole = isinstance(severity, int) and not isinstance(severity, bool)
+    if not whole or severity not in SEVERITIES:
         raise InputError(f"severity is {severity!r:.40}; give 1, 2, 3, 4 or 5")
 
 
