@@ -22,6 +22,7 @@ PAGES = (
     "docs/attacks.md",
     "docs/portfolio.md",
     "docs/randomised.md",
+    "docs/corruptions.md",
     "docs/verdict.md",
     "docs/lab.md",
     "docs/extending.md",

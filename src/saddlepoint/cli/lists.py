@@ -1,5 +1,5 @@
-"""`saddlepoint attacks`, `defences`, `models`, `data`, `recipes`: what there is, with paper and
-cost; also what installed packages bring.
+"""`saddlepoint attacks`, `defences`, `models`, `data`, `corruptions`, `recipes`: what there is, with
+paper and cost; also what installed packages bring.
 """
 
 from __future__ import annotations
@@ -89,6 +89,28 @@ def data(as_json: Json = False) -> None:
         for info in SOURCES.listed()
     ]
     _print(("data", "image", "classes", "train", "test", "source", _FROM), rows, as_json)
+
+
+def corruptions(as_json: Json = False) -> None:
+    """List the common corruptions and their severities."""
+    from saddlepoint.data import CORRUPTIONS
+    from saddlepoint.data.corruptions import FORMS, SEVERITIES
+
+    def told(numbers: Sequence[float]) -> str:
+        return ", ".join(f"{number:g}" for number in numbers)
+
+    rows = [
+        (
+            each.name,
+            each.kind,
+            each.what,
+            *("; ".join(told(each.constants(s, form)) for s in SEVERITIES) for form in FORMS),
+        )
+        for each in CORRUPTIONS.values()
+    ]
+    _print(
+        ("corruption", "kind", "what", *(f"severities of {form}" for form in FORMS)), rows, as_json
+    )
 
 
 def recipes(as_json: Json = False) -> None:

@@ -121,6 +121,15 @@ Criterion = Annotated[
         " that file's code."
     ),
 ]
+Corruption = Annotated[
+    str | None,
+    typer.Option(
+        help="NAME:SEVERITY, such as fog:3: first corrupt the images so (see `saddlepoint"
+        " corruptions`).",
+        autocompletion=complete.corruption,
+        show_default=False,
+    ),
+]
 Suite = Annotated[
     str,
     typer.Option(
@@ -207,6 +216,13 @@ class Measured(Subject):
     split: Split = "test"
     classes: Classes = None
     transform: TransformFiles = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corruptible(Measured):
+    """A subject that is measured as it is, on images that may be corrupted first."""
+
+    corruption: Corruption = None
 
 
 def bundled(command: Callable[..., None]) -> Callable[..., None]:

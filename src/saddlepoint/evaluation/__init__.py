@@ -10,6 +10,8 @@ from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
 from saddlepoint.evaluation.cochran import Cochran, cochran_test
 from saddlepoint.evaluation.compare import compare
 from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, stars
+from saddlepoint.evaluation.corruption_accuracy import CORRUPTION_FILES, corruption_accuracy
+from saddlepoint.evaluation.corruption_record import CorruptedShare, CorruptionAccuracy
 from saddlepoint.evaluation.curve import Curve
 from saddlepoint.evaluation.evaluate import EVALUATION_FILES, evaluate
 from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
@@ -39,6 +41,7 @@ from saddlepoint.evaluation.verdict.finding import Finding, Verdict
 
 __all__ = [
     "ATTACK_FILES",
+    "CORRUPTION_FILES",
     "EVALUATION_FILES",
     "SUITES",
     "AttackRecord",
@@ -49,6 +52,8 @@ __all__ = [
     "BudgetComparison",
     "ClassShare",
     "Cochran",
+    "CorruptedShare",
+    "CorruptionAccuracy",
     "Curve",
     "Diagnosis",
     "Evaluation",
@@ -75,6 +80,7 @@ __all__ = [
     "check_outputs",
     "cochran_test",
     "compare",
+    "corruption_accuracy",
     "evaluate",
     "export_png",
     "gradient_agreement",
