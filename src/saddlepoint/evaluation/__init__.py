@@ -10,6 +10,7 @@ from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
 from saddlepoint.evaluation.cochran import Cochran, cochran_test
 from saddlepoint.evaluation.compare import compare
 from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, stars
+from saddlepoint.evaluation.confidence_sequence import Bounds, ConfidenceSequence
 from saddlepoint.evaluation.curve import Curve
 from saddlepoint.evaluation.evaluate import EVALUATION_FILES, evaluate
 from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
@@ -34,6 +35,7 @@ from saddlepoint.evaluation.second_look import SecondLook, second_look
 from saddlepoint.evaluation.statistics import Proportion, at_most
 from saddlepoint.evaluation.suites import SUITES, Suite, build_suite
 from saddlepoint.evaluation.torchattacks import TorchattacksStyle
+from saddlepoint.evaluation.until import Answer, Until, decide, parse_until
 from saddlepoint.evaluation.verdict.examination import Diagnosis
 from saddlepoint.evaluation.verdict.finding import Finding, Verdict
 
@@ -41,14 +43,17 @@ __all__ = [
     "ATTACK_FILES",
     "EVALUATION_FILES",
     "SUITES",
+    "Answer",
     "AttackRecord",
     "AttackShare",
     "Audit",
     "AutoAttack",
+    "Bounds",
     "Budget",
     "BudgetComparison",
     "ClassShare",
     "Cochran",
+    "ConfidenceSequence",
     "Curve",
     "Diagnosis",
     "Evaluation",
@@ -68,6 +73,7 @@ __all__ = [
     "SecondLook",
     "Suite",
     "TorchattacksStyle",
+    "Until",
     "Verdict",
     "at_most",
     "bootstrap_interval",
@@ -75,6 +81,7 @@ __all__ = [
     "check_outputs",
     "cochran_test",
     "compare",
+    "decide",
     "evaluate",
     "export_png",
     "gradient_agreement",
@@ -84,6 +91,7 @@ __all__ = [
     "mcnemar_test",
     "mean_share",
     "paired_t_test",
+    "parse_until",
     "power_of_mcnemar",
     "randomised",
     "read_mask",
