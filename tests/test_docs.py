@@ -23,6 +23,7 @@ PAGES = (
     "docs/portfolio.md",
     "docs/randomised.md",
     "docs/verdict.md",
+    "docs/testing.md",
     "docs/lab.md",
     "docs/extending.md",
 )
