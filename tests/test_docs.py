@@ -24,6 +24,7 @@ PAGES = (
     "docs/randomised.md",
     "docs/corruptions.md",
     "docs/verdict.md",
+    "docs/testing.md",
     "docs/lab.md",
     "docs/extending.md",
 )

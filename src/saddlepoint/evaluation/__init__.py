@@ -10,6 +10,7 @@ from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
 from saddlepoint.evaluation.cochran import Cochran, cochran_test
 from saddlepoint.evaluation.compare import compare
 from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, stars
+from saddlepoint.evaluation.confidence_sequence import Bounds, ConfidenceSequence
 from saddlepoint.evaluation.corruption_accuracy import CORRUPTION_FILES, corruption_accuracy
 from saddlepoint.evaluation.corruption_record import CorruptedShare, CorruptionAccuracy
 from saddlepoint.evaluation.curve import Curve
@@ -36,6 +37,7 @@ from saddlepoint.evaluation.second_look import SecondLook, second_look
 from saddlepoint.evaluation.statistics import Proportion, at_most
 from saddlepoint.evaluation.suites import SUITES, Suite, build_suite
 from saddlepoint.evaluation.torchattacks import TorchattacksStyle
+from saddlepoint.evaluation.until import Answer, Until, decide, parse_until
 from saddlepoint.evaluation.verdict.examination import Diagnosis
 from saddlepoint.evaluation.verdict.finding import Finding, Verdict
 
@@ -44,14 +46,17 @@ __all__ = [
     "CORRUPTION_FILES",
     "EVALUATION_FILES",
     "SUITES",
+    "Answer",
     "AttackRecord",
     "AttackShare",
     "Audit",
     "AutoAttack",
+    "Bounds",
     "Budget",
     "BudgetComparison",
     "ClassShare",
     "Cochran",
+    "ConfidenceSequence",
     "CorruptedShare",
     "CorruptionAccuracy",
     "Curve",
@@ -73,6 +78,7 @@ __all__ = [
     "SecondLook",
     "Suite",
     "TorchattacksStyle",
+    "Until",
     "Verdict",
     "at_most",
     "bootstrap_interval",
@@ -81,6 +87,7 @@ __all__ = [
     "cochran_test",
     "compare",
     "corruption_accuracy",
+    "decide",
     "evaluate",
     "export_png",
     "gradient_agreement",
@@ -90,6 +97,7 @@ __all__ = [
     "mcnemar_test",
     "mean_share",
     "paired_t_test",
+    "parse_until",
     "power_of_mcnemar",
     "randomised",
     "read_mask",
