@@ -24,6 +24,7 @@ from saddlepoint.model.randomness import (
 )
 from saddlepoint.model.read_output import ReadOutput, reading
 from saddlepoint.model.stand_in import backward_replaced, with_gradient_of
+from saddlepoint.model.wrapped import bare, plain_modules
 
 __all__ = [
     "Guard",
@@ -32,12 +33,14 @@ __all__ = [
     "ReadOutput",
     "averaged_passes",
     "backward_replaced",
+    "bare",
     "connected",
     "device_of",
     "full_precision",
     "hidden_gradients",
     "is_random",
     "log_mean_probability",
+    "plain_modules",
     "reading",
     "same_logits",
     "with_gradient_of",
