@@ -51,6 +51,12 @@ def models(as_json: Json = False) -> None:
         ("timm:NAME", "", "any model of timm (saddlepoint[zoo]), for instance timm:resnet18", ""),
         ("torchvision:NAME", "", "any classifier of torchvision (saddlepoint[zoo])", ""),
         (
+            "hf:FOLDER",
+            "",
+            "an image classifier of Hugging Face from its folder (saddlepoint[hf])",
+            "",
+        ),
+        (
             "FILE.py:NAME",
             "",
             "your own: NAME returns a torch.nn.Module; the file's code is run",

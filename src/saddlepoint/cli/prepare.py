@@ -21,6 +21,8 @@ from saddlepoint.cli.normalisation import (
     statistics_for,
 )
 from saddlepoint.cli.options import Measured, Subject
+from saddlepoint.cli.preprocessing import check_preprocessing, class_map_for
+from saddlepoint.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +80,6 @@ def prepare(
 
     Raises `InputError` for whatever cannot be used.
     """
-    from saddlepoint.data import read_class_map
     from saddlepoint.run_folders import check_free
     from saddlepoint.zoo import check_spec
 
@@ -88,12 +89,13 @@ def prepare(
         wanted, mapping, offered = given.split, given.classes, given.transform
     check_images(given, wanted)
     check_normalisation(given)
+    check_preprocessing(given)
     check_spec(given.model, pretrained=given.pretrained and given.weights is None)
     loaded = read_given(given.weights, offered)
     facts, draft, chosen = _foreseen(given), None, None
 
     def mapped(data: Facts) -> ClassMap | None:
-        return None if mapping is None else read_class_map(mapping, data.classes)
+        return class_map_for(given, mapping, data)
 
     if facts is not None:
         chosen = mapped(facts)
@@ -118,6 +120,10 @@ def prepare(
 
 def fresh_model(given: Subject, data: ImageData, device: torch.device, seed: int) -> nn.Module:
     """Return the named model without weights, as it begins at a seed, on the device."""
+    from saddlepoint.zoo import is_whole
+
+    if is_whole(given.model):
+        raise InputError(f"{given.model} is trained already; give a model that is not")
     unweighted = replace(given, weights=None, seed=seed)
     return build(unweighted, data, Loaded(), measured=False).model.to(device)
 

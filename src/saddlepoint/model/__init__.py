@@ -15,6 +15,7 @@ from saddlepoint.model.guard import Guard
 from saddlepoint.model.isolation import full_precision
 from saddlepoint.model.masking import hidden_gradients
 from saddlepoint.model.normalised import Normalised
+from saddlepoint.model.preprocessed import Preprocessed, Preprocessing, preprocessed
 from saddlepoint.model.randomness import (
     RandomLayer,
     averaged_passes,
@@ -29,6 +30,8 @@ from saddlepoint.model.wrapped import bare, plain_modules
 __all__ = [
     "Guard",
     "Normalised",
+    "Preprocessed",
+    "Preprocessing",
     "RandomLayer",
     "ReadOutput",
     "averaged_passes",
@@ -41,6 +44,7 @@ __all__ = [
     "is_random",
     "log_mean_probability",
     "plain_modules",
+    "preprocessed",
     "reading",
     "same_logits",
     "with_gradient_of",

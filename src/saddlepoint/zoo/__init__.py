@@ -5,10 +5,15 @@ from __future__ import annotations
 from saddlepoint.zoo.build import (
     build_model,
     check_spec,
+    class_names,
     default_normalisation,
+    default_preprocessing,
+    is_whole,
     model_source,
     pretrained_classes,
+    weights_inside,
 )
+from saddlepoint.zoo.huggingface import HuggingFaceFolder, read_huggingface
 from saddlepoint.zoo.matching import Matched, match
 from saddlepoint.zoo.preact_block import PreActBlock
 from saddlepoint.zoo.preact_resnet import PreActResNet
@@ -31,6 +36,7 @@ __all__ = [
     "ZOO",
     "Build",
     "ConvBlock",
+    "HuggingFaceFolder",
     "LoadReport",
     "Matched",
     "ModelInfo",
@@ -43,15 +49,20 @@ __all__ = [
     "WideResNet",
     "build_model",
     "check_spec",
+    "class_names",
     "default_normalisation",
+    "default_preprocessing",
+    "is_whole",
     "load_matched",
     "load_weights",
     "match",
     "model_source",
     "outputs_in",
     "pretrained_classes",
+    "read_huggingface",
     "read_state",
     "read_weights",
     "save_weights",
     "weights_fingerprint",
+    "weights_inside",
 ]

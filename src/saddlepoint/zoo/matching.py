@@ -225,7 +225,7 @@ def _is_most(found: Matched, states: Sequence[tuple[str, State]]) -> bool:
 def _same_shapes(own: State, state: State) -> bool:
     return all(
         value.shape == own[key].shape
-        or (key in NORMALISATION and value.numel() == own[key].numel())
+        or (key.rpartition(".")[2] in NORMALISATION and value.numel() == own[key].numel())
         for key, value in state.items()
     )
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint, write
-from saddlepoint.model import Normalised, ReadOutput
+from saddlepoint.model import Normalised, Preprocessed, ReadOutput
 from saddlepoint.model.anchor import constants
 from saddlepoint.model.wrapped import bare, plain_name, plain_state
 from saddlepoint.reading import expanded, shown
@@ -109,7 +109,7 @@ def load_matched(module: nn.Module, found: Matched, file: WeightsFile) -> LoadRe
     # Matrices before vectors: the shape of a weight says more than that of its bias.
     for key, value in sorted(found.state.items(), key=lambda item: -item[1].ndim):
         expected = own[key]
-        if key in NORMALISATION and value.numel() == expected.numel():
+        if key.rpartition(".")[2] in NORMALISATION and value.numel() == expected.numel():
             value = value.reshape(expected.shape)  # (C,), (1, C, 1, 1) …
         if value.is_complex() and not expected.is_complex():
             raise InputError(f"{shown(path)}: {shown(key)} is complex, but the model is real")
@@ -208,7 +208,13 @@ def weights_fingerprint(module: nn.Module) -> str:
         for name, layer in net.named_modules()
         if isinstance(layer, ReadOutput)
     }
-    return fingerprint({**described, **frozen, **read})
+    # So are the same weights that see other pixels of an image.
+    sizes = {
+        f"preprocessing {plain(name)}": layer.preprocessing.json()
+        for name, layer in net.named_modules()
+        if isinstance(layer, Preprocessed)
+    }
+    return fingerprint({**described, **frozen, **read, **sizes})
 
 
 def _described(value: object) -> object:
