@@ -174,8 +174,8 @@ def _mapped(
 def _looked_up(values: Sequence[Any], own: Sequence[str] | None = None) -> ClassMap:
     numbers = [_number(value) for value in values]
     if None not in numbers:
-        found = tuple(number for number in numbers if number is not None)
-        return ClassMap(found, None if own is None else tuple(own))
+        outputs = tuple(number for number in numbers if number is not None)
+        return ClassMap(outputs, None if own is None else tuple(own))
     names, known = _imagenet() if own is None else (tuple(own), _places(own))
     which = "class of ImageNet" if own is None else "class of the model"
     found = []

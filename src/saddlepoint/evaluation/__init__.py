@@ -5,6 +5,7 @@ from __future__ import annotations
 from saddlepoint.evaluation.attack_record import AttackRecord
 from saddlepoint.evaluation.attack_run import ATTACK_FILES, run_attack
 from saddlepoint.evaluation.autoattack import AutoAttack
+from saddlepoint.evaluation.beside import Beside, Ours, beside
 from saddlepoint.evaluation.bootstrap import Interval, bootstrap_interval
 from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
 from saddlepoint.evaluation.cochran import Cochran, cochran_test
@@ -45,6 +46,7 @@ __all__ = [
     "AttackShare",
     "Audit",
     "AutoAttack",
+    "Beside",
     "Budget",
     "BudgetComparison",
     "ClassShare",
@@ -59,6 +61,7 @@ __all__ = [
     "McNemar",
     "MeanShare",
     "ModelComparison",
+    "Ours",
     "PairComparison",
     "PairedTest",
     "Proportion",
@@ -70,6 +73,7 @@ __all__ = [
     "TorchattacksStyle",
     "Verdict",
     "at_most",
+    "beside",
     "bootstrap_interval",
     "build_suite",
     "check_outputs",

@@ -75,7 +75,9 @@ class Preprocessing:
         Preprocessing(resize=None, crop=(8, 8), interpolation='bilinear')
         """
         try:
-            values = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+            values: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in record.items()
+            }
             return cls(**values)
         except (TypeError, AttributeError) as error:
             raise InputError(f"{dict(record)} is no preprocessing: {error}") from error

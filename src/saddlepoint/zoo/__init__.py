@@ -17,6 +17,7 @@ from saddlepoint.zoo.huggingface import HuggingFaceFolder, read_huggingface
 from saddlepoint.zoo.matching import Matched, match
 from saddlepoint.zoo.preact_block import PreActBlock
 from saddlepoint.zoo.preact_resnet import PreActResNet
+from saddlepoint.zoo.register import Entry, Published, Register, read_register
 from saddlepoint.zoo.registry import ZOO, Build, ModelInfo
 from saddlepoint.zoo.resnet_cifar import ResNetCifar
 from saddlepoint.zoo.shapes import Size
@@ -36,12 +37,15 @@ __all__ = [
     "ZOO",
     "Build",
     "ConvBlock",
+    "Entry",
     "HuggingFaceFolder",
     "LoadReport",
     "Matched",
     "ModelInfo",
     "PreActBlock",
     "PreActResNet",
+    "Published",
+    "Register",
     "ResNetCifar",
     "SimpleCNN",
     "Size",
@@ -60,6 +64,7 @@ __all__ = [
     "outputs_in",
     "pretrained_classes",
     "read_huggingface",
+    "read_register",
     "read_state",
     "read_weights",
     "save_weights",

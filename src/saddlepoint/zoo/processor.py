@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.model import Preprocessing
@@ -144,21 +144,20 @@ def _sides(given: Mapping[str, Any], key: str, square: bool) -> int | tuple[int,
     """Return (height, width), or the shorter side."""
     value = given.get(key)
     if isinstance(value, dict) and value.keys() == {"height", "width"}:
-        height, width = value["height"], value["width"]
-        if _is_side(height) and _is_side(width):
-            return height, width
+        high, wide = value["height"], value["width"]
+        if _is_side(high) and _is_side(wide):
+            return high, wide
     if isinstance(value, dict) and value.keys() == {"shortest_edge"}:
         value, square = value["shortest_edge"], False
     if _is_side(value):
-        side: int = value
-        return (side, side) if square else side
+        return (value, value) if square else value
     told = "missing" if value is None else shown(value)
     raise InputError(
         f"{key} is {told}; give height and width, or shortest_edge, from 1 to {_MOST_SIDE:,}"
     )
 
 
-def _is_side(value: Any) -> bool:
+def _is_side(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_SIDE
 
 
