@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 
 import pytest
 import torch
@@ -339,3 +340,38 @@ def test_a_file_of_classes_may_name_the_models_own_outputs(written, tmp_path, ca
     (tmp_path / "classes.txt").write_text("hound: dog\nsparrow: bud\n")
     assert evaluated(written / "vit", data, tmp_path / "out", *more) == 2
     assert "unknown class of the model 'bud'; did you mean 'bird'" in capsys.readouterr().err
+
+
+def test_without_transformers_it_is_refused_in_a_line(written, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    refused(written / "vit", r"transformers is not installed: pip install 'saddlepoint\[hf\]'")
+
+
+def test_a_training_goes_on_from_its_weights_and_is_measured_by_its_folder(
+    written, tmp_path, capsys
+):
+    data = images_of(tmp_path, ("bird", "dog"))
+    given = ["train", "--data", data, "--model", f"hf:{written / 'vit'}", "--recipe", "standard"]
+    out = ["--epochs", "1", "--set", "batch_size=2", "--out", tmp_path / "run"]
+    assert run([str(each) for each in (*given, *out)]) == 0, capsys.readouterr().err
+    more = ("--weights", tmp_path / "run")
+    assert evaluated(written / "vit", data, tmp_path / "out", *more) == 0, capsys.readouterr().err
+    record = json.loads((tmp_path / "out/evaluation.json").read_text())
+    identity = record["config"]["identity"]
+    assert identity["weights"]["file"] == str(tmp_path / "run")
+    assert identity["preprocessing"]["resize"] == [16, 16]
+    assert record["classes"] == list(NAMES)
+
+
+def test_a_study_does_not_take_what_is_trained_already(written, tmp_path, capsys):
+    text = f"""
+name: s
+data: digits
+model: {{name: "hf:{written / "vit"}"}}
+eps: [0.1]
+attacks: {{pgd: {{name: pgd}}}}
+variants: {{original: []}}
+"""
+    (tmp_path / "s.yaml").write_text(text)
+    assert run(["study", "run", str(tmp_path / "s.yaml"), "--out", str(tmp_path / "s")]) == 2
+    assert "is trained already; a study trains its models" in capsys.readouterr().err
