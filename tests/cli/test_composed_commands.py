@@ -161,7 +161,12 @@ def test_what_is_completed_is_what_there_is():
     assert ("auto", *FORMS) == complete.CONSTANTS
     assert set(complete.NORMS) == set(NORMS)
     assert set(complete.EXPERIMENTS) == set(EXPERIMENTS)
-    assert set(complete.MODELS) == {"timm:", "torchvision:", *(f"zoo:{name}" for name in ZOO)}
+    assert set(complete.MODELS) == {
+        "timm:",
+        "torchvision:",
+        "hf:",
+        *(f"zoo:{name}" for name in ZOO),
+    }
     assert {word.rstrip("=") for word in complete.WRAPPERS} == set(WRAPPERS)
     assert complete.recipes("") == list(recipe_names())
 

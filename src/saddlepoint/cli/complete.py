@@ -76,9 +76,11 @@ MODELS = (
     "zoo:wrn34-10",
     "timm:",
     "torchvision:",
+    "hf:",
 )
 SUITES = ("fast", "quick", "standard", "thorough", "minimum-norm", "rand")
 NORMS = ("linf", "l2", "l1", "l0")
+PREPROCESSING = ("auto", "own", "none")
 SPACES = ("pixels", "normalised")
 SPLITS = ("test", "train", "all")
 EXPERIMENTS = (

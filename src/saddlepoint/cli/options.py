@@ -26,8 +26,9 @@ Data = Annotated[
 Model = Annotated[
     str,
     typer.Option(
-        help="zoo:NAME, timm:NAME, torchvision:NAME, a name of an installed package (see"
-        " `saddlepoint models`), or FILE.py:CALLABLE, which runs that file's code.",
+        help="zoo:NAME, timm:NAME, torchvision:NAME, hf:FOLDER of a Hugging Face classifier, a name of an"
+        " installed package (see `saddlepoint models`), or FILE.py:CALLABLE, which runs that file's"
+        " code.",
         autocompletion=complete.of(complete.MODELS),
     ),
 ]
@@ -92,6 +93,15 @@ Classes = Annotated[
 Pretrained = Annotated[
     bool,
     typer.Option("--pretrained", help="Start from the weights that timm or torchvision offer."),
+]
+Preprocessed = Annotated[
+    str,
+    typer.Option(
+        "--preprocessing",
+        help="own: resize and crop as the model's pretrained weights expect, by layers that attacks see;"
+        " none; auto: own for hf models, and for --pretrained ones whose images are of another size.",
+        autocompletion=complete.of(complete.PREPROCESSING),
+    ),
 ]
 Norm = Annotated[
     str,
@@ -196,6 +206,7 @@ class ModelOptions:
     mean: Mean = None
     std: Std = None
     pretrained: Pretrained = False
+    preprocessing: Preprocessed = "auto"
     output: Output = None
 
     @property

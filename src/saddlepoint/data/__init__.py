@@ -7,7 +7,7 @@ from saddlepoint.data.augment import AUGMENTATIONS, Augmentation, crop, crop_fli
 from saddlepoint.data.base import ImageData, data_identity
 from saddlepoint.data.batches import LabelledBatch, batches, epoch_order
 from saddlepoint.data.brought import SOURCES, DataSource
-from saddlepoint.data.class_map import ClassMap, read_class_map
+from saddlepoint.data.class_map import ClassMap, named_outputs, read_class_map
 from saddlepoint.data.corruptions import CORRUPTIONS, CorruptedData, Corruption, corrupted
 from saddlepoint.data.datasets import DATASETS, IMAGENET, DatasetInfo
 from saddlepoint.data.folder import FolderData
@@ -42,6 +42,7 @@ __all__ = [
     "epoch_order",
     "joined",
     "load_data",
+    "named_outputs",
     "read_class_map",
     "statistics",
     "unchanged",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from saddlepoint.evaluation.attack_record import AttackRecord
 from saddlepoint.evaluation.attack_run import ATTACK_FILES, run_attack
 from saddlepoint.evaluation.autoattack import AutoAttack
+from saddlepoint.evaluation.beside import Beside, Ours, beside
 from saddlepoint.evaluation.bootstrap import Interval, bootstrap_interval
 from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
 from saddlepoint.evaluation.cochran import Cochran, cochran_test
@@ -51,6 +52,7 @@ __all__ = [
     "AttackShare",
     "Audit",
     "AutoAttack",
+    "Beside",
     "Bounds",
     "Budget",
     "BudgetComparison",
@@ -69,6 +71,7 @@ __all__ = [
     "McNemar",
     "MeanShare",
     "ModelComparison",
+    "Ours",
     "PairComparison",
     "PairedTest",
     "Proportion",
@@ -81,6 +84,7 @@ __all__ = [
     "Until",
     "Verdict",
     "at_most",
+    "beside",
     "bootstrap_interval",
     "build_suite",
     "check_outputs",
