@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.model.anchor import constants
+from saddlepoint.model.wrapped import bare
 from saddlepoint.testing.code import file_digest, installed, instructions, named_globals
-from saddlepoint.zoo.matching import bare
 
 _PLAIN = (
     types.NoneType, bool, int, float, complex, str, bytes, slice, range, types.EllipsisType,
