@@ -33,6 +33,7 @@ ROOMS = (
     "defences",
     "training",
     "evaluation",
+    "testing",
     "studies",
     "reports",
     "lab",

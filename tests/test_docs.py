@@ -17,15 +17,19 @@ PAGES = (
     "README.md",
     "docs/guide.md",
     "docs/which.md",
+    "docs/models.md",
     "docs/defences.md",
     "docs/studies.md",
     "docs/attacks.md",
     "docs/portfolio.md",
     "docs/randomised.md",
+    "docs/corruptions.md",
     "docs/verdict.md",
+    "docs/testing.md",
     "docs/lab.md",
     "docs/extending.md",
 )
+NEEDED = {"docs/models.md": ("timm", "transformers")}  # what is optional, by page
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\S+\.(?:yaml|py))\n")  # the first line of a block that is a file
 
@@ -36,6 +40,8 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_page_runs(page, tmp_path, monkeypatch, capsys):
+    for library in NEEDED.get(page, ()):
+        pytest.importorskip(library, reason=f"{library} is not installed")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}
     ran = 0

@@ -26,7 +26,7 @@ ORDER = {
     "progress": 1, "answers": 1, "counts": 1, "numerics": 1, "tables": 1,
     "document": 2, "locks": 2, "run_folders": 2, "option_values": 2, "plugins": 2,
     "threat": 3, "model": 3, "data": 3,
-    "zoo": 4, "attacks": 5, "defences": 6, "training": 7, "evaluation": 8, "studies": 9,
+    "zoo": 4, "attacks": 5, "defences": 6, "training": 7, "evaluation": 8, "studies": 9, "testing": 9,
     "reports": 10, "lab": 11, "demo": 11, "cli": 12, "__main__": 13,
 }  # fmt: skip
 

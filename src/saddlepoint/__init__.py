@@ -24,6 +24,7 @@ _ROOMS = (
     "lab",
     "model",
     "reports",
+    "testing",
     "threat",
     "training",
     "zoo",

@@ -154,7 +154,7 @@ def test_a_model_without_weights_is_noted(cli, tmp_path):
     assert "random weights" in found.err
 
 
-@pytest.mark.parametrize("name", ["attacks", "models", "data", "recipes"])
+@pytest.mark.parametrize("name", ["attacks", "models", "data", "corruptions", "recipes"])
 def test_the_lists(cli, name):
     found, told = cli(name), cli(name, "--json")
     assert (found.status, found.err, told.err) == (0, "", "")

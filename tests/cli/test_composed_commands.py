@@ -12,7 +12,8 @@ from commandline import cli_fixture, net_fixture, refused_fixture  # noqa: F401
 
 from saddlepoint.attacks import ATTACKS, WRAPPERS
 from saddlepoint.cli import complete, run
-from saddlepoint.data import DATASETS
+from saddlepoint.data import CORRUPTIONS, DATASETS
+from saddlepoint.data.corruptions import FORMS
 from saddlepoint.defences import recipe_names
 from saddlepoint.lab import EXPERIMENTS
 from saddlepoint.threat import NORMS
@@ -156,9 +157,16 @@ def test_a_bug_is_json_too_and_keeps_its_traceback(monkeypatch, capsys):
 def test_what_is_completed_is_what_there_is():
     assert set(complete.ATTACKS) == set(ATTACKS)
     assert set(complete.DATA) == set(DATASETS)
+    assert tuple(CORRUPTIONS) == complete.CORRUPTIONS
+    assert ("auto", *FORMS) == complete.CONSTANTS
     assert set(complete.NORMS) == set(NORMS)
     assert set(complete.EXPERIMENTS) == set(EXPERIMENTS)
-    assert set(complete.MODELS) == {"timm:", "torchvision:", *(f"zoo:{name}" for name in ZOO)}
+    assert set(complete.MODELS) == {
+        "timm:",
+        "torchvision:",
+        "hf:",
+        *(f"zoo:{name}" for name in ZOO),
+    }
     assert {word.rstrip("=") for word in complete.WRAPPERS} == set(WRAPPERS)
     assert complete.recipes("") == list(recipe_names())
 

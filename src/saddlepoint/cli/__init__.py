@@ -14,13 +14,14 @@ from saddlepoint import __version__
 from saddlepoint.cli.attack import attack
 from saddlepoint.cli.compare import compare
 from saddlepoint.cli.console import at_work, documents_apart, note, plain_warnings, result
+from saddlepoint.cli.corrupt import corrupt
 from saddlepoint.cli.demo import demo
 from saddlepoint.cli.diagnose import diagnose
 from saddlepoint.cli.evaluate import evaluate
 from saddlepoint.cli.failures import Failure, failure_of, plugin_failure
 from saddlepoint.cli.groups import WholeSummaries
 from saddlepoint.cli.lab import lab
-from saddlepoint.cli.lists import attacks, data, defences, models, recipes
+from saddlepoint.cli.lists import attacks, corruptions, data, defences, models, recipes
 from saddlepoint.cli.rejudge import rejudge
 from saddlepoint.cli.streams import failed, flushed, occupy, of_a_stream
 from saddlepoint.cli.study import study
@@ -59,6 +60,7 @@ for command in (
     attack,
     evaluate,
     diagnose,
+    corrupt,
     compare,
     rejudge,
     lab,
@@ -66,6 +68,7 @@ for command in (
     defences,
     models,
     data,
+    corruptions,
     recipes,
 ):
     app.command()(at_work(command))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @options.bundled
 def attack(
-    subject: options.Measured,
+    subject: options.Corruptible,
     attack: Annotated[
         str,
         typer.Option(

@@ -37,6 +37,24 @@ ATTACKS = (
     "square",
     "uniform-noise",
 )
+CONSTANTS = ("auto", "cifar-10-c", "imagenet-c")
+CORRUPTIONS = (
+    "gaussian-noise",
+    "shot-noise",
+    "impulse-noise",
+    "defocus-blur",
+    "glass-blur",
+    "motion-blur",
+    "zoom-blur",
+    "snow",
+    "frost",
+    "fog",
+    "brightness",
+    "contrast",
+    "elastic-transform",
+    "pixelate",
+    "jpeg-compression",
+)
 DATA = (
     "cifar10",
     "cifar10-jpeg",
@@ -58,9 +76,11 @@ MODELS = (
     "zoo:wrn34-10",
     "timm:",
     "torchvision:",
+    "hf:",
 )
 SUITES = ("fast", "quick", "standard", "thorough", "minimum-norm", "rand")
 NORMS = ("linf", "l2", "l1", "l0")
+PREPROCESSING = ("auto", "own", "none")
 SPACES = ("pixels", "normalised")
 SPLITS = ("test", "train", "all")
 EXPERIMENTS = (
@@ -108,6 +128,19 @@ def of(names: tuple[str, ...]) -> Callable[[str], list[str]]:
         return [name for name in names if name.startswith(incomplete)]
 
     return complete
+
+
+def corruption(incomplete: str) -> list[str]:
+    """Return the corruptions that begin so; of a whole name with a colon, its severities.
+
+    >>> corruption("fo"), corruption("fog:")[-1]
+    (['fog:'], 'fog:5')
+    """
+    name, colon, _ = incomplete.partition(":")
+    if not colon:
+        return [f"{each}:" for each in of(CORRUPTIONS)(name)]
+    whole = tuple(f"{name}:{severity}" for severity in range(1, 6)) if name in CORRUPTIONS else ()
+    return of(whole)(incomplete)
 
 
 def recipes(incomplete: str) -> list[str]:

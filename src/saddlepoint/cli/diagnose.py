@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @options.bundled
 def diagnose(
-    subject: options.Measured,
+    subject: options.Corruptible,
     diagnosis: DiagnosisOptions,
     eps: Annotated[str, typer.Option(help="The budget that is asked about, such as 8/255.")],
     norm: options.Norm = "linf",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @options.bundled
 def evaluate(
-    subject: options.Measured,
+    subject: options.Corruptible,
     diagnosis: DiagnosisOptions,
     eps: Annotated[
         list[str], typer.Option(help="A budget, such as 8/255; give several for a curve.")

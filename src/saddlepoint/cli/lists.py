@@ -1,14 +1,18 @@
-"""`saddlepoint attacks`, `defences`, `models`, `data`, `recipes`: what there is, with paper and
-cost; also what installed packages bring.
+"""`saddlepoint attacks`, `defences`, `models`, `data`, `corruptions`, `recipes`: what there is, with
+paper and cost; also what installed packages bring.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from saddlepoint.cli.console import result, table
+import typer
+
+from saddlepoint.cli.console import result, table, tables
 from saddlepoint.cli.options import Json
+from saddlepoint.errors import InputError
 
 if TYPE_CHECKING:
     from saddlepoint.zoo import ModelInfo
@@ -39,8 +43,35 @@ def defences(as_json: Json = False) -> None:
     _print(("defence", "kind", "cost", "paper", _FROM), rows, as_json)
 
 
-def models(as_json: Json = False) -> None:
-    """List the built-in models; any timm or torchvision model can be named too."""
+def models(
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder of checkpoints in RobustBench's layout, models/DATA/THREAT/NAME.pt and"
+            " model_info/DATA/THREAT/NAME.json: list these, with their published numbers.",
+            show_default=False,
+        ),
+    ] = None,
+    evaluations: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="With --root: a folder of a finished evaluation, or of several, whose numbers stand"
+            " beside the published ones of the same weights; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the built-in models, or with --root a folder of checkpoints; any timm or torchvision model
+    can be named too.
+    """
+    if root is not None:
+        _register(root, evaluations or (), as_json)
+        return
+    if evaluations:
+        raise InputError(
+            "--evaluations goes with --root FOLDER; give the folder of the checkpoints"
+        )
     from saddlepoint.zoo import ZOO
 
     rows = [
@@ -51,6 +82,12 @@ def models(as_json: Json = False) -> None:
         ("timm:NAME", "", "any model of timm (saddlepoint[zoo]), for instance timm:resnet18", ""),
         ("torchvision:NAME", "", "any classifier of torchvision (saddlepoint[zoo])", ""),
         (
+            "hf:FOLDER",
+            "",
+            "an image classifier of Hugging Face from its folder (saddlepoint[hf])",
+            "",
+        ),
+        (
             "FILE.py:NAME",
             "",
             "your own: NAME returns a torch.nn.Module; the file's code is run",
@@ -60,8 +97,16 @@ def models(as_json: Json = False) -> None:
     _print(("model", "cost of a 3×32×32 image, 10 classes", "paper", _FROM), rows, as_json)
 
 
+def _register(root: Path, evaluations: Sequence[Path], as_json: bool) -> None:
+    from saddlepoint.evaluation import beside
+    from saddlepoint.zoo import read_register
+
+    register = read_register(root)
+    found = beside(register, evaluations) if evaluations else register
+    result(found.json(), as_json, lambda: tables(found.tables()))
+
+
 def _cost(info: ModelInfo) -> str:
-    from saddlepoint.errors import InputError
     from saddlepoint.zoo.cost import model_cost
 
     try:
@@ -89,6 +134,28 @@ def data(as_json: Json = False) -> None:
         for info in SOURCES.listed()
     ]
     _print(("data", "image", "classes", "train", "test", "source", _FROM), rows, as_json)
+
+
+def corruptions(as_json: Json = False) -> None:
+    """List the common corruptions and their severities."""
+    from saddlepoint.data import CORRUPTIONS
+    from saddlepoint.data.corruptions import FORMS, SEVERITIES
+
+    def told(numbers: Sequence[float]) -> str:
+        return ", ".join(f"{number:g}" for number in numbers)
+
+    rows = [
+        (
+            each.name,
+            each.kind,
+            each.what,
+            *("; ".join(told(each.constants(s, form)) for s in SEVERITIES) for form in FORMS),
+        )
+        for each in CORRUPTIONS.values()
+    ]
+    _print(
+        ("corruption", "kind", "what", *(f"severities of {form}" for form in FORMS)), rows, as_json
+    )
 
 
 def recipes(as_json: Json = False) -> None:

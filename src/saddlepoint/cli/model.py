@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from saddlepoint.cli.console import note
 from saddlepoint.cli.normalisation import Facts, check_same, constants, statistics_for, told
 from saddlepoint.cli.options import ModelOptions
+from saddlepoint.cli.preprocessing import preprocessing_for, trained_preprocessing
 from saddlepoint.errors import InputError
 from saddlepoint.reading import shown
 
@@ -18,15 +19,19 @@ if TYPE_CHECKING:
 
     from saddlepoint.data import ClassMap
     from saddlepoint.defences import ModelTransform
+    from saddlepoint.model import Preprocessing
     from saddlepoint.zoo import LoadReport, WeightsFile
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """Weights that were read: the file, and the transforms of the training that it is of."""
+    """Weights that were read: the file, and the transforms and the preprocessing of the training that
+    it is of.
+    """
 
     file: WeightsFile | None = None
     transforms: Sequence[ModelTransform] = ()
+    preprocessing: Preprocessing | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +61,10 @@ def read_given(weights: Path | None, offered: Sequence[str] | None = None) -> Lo
         return Loaded()
     if not weights.is_dir():
         return Loaded(read_weights(weights))
-    transforms = transforms_of(_training(weights), offered or ())
-    return Loaded(read_weights(weights / WEIGHTS_FILE), transforms)
+    config = _training(weights)
+    transforms = transforms_of(config, offered or ())
+    file = read_weights(weights / WEIGHTS_FILE)
+    return Loaded(file, transforms, trained_preprocessing(config))
 
 
 def build(
@@ -73,21 +80,22 @@ def build(
     A model that is `measured` as it is must know the data's classes; one that is trained is given
     them.
     """
-    from saddlepoint.model import Normalised
+    from saddlepoint.model import preprocessed
     from saddlepoint.zoo import build_model, outputs_in
 
     statistics, remark = statistics_for(given, data, loaded.file)
+    sizes = preprocessing_for(given, data, loaded.preprocessing, measured=measured)
+    shape = data.shape if sizes is None else (data.shape[0], *sizes.size(*data.shape[1:]))
 
     def make(classes: int) -> nn.Module:
         model = build_model(
             given.model,
             classes=classes,
-            shape=data.shape,
+            shape=shape,
             pretrained=given.pretrained and loaded.file is None,
             seed=given.seed,
         )
-        if statistics is not None:
-            model = Normalised(model, *statistics)
+        model = preprocessed(model, sizes, statistics)
         for transform in loaded.transforms:
             model = transform(model)
         return model
@@ -110,38 +118,56 @@ def build(
             check_same(given.weights, statistics, own)
         if report.normalisation == "file" and loaded.file.said is None and own is not None:
             notes.append(f"note: {name} brings its normalisation, {told(own)}")
-    return Built(model, _identity(given, model, report), tuple(notes))
+    identity = _identity(given, model, report)
+    if sizes is not None:
+        identity["preprocessing"] = sizes.json()
+        notes.append(f"note: inside {given.model} images of {_sides(data.shape)} are {sizes}")
+    return Built(model, identity, tuple(notes))
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return "×".join(str(side) for side in shape[1:])
 
 
 def _with_weights(
     model: nn.Module, given: ModelOptions, loaded: Loaded
 ) -> tuple[nn.Module, LoadReport]:
-    from saddlepoint.model import Normalised
+    from saddlepoint.model import Normalised, Preprocessed
     from saddlepoint.zoo import load_matched, match
 
     assert loaded.file is not None
     found = match(model.state_dict(), loaded.file, given.weights_part)
     if found.statistics is not None and given.free and not loaded.transforms:
         # Somebody else's network whose file knows what it has to be given.
-        model = Normalised(model, *found.statistics)
+        if isinstance(model, Preprocessed):
+            model = Preprocessed(Normalised(model.net, *found.statistics), model.preprocessing)
+        else:
+            model = Normalised(model, *found.statistics)
         found = match(model.state_dict(), loaded.file, given.weights_part)
     return model, load_matched(model, found, loaded.file)
 
 
 def note_random_weights(given: ModelOptions) -> None:
     """Say so where a model of ours is about to be measured untrained."""
-    if given.weights is None and not given.pretrained and ".py:" not in given.model:
+    from saddlepoint.zoo import is_whole
+
+    brought = given.pretrained or ".py:" in given.model or is_whole(given.model)
+    if given.weights is None and not brought:
         note("note: no --weights: this is a model with random weights")
 
 
 def _outputs(given: ModelOptions, data: Facts, chosen: ClassMap | None, measured: bool) -> int:
     """Return how many outputs the model is built with."""
-    from saddlepoint.zoo import pretrained_classes
+    from saddlepoint.zoo import is_whole, pretrained_classes
 
-    own = pretrained_classes(given.model) if given.pretrained or chosen is not None else None
+    whole = is_whole(given.model)
+    own = pretrained_classes(given.model) if given.pretrained or whole or chosen else None
     if chosen is None:
         count = len(data.classes)
-        if measured and given.pretrained and given.weights is None and own not in (None, count):
+        if whole and own is not None and all(c == str(i) for i, c in enumerate(data.classes)):
+            return max(own, count)  # numbers may be fewer; nobody says how many there are
+        unlike = own not in (None, count)
+        if unlike and (whole or (measured and given.pretrained and given.weights is None)):
             raise InputError(
                 f"{given.model} was trained for {own:,} classes, {data.name} has {count}"
                 f" ({', '.join(data.classes[:3])}{', …' if count > 3 else ''}); say which outputs"
@@ -174,9 +200,9 @@ def _training(folder: Path) -> dict[str, Any]:
 def _identity(given: ModelOptions, model: nn.Module, report: LoadReport | None) -> dict[str, Any]:
     from saddlepoint.reading import file_digest
     from saddlepoint.training import WEIGHTS_FILE
-    from saddlepoint.zoo import model_source
+    from saddlepoint.zoo import model_source, weights_inside
 
-    weights: dict[str, Any] | None = None
+    weights = weights_inside(given.model) if given.weights is None else None
     if given.weights is not None:
         path = given.weights
         file = path / WEIGHTS_FILE if path.is_dir() else path

@@ -61,7 +61,7 @@ def statistics_for(
 ) -> tuple[Statistics | None, str | None]:
     """Return the mean and standard deviation for a model and its data, None for none, and a note."""
     from saddlepoint.data import IMAGENET
-    from saddlepoint.zoo import default_normalisation
+    from saddlepoint.zoo import default_normalisation, is_whole
 
     kind, channels = given.normalisation, data.shape[0]
     if given.mean is not None:
@@ -93,7 +93,10 @@ def statistics_for(
             assert given.weights is not None
             name = shown(given.weights.name)
             return None, f"note: {name} was trained without normalisation; none is used"
-        own = default_normalisation(given.model) if given.pretrained else None
+        whole = is_whole(given.model)
+        own = default_normalisation(given.model) if given.pretrained or whole else None
+        if own is None and whole:
+            return None, None
         if own is not None and len(own[0]) == channels:
             return own, None
     return (data.mean, data.std), None
@@ -101,9 +104,9 @@ def statistics_for(
 
 def constants(model: nn.Module) -> Statistics | None:
     """Return what a model of ours divides by; None for one without."""
-    from saddlepoint.model import Normalised, ReadOutput
+    from saddlepoint.model import Normalised, Preprocessed, ReadOutput
 
-    if isinstance(model, ReadOutput):
+    if isinstance(model, ReadOutput | Preprocessed):
         return constants(model.net)
     if not isinstance(model, Normalised):
         return None

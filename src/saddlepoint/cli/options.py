@@ -26,8 +26,9 @@ Data = Annotated[
 Model = Annotated[
     str,
     typer.Option(
-        help="zoo:NAME, timm:NAME, torchvision:NAME, a name of an installed package (see"
-        " `saddlepoint models`), or FILE.py:CALLABLE, which runs that file's code.",
+        help="zoo:NAME, timm:NAME, torchvision:NAME, hf:FOLDER of a Hugging Face classifier, a name of an"
+        " installed package (see `saddlepoint models`), or FILE.py:CALLABLE, which runs that file's"
+        " code.",
         autocompletion=complete.of(complete.MODELS),
     ),
 ]
@@ -93,6 +94,15 @@ Pretrained = Annotated[
     bool,
     typer.Option("--pretrained", help="Start from the weights that timm or torchvision offer."),
 ]
+Preprocessed = Annotated[
+    str,
+    typer.Option(
+        "--preprocessing",
+        help="own: resize and crop as the model's pretrained weights expect, by layers that attacks see;"
+        " none; auto: own for hf models, and for --pretrained ones whose images are of another size.",
+        autocompletion=complete.of(complete.PREPROCESSING),
+    ),
+]
 Norm = Annotated[
     str,
     typer.Option(
@@ -119,6 +129,15 @@ Criterion = Annotated[
         help="What counts as fooled: misclassified, outside-top-K, binary-logit for a model with"
         " one logit, or rejecting-K for one that rejects by class K; or FILE.py:NAME, which runs"
         " that file's code."
+    ),
+]
+Corruption = Annotated[
+    str | None,
+    typer.Option(
+        help="NAME:SEVERITY, such as fog:3: first corrupt the images so (see `saddlepoint"
+        " corruptions`).",
+        autocompletion=complete.corruption,
+        show_default=False,
     ),
 ]
 Suite = Annotated[
@@ -187,6 +206,7 @@ class ModelOptions:
     mean: Mean = None
     std: Std = None
     pretrained: Pretrained = False
+    preprocessing: Preprocessed = "auto"
     output: Output = None
 
     @property
@@ -207,6 +227,13 @@ class Measured(Subject):
     split: Split = "test"
     classes: Classes = None
     transform: TransformFiles = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corruptible(Measured):
+    """A subject that is measured as it is, on images that may be corrupted first."""
+
+    corruption: Corruption = None
 
 
 def bundled(command: Callable[..., None]) -> Callable[..., None]:

@@ -20,7 +20,9 @@ from saddlepoint.cli.normalisation import (
     constants,
     statistics_for,
 )
-from saddlepoint.cli.options import Measured, Subject
+from saddlepoint.cli.options import Corruptible, Measured, Subject
+from saddlepoint.cli.preprocessing import check_preprocessing, class_map_for
+from saddlepoint.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +80,8 @@ def prepare(
 
     Raises `InputError` for whatever cannot be used.
     """
-    from saddlepoint.data import read_class_map
+    from saddlepoint.data import corrupted
+    from saddlepoint.data.corruptions import check_shape, parse_corruption
     from saddlepoint.run_folders import check_free
     from saddlepoint.zoo import check_spec
 
@@ -87,13 +90,18 @@ def prepare(
     if isinstance(given, Measured):
         wanted, mapping, offered = given.split, given.classes, given.transform
     check_images(given, wanted)
+    text = given.corruption if isinstance(given, Corruptible) else None
+    corruption = None if text is None else parse_corruption(text)
     check_normalisation(given)
+    check_preprocessing(given)
     check_spec(given.model, pretrained=given.pretrained and given.weights is None)
     loaded = read_given(given.weights, offered)
     facts, draft, chosen = _foreseen(given), None, None
+    if corruption is not None and facts is not None:
+        check_shape(facts.shape)
 
     def mapped(data: Facts) -> ClassMap | None:
-        return None if mapping is None else read_class_map(mapping, data.classes)
+        return class_map_for(given, mapping, data)
 
     if facts is not None:
         chosen = mapped(facts)
@@ -113,11 +121,19 @@ def prepare(
     if draft is None or not _as_foreseen(given, facts, images, loaded):
         chosen = mapped(images)
         draft = build(given, images, loaded, chosen, measured=measured)
-    return _placed(given, draft, images, device, chosen, measured)
+    prepared = _placed(given, draft, images, device, chosen, measured)
+    if corruption is None:
+        return prepared
+    # Last: the model is built, and its normalisation looked for, by the images as they are.
+    return replace(prepared, data=corrupted(prepared.data, *corruption, given.seed))
 
 
 def fresh_model(given: Subject, data: ImageData, device: torch.device, seed: int) -> nn.Module:
     """Return the named model without weights, as it begins at a seed, on the device."""
+    from saddlepoint.zoo import is_whole
+
+    if is_whole(given.model):
+        raise InputError(f"{given.model} is trained already; give a model that is not")
     unweighted = replace(given, weights=None, seed=seed)
     return build(unweighted, data, Loaded(), measured=False).model.to(device)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @options.bundled
 def rejudge(
     file: Annotated[Path, typer.Argument(help="A .npz, a .pt of tensors, or a folder of PNG.")],
-    subject: options.Measured,
+    subject: options.Corruptible,
     eps: Annotated[
         str | None,
         typer.Option(help="The budget: 8/255, 0.5 … Without it any distance is allowed."),

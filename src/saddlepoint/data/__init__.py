@@ -7,7 +7,8 @@ from saddlepoint.data.augment import AUGMENTATIONS, Augmentation, crop, crop_fli
 from saddlepoint.data.base import ImageData, data_identity
 from saddlepoint.data.batches import LabelledBatch, batches, epoch_order
 from saddlepoint.data.brought import SOURCES, DataSource
-from saddlepoint.data.class_map import ClassMap, read_class_map
+from saddlepoint.data.class_map import ClassMap, named_outputs, read_class_map
+from saddlepoint.data.corruptions import CORRUPTIONS, CorruptedData, Corruption, corrupted
 from saddlepoint.data.datasets import DATASETS, IMAGENET, DatasetInfo
 from saddlepoint.data.folder import FolderData
 from saddlepoint.data.load import RESIDENT_BYTES, default_root, load_data
@@ -15,12 +16,15 @@ from saddlepoint.data.tensor_data import TensorData, joined, statistics
 
 __all__ = [
     "AUGMENTATIONS",
+    "CORRUPTIONS",
     "DATASETS",
     "IMAGENET",
     "RESIDENT_BYTES",
     "SOURCES",
     "Augmentation",
     "ClassMap",
+    "CorruptedData",
+    "Corruption",
     "DataLike",
     "DataSource",
     "DatasetInfo",
@@ -30,6 +34,7 @@ __all__ = [
     "TensorData",
     "as_data",
     "batches",
+    "corrupted",
     "crop",
     "crop_flip",
     "data_identity",
@@ -37,6 +42,7 @@ __all__ = [
     "epoch_order",
     "joined",
     "load_data",
+    "named_outputs",
     "read_class_map",
     "statistics",
     "unchanged",

@@ -65,13 +65,36 @@ class ClassMap:
         return replace(data, labels=labels, classes=tuple(names))
 
 
-def read_class_map(path: Path | str, classes: Sequence[str]) -> ClassMap:
+def named_outputs(names: Sequence[str], classes: Sequence[str]) -> ClassMap | None:
+    """Return which output of a model each of `classes` is, by the names of its outputs; None where
+    `classes` are their numbers, which are the outputs'.
+
+    Raises `InputError` for a class that is none of the outputs, or several of them.
+
+    >>> named_outputs(("tabby, tabby cat", "dog"), ("dog", "tabby")).outputs
+    (1, 0)
+    """
+    known = _places(names)
+    if len(names) >= len(classes) and all(each == str(i) for i, each in enumerate(classes)):
+        return None
+    if missing := [each for each in classes if _plain(each) not in known]:
+        raise InputError(
+            f"of the data's {len(classes)} classes {_some(missing)} is none of the model's {len(names)}"
+            f" ({_some(list(names))}); say which outputs they are with --classes FILE"
+        )
+    return _looked_up(list(classes), names)
+
+
+def read_class_map(
+    path: Path | str, classes: Sequence[str], names: Sequence[str] | None = None
+) -> ClassMap:
     """Return which output of a model each of `classes` is, as a file says.
 
     The file is JSON, YAML or text: a mapping from each class to an output (in text a line each,
     `cat: 281`), or a list with an output for each class in their order, or the list of the names of
     all the model's outputs, in which the classes are looked up. An output is a number, or a name
-    or a WordNet id of ImageNet's 1,000 classes, by timm's list. Raises `InputError` for a class
+    or a WordNet id of ImageNet's 1,000 classes, by timm's list; of a model that has `names` for its
+    outputs, one of those. Raises `InputError` for a class
     that is missing, a name that is not known, and one that two outputs share.
 
     >>> import tempfile
@@ -83,7 +106,7 @@ def read_class_map(path: Path | str, classes: Sequence[str]) -> ClassMap:
     """
     path = Path(path)
     try:
-        return _mapped(_content(path, classes), classes)
+        return _mapped(_content(path, classes), classes, names)
     except InputError as error:
         if shown(path) in str(error):
             raise
@@ -119,12 +142,14 @@ def _content(path: Path, classes: Sequence[str]) -> Mapping[str, Any] | list[Any
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
 
-def _mapped(content: Mapping[str, Any] | list[Any], classes: Sequence[str]) -> ClassMap:
+def _mapped(
+    content: Mapping[str, Any] | list[Any], classes: Sequence[str], own: Sequence[str] | None
+) -> ClassMap:
     if isinstance(content, Mapping):
         missing = [name for name in classes if name not in content]
         if missing:
             raise InputError(f"no output is given for {_some(missing)}")
-        return _looked_up([content[name] for name in classes])
+        return _looked_up([content[name] for name in classes], own)
     names = [_text(each) for each in content]
     ids = len(names) < 1000 and all(_WORDNET.fullmatch(name) for name in names)
     if set(names) >= set(classes) and not ids:
@@ -135,9 +160,9 @@ def _mapped(content: Mapping[str, Any] | list[Any], classes: Sequence[str]) -> C
         places = {name: output for output, name in enumerate(names)}
         return ClassMap(tuple(places[name] for name in classes), tuple(names))
     if ids and set(names) == set(classes):
-        return _looked_up(list(classes))
+        return _looked_up(list(classes), own)
     if len(names) == len(classes):
-        return _looked_up(content if isinstance(content, list) else names)
+        return _looked_up(content if isinstance(content, list) else names, own)
     there = set(names)
     missing = [name for name in classes if name not in there]
     raise InputError(
@@ -146,11 +171,13 @@ def _mapped(content: Mapping[str, Any] | list[Any], classes: Sequence[str]) -> C
     )
 
 
-def _looked_up(values: Sequence[Any]) -> ClassMap:
+def _looked_up(values: Sequence[Any], own: Sequence[str] | None = None) -> ClassMap:
     numbers = [_number(value) for value in values]
     if None not in numbers:
-        return ClassMap(tuple(number for number in numbers if number is not None))
-    names, known = _imagenet()
+        outputs = tuple(number for number in numbers if number is not None)
+        return ClassMap(outputs, None if own is None else tuple(own))
+    names, known = _imagenet() if own is None else (tuple(own), _places(own))
+    which = "class of ImageNet" if own is None else "class of the model"
     found = []
     for value, number in zip(values, numbers, strict=True):
         if number is not None:
@@ -159,10 +186,12 @@ def _looked_up(values: Sequence[Any]) -> ClassMap:
         places = known.get(_plain(str(value)), [])
         if not places:
             # Only the first few near ones are shown: there are two thousand.
-            raise InputError(str(unknown("class of ImageNet", shown(value), known)).split(" (")[0])
+            raise InputError(str(unknown(which, shown(value), known)).split(" (")[0])
         if len(places) > 1:
-            which = " and ".join(str(place) for place in places)
-            raise InputError(f"'{shown(value)}' is the name of the outputs {which}; give a number")
+            several = " and ".join(str(place) for place in places)
+            raise InputError(
+                f"'{shown(value)}' is the name of the outputs {several}; give a number"
+            )
         found.append(places[0])
     return ClassMap(tuple(found), names)
 
@@ -213,14 +242,21 @@ def _imagenet() -> tuple[tuple[str, ...], dict[str, list[int]]]:
             "names of ImageNet's classes need timm's list: pip install 'saddlepoint[zoo]'"
         ) from error
     info: Any = vars(data)["ImageNetInfo"]("imagenet-1k")
+    wordnet = [str(each) for each in info.label_names()]
+    texts = [str(info.index_to_description(output)) for output in range(len(wordnet))]
+    known = _places(texts)
+    for output, name in enumerate(wordnet):
+        known.setdefault(_plain(name), []).append(output)
+    return tuple(text.split(",")[0] for text in texts), known
+
+
+def _places(texts: Sequence[str]) -> dict[str, list[int]]:
+    """Return the outputs by each of the names in their texts, such as `tabby, tabby cat`."""
     known: dict[str, list[int]] = {}
-    names = []
-    for output, wordnet in enumerate(info.label_names()):
-        text = str(info.index_to_description(output))
-        names.append(text.split(",")[0])
-        for name in {_plain(each) for each in (wordnet, text, *text.split(","))}:
+    for output, text in enumerate(texts):
+        for name in {_plain(each) for each in (text, *text.split(","))}:
             known.setdefault(name, []).append(output)
-    return tuple(names), known
+    return known
 
 
 def _plain(name: str) -> str:

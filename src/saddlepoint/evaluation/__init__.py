@@ -5,11 +5,15 @@ from __future__ import annotations
 from saddlepoint.evaluation.attack_record import AttackRecord
 from saddlepoint.evaluation.attack_run import ATTACK_FILES, run_attack
 from saddlepoint.evaluation.autoattack import AutoAttack
+from saddlepoint.evaluation.beside import Beside, Ours, beside
 from saddlepoint.evaluation.bootstrap import Interval, bootstrap_interval
 from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
 from saddlepoint.evaluation.cochran import Cochran, cochran_test
 from saddlepoint.evaluation.compare import compare
 from saddlepoint.evaluation.comparison import PairedTest, holm, paired_t_test, stars
+from saddlepoint.evaluation.confidence_sequence import Bounds, ConfidenceSequence
+from saddlepoint.evaluation.corruption_accuracy import CORRUPTION_FILES, corruption_accuracy
+from saddlepoint.evaluation.corruption_record import CorruptedShare, CorruptionAccuracy
 from saddlepoint.evaluation.curve import Curve
 from saddlepoint.evaluation.evaluate import EVALUATION_FILES, evaluate
 from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
@@ -34,21 +38,29 @@ from saddlepoint.evaluation.second_look import SecondLook, second_look
 from saddlepoint.evaluation.statistics import Proportion, at_most
 from saddlepoint.evaluation.suites import SUITES, Suite, build_suite
 from saddlepoint.evaluation.torchattacks import TorchattacksStyle
+from saddlepoint.evaluation.until import Answer, Until, decide, parse_until
 from saddlepoint.evaluation.verdict.examination import Diagnosis
 from saddlepoint.evaluation.verdict.finding import Finding, Verdict
 
 __all__ = [
     "ATTACK_FILES",
+    "CORRUPTION_FILES",
     "EVALUATION_FILES",
     "SUITES",
+    "Answer",
     "AttackRecord",
     "AttackShare",
     "Audit",
     "AutoAttack",
+    "Beside",
+    "Bounds",
     "Budget",
     "BudgetComparison",
     "ClassShare",
     "Cochran",
+    "ConfidenceSequence",
+    "CorruptedShare",
+    "CorruptionAccuracy",
     "Curve",
     "Diagnosis",
     "Evaluation",
@@ -59,6 +71,7 @@ __all__ = [
     "McNemar",
     "MeanShare",
     "ModelComparison",
+    "Ours",
     "PairComparison",
     "PairedTest",
     "Proportion",
@@ -68,13 +81,17 @@ __all__ = [
     "SecondLook",
     "Suite",
     "TorchattacksStyle",
+    "Until",
     "Verdict",
     "at_most",
+    "beside",
     "bootstrap_interval",
     "build_suite",
     "check_outputs",
     "cochran_test",
     "compare",
+    "corruption_accuracy",
+    "decide",
     "evaluate",
     "export_png",
     "gradient_agreement",
@@ -84,6 +101,7 @@ __all__ = [
     "mcnemar_test",
     "mean_share",
     "paired_t_test",
+    "parse_until",
     "power_of_mcnemar",
     "randomised",
     "read_mask",

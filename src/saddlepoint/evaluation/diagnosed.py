@@ -217,7 +217,7 @@ class Examined:
         return Supplement(RANDOMISED, named, found.json())
 
     def _probed(self, right: Int64[Tensor, " m"]) -> Pilot:
-        return self._doctor.probe(right, self._positive[0]) if self._positive else Pilot()
+        return self._doctor.probe(right, self._positive) if self._positive else Pilot()
 
     def _subject(self, ids: Int64[Tensor, " m"], threat: ThreatModel) -> Subject:
         run = self.run

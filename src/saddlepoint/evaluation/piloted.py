@@ -14,6 +14,7 @@ from saddlepoint.attacks.wrappers.fast import Fast
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.evaluation.verdict.examination import Diagnosis
+from saddlepoint.model import plain_modules
 
 
 def informed(attacks: Mapping[str, Attack], pilot: Pilot) -> dict[str, Attack]:
@@ -63,10 +64,10 @@ def check_diagnosis(diagnosis: Diagnosis, model: nn.Module, data: ImageData) -> 
         ...
     saddlepoint.errors.InputError: 1 certified budgets for 2 images; give one for each, 0 for none
     """
-    known = [name for name, _ in model.named_modules() if name]
+    known = {name for name, _ in model.named_modules() if name} | plain_modules(model).keys()
     for name in diagnosis.bpda:
         if name not in known:
-            raise unknown("module of the model", name, known)
+            raise unknown("module of the model", name, sorted(known))
     budgets = diagnosis.certified
     if budgets is None:
         return

@@ -25,7 +25,10 @@ from saddlepoint.attacks.wrappers.transfer import Transfer
 from saddlepoint.evaluation.verdict.away_first import AwayFirst
 from saddlepoint.threat import Normed, ThreatModel, norm_of
 
-_BLIND = {"zero-gradient", "gradient-agreement", "unstable-loss", "unbounded", "noise", "black-box"}
+_BLIND = {
+    "zero-gradient", "gradient-agreement", "unstable-loss", "smoothed-gradient", "unbounded", "noise",
+    "black-box",
+}  # fmt: skip
 _ASTRAY = {"not-monotone", "one-step", "diversified-start", "another-start", "more-steps"}
 _EOT = 20
 TRANSFER = "transfer"

@@ -120,6 +120,10 @@ class Steps:
         order = whole["id"].argsort()
         return whole if bool((order[1:] > order[:-1]).all()) else _at(whole, order)
 
+    def keep(self) -> None:
+        """Write what is done and not written yet, for a run that may be gone on from at its end too."""
+        self._done.save()
+
     def forget(self) -> None:
         """Remove what was kept, once the whole is written."""
         self._done.forget()

@@ -15,6 +15,7 @@ from saddlepoint.model.guard import Guard
 from saddlepoint.model.isolation import full_precision
 from saddlepoint.model.masking import hidden_gradients
 from saddlepoint.model.normalised import Normalised
+from saddlepoint.model.preprocessed import Preprocessed, Preprocessing, preprocessed
 from saddlepoint.model.randomness import (
     RandomLayer,
     averaged_passes,
@@ -24,20 +25,26 @@ from saddlepoint.model.randomness import (
 )
 from saddlepoint.model.read_output import ReadOutput, reading
 from saddlepoint.model.stand_in import backward_replaced, with_gradient_of
+from saddlepoint.model.wrapped import bare, plain_modules
 
 __all__ = [
     "Guard",
     "Normalised",
+    "Preprocessed",
+    "Preprocessing",
     "RandomLayer",
     "ReadOutput",
     "averaged_passes",
     "backward_replaced",
+    "bare",
     "connected",
     "device_of",
     "full_precision",
     "hidden_gradients",
     "is_random",
     "log_mean_probability",
+    "plain_modules",
+    "preprocessed",
     "reading",
     "same_logits",
     "with_gradient_of",

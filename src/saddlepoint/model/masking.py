@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from saddlepoint.model.generators import own_random_state
 from saddlepoint.model.guard import Guard
 from saddlepoint.model.stand_in import backward_replaced
+from saddlepoint.model.wrapped import bare, plain_modules, uncompiled
 from saddlepoint.streams import generator
 
 _PURPOSE = "masking"
@@ -25,7 +26,8 @@ _SHARES = (0.1, 1.0)
 def hidden_gradients(
     model: nn.Module, images: Float[Tensor, "n ..."], *, seed: int = 0
 ) -> tuple[str, ...]:
-    """Return the names of the modules that hide the gradient, in the order of `named_modules`.
+    """Return the names of the modules that hide the gradient, in the order of `named_modules` and
+    without those of `torch.compile` and `DataParallel`.
 
     A module is looked at where its first input and its output are tensors of one shape, so that the
     identity can stand in for it (`BPDA`). It is run alone on what it got of the images, and on that
@@ -54,7 +56,8 @@ def hidden_gradients(
     ('0',)
     """
     found: list[str] = []
-    with Guard(model, len(images), seed=seed) as guard, torch.no_grad():
+    model = bare(model)  # the hooks would see replicas on other devices, which have no names
+    with uncompiled(model), Guard(model, len(images), seed=seed) as guard, torch.no_grad():
         with _watched(model) as calls:
             guard.call(images.to(guard.device))
         for name, call in reversed(calls.items()):  # what is inside comes before what it is in
@@ -125,7 +128,7 @@ def _watched(model: nn.Module) -> Iterator[dict[str, _Call]]:
     """Fill a mapping, in the order of `named_modules`, with the first call of each module that keeps
     the shape of its first input.
     """
-    names = {module: name for name, module in model.named_modules() if name}
+    names = {module: name for name, module in plain_modules(model).items()}
     calls: dict[str, _Call] = {}
     begun: dict[nn.Module, list[_Call | None]] = {module: [] for module in names}
     first: dict[nn.Module, _Call] = {}

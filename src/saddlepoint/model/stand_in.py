@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, autograd, nn
 
 from saddlepoint.errors import InputError, unknown
+from saddlepoint.model.wrapped import plain_modules, uncompiled
 
 
 def with_gradient_of(
@@ -34,7 +35,9 @@ def backward_replaced(
     """Replace the backward of the named modules inside the context; it becomes that of `surrogate`, by
     default of the identity.
 
-    Raises `InputError` for a name that the model has not, or a surrogate of another shape.
+    Names are those of `named_modules`, with or without those that `torch.compile` and `DataParallel`
+    put before them. Raises `InputError` for a name that the model has not, or a surrogate of another
+    shape.
 
     >>> import torch
     >>> net = nn.Sequential(nn.Threshold(0.5, 0.0))
@@ -44,8 +47,7 @@ def backward_replaced(
     >>> x.grad
     tensor([[1.]])
     """
-    known = dict(model.named_modules())
-
+    known = {**plain_modules(model), **dict(model.named_modules())}
     before: dict[nn.Module, Tensor] = {}
 
     def remembered(module: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -71,6 +73,7 @@ def backward_replaced(
                 known[name].register_forward_hook(replaced),
             ):
                 stack.callback(handle.remove)
+        stack.enter_context(uncompiled(model))
         yield
 
 

@@ -21,7 +21,7 @@ from saddlepoint.reading import expanded, read_bytes
 from saddlepoint.studies.spec import DataSpec, StudySpec
 from saddlepoint.threat import Statistics
 from saddlepoint.training import WEIGHTS_FILE
-from saddlepoint.zoo import build_model, load_weights, model_source
+from saddlepoint.zoo import build_model, is_whole, load_weights, model_source
 
 _LARGEST = 1 << 26  # bytes of a model's file
 
@@ -187,6 +187,10 @@ def study_model(spec: StudySpec, data: DataFacts, seed: int) -> nn.Module:
     """
     options: dict[str, Any] = {k: v for k, v in spec.model.items() if k != "name"}
     name, classes = str(spec.model["name"]), len(data.classes)
+    if is_whole(name):
+        raise InputError(
+            f"{name} is trained already; a study trains its models: give one that is not"
+        )
     net = build_model(name, classes=classes, shape=data.shape, seed=seed, options=options)
     if spec.normalisation == "none":
         return net

@@ -5,13 +5,19 @@ from __future__ import annotations
 from saddlepoint.zoo.build import (
     build_model,
     check_spec,
+    class_names,
     default_normalisation,
+    default_preprocessing,
+    is_whole,
     model_source,
     pretrained_classes,
+    weights_inside,
 )
+from saddlepoint.zoo.huggingface import HuggingFaceFolder, read_huggingface
 from saddlepoint.zoo.matching import Matched, match
 from saddlepoint.zoo.preact_block import PreActBlock
 from saddlepoint.zoo.preact_resnet import PreActResNet
+from saddlepoint.zoo.register import Entry, Published, Register, read_register
 from saddlepoint.zoo.registry import ZOO, Build, ModelInfo
 from saddlepoint.zoo.resnet_cifar import ResNetCifar
 from saddlepoint.zoo.shapes import Size
@@ -31,11 +37,15 @@ __all__ = [
     "ZOO",
     "Build",
     "ConvBlock",
+    "Entry",
+    "HuggingFaceFolder",
     "LoadReport",
     "Matched",
     "ModelInfo",
     "PreActBlock",
     "PreActResNet",
+    "Published",
+    "Register",
     "ResNetCifar",
     "SimpleCNN",
     "Size",
@@ -43,15 +53,21 @@ __all__ = [
     "WideResNet",
     "build_model",
     "check_spec",
+    "class_names",
     "default_normalisation",
+    "default_preprocessing",
+    "is_whole",
     "load_matched",
     "load_weights",
     "match",
     "model_source",
     "outputs_in",
     "pretrained_classes",
+    "read_huggingface",
+    "read_register",
     "read_state",
     "read_weights",
     "save_weights",
     "weights_fingerprint",
+    "weights_inside",
 ]

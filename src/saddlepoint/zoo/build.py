@@ -1,4 +1,6 @@
-"""One function for every source of networks: the zoo, timm, torchvision, the user's own file."""
+"""One function for every source of networks: the zoo, timm, torchvision, a folder of Hugging Face,
+the user's own file.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,14 @@ from torch import nn
 
 from saddlepoint.data import IMAGENET
 from saddlepoint.errors import InputError, unknown
+from saddlepoint.model import Preprocessing
 from saddlepoint.plugins import file_source, from_file, is_file_spec
 from saddlepoint.threat import Statistics
+from saddlepoint.zoo.huggingface import (
+    build_huggingface,
+    check_transformers,
+    read_huggingface,
+)
 from saddlepoint.zoo.library import (
     build_timm,
     build_torchvision,
@@ -22,11 +30,12 @@ from saddlepoint.zoo.library import (
     timm_classes,
     timm_normalisation,
 )
+from saddlepoint.zoo.preprocessing import timm_preprocessing, torchvision_preprocessing
 from saddlepoint.zoo.registry import ZOO
 from saddlepoint.zoo.shapes import check_counts, sides
 from saddlepoint.zoo.user_code import build_user
 
-_SOURCES = ("zoo", "timm", "torchvision")
+_SOURCES = ("zoo", "timm", "torchvision", "hf")
 
 
 def build_model(
@@ -41,19 +50,19 @@ def build_model(
     """Return the network that `spec` names, for images of `shape` (C, H, W), without normalisation;
     a `FILE.py:CALLABLE` may be for vectors, (D,).
 
-    `spec` is `zoo:NAME` or a bare NAME of the zoo, `timm:NAME`, `torchvision:NAME`, or
-    `FILE.py:CALLABLE`. `options` are for those of the zoo that have some, such as the `widths` of
-    `zoo:simple-cnn`. The initial weights depend on `seed` only; torch's global random state is
-    left as it was. Raises `InputError` where the model is unknown or cannot be built.
+    `spec` is `zoo:NAME` or a bare NAME of the zoo, `timm:NAME`, `torchvision:NAME`, `hf:FOLDER`
+    (see `read_huggingface`; its weights are in it), or `FILE.py:CALLABLE`. `options` are for those
+    of the zoo that have some, such as the `widths` of `zoo:simple-cnn`. The initial weights depend
+    on `seed` only; torch's global random state is left as it was. Raises `InputError` where the
+    model is unknown or cannot be built.
 
     >>> network = build_model("zoo:simple-cnn", classes=10, shape=(1, 8, 8))
     >>> network(torch.rand(2, 1, 8, 8)).shape
     torch.Size([2, 10])
     """
     source, name = _parsed(spec)
-    if pretrained and source in ("zoo", "file"):
-        raise InputError(f"{spec} has no pretrained weights; build it without and load a file")
-    if options and source in ("timm", "torchvision"):
+    _check_pretrained(spec, pretrained)
+    if options and source in ("timm", "torchvision", "hf"):
         raise InputError(f"{spec} takes no options; options are for models of the zoo")
     # Vectors are for whoever brings a model for them.
     if source == "file":
@@ -70,6 +79,8 @@ def build_model(
             size = height if height == width else (height, width)
             build = partial(ZOO.find(name).build, classes=classes, channels=channels, size=size)
             return _with_options(name, build, options or {})
+        if source == "hf":
+            return build_huggingface(name, classes=classes, shape=shape)
         library = build_timm if source == "timm" else build_torchvision
         return library(name, classes=classes, shape=shape, pretrained=pretrained)
 
@@ -84,10 +95,12 @@ def check_spec(spec: str, *, pretrained: bool = False) -> None:
     saddlepoint.errors.InputError: unknown zoo model 'simple-cn'; did you mean 'simple-cnn'? ...
     """
     source, name = _parsed(spec)
-    if pretrained and source in ("zoo", "file"):
-        raise InputError(f"{spec} has no pretrained weights; build it without and load a file")
+    _check_pretrained(spec, pretrained)
     if source == "zoo":
         ZOO.find(name)
+    if source == "hf":
+        read_huggingface(name)
+        check_transformers()
     if source == "file":
         with _seeded(0):  # what the file draws leaves the global random state as it was
             from_file(spec)
@@ -95,8 +108,19 @@ def check_spec(spec: str, *, pretrained: bool = False) -> None:
         check_known(source, name, pretrained)
 
 
+def is_whole(spec: str) -> bool:
+    """Return whether a spec names a model that comes with its weights and its preprocessing:
+    `hf:FOLDER`.
+
+    >>> is_whole("hf:vit"), is_whole("timm:resnet18")
+    (True, False)
+    """
+    return _parsed(spec)[0] == "hf"
+
+
 def default_normalisation(spec: str) -> Statistics | None:
-    """Return the (mean, std) that a model's pretrained weights expect; None for zoo and own code.
+    """Return the (mean, std) that a model's pretrained weights expect; None for zoo and own code,
+    and for a folder of Hugging Face that asks for none.
 
     Raises `InputError` for a spec of no known form and for an unknown timm model.
 
@@ -108,7 +132,26 @@ def default_normalisation(spec: str) -> Statistics | None:
     source, name = _parsed(spec)
     if source == "timm":
         return timm_normalisation(name)
+    if source == "hf":
+        return read_huggingface(name).statistics
     return IMAGENET if source == "torchvision" else None
+
+
+def default_preprocessing(spec: str) -> Preprocessing | None:
+    """Return how images are resized and cut for a model's pretrained weights; None for zoo and own
+    code, and where there are no such weights.
+
+    Raises `InputError` as `default_normalisation`, and for what no layer does here.
+
+    >>> print(default_preprocessing("torchvision:resnet18"))
+    resized (bilinear) shorter side to 256, the middle 224×224 cut out
+    """
+    source, name = _parsed(spec)
+    if source == "timm":
+        return timm_preprocessing(name)
+    if source == "hf":
+        return read_huggingface(name).preprocessing
+    return torchvision_preprocessing(name) if source == "torchvision" else None
 
 
 def pretrained_classes(spec: str) -> int | None:
@@ -120,7 +163,36 @@ def pretrained_classes(spec: str) -> int | None:
     source, name = _parsed(spec)
     if source == "timm":
         return timm_classes(name)
+    if source == "hf":
+        return read_huggingface(name).count
     return 1000 if source == "torchvision" else None
+
+
+def class_names(spec: str) -> tuple[str, ...] | None:
+    """Return the names of a model's outputs, where it says them: a folder of Hugging Face may.
+
+    >>> class_names("simple-cnn")
+    """
+    source, name = _parsed(spec)
+    return read_huggingface(name).classes if source == "hf" else None
+
+
+def weights_inside(spec: str) -> dict[str, Any] | None:
+    """Return the file and the fingerprint of the weights that a model comes with; None where they
+    are given apart.
+
+    >>> weights_inside("simple-cnn")
+    """
+    source, name = _parsed(spec)
+    return read_huggingface(name).weights if source == "hf" else None
+
+
+def _check_pretrained(spec: str, pretrained: bool) -> None:
+    source = _parsed(spec)[0]
+    if pretrained and source in ("zoo", "file"):
+        raise InputError(f"{spec} has no pretrained weights; build it without and load a file")
+    if pretrained and source == "hf":
+        raise InputError(f"{spec} brings its weights; leave --pretrained out")
 
 
 def _with_options(
@@ -161,7 +233,9 @@ def _parsed(spec: str) -> tuple[str, str]:
         return "zoo", spec
     if is_file_spec(spec):
         return "file", spec
-    raise unknown("model", spec, (*ZOO, "timm:NAME", "torchvision:NAME", "FILE.py:CALLABLE"))
+    raise unknown(
+        "model", spec, (*ZOO, "timm:NAME", "torchvision:NAME", "hf:FOLDER", "FILE.py:CALLABLE")
+    )
 
 
 @contextmanager

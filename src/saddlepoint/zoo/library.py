@@ -63,7 +63,7 @@ def build_torchvision(
 timm: and zoo: models adapt
     """
     check_known("torchvision", name)
-    models = _torchvision()
+    models = torchvision_models()
     channels, height, width = shape
     if channels != 3:
         raise InputError(
@@ -104,7 +104,7 @@ def check_known(library: str, name: str, pretrained: bool = False) -> None:
         if not timm.is_model(name):
             raise _unknown(library, name, timm.list_models())
     else:
-        models = _torchvision()
+        models = torchvision_models()
         known = models.list_models(module=models)
         if name not in known:
             raise _unknown(library, name, known)
@@ -114,12 +114,12 @@ def check_known(library: str, name: str, pretrained: bool = False) -> None:
 
 def _offered(library: str, name: str) -> Offered:
     if library == "timm":
-        config = _timm_config(name)
+        config = timm_config(name)
         found = None if config is None else offered_by_timm(config)
         if found is None:
             raise InputError(f"timm:{name} has no pretrained weights; leave --pretrained out")
         return found
-    weights: Any = _torchvision().get_model_weights(name)
+    weights: Any = torchvision_models().get_model_weights(name)
     if not len(weights):
         raise InputError(f"torchvision:{name} has no pretrained weights; leave --pretrained out")
     return offered_by_url(weights.DEFAULT.url)
@@ -131,7 +131,7 @@ def timm_normalisation(name: str) -> Statistics | None:
     >>> timm_normalisation("vit_tiny_patch16_224")
     ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     """
-    config = _timm_config(name)
+    config = timm_config(name)
     return None if config is None else (tuple(config.mean), tuple(config.std))
 
 
@@ -141,11 +141,16 @@ def timm_classes(name: str) -> int | None:
     >>> timm_classes("vit_tiny_patch16_224")
     1000
     """
-    config = _timm_config(name)
+    config = timm_config(name)
     return None if config is None or not config.num_classes else int(config.num_classes)
 
 
-def _timm_config(name: str) -> Any:
+def timm_config(name: str) -> Any:
+    """Return what timm knows of a model's pretrained weights; None where it has none.
+
+    >>> timm_config("vit_tiny_patch16_224").input_size
+    (3, 224, 224)
+    """
     timm = _timm()
     if not timm.is_model(name):
         raise _unknown("timm", name, timm.list_models())
@@ -163,7 +168,12 @@ def _timm() -> Any:
     return timm
 
 
-def _torchvision() -> Any:
+def torchvision_models() -> Any:
+    """Return torchvision's module of models; raises `InputError` where it is not installed.
+
+    >>> "resnet18" in torchvision_models().list_models()
+    True
+    """
     try:
         from torchvision import models  # late: optional, and slow to import
     except ImportError as error:

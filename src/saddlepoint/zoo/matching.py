@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from saddlepoint.errors import InputError
 from saddlepoint.reading import shown
@@ -49,18 +49,6 @@ class Matched:
     renamed: tuple[tuple[str, str], ...] = ()
 
 
-def bare(module: nn.Module) -> nn.Module:
-    """Return the module inside `torch.compile`, whose keys have no prefix.
-
-    >>> layer = nn.Linear(2, 2)
-    >>> bare(layer) is layer
-    True
-    """
-    while isinstance(inner := getattr(module, "_orig_mod", None), nn.Module):
-        module = inner
-    return module
-
-
 def match(own: State, file: WeightsFile, part: str | None = None) -> Matched:
     """Return the file's tensors under the keys of `own`, the module's state dict.
 
@@ -73,7 +61,7 @@ def match(own: State, file: WeightsFile, part: str | None = None) -> Matched:
     tensors whose keys match are the caller's to compare.
 
     >>> from pathlib import Path
-    >>> layer = nn.Linear(2, 2)
+    >>> layer = torch.nn.Linear(2, 2)
     >>> wrapped = {f"module.{key}": value for key, value in layer.state_dict().items()}
     >>> match(layer.state_dict(), WeightsFile(Path("weights.pt"), {"": wrapped})).stripped
     'module.'
@@ -237,7 +225,7 @@ def _is_most(found: Matched, states: Sequence[tuple[str, State]]) -> bool:
 def _same_shapes(own: State, state: State) -> bool:
     return all(
         value.shape == own[key].shape
-        or (key in NORMALISATION and value.numel() == own[key].numel())
+        or (key.rpartition(".")[2] in NORMALISATION and value.numel() == own[key].numel())
         for key, value in state.items()
     )
 

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint, write
-from saddlepoint.model import Normalised, ReadOutput
+from saddlepoint.model import Normalised, Preprocessed, ReadOutput
 from saddlepoint.model.anchor import constants
+from saddlepoint.model.wrapped import bare, plain_name, plain_state
 from saddlepoint.reading import expanded, shown
-from saddlepoint.zoo.matching import NORMALISATION, Matched, bare, match
+from saddlepoint.zoo.matching import NORMALISATION, Matched, match
 from saddlepoint.zoo.nearest import near_architectures
 from saddlepoint.zoo.normalisers import normalisers
 from saddlepoint.zoo.state_file import WeightsFile, read_weights
@@ -81,7 +82,7 @@ def load_weights(module: nn.Module, path: Source, *, part: str | None = None) ->
     2
     """
     file = path if isinstance(path, WeightsFile) else read_weights(path)
-    report = load_matched(module, match(bare(module).state_dict(), file, part), file)
+    report = load_matched(module, match(plain_state(module), file, part), file)
     if report.renamed:
         warnings.warn(f"{shown(file.path)}: {report.notes[0]}", stacklevel=2)
     return report
@@ -98,7 +99,7 @@ def load_matched(module: nn.Module, found: Matched, file: WeightsFile) -> LoadRe
     'none'
     """
     target, path = bare(module), file.path
-    own = target.state_dict()
+    own = plain_state(target)
     if found.statistics is not None:
         raise InputError(
             f"{shown(path)} holds a model with its normalisation (mean, std); loading it into a bare "
@@ -108,7 +109,7 @@ def load_matched(module: nn.Module, found: Matched, file: WeightsFile) -> LoadRe
     # Matrices before vectors: the shape of a weight says more than that of its bias.
     for key, value in sorted(found.state.items(), key=lambda item: -item[1].ndim):
         expected = own[key]
-        if key in NORMALISATION and value.numel() == expected.numel():
+        if key.rpartition(".")[2] in NORMALISATION and value.numel() == expected.numel():
             value = value.reshape(expected.shape)  # (C,), (1, C, 1, 1) …
         if value.is_complex() and not expected.is_complex():
             raise InputError(f"{shown(path)}: {shown(key)} is complex, but the model is real")
@@ -121,7 +122,8 @@ def load_matched(module: nn.Module, found: Matched, file: WeightsFile) -> LoadRe
             )
         ready[key] = value
     # Strict but for counters of batches, which old files lack; `match` has checked the rest.
-    target.load_state_dict({**own, **ready})
+    whole, plain = {**own, **ready}, plain_name(target)
+    target.load_state_dict({key: whole[plain(key)] for key in target.state_dict()})
     constants = {key for pair in normalisers(own) for key in pair}
     source = ("file" if constants <= set(ready) else "module") if constants else "none"
     return LoadReport(len(ready), found.stripped, source, found.renamed, found.left_out)
@@ -140,7 +142,7 @@ def outputs_in(path: Source, build: Callable[[int], nn.Module], least: int) -> i
     7
     """
     file = path if isinstance(path, WeightsFile) else read_weights(path)
-    small, large = (bare(build(count)).state_dict() for count in (least, least + 1))
+    small, large = (plain_state(build(count)) for count in (least, least + 1))
     try:
         state = match(small, file).state
     except InputError:
@@ -162,8 +164,8 @@ def _of_right_count(
     rows = [int(value.shape[0]) for value in first.values() if value.ndim in (2, 4)]
     for count in [*dict.fromkeys(reversed(rows))][:4]:
         with contextlib.suppress(InputError):
-            return match(bare(build(max(2, count))).state_dict(), file).state
-    return match(bare(build(least)).state_dict(), file).state
+            return match(plain_state(build(max(2, count))), file).state
+    return match(plain_state(build(least)), file).state
 
 
 def save_weights(module: nn.Module, path: Path | str) -> Path:
@@ -181,8 +183,7 @@ def save_weights(module: nn.Module, path: Path | str) -> Path:
         raise InputError(f"{path}: weights are saved as .safetensors; name the file so")
     # Copies, since tied weights share memory and the format refuses that.
     state = {
-        key: value.detach().cpu().contiguous().clone()
-        for key, value in bare(module).state_dict().items()
+        key: value.detach().cpu().contiguous().clone() for key, value in plain_state(module).items()
     }
     inside = any(isinstance(each, Normalised) for each in module.modules())
     said = {_SAID: "inside" if inside else "none"}
@@ -190,23 +191,30 @@ def save_weights(module: nn.Module, path: Path | str) -> Path:
 
 
 def weights_fingerprint(module: nn.Module) -> str:
-    """Return 16 hexadecimal digits of every parameter and buffer, the same on every device.
+    """Return 16 hexadecimal digits of every parameter and buffer, the same on every device and behind
+    `torch.compile` and `DataParallel`.
 
     >>> layer = nn.Linear(2, 3)
     >>> weights_fingerprint(layer) == weights_fingerprint(torch.nn.Sequential(layer)[0])
     True
     """
-    net = bare(module)
-    described = {key: _described(value) for key, value in net.state_dict().items()}
+    net, plain = bare(module), plain_name(bare(module))
+    described = {key: _described(value) for key, value in plain_state(net).items()}
     # `torch.jit.freeze` makes constants of the weights, and `state_dict` knows none of them.
     frozen = {f"constant {i}": _described(v) for i, v in enumerate(constants(net))}
     # Another output of the same weights is another model.
     read = {
-        f"output {name}": str(layer.output)
+        f"output {plain(name)}": str(layer.output)
         for name, layer in net.named_modules()
         if isinstance(layer, ReadOutput)
     }
-    return fingerprint({**described, **frozen, **read})
+    # So are the same weights that see other pixels of an image.
+    sizes = {
+        f"preprocessing {plain(name)}": layer.preprocessing.json()
+        for name, layer in net.named_modules()
+        if isinstance(layer, Preprocessed)
+    }
+    return fingerprint({**described, **frozen, **read, **sizes})
 
 
 def _described(value: object) -> object:

@@ -91,6 +91,17 @@ class Rippled(nn.Module):
         return 20 * logits + self.height * 20 * phase.sin()
 
 
+class Wavy(nn.Module):
+    """Sees its image through waves that are steeper than the slope underneath."""
+
+    def __init__(self, net, height=0.3, often=60.0):
+        super().__init__()
+        self.net, self.height, self.often = net, height, often
+
+    def forward(self, x):
+        return self.net(x + self.height / self.often * 8 * (self.often * x).sin())
+
+
 class Inward(nn.Module):
     """Takes a step along its own gradient before it answers."""
 

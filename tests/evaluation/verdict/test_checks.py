@@ -18,6 +18,7 @@ from faulty import (
     Scaled,
     Still,
     Uneven,
+    Wavy,
     noisy,
     right,
     standing,
@@ -77,6 +78,7 @@ PROBED = {
     "unstable-loss": (lambda: right(Rippled(trained())), "broken"),
     "imbalance": (lambda: right(Uneven(trained())), "suspicious"),
     "not-monotone": (bent, "broken"),
+    "smoothed-gradient": (lambda: right(Wavy(trained())), "broken"),
     "unbounded": (lambda: right(Rounding(trained())), "broken"),
 }
 

@@ -24,7 +24,8 @@ class BPDA(Wrapper):
 
     Args:
         attack: any attack that follows gradients.
-        modules: names within the model, as `model.named_modules()` gives them.
+        modules: names within the model, as `model.named_modules()` gives them, also without those of
+            `torch.compile` and `DataParallel` before them.
         surrogate: a differentiable stand-in for the module, from its input to its output.
 
     >>> import torch

@@ -170,6 +170,8 @@ class Probe(Measured):
     """
 
     triggers: ClassVar[bool] = False
+    largest: ClassVar[bool] = False
+    """Whether it looks at the largest budget, not at the smallest."""
 
 
 class Control(Measured):

@@ -85,14 +85,18 @@ class Examination:
     passes: int = 0
     _masked: bool = False
 
-    def probe(self, ids: Int64[Tensor, " m"], threat: ThreatModel) -> Pilot:
-        """Run the probes on the first of these images, which are right; return what they told."""
+    def probe(self, ids: Int64[Tensor, " m"], threats: Sequence[ThreatModel]) -> Pilot:
+        """Run the probes on the first of these images, which are right; return what they told.
+
+        Args:
+            threats: the budgets above 0, ascending.
+        """
         ids = ids[: self.diagnosis.images]
         if not len(ids):
             return Pilot()
         triggers: list[str] = []
         for probe in (kind() for kind in PROBES):
-            found = self._run(probe, ids, threat)
+            found = self._run(probe, ids, threats[-1 if probe.largest else 0])
             self.findings += found
             triggers += [each.check for each in found if each.found and probe.triggers]
         self._masked = bool(triggers)

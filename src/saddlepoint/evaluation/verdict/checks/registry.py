@@ -28,6 +28,7 @@ from saddlepoint.evaluation.verdict.checks.probabilities import Probabilities
 from saddlepoint.evaluation.verdict.checks.repeatable import Repeatable
 from saddlepoint.evaluation.verdict.checks.silent_success import SilentSuccess
 from saddlepoint.evaluation.verdict.checks.single_step import SingleStep
+from saddlepoint.evaluation.verdict.checks.smoothed_gradient import SmoothedGradient
 from saddlepoint.evaluation.verdict.checks.surrogate import Surrogate
 from saddlepoint.evaluation.verdict.checks.twin import Twin
 from saddlepoint.evaluation.verdict.checks.unbounded import Unbounded
@@ -36,7 +37,7 @@ from saddlepoint.evaluation.verdict.checks.zero_gradient import ZeroGradient
 
 PROBES: tuple[type[Probe], ...] = (
     PixelValues, FewClasses, Probabilities, Repeatable, GradientInside, LogitScale, ZeroGradient,
-    GradientAgreement, UnstableLoss, Imbalance, NotMonotone, Unbounded,
+    GradientAgreement, UnstableLoss, Imbalance, NotMonotone, SmoothedGradient, Unbounded,
 )  # fmt: skip
 CONTROLS: tuple[type[Control], ...] = (
     Noise, OneStep, DiversifiedStart, AnotherStart, BlackBox, MoreSteps,
