@@ -120,17 +120,18 @@ def test_the_estimate_follows_what_is_seen(monkeypatch):
     assert ticks[-1].robust_accuracy == 0.25
 
 
-def test_parts_are_told_as_such_and_the_last_lines_are_of_all(monkeypatch):
-    monkeypatch.setattr(forecast, "_RARELY", 1e9)
+def test_a_stage_is_told_once_of_all_images():
     ticks = []
     stage = Stage("pgd", "Linf 0.1", 5)
     told = Forecast(ticks.append, [stage], images=30)
-    for fooled in (4, 5, 6):
-        told.begin(stage, standing=10)
-        told.end(fooled=fooled, forwards=1, backwards=1, wrong=1)
-    assert [bool(tick.ended) for tick in ticks] == [False, False, True]
-    assert ticks[1].what == "Linf 0.1, pgd, images 11–20 of 30"
-    assert "15 of 27 fooled; robust accuracy so far 40.00 %; 3 + 3 passes" in ticks[-1].ended
+    told.begin(stage, standing=30)
+    for _ in range(3):
+        with told.batch(10):
+            told.passed(10)
+    told.end(fooled=15, forwards=30, backwards=0)
+    assert [tick.done for tick in ticks][-1] == 30
+    (line,) = [tick.ended for tick in ticks if tick.ended]
+    assert line.startswith("Linf 0.1, pgd: 15 of 30 fooled; robust accuracy 50.00 %")
 
 
 def test_a_pass_costs_next_to_nothing():
