@@ -58,6 +58,10 @@ class Asked:
         logits = self._logits(images, part.ids[rows])
         return self.criterion.margin(logits, part.labels[rows].to(logits.device)).cpu()
 
+    def probabilities(self, images: Tensor, ids: Tensor) -> Float[Tensor, "m k"]:
+        """Return the softmax of the logits at images, on the CPU."""
+        return self._logits(images, ids).double().softmax(1).cpu()
+
     def _logits(self, images: Tensor, ids: Tensor) -> Tensor:
         guard = Guard(self.model, len(ids), samples=self.samples, seed=self.seed)
         with guard, full_precision(guard.device):

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 
 import yaml
-from jinja2 import Environment, StrictUndefined
 
 import saddlepoint
+from saddlepoint.reports.page.render import render
 from saddlepoint.reports.study.sections import Section
 from saddlepoint.studies.results import StudyResults
 
-_TEMPLATE = "page.html.jinja"
+_TEMPLATE = "study/page.html.jinja"
 
 
 def picture_source(png: bytes) -> str:
@@ -59,11 +58,6 @@ def page(results: StudyResults, shown: Sequence[Section]) -> str:
     >>> page(toy_results(title="a < b"), []).count("a &lt; b")
     2
     """
-    text = resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(source=picture_source, size=picture_size)
     values: dict[str, Any] = {
         "results": results,
         "sections": shown,
@@ -71,4 +65,4 @@ def page(results: StudyResults, shown: Sequence[Section]) -> str:
         "version": saddlepoint.__version__,
         "verdict_classes": {"holds": "yes", "does not hold": "no"},
     }
-    return environment.from_string(text).render(values)
+    return render(_TEMPLATE, values, filters={"source": picture_source, "size": picture_size})

@@ -1,0 +1,7 @@
+"""The page of an evaluation: `report.html`."""
+
+from __future__ import annotations
+
+from saddlepoint.reports.evaluation.write import PAGE, write_evaluation_page
+
+__all__ = ["PAGE", "write_evaluation_page"]

@@ -1,0 +1,235 @@
+"""What the page of an evaluation says, section by section."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import yaml
+
+import saddlepoint
+from saddlepoint.evaluation import Evaluation, Proportion
+from saddlepoint.evaluation.tables import budget_text
+from saddlepoint.reports.evaluation.choose import RULE
+from saddlepoint.reports.evaluation.passes import passes_figure
+from saddlepoint.reports.figures import accuracy_curve
+from saddlepoint.reports.page.parts import Gallery
+from saddlepoint.reports.page.sections import (
+    Cell,
+    ConfusionRow,
+    ConfusionTable,
+    NumberedTable,
+    Numbering,
+    PageSection,
+)
+from saddlepoint.tables import Table
+
+_MOST_CLASSES = 25  # of a confusion table
+_GATHERED = 20  # of the most frequent errors, where there are more classes
+
+
+@dataclass(frozen=True)
+class Number:
+    """A share that stands first on a page.
+
+    >>> Number.of("clean", "clean accuracy", Proportion(9, 10)).value
+    '90.0 %'
+    """
+
+    key: str
+    label: str
+    count: int
+    total: int
+    value: str
+    interval: str
+
+    @classmethod
+    def of(cls, key: str, label: str, share: Proportion) -> Number:
+        """Return a share with its interval."""
+        interval = f"95 % interval {100 * share.low:.1f} to {100 * share.high:.1f} %"
+        return cls(key, label, share.count, share.total, f"{100 * share.value:.1f} %", interval)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a record does not hold: how it was asked for.
+
+    Attributes:
+        model: what the model is called.
+        command: what repeats it; "" where it came from Python.
+        environment: versions and the machine, as `run.json` has them.
+
+    >>> Provenance("resnet").command
+    ''
+    """
+
+    model: str
+    command: str = ""
+    environment: Mapping[str, Any] | None = None
+
+
+def content(record: Evaluation, about: Provenance, gallery: Gallery | None) -> dict[str, Any]:
+    """Return the values of the page's template.
+
+    Args:
+        record: of the evaluation.
+        about: how it was asked for.
+        gallery: its images, where there are any.
+    """
+    numbering, verdict = Numbering(), record.verdict
+    data = record.config.get("data") or {}
+    sections = [
+        *_accuracy(record, numbering),
+        *_attacks(record, numbering),
+        *_classes(record, numbering),
+        *_gallery(gallery),
+        *_checks(record, numbering),
+    ]
+    return {
+        "it": {
+            "model": about.model,
+            "data": " ".join(str(data.get(name, "")) for name in ("name", "split")).strip(),
+            "images": f"{record.clean.total:,}",
+            "threat": _threat(record),
+            "attacks": ", ".join(record.config.get("attacks") or ()),
+            "version": saddlepoint.__version__,
+            "judgement": "none" if verdict is None else verdict.judgement,
+            "sentence": record.told,
+            "flagged": () if verdict is None else verdict.flagged,
+            "numbers": _numbers(record),
+            "notes": record.notes,
+            "sections": sections,
+            "command": about.command,
+            "hashes": _hashes(record, about, numbering),
+            "configuration": yaml.safe_dump(
+                record.config, sort_keys=False, allow_unicode=True, width=90
+            ),
+        }
+    }
+
+
+def _numbers(record: Evaluation) -> list[Number]:
+    bound = "at most, robust accuracy" if record.left else "robust accuracy"
+    return [
+        Number.of("clean", "clean accuracy", record.clean),
+        *(
+            Number.of(
+                f"robust {b.eps!r}",
+                bound if math.isnan(b.eps) else f"{bound} at {budget_text(b.eps)}",
+                b.robust_accuracy,
+            )
+            for b in record.budgets
+        ),
+    ]
+
+
+def _accuracy(record: Evaluation, numbering: Numbering) -> list[PageSection]:
+    drawings = ()
+    if not any(math.isnan(budget.eps) for budget in record.budgets):
+        figure = accuracy_curve({"": record})
+        figure.axes[0].set_title("")
+        caption = "Accuracy against eps. At eps 0 stands clean accuracy; shaded are 95 % Wilson intervals."
+        drawings = (numbering.figure(figure, "accuracy", caption),)
+    table = replace(record.budget_table(), notes=())
+    tables = (numbering.table("budgets", table),)
+    return [PageSection("accuracy", "Robust accuracy", (), drawings, tables)]
+
+
+def _attacks(record: Evaluation, numbering: Numbering) -> list[PageSection]:
+    figure = passes_figure(record)
+    drawings = ()
+    if figure is not None:
+        where = budget_text(record.budgets[-1].eps)
+        caption = (
+            f"Robust accuracy against passes. At {where}: what is left after so many passes of an image,"
+            " those at smaller budgets among them; the line ends at the most that any image had."
+        )
+        drawings = (numbering.figure(figure, "passes", caption),)
+    table = replace(record.attack_table(), title="What each attack added, and at what cost")
+    tables = (numbering.table("attacks", table),)
+    return [PageSection("attacks", "Attacks", (), drawings, tables)]
+
+
+def _classes(record: Evaluation, numbering: Numbering) -> list[PageSection]:
+    if not record.budgets:
+        return []
+    tables = [numbering.table("classes", record.class_table())]
+    counts = record.confusion()
+    where = budget_text(record.budgets[-1].eps)
+    title = f"Under attack at {where}: images of a class (row) that are taken for a class (column)"
+    found = None
+    if len(counts) <= _MOST_CLASSES:
+        found = _confusion(record, counts, numbering.next_table(), title)
+    else:
+        tables.append(numbering.table("errors", _errors(record, counts, where)))
+    return [PageSection("classes", "Classes", tables=tuple(tables), confusion=found)]
+
+
+def _confusion(record: Evaluation, counts: Any, number: int, title: str) -> ConfusionTable:
+    names = [_name(record, i) for i in range(len(counts))]
+    rows = []
+    for i, row in enumerate(counts.tolist()):
+        total = max(sum(row), 1)
+        cells = tuple(Cell(n, round(100 * n / total), own=i == j) for j, n in enumerate(row))
+        rows.append(ConfusionRow(names[i], cells))
+    return ConfusionTable(number, title, tuple(names), tuple(rows))
+
+
+def _errors(record: Evaluation, counts: Any, where: str) -> Table:
+    others = np.array(counts)
+    np.fill_diagonal(others, 0)
+    order = np.argsort(-others, axis=None, kind="stable")[:_GATHERED]
+    pairs = [divmod(int(i), len(others)) for i in order]
+    rows = [
+        (_name(record, i), _name(record, j), f"{others[i, j]:,}") for i, j in pairs if others[i, j]
+    ]
+    return Table(f"The most frequent errors at {where}", ("class", "taken for", "images"), rows)
+
+
+def _gallery(gallery: Gallery | None) -> list[PageSection]:
+    if gallery is None or not gallery.cards:
+        return []
+    notes = (
+        "Before, the change, and after: the worst image that was found at the largest budget. A change is"
+        " grey where there is none; black and white are the largest of all that are shown.",
+        RULE
+        + " All of them, at every budget, are in the folder worst beside this page (safetensors:"
+        " id, eps, image).",
+    )
+    return [PageSection("images", "Images", notes, gallery=gallery)]
+
+
+def _checks(record: Evaluation, numbering: Numbering) -> list[PageSection]:
+    if record.verdict is None:
+        return []
+    table = replace(record.verdict.table(), title="Every check, what it found, and its threshold")
+    tables = [numbering.table("checks", table)]
+    tables += [numbering.table(each.name, each.table) for each in record.verdict.supplements]
+    passes = f"The checks took {record.verdict.passes:,} passes over images, both ways."
+    return [PageSection("checks", "Checks", (passes,), tables=tuple(tables))]
+
+
+def _hashes(record: Evaluation, about: Provenance, numbering: Numbering) -> NumberedTable:
+    config = record.config
+    data = config.get("data") or {}
+    known = {
+        "weights": config.get("model"),
+        "data": data.get("fingerprint"),
+        "seed": config.get("seed"),
+        **(about.environment or {}),
+    }
+    rows = [(name, str(value)) for name, value in known.items() if value is not None]
+    return numbering.table("provenance", Table("What it was computed from", ("", "value"), rows))
+
+
+def _threat(record: Evaluation) -> str:
+    threat = record.config.get("threat", "")
+    name = threat.get("type", "") if isinstance(threat, Mapping) else str(threat).split(" ")[0]
+    return f"{name}, in {record.config.get('space', 'pixels')}"
+
+
+def _name(record: Evaluation, number: int) -> str:
+    return record.classes[number] if number < len(record.classes) else str(number)

@@ -1,0 +1,12 @@
+"use strict";
+const selects = [...document.querySelectorAll("[data-filter]")];
+const cards = [...document.querySelectorAll(".gallery li")];
+const apply = () => {
+  let shown = 0;
+  for (const card of cards) {
+    card.hidden = !selects.every(s => !s.value || (card.dataset[s.dataset.filter] ?? "").split("|").includes(s.value));
+    shown += !card.hidden;
+  }
+  for (const each of document.querySelectorAll("[data-shown]")) each.textContent = shown;
+};
+for (const each of selects) each.addEventListener("change", apply);

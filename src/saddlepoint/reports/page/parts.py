@@ -1,0 +1,132 @@
+"""What pages are made of: drawings, and galleries of cards that can be filtered."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from PIL import Image
+
+from saddlepoint.reports.page.svg import inline_svg, width_of
+
+THUMBNAIL = 96
+"""Pixels of a thumbnail's longer side, at most."""
+_EXACT = 48  # up to this side a thumbnail is exact; above, it is a JPEG
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as a page shows it.
+
+    Attributes:
+        name: its place on the page.
+        number: in the page's order.
+        caption: what it shows.
+        svg: the drawing.
+
+    >>> Drawing("curve", 1, "A curve. By budget.", '<svg viewBox="0 0 300 9">').width
+    400
+    """
+
+    name: str
+    number: int
+    caption: str
+    svg: str
+
+    @classmethod
+    def of(cls, figure: Figure, name: str, number: int, caption: str) -> Drawing:
+        """Return a figure of matplotlib; its first sentence is read where it is not seen."""
+        alternative = f"Figure {number}. {caption.split('. ')[0].rstrip('.')}."
+        return cls(name, number, caption, inline_svg(figure, name, alternative))
+
+    @property
+    def width(self) -> int:
+        """Pixels on a wide page."""
+        return width_of(self.svg)
+
+
+@dataclass(frozen=True)
+class Card:
+    """An image of a gallery: before, the change, and after.
+
+    Attributes:
+        id: of the image in its data.
+        before, change, after: addresses that hold the pictures.
+        alternatives: what is read in their places.
+        lines: what stands below, the first one first.
+        tags: what it is filtered by; several values of one are joined by "|".
+
+    >>> Card(3, "data:,", "data:,", "data:,", ("a", "b", "c"), ("cat",), {"class": "cat"}).id
+    3
+    """
+
+    id: int
+    before: str
+    change: str
+    after: str
+    alternatives: tuple[str, str, str]
+    lines: tuple[str, ...]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What the cards of a gallery can be chosen by.
+
+    >>> Filter("class", "class", ("cat", "dog")).values
+    ('cat', 'dog')
+    """
+
+    name: str
+    label: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Cards, and what they can be chosen by.
+
+    >>> card = Card(3, "data:,", "data:,", "data:,", ("a", "b", "c"), ("cat",), {"class": "cat|dog"})
+    >>> Gallery.of([card, card], {"class": "true class"}).filters
+    (Filter(name='class', label='true class', values=('cat', 'dog')),)
+    """
+
+    cards: tuple[Card, ...]
+    filters: tuple[Filter, ...]
+
+    @classmethod
+    def of(cls, cards: Sequence[Card], labels: Mapping[str, str]) -> Gallery:
+        """Return the gallery of these cards, with a filter for each tag in which they differ."""
+        filters = []
+        for name, label in labels.items():
+            values = {
+                value for card in cards for value in card.tags.get(name, "").split("|") if value
+            }
+            if len(values) > 1:
+                filters.append(Filter(name, label, tuple(sorted(values))))
+        return cls(tuple(cards), tuple(filters))
+
+
+def thumbnail(array: Float[np.ndarray, "h w c"]) -> str:
+    """Return a picture with values in [0, 1], at most 96 pixels wide and high, as an address that
+    holds it.
+
+    >>> thumbnail(np.zeros((2, 2, 1)))[:22]
+    'data:image/png;base64,'
+    >>> thumbnail(np.zeros((200, 300, 3)))[:23]
+    'data:image/jpeg;base64,'
+    """
+    values = np.round(np.clip(array, 0, 1) * 255).astype(np.uint8)
+    picture = Image.fromarray(values[:, :, 0] if values.shape[2] == 1 else values)
+    kind = "png" if max(picture.size) <= _EXACT else "jpeg"
+    if max(picture.size) > THUMBNAIL:
+        picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    options = {"optimize": True} if kind == "png" else {"quality": 85}
+    picture.save(buffer, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
