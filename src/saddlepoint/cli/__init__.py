@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -22,6 +23,7 @@ from saddlepoint.cli.failures import Failure, failure_of, plugin_failure
 from saddlepoint.cli.groups import WholeSummaries
 from saddlepoint.cli.lab import lab
 from saddlepoint.cli.lists import attacks, corruptions, data, defences, models, recipes
+from saddlepoint.cli.open import open_page
 from saddlepoint.cli.rejudge import rejudge
 from saddlepoint.cli.streams import failed, flushed, occupy, of_a_stream
 from saddlepoint.cli.study import study
@@ -72,6 +74,7 @@ for command in (
     recipes,
 ):
     app.command()(at_work(command))
+app.command("open")(at_work(open_page))
 app.add_typer(study, name="study")
 
 
@@ -109,7 +112,8 @@ def _run(arguments: Sequence[str]) -> int:
             *(["--debug"] if debug else []),
             *(each for each in arguments if each != "--debug"),
         ]
-        status = int(app(words, prog_name="saddlepoint", standalone_mode=False) or 0)
+        told = shlex.join(["saddlepoint", *arguments])
+        status = int(app(words, prog_name="saddlepoint", standalone_mode=False, obj=told) or 0)
         if status == 130:  # what the option parser makes of Ctrl-C
             return _failed(Failure("stopped", "stopped", 130), arguments)
         return status

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from saddlepoint.cli import complete, options
-from saddlepoint.cli.console import progress, result, table
+from saddlepoint.cli.console import command_line, progress, result, table
 from saddlepoint.cli.model import note_random_weights, read_given
 from saddlepoint.cli.prepare import Place, build_surrogate, prepare
 from saddlepoint.counts import MOST
@@ -108,7 +108,8 @@ def attack(
     """Run one attack and keep the adversarial images.
 
     OUT gets attack.json, images.parquet (a row per image), adversarials.npz and a figure of images
-    before, perturbation and after. The same command goes on where an interrupted one stopped.
+    before, perturbation and after; report.html shows them on a page. The same command goes
+    on where an interrupted one stopped.
     """
     from torch import nn
 
@@ -117,6 +118,8 @@ def attack(
     from saddlepoint.evaluation import ATTACK_FILES, read_mask, run_attack
     from saddlepoint.files import write
     from saddlepoint.reports import adversarial_grid, drawable, figure_bytes
+    from saddlepoint.reports.attack import attack_document
+    from saddlepoint.reports.page.document import PAGE
     from saddlepoint.threat import Statistics, threat_from
     from saddlepoint.zoo import weights_fingerprint
 
@@ -181,6 +184,9 @@ def attack(
         if not figure.exists():  # a finished attack is only read
             drawn = adversarial_grid(images, record.result, ids=record.ids)
             write(figure, figure_bytes(drawn))
+    page = out / PAGE
+    if not page.exists():
+        attack_document(record, out, images, name=subject.model, command=command_line()).save(page)
     result(record.json(), as_json, lambda: _show(record, out, figure))
 
 
@@ -217,3 +223,4 @@ def _show(record: AttackRecord, out: Path, figure: Path | None) -> None:
     print(f"tensors {out / 'adversarials.npz'}")
     if figure is not None:
         print(f"figure {figure}")
+    print(f"page {out / 'report.html'}")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TextIO
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -30,6 +31,12 @@ def note(text: str) -> None:
     """
     with contextlib.suppress(OSError, ValueError):
         print(printable(text), file=sys.stderr, flush=True)
+
+
+def command_line() -> str:
+    """Return the command that is at work, as it was typed; "" outside one."""
+    context = click.get_current_context(silent=True)
+    return context.obj if context is not None and isinstance(context.obj, str) else ""
 
 
 # The stream for JSON documents while everything else that prints goes to stderr; None at other times.

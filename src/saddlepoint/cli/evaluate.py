@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from saddlepoint.cli import options
-from saddlepoint.cli.console import progress, result, tables
+from saddlepoint.cli.console import command_line, progress, result, tables
 from saddlepoint.cli.diagnosis import DiagnosisOptions, diagnosis_of
 from saddlepoint.cli.model import note_random_weights
 from saddlepoint.cli.prepare import Place, prepare
@@ -46,14 +46,17 @@ def evaluate(
 
     Cheap attacks come first and only survivors go on; checks look for what would make the number too
     high. OUT gets evaluation.json, images.parquet (the worst case of every image), attempts.parquet
-    (every attack on every image) and the accuracy curve. The same command goes on where an
-    interrupted one stopped.
+    (every attack on every image), the worst image of each, the accuracy curve and report.html, the page
+    that shows it all (`saddlepoint open OUT`). The same command goes on where an interrupted one
+    stopped.
     """
     from saddlepoint.attacks import parse_criterion
     from saddlepoint.evaluation import EVALUATION_FILES, build_suite
     from saddlepoint.evaluation import evaluate as run
     from saddlepoint.files import write
     from saddlepoint.reports import accuracy_curve, figure_bytes
+    from saddlepoint.reports.evaluation import write_evaluation_page
+    from saddlepoint.reports.page.document import PAGE
     from saddlepoint.threat import Statistics, ThreatModel, parse_eps, threat_from
 
     fooled = parse_criterion(criterion)
@@ -85,13 +88,17 @@ def evaluate(
             progress=tick,
             diagnosis=asked,
         )
-    figure = out / "accuracy.png"
+    figure, page = out / "accuracy.png", out / PAGE
     if _is_older(figure, out / "evaluation.json"):  # a finished evaluation is only read
         write(figure, figure_bytes(accuracy_curve({subject.model: record}, suite=suite)))
+    if _is_older(page, out / "evaluation.json"):
+        write_evaluation_page(
+            record, out, prepared.model, images, fooled, name=subject.model, command=command_line()
+        )
     summary = {
         **record.json(),
         **({"per_class": [_class_json(each) for each in record.per_class()]} if per_class else {}),
-        "files": {"record": str(out / "evaluation.json"), "figure": str(figure)},
+        "files": {"record": str(out / "evaluation.json"), "figure": str(figure), "page": str(page)},
     }
     result(summary, as_json, lambda: show_evaluation(record, out, per_class=per_class))
 
@@ -104,9 +111,9 @@ def _is_older(figure: Path, record: Path) -> bool:
 def show_evaluation(record: Evaluation, out: Path, *, per_class: bool = False) -> None:
     """Print the tables of an evaluation and where its files are."""
     tables([*record.tables(), *([record.class_table()] if per_class else [])])
-    print(
-        f"record {out / 'evaluation.json'}\nimages {out / 'images.parquet'}\nfigure {out / 'accuracy.png'}"
-    )
+    names = {"record": "evaluation.json", "images": "images.parquet", "figure": "accuracy.png"}
+    for name, file in {**names, "page": "report.html"}.items():
+        print(f"{name} {out / file}")
 
 
 def _class_json(found: ClassShare) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from saddlepoint.cli import options
-from saddlepoint.cli.console import note, progress, result, table
+from saddlepoint.cli.console import command_line, note, progress, result, table
 from saddlepoint.cli.model import note_random_weights
 from saddlepoint.cli.prepare import prepare
 from saddlepoint.errors import InputError
@@ -34,6 +34,9 @@ def rejudge(
     criterion: options.Criterion = "misclassified",
     eot_samples: options.EotSamples = None,
     batch_size: options.BatchSize = 128,
+    page: Annotated[
+        Path | None, typer.Option(help="Write a page of what was found: a file, PAGE.html.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Audit adversarial images that somebody saved: which really are adversarial and allowed.
@@ -48,6 +51,7 @@ def rejudge(
     from saddlepoint.attacks.core.over_data import unanswered_before
     from saddlepoint.evaluation import Audit, check_outputs, read_saved, rejudge
     from saddlepoint.evaluation.randomness import passes_for
+    from saddlepoint.reports.attack import audit_document
     from saddlepoint.threat import Statistics, ThreatModel, threat_from
 
     fooled = parse_criterion(criterion)
@@ -100,6 +104,19 @@ def rejudge(
     for line in (*told, *passes.notes, *answers):
         note(line)
     record = {**_json(audit, str(threat)), "subject": prepared.identity}
+    if page is not None:
+        title = f"{shown(file.name)}, {threat}"
+        asked = {"subject": prepared.identity, "threat": str(threat), "seed": subject.seed}
+        document = audit_document(
+            audit,
+            images,
+            index,
+            title=title,
+            rows=_rows(audit),
+            provenance=asked,
+            command=command_line(),
+        )
+        document.save(page)
     result(record, as_json, lambda: _show(audit, file, str(threat)))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from saddlepoint.cli import complete, options
-from saddlepoint.cli.console import note, progress, result, table
+from saddlepoint.cli.console import command_line, note, progress, result, table
 from saddlepoint.cli.images import read_data
 from saddlepoint.cli.prepare import Place, prepare, read_teacher
 from saddlepoint.counts import MOST, MOST_THREADS
@@ -99,6 +99,8 @@ def train(
     checkpoint; the same command with --resume goes on, on a CPU to the bit-identical result.
     """
     from saddlepoint.defences import Recipe, RecipeChange, load_recipe, threat_of
+    from saddlepoint.reports.page.document import PAGE
+    from saddlepoint.reports.training import training_document
     from saddlepoint.threat import NormBall, Statistics
     from saddlepoint.training import BEST_FILE, FILES, WEIGHTS_FILE
     from saddlepoint.training import train as run
@@ -168,6 +170,8 @@ def train(
             workers=workers,
             progress=tell,
         )
+    page = training_document(trained.metrics, out, name=subject.model, command=command_line())
+    page.save(out / PAGE)
     last = trained.metrics[-1] if trained.metrics else {}  # its file may have been deleted
     record = {
         "weights": str(out / WEIGHTS_FILE),
@@ -215,7 +219,9 @@ def _show(record: dict[str, object], out: Path) -> None:
             )
         ],
     )
-    print(f"weights {record['weights']}\nmetrics {out / 'metrics.jsonl'}")
+    print(
+        f"weights {record['weights']}\nmetrics {out / 'metrics.jsonl'}\npage {out / 'report.html'}"
+    )
     for name, told in {"best": "best of validation", "stopped": "stopped early:"}.items():
         if name in record:
             print(f"{told} {record[name]}")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from saddlepoint.reports.evaluation.write import PAGE, write_evaluation_page
+from saddlepoint.reports.evaluation.write import write_evaluation_page
 
-__all__ = ["PAGE", "write_evaluation_page"]
+__all__ = ["write_evaluation_page"]

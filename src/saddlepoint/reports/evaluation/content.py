@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-import saddlepoint
-from saddlepoint.evaluation import Evaluation, Proportion
+from saddlepoint.evaluation import Evaluation
 from saddlepoint.evaluation.tables import budget_text
 from saddlepoint.reports.evaluation.choose import RULE
 from saddlepoint.reports.evaluation.passes import passes_figure
 from saddlepoint.reports.figures import accuracy_curve
-from saddlepoint.reports.page.parts import Gallery
+from saddlepoint.reports.page.document import Document, Judged, Number, Provenance
+from saddlepoint.reports.page.parts import Drawing, Gallery
 from saddlepoint.reports.page.sections import (
     Cell,
     ConfusionRow,
     ConfusionTable,
-    NumberedTable,
     Numbering,
     PageSection,
 )
@@ -31,89 +30,42 @@ _MOST_CLASSES = 25  # of a confusion table
 _GATHERED = 20  # of the most frequent errors, where there are more classes
 
 
-@dataclass(frozen=True)
-class Number:
-    """A share that stands first on a page.
-
-    >>> Number.of("clean", "clean accuracy", Proportion(9, 10)).value
-    '90.0 %'
-    """
-
-    key: str
-    label: str
-    count: int
-    total: int
-    value: str
-    interval: str
-
-    @classmethod
-    def of(cls, key: str, label: str, share: Proportion) -> Number:
-        """Return a share with its interval."""
-        interval = f"95 % interval {100 * share.low:.1f} to {100 * share.high:.1f} %"
-        return cls(key, label, share.count, share.total, f"{100 * share.value:.1f} %", interval)
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What a record does not hold: how it was asked for.
-
-    Attributes:
-        model: what the model is called.
-        command: what repeats it; "" where it came from Python.
-        environment: versions and the machine, as `run.json` has them.
-
-    >>> Provenance("resnet").command
-    ''
-    """
-
-    model: str
-    command: str = ""
-    environment: Mapping[str, Any] | None = None
-
-
-def content(record: Evaluation, about: Provenance, gallery: Gallery | None) -> dict[str, Any]:
-    """Return the values of the page's template.
+def evaluation_document(
+    record: Evaluation, out: Path, name: str, command: str, gallery: Gallery | None
+) -> Document:
+    """Return the page of the evaluation in `out`.
 
     Args:
         record: of the evaluation.
-        about: how it was asked for.
+        name: what the model is called.
+        command: what repeats it; "" where it came from Python.
         gallery: its images, where there are any.
     """
-    numbering, verdict = Numbering(), record.verdict
+    numbering = Numbering()
     data = record.config.get("data") or {}
-    sections = [
+    where = " ".join(str(data.get(key, "")) for key in ("name", "split")).strip()
+    attacks = ", ".join(record.config.get("attacks") or ())
+    sections = (
         *_accuracy(record, numbering),
         *_attacks(record, numbering),
         *_classes(record, numbering),
         *_gallery(gallery),
         *_checks(record, numbering),
-    ]
-    return {
-        "it": {
-            "model": about.model,
-            "data": " ".join(str(data.get(name, "")) for name in ("name", "split")).strip(),
-            "images": f"{record.clean.total:,}",
-            "threat": _threat(record),
-            "attacks": ", ".join(record.config.get("attacks") or ()),
-            "version": saddlepoint.__version__,
-            "judgement": "none" if verdict is None else verdict.judgement,
-            "sentence": record.told,
-            "flagged": () if verdict is None else verdict.flagged,
-            "numbers": _numbers(record),
-            "notes": record.notes,
-            "sections": sections,
-            "command": about.command,
-            "hashes": _hashes(record, about, numbering),
-            "configuration": yaml.safe_dump(
-                record.config, sort_keys=False, allow_unicode=True, width=90
-            ),
-        }
-    }
+    )
+    return Document(
+        title=f"{name} on {where}",
+        subtitle=f"{record.clean.total:,} images, {threat_of(record)}, attacks: {attacks}.",
+        sections=sections,
+        judged=(Judged.of(record),),
+        numbers=_numbers(record),
+        notes=record.notes,
+        provenance=Provenance.of(record.config, out, command, numbering),
+    )
 
 
-def _numbers(record: Evaluation) -> list[Number]:
+def _numbers(record: Evaluation) -> tuple[Number, ...]:
     bound = "at most, robust accuracy" if record.left else "robust accuracy"
-    return [
+    return (
         Number.of("clean", "clean accuracy", record.clean),
         *(
             Number.of(
@@ -123,24 +75,25 @@ def _numbers(record: Evaluation) -> list[Number]:
             )
             for b in record.budgets
         ),
-    ]
+    )
 
 
 def _accuracy(record: Evaluation, numbering: Numbering) -> list[PageSection]:
-    drawings = ()
+    drawings: tuple[Drawing, ...] = ()
     if not any(math.isnan(budget.eps) for budget in record.budgets):
         figure = accuracy_curve({"": record})
-        figure.axes[0].set_title("")
+        figure.axes[0].set_title("", loc="left")
         caption = "Accuracy against eps. At eps 0 stands clean accuracy; shaded are 95 % Wilson intervals."
         drawings = (numbering.figure(figure, "accuracy", caption),)
-    table = replace(record.budget_table(), notes=())
+    title = "Clean and robust accuracy, with 95 % Wilson intervals"
+    table = replace(record.budget_table(), title=title, notes=())
     tables = (numbering.table("budgets", table),)
     return [PageSection("accuracy", "Robust accuracy", (), drawings, tables)]
 
 
 def _attacks(record: Evaluation, numbering: Numbering) -> list[PageSection]:
     figure = passes_figure(record)
-    drawings = ()
+    drawings: tuple[Drawing, ...] = ()
     if figure is not None:
         where = budget_text(record.budgets[-1].eps)
         caption = (
@@ -212,20 +165,12 @@ def _checks(record: Evaluation, numbering: Numbering) -> list[PageSection]:
     return [PageSection("checks", "Checks", (passes,), tables=tuple(tables))]
 
 
-def _hashes(record: Evaluation, about: Provenance, numbering: Numbering) -> NumberedTable:
-    config = record.config
-    data = config.get("data") or {}
-    known = {
-        "weights": config.get("model"),
-        "data": data.get("fingerprint"),
-        "seed": config.get("seed"),
-        **(about.environment or {}),
-    }
-    rows = [(name, str(value)) for name, value in known.items() if value is not None]
-    return numbering.table("provenance", Table("What it was computed from", ("", "value"), rows))
+def threat_of(record: Evaluation) -> str:
+    """Return the norm and the space of the budgets, in words.
 
-
-def _threat(record: Evaluation) -> str:
+    >>> threat_of(Evaluation({"threat": "Linf 0.1"}, Proportion(0, 0), (), None, None, 0.0, ()))
+    'Linf, in pixels'
+    """
     threat = record.config.get("threat", "")
     name = threat.get("type", "") if isinstance(threat, Mapping) else str(threat).split(" ")[0]
     return f"{name}, in {record.config.get('space', 'pixels')}"

@@ -9,14 +9,9 @@ from torch import nn
 from saddlepoint.attacks import Criterion
 from saddlepoint.data import ImageData
 from saddlepoint.evaluation import Evaluation
-from saddlepoint.files import write
-from saddlepoint.reading import read_json
-from saddlepoint.reports.evaluation.content import Provenance, content
+from saddlepoint.reports.evaluation.content import evaluation_document
 from saddlepoint.reports.evaluation.pictures import gallery_of
-from saddlepoint.reports.page.render import render
-from saddlepoint.run_folders import RUN_FILE
-
-PAGE = "report.html"
+from saddlepoint.reports.page.document import PAGE
 
 
 def write_evaluation_page(
@@ -25,14 +20,17 @@ def write_evaluation_page(
     model: nn.Module,
     data: ImageData,
     criterion: Criterion,
-    about: Provenance,
+    *,
+    name: str,
+    command: str = "",
 ) -> Path:
     """Write the page of the evaluation in `out`, one file that needs no other; return its path.
 
     Args:
         record: what lies in `out`.
         model, data, criterion: of the evaluation; the chosen images are given to the model again.
-        about: how it was asked for.
+        name: what the model is called.
+        command: what repeats it.
 
     Raises `OutputError` where the disk refuses; the record stays.
 
@@ -45,14 +43,10 @@ def write_evaluation_page(
     >>> net = build_model("simple-cnn", classes=10, shape=data.shape)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     record = evaluate(net, data, "Linf", eps=[0.1], suite="quick", out=folder)
-    ...     about = Provenance("simple-cnn")
-    ...     path = write_evaluation_page(record, Path(folder), net, data, Misclassified(), about)
+    ...     options = {"criterion": Misclassified(), "name": "simple-cnn"}
+    ...     path = write_evaluation_page(record, Path(folder), net, data, **options)
     ...     path.name, path.stat().st_size < 200_000
     ('report.html', True)
     """
-    run = read_json(out / RUN_FILE) if (out / RUN_FILE).exists() else {}
-    environment = run.get("environment") if isinstance(run, dict) else None
-    known = Provenance(about.model, about.command, environment)
     gallery = gallery_of(record, out, model, data, criterion)
-    page = render("evaluation/page.html.jinja", content(record, known, gallery), script=True)
-    return write(out / PAGE, page)
+    return evaluation_document(record, out, name, command, gallery).save(out / PAGE)

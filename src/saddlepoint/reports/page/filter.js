@@ -10,3 +10,4 @@ const apply = () => {
   for (const each of document.querySelectorAll("[data-shown]")) each.textContent = shown;
 };
 for (const each of selects) each.addEventListener("change", apply);
+addEventListener("pageshow", apply); // a browser keeps choices when a page comes back
