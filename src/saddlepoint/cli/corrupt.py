@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from saddlepoint.cli import complete, options
-from saddlepoint.cli.console import progress, result, tables
+from saddlepoint.cli.console import command_line, progress, result, tables
 from saddlepoint.cli.model import note_random_weights
 from saddlepoint.cli.prepare import Place, prepare
 
@@ -40,8 +40,9 @@ def corrupt(
 ) -> None:
     """Measure accuracy under common corruptions: fifteen, of five severities each.
 
-    The images are corrupted as they are needed. OUT gets corruptions.json; the same command goes on
-    where an interrupted one stopped, and one that asks for more adds to what is there.
+    The images are corrupted as they are needed. OUT gets corruptions.json and the page report.html;
+    the same command goes on where an interrupted one stopped, and one that asks for more adds to what is
+    there.
     """
     from saddlepoint.data.corruptions import (
         SEVERITIES,
@@ -51,6 +52,8 @@ def corrupt(
         corruptions_named,
     )
     from saddlepoint.evaluation import CORRUPTION_FILES, corruption_accuracy
+    from saddlepoint.reports.corruptions import corruption_document
+    from saddlepoint.reports.page.document import PAGE
 
     names = [each.name for each in corruptions_named(only or None)]
     for each in severity or ():
@@ -77,8 +80,12 @@ def corrupt(
             progress=tick,
         )
 
+    document = corruption_document(record, out, name=subject.model, command=command_line())
+    files = {"record": str(out / "corruptions.json"), "page": str(document.save(out / PAGE))}
+
     def show() -> None:
         tables(record.tables())
-        print(f"record {out / 'corruptions.json'}")
+        for name, path in files.items():
+            print(f"{name} {path}")
 
-    result({**record.json(), "files": {"record": str(out / "corruptions.json")}}, as_json, show)
+    result({**record.json(), "files": files}, as_json, show)

@@ -40,6 +40,12 @@ def evaluate(
             " become at the largest budget.",
         ),
     ] = False,
+    corruptions: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder of `saddlepoint corrupt` of this model: the page shows it too."
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Measure clean and robust accuracy at one or more budgets, and say whether to trust them.
@@ -51,7 +57,7 @@ def evaluate(
     stopped.
     """
     from saddlepoint.attacks import parse_criterion
-    from saddlepoint.evaluation import EVALUATION_FILES, build_suite
+    from saddlepoint.evaluation import EVALUATION_FILES, CorruptionAccuracy, build_suite
     from saddlepoint.evaluation import evaluate as run
     from saddlepoint.files import write
     from saddlepoint.reports import accuracy_curve, figure_bytes
@@ -60,6 +66,7 @@ def evaluate(
     from saddlepoint.threat import Statistics, ThreatModel, parse_eps, threat_from
 
     fooled = parse_criterion(criterion)
+    corrupted = None if corruptions is None else CorruptionAccuracy.load(corruptions)
     budgets = [parse_eps(each) for each in eps]
 
     def threat_for(statistics: Statistics, shape: tuple[int, ...] | None) -> ThreatModel:
@@ -91,10 +98,11 @@ def evaluate(
     figure, page = out / "accuracy.png", out / PAGE
     if _is_older(figure, out / "evaluation.json"):  # a finished evaluation is only read
         write(figure, figure_bytes(accuracy_curve({subject.model: record}, suite=suite)))
-    if _is_older(page, out / "evaluation.json"):
+    if corrupted is not None or _is_older(page, out / "evaluation.json"):
         write_evaluation_page(
-            record, out, prepared.model, images, fooled, name=subject.model, command=command_line()
-        )
+            record, out, prepared.model, images, fooled,
+            name=subject.model, command=command_line(), corruptions=corrupted,
+        )  # fmt: skip
     summary = {
         **record.json(),
         **({"per_class": [_class_json(each) for each in record.per_class()]} if per_class else {}),

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from saddlepoint.evaluation import Evaluation
+from saddlepoint.evaluation import CorruptionAccuracy, Evaluation
 from saddlepoint.evaluation.tables import budget_text
+from saddlepoint.reports.corruptions import corruption_section
 from saddlepoint.reports.evaluation.choose import RULE
 from saddlepoint.reports.evaluation.passes import passes_figure
 from saddlepoint.reports.figures import accuracy_curve
@@ -31,7 +32,12 @@ _GATHERED = 20  # of the most frequent errors, where there are more classes
 
 
 def evaluation_document(
-    record: Evaluation, out: Path, name: str, command: str, gallery: Gallery | None
+    record: Evaluation,
+    out: Path,
+    name: str,
+    command: str,
+    gallery: Gallery | None,
+    corruptions: CorruptionAccuracy | None = None,
 ) -> Document:
     """Return the page of the evaluation in `out`.
 
@@ -40,6 +46,7 @@ def evaluation_document(
         name: what the model is called.
         command: what repeats it; "" where it came from Python.
         gallery: its images, where there are any.
+        corruptions: the accuracy under common corruptions, where it is to be shown too.
     """
     numbering = Numbering()
     data = record.config.get("data") or {}
@@ -51,6 +58,7 @@ def evaluation_document(
         *_classes(record, numbering),
         *_gallery(gallery),
         *_checks(record, numbering),
+        *(() if corruptions is None else (corruption_section(corruptions, numbering),)),
     )
     return Document(
         title=f"{name} on {where}",

@@ -8,7 +8,8 @@ from torch import nn
 
 from saddlepoint.attacks import Criterion
 from saddlepoint.data import ImageData
-from saddlepoint.evaluation import Evaluation
+from saddlepoint.errors import InputError
+from saddlepoint.evaluation import CorruptionAccuracy, Evaluation
 from saddlepoint.reports.evaluation.content import evaluation_document
 from saddlepoint.reports.evaluation.pictures import gallery_of
 from saddlepoint.reports.page.document import PAGE
@@ -23,6 +24,7 @@ def write_evaluation_page(
     *,
     name: str,
     command: str = "",
+    corruptions: CorruptionAccuracy | None = None,
 ) -> Path:
     """Write the page of the evaluation in `out`, one file that needs no other; return its path.
 
@@ -31,8 +33,10 @@ def write_evaluation_page(
         model, data, criterion: of the evaluation; the chosen images are given to the model again.
         name: what the model is called.
         command: what repeats it.
+        corruptions: the same model's accuracy under common corruptions, to be shown as well.
 
-    Raises `OutputError` where the disk refuses; the record stays.
+    Raises `InputError` for corruptions of another model, `OutputError` where the disk refuses; the
+    record stays.
 
     >>> from saddlepoint.attacks import Misclassified
     >>> from saddlepoint.data import load_data
@@ -48,5 +52,10 @@ def write_evaluation_page(
     ...     path.name, path.stat().st_size < 200_000
     ('report.html', True)
     """
+    if corruptions is not None and corruptions.config.get("model") != record.config.get("model"):
+        raise InputError(
+            f"the corruptions are of another model ({corruptions.config.get('model')}, not"
+            f" {record.config.get('model')}); give those of this one"
+        )
     gallery = gallery_of(record, out, model, data, criterion)
-    return evaluation_document(record, out, name, command, gallery).save(out / PAGE)
+    return evaluation_document(record, out, name, command, gallery, corruptions).save(out / PAGE)
