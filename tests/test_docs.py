@@ -26,6 +26,7 @@ PAGES = (
     "docs/corruptions.md",
     "docs/verdict.md",
     "docs/testing.md",
+    "docs/report.md",
     "docs/lab.md",
     "docs/extending.md",
 )
