@@ -6,17 +6,18 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 from dataclasses import replace
 
 import pytest
 import torch
 from reports.test_study_page import Parsed
-from small import digits, trained
+from small import after_stages, die, digits, finish, trained
 
 from saddlepoint.attacks import Misclassified
 from saddlepoint.data import TensorData
 from saddlepoint.errors import OutputError
-from saddlepoint.evaluation import evaluate
+from saddlepoint.evaluation import evaluate, journal
 from saddlepoint.evaluation.worst import read_worst
 from saddlepoint.reports.evaluation import write_evaluation_page
 from saddlepoint.reports.evaluation.choose import MOST, choose
@@ -157,6 +158,24 @@ def test_the_same_record_is_the_same_page(done, tmp_path):
     assert again == text
 
 
+def dies(out, count):
+    """Is killed once so many attacks have ended; the suite takes three, twice."""
+    data = digits("test", 60)
+    journal.LATEST = 0.0
+    options = {"eps": EPS, "suite": "quick", "out": out, "progress": after_stages(count, die)}
+    evaluate(trained(), data, "Linf", **options)
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_killed_at_five_moments_the_page_is_the_same(done, tmp_path, count):
+    _, _, text = done
+    data = digits("test", 60)
+    assert finish(dies, tmp_path / "run", count) == -signal.SIGKILL
+    assert not (tmp_path / "run" / PAGE).exists()
+    record = evaluate(trained(), data, "Linf", eps=EPS, suite="quick", out=tmp_path / "run")
+    assert written(record, tmp_path / "run", data).read_text(encoding="utf-8") == text
+
+
 def test_a_page_that_cannot_be_written_leaves_the_record(done, tmp_path):
     record, out, _ = done
     shutil.copytree(out, tmp_path / "run")
@@ -179,7 +198,7 @@ def test_large_images_are_shown_small_and_a_thousand_are_no_heavy_page(tmp_path)
     record = evaluate(net, data, "Linf", eps=[0.05], suite="quick", out=tmp_path, diagnosis=None)
     path = write_evaluation_page(record, tmp_path, net, data, Misclassified(), name="net")
     text = path.read_text(encoding="utf-8")
-    assert "not examined" in text
+    assert "Not examined" in text
     assert "data:image/jpeg" in text
     assert path.stat().st_size < 1_500_000
     assert f'width="{THUMBNAIL}"' in text

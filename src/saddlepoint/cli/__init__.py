@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -14,7 +13,7 @@ import typer
 from saddlepoint import __version__
 from saddlepoint.cli.attack import attack
 from saddlepoint.cli.compare import compare
-from saddlepoint.cli.console import at_work, documents_apart, note, plain_warnings, result
+from saddlepoint.cli.console import at_work, documents_apart, note, plain_warnings, result, typed
 from saddlepoint.cli.corrupt import corrupt
 from saddlepoint.cli.demo import demo
 from saddlepoint.cli.diagnose import diagnose
@@ -112,8 +111,8 @@ def _run(arguments: Sequence[str]) -> int:
             *(["--debug"] if debug else []),
             *(each for each in arguments if each != "--debug"),
         ]
-        told = shlex.join(["saddlepoint", *arguments])
-        status = int(app(words, prog_name="saddlepoint", standalone_mode=False, obj=told) or 0)
+        with typed(arguments):
+            status = int(app(words, prog_name="saddlepoint", standalone_mode=False) or 0)
         if status == 130:  # what the option parser makes of Ctrl-C
             return _failed(Failure("stopped", "stopped", 130), arguments)
         return status

@@ -7,13 +7,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TextIO
 
-import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -33,10 +33,22 @@ def note(text: str) -> None:
         print(printable(text), file=sys.stderr, flush=True)
 
 
+_COMMAND: ContextVar[str] = ContextVar("command", default="")
+
+
+@contextlib.contextmanager
+def typed(arguments: Sequence[str]) -> Iterator[None]:
+    """Let `command_line` know what was typed while the block runs."""
+    token = _COMMAND.set(shlex.join(["saddlepoint", *arguments]))
+    try:
+        yield
+    finally:
+        _COMMAND.reset(token)
+
+
 def command_line() -> str:
     """Return the command that is at work, as it was typed; "" outside one."""
-    context = click.get_current_context(silent=True)
-    return context.obj if context is not None and isinstance(context.obj, str) else ""
+    return _COMMAND.get()
 
 
 # The stream for JSON documents while everything else that prints goes to stderr; None at other times.

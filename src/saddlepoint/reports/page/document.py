@@ -62,10 +62,11 @@ class Judged:
         are shown.
         """
         head = f"{name}: " if name else ""
-        if record.verdict is None:
-            return cls("none", f"{head}{record.told}")
         verdict = record.verdict
-        return cls(verdict.judgement, f"{head}verdict {verdict.sentence}", verdict.flagged)
+        if verdict is None:
+            return cls("none", head + (record.told if name else _sentence(record.told)))
+        said = f"{head}verdict {verdict.sentence}" if name else f"Verdict: {verdict.sentence}"
+        return cls(verdict.judgement, said, verdict.flagged)
 
 
 @dataclass(frozen=True)
@@ -145,3 +146,7 @@ class Document:
     def save(self, path: Path) -> Path:
         """Write the page; raises `OutputError` where the disk refuses."""
         return write(path, self.html())
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
