@@ -10,6 +10,7 @@ import typer
 from saddlepoint.cli import options
 from saddlepoint.cli.console import command_line, progress, result, tables
 from saddlepoint.cli.diagnosis import DiagnosisOptions, diagnosis_of
+from saddlepoint.cli.limits import LimitOptions, limits_of
 from saddlepoint.cli.model import note_random_weights
 from saddlepoint.cli.prepare import Place, prepare
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 def evaluate(
     subject: options.Corruptible,
     diagnosis: DiagnosisOptions,
+    limits: LimitOptions,
     eps: Annotated[
         list[str], typer.Option(help="A budget, such as 8/255; give several for a curve.")
     ],
@@ -52,9 +54,9 @@ def evaluate(
 
     Cheap attacks come first and only survivors go on; checks look for what would make the number too
     high. OUT gets evaluation.json, images.parquet (the worst case of every image), attempts.parquet
-    (every attack on every image), the worst image of each, the accuracy curve and report.html, the page
-    that shows it all (`saddlepoint open OUT`). The same command goes on where an interrupted one
-    stopped.
+    (every attack on every image), worst/ (the worst image of each), the accuracy curve and report.html,
+    the page that shows it all (`saddlepoint open OUT`). The same command goes on where an interrupted one
+    stopped, or one whose time was up.
     """
     from saddlepoint.attacks import parse_criterion
     from saddlepoint.evaluation import EVALUATION_FILES, CorruptionAccuracy, build_suite
@@ -68,6 +70,8 @@ def evaluate(
     fooled = parse_criterion(criterion)
     corrupted = None if corruptions is None else CorruptionAccuracy.load(corruptions)
     budgets = [parse_eps(each) for each in eps]
+    limited, start = limits_of(limits)
+    limited.check(len({*budgets}))
 
     def threat_for(statistics: Statistics, shape: tuple[int, ...] | None) -> ThreatModel:
         first, *_ = (threat_from(norm, e, space, "image", statistics, shape) for e in budgets)
@@ -94,9 +98,12 @@ def evaluate(
             identity=prepared.identity,
             progress=tick,
             diagnosis=asked,
+            limits=limited,
+            warm_start=start,
         )
     figure, page = out / "accuracy.png", out / PAGE
-    if _is_older(figure, out / "evaluation.json"):  # a finished evaluation is only read
+    # A finished evaluation is only read, and there is no picture of what is an upper bound.
+    if not record.left and _is_older(figure, out / "evaluation.json"):
         write(figure, figure_bytes(accuracy_curve({subject.model: record}, suite=suite)))
     if corrupted is not None or _is_older(page, out / "evaluation.json"):
         write_evaluation_page(
@@ -106,7 +113,11 @@ def evaluate(
     summary = {
         **record.json(),
         **({"per_class": [_class_json(each) for each in record.per_class()]} if per_class else {}),
-        "files": {"record": str(out / "evaluation.json"), "figure": str(figure), "page": str(page)},
+        "files": {
+            "record": str(out / "evaluation.json"),
+            **({} if record.left else {"figure": str(figure)}),
+            "page": str(page),
+        },
     }
     result(summary, as_json, lambda: show_evaluation(record, out, per_class=per_class))
 
@@ -119,6 +130,11 @@ def _is_older(figure: Path, record: Path) -> bool:
 def show_evaluation(record: Evaluation, out: Path, *, per_class: bool = False) -> None:
     """Print the tables of an evaluation and where its files are."""
     tables([*record.tables(), *([record.class_table()] if per_class else [])])
+    if record.left:
+        without = "" if record.decision is None else ", without --until to the end"
+        print(f"what is done is kept in {out}; the same command goes on{without}")
+        print(f"page {out / 'report.html'}")
+        return
     names = {"record": "evaluation.json", "images": "images.parquet", "figure": "accuracy.png"}
     for name, file in {**names, "page": "report.html"}.items():
         print(f"{name} {out / file}")

@@ -15,9 +15,12 @@ from saddlepoint.evaluation.confidence_sequence import Bounds, ConfidenceSequenc
 from saddlepoint.evaluation.corruption_accuracy import CORRUPTION_FILES, corruption_accuracy
 from saddlepoint.evaluation.corruption_record import CorruptedShare, CorruptionAccuracy
 from saddlepoint.evaluation.curve import Curve
+from saddlepoint.evaluation.decision import Decision
 from saddlepoint.evaluation.evaluate import EVALUATION_FILES, evaluate
 from saddlepoint.evaluation.export import Export, Replay, export_png, to_eight_bits
 from saddlepoint.evaluation.gradient_agreement import GradientAgreement, gradient_agreement
+from saddlepoint.evaluation.left import Left
+from saddlepoint.evaluation.limits import Limits, parse_seconds
 from saddlepoint.evaluation.masks import read_mask
 from saddlepoint.evaluation.mcnemar import McNemar, mcnemar_test
 from saddlepoint.evaluation.mean_share import MeanShare, mean_share
@@ -41,6 +44,8 @@ from saddlepoint.evaluation.torchattacks import TorchattacksStyle
 from saddlepoint.evaluation.until import Answer, Until, decide, parse_until
 from saddlepoint.evaluation.verdict.examination import Diagnosis
 from saddlepoint.evaluation.verdict.finding import Finding, Verdict
+from saddlepoint.evaluation.warm_start import WarmStart, read_warm_start
+from saddlepoint.evaluation.worst import WorstImages, read_worst
 
 __all__ = [
     "ATTACK_FILES",
@@ -62,12 +67,15 @@ __all__ = [
     "CorruptedShare",
     "CorruptionAccuracy",
     "Curve",
+    "Decision",
     "Diagnosis",
     "Evaluation",
     "Export",
     "Finding",
     "GradientAgreement",
     "Interval",
+    "Left",
+    "Limits",
     "McNemar",
     "MeanShare",
     "ModelComparison",
@@ -83,6 +91,8 @@ __all__ = [
     "TorchattacksStyle",
     "Until",
     "Verdict",
+    "WarmStart",
+    "WorstImages",
     "at_most",
     "beside",
     "bootstrap_interval",
@@ -101,11 +111,14 @@ __all__ = [
     "mcnemar_test",
     "mean_share",
     "paired_t_test",
+    "parse_seconds",
     "parse_until",
     "power_of_mcnemar",
     "randomised",
     "read_mask",
     "read_saved",
+    "read_warm_start",
+    "read_worst",
     "rejudge",
     "run_attack",
     "second_look",

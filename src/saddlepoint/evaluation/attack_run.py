@@ -184,6 +184,7 @@ def run_attack(
         done = sum(len(some) - steps.missing(name, some) for name, some in parts)
         forecast.begin(stage, standing=len(ids), done=done)
         found = joined([steps.run(name, some, batch) for name, some in parts])
+        steps.release()
         wrong = found["initially_wrong"]
         forecast.end(
             fooled=int((found["success"] & ~wrong).sum()),

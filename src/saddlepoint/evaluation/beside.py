@@ -11,6 +11,7 @@ from typing import Any
 
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.evaluation_folders import read_evaluations
+from saddlepoint.evaluation.left import attacks_left
 from saddlepoint.evaluation.record import RECORD_FILE, Evaluation
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.reading import file_digest, shown
@@ -167,11 +168,12 @@ def _ours(name: str, record: Evaluation, entry: Entry) -> Ours:
     if wanted is not None and norm.lower() == entry.threat.lower():
         same = [b for b in record.budgets if math.isclose(b.eps, wanted, rel_tol=1e-6)]
         chosen = same[0] if same else chosen
+    told = "not examined" if verdict is None else verdict.judgement
     return Ours(
         name,
         norm,
         None if chosen is None else chosen.eps,
         record.clean,
         None if chosen is None else chosen.robust_accuracy,
-        "not examined" if verdict is None else verdict.judgement,
+        "not finished: robust is at most that" if attacks_left(record.left) else told,
     )

@@ -11,6 +11,7 @@ from saddlepoint.evaluation.common_budgets import common_budgets
 from saddlepoint.evaluation.comparability import check_comparable, remarks
 from saddlepoint.evaluation.conditions import conditions
 from saddlepoint.evaluation.evaluation_folders import read_evaluations
+from saddlepoint.evaluation.left import attacks_left, left_note
 from saddlepoint.evaluation.mcnemar import McNemar, mcnemar_test
 from saddlepoint.evaluation.model_comparison import (
     BudgetComparison,
@@ -66,8 +67,15 @@ def compare(
     if len(evaluations) < 2:
         raise InputError(f"a comparison needs two evaluations or more; given: {len(evaluations)}")
     check_power(power)
+    folders: Sequence[Path | str] = ()
     if not isinstance(evaluations, Mapping):
-        evaluations = read_evaluations(evaluations)
+        folders, evaluations = evaluations, read_evaluations(evaluations)
+    for place, record in zip(folders or evaluations, evaluations.values(), strict=True):
+        if attacks_left(record.left):
+            raise InputError(
+                f"{shown(place)} is not finished: {left_note(record.left, record.decision)}; the command"
+                " that began it goes on, without a limit to its end"
+            )
     told = {name: conditions(name, each) for name, each in evaluations.items()}
     check_comparable(told)
     found = {name: outcomes(name, each) for name, each in evaluations.items()}

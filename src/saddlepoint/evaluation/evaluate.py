@@ -1,5 +1,5 @@
-"""Validates, configures and records an evaluation; the loop over budgets and attacks is in
-survivors.py.
+"""Validates, configures and records an evaluation; the work is in at_work.py, the loop over budgets
+and attacks in survivors.py.
 
 Cheap attacks come first, budgets ascend, and only survivors go on: an image fooled at a budget is
 fooled at every larger one, since the smaller ball lies in the larger. At the next budget survivors
@@ -10,7 +10,6 @@ budget, carries nothing over.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,22 +18,19 @@ from typing import Any
 
 from torch import nn
 
-from saddlepoint.answers import NO_CLASS, check_answered
-from saddlepoint.attacks import Criterion, Fast
-from saddlepoint.attacks.core.pilot import Pilot
+from saddlepoint.attacks import Criterion
 from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import DataLike, as_data, data_identity
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.asked_for import attacks_of, budgets_of
-from saddlepoint.evaluation.diagnosed import Examined, lacks
+from saddlepoint.evaluation.at_work import Work
 from saddlepoint.evaluation.extension import STARTS, earlier_steps, kinship, part_of
 from saddlepoint.evaluation.journal import Journal
-from saddlepoint.evaluation.left import Left
 from saddlepoint.evaluation.limits import Limits
-from saddlepoint.evaluation.notes import class_notes, image_notes
+from saddlepoint.evaluation.notes import class_notes
 from saddlepoint.evaluation.once import once_names
 from saddlepoint.evaluation.outputs import check_outputs
-from saddlepoint.evaluation.piloted import check_diagnosis, check_pilots, informed, is_of
+from saddlepoint.evaluation.piloted import check_diagnosis, check_pilots, is_of
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.record import (
     ATTEMPTS_FILE,
@@ -45,14 +41,12 @@ from saddlepoint.evaluation.record import (
 )
 from saddlepoint.evaluation.steps import FOLDER, Steps
 from saddlepoint.evaluation.suites import Suite
-from saddlepoint.evaluation.summary import summarise
-from saddlepoint.evaluation.survivors import Survivors
 from saddlepoint.evaluation.turns import budget_of
 from saddlepoint.evaluation.verdict.examination import Diagnosis
 from saddlepoint.evaluation.warm_start import WarmStart
 from saddlepoint.evaluation.worst import WORST, WorstFiles, read_worst
 from saddlepoint.model import Guard, connected, reading
-from saddlepoint.progress import Progress, TimeUp, until
+from saddlepoint.progress import Progress
 from saddlepoint.run_folders import claimed, extension_folder, supersede
 from saddlepoint.threat import Normed, ThreatModel, norm_ball, unlimited
 from saddlepoint.zoo import weights_fingerprint
@@ -107,7 +101,8 @@ def evaluate(
         progress: is told of the images and steps that are done, and of what each attack has added
             when it ends; see `saddlepoint.progress.Tick`.
         diagnosis: how the model is examined; None gives no verdict, for whoever shows none.
-        limits: of the time; what is left then is in `left`, and the same call goes on.
+        limits: of the time, and of the images by a question; what is left then is in `left`, and the
+            same call goes on.
         warm_start: images of another evaluation from which the attacks start.
 
     Raises `InputError` for what cannot be evaluated, `OutputError` where the disk refuses.
@@ -133,6 +128,7 @@ def evaluate(
     threats = budgets_of(norm_ball(threat) if isinstance(threat, str) else threat, eps)
     if isinstance(suite, str) and unlimited(threats[0]):
         raise InputError(f"the budget of {threats[0]} is not given; give eps, for instance 8/255")
+    limits.check(len(threats))
     attacks = attacks_of(suite, threats[0])
     criteria = [a.criterion if criterion is None else criterion for a in attacks.values()]
     if any(each != criteria[0] for each in criteria):
@@ -184,39 +180,14 @@ def evaluate(
         now = min(looked_at, record.clean.count) if attacked else 0
         return is_of(record.pilot, attacks, now)
 
-    def survivors(
-        steps: Steps, starts: Journal | None = None, worst: WorstFiles | None = None
-    ) -> Survivors:
-        return Survivors(
-            model, data, threats, attacks, seed, passes, criteria[0], steps, progress, starts, worst,
-            warm_start, looks=deadline is not None,
-        )  # fmt: skip
-
-    def examined_now(record: Evaluation, out: Path | None = None) -> Evaluation:
-        """Examine a finished record where less was than is asked for now; saved where it is `out`."""
-        if diagnosis is None:
-            return record
-        with Steps(out, batch_size) as steps:
-            examined = Examined(survivors(steps), steps, diagnosis)
-            if not lacks(record, diagnosis, threats[-1]):
-                return supplemented(record, examined, out)
-            judged = examined.of_record(record)
-            if out is not None:
-                judged.save(out)
-            more = supplemented(judged, examined, out)
-            steps.forget()
-            return more
-
-    def supplemented(record: Evaluation, examined: Examined, out: Path | None) -> Evaluation:
-        """What is asked for beside the checks; an error in it loses nothing that was saved."""
-        more = examined.supplemented(record)
-        if out is not None and more.verdict != record.verdict:
-            more.save(out)
-            examined.steps.forget()
-        return more
-
     attacks, config = prepared(threats[0]), config_of(threats)
-    names, notes = list(attacks), (*told, *passes.notes, *of_classes)
+    notes = (*told, *passes.notes, *of_classes)
+    work = Work(
+        model=model, data=data, threats=threats, attacks=attacks, criterion=criteria[0], seed=seed,
+        passes=passes, batch_size=batch_size, config=config, notes=notes, progress=progress,
+        diagnosis=diagnosis, looked_at=_EVERYDAY, limits=limits, deadline=deadline,
+        warm_start=warm_start,
+    )  # fmt: skip
     once = len(once_names(attacks)) == len(attacks)
     kin = partial(kinship, threats=threats, config_of=config_of, once=once)
     # Who is not examined is told by an error that there is no gradient.
@@ -226,10 +197,10 @@ def evaluate(
         if before is not None and not holds(before):
             before = None  # what other pilots led to is computed anew
         if before is not None and found == "finished":
-            return examined_now(before, out)
+            return work.answered(work.examined_again(before, out))
         if before is not None and found == "part" and not once:
             part = part_of(before, config, len(threats), notes)
-            return examined_now(_noted(part, criteria[0]))
+            return work.answered(work.examined_again(work.noted(part)))
         place, earlier = out, {}
         if out is not None and found in ("extends", "part"):
             # The record before stays until this one is whole; other budgets have another place. A
@@ -247,58 +218,23 @@ def evaluate(
             worst = WorstFiles(place / WORST)
         where = place if unfinished is None else Path(unfinished)
         with Steps(where, batch_size, earlier) as steps:
-            run = survivors(steps, starts, worst)
-            for ids in run.parts():  # whatever the time
-                run.clean(ids)
-            examined = None if diagnosis is None else Examined(run, steps, diagnosis)
-            pilot = None
-            with until(deadline):
-                with contextlib.suppress(TimeUp):  # then the attacks find no time either
-                    pilot = _pilot_for(
-                        attacks, examined or Examined(run, steps, _EVERYDAY), examined
-                    )
-                if pilot is not None:
-                    run = replace(run, attacks=informed(attacks, pilot))
-                left = run.attacked(run.parts())
-            columns = run.columns()
-            check_answered(columns["images/clean_prediction"] != NO_CLASS, model)
-            evaluation = summarise(columns, config, threats, names, notes, data.classes)
-            evaluation = replace(_noted(evaluation, criteria[0]), left=left)
-            if examined is not None and not left:
-                evaluation = _judged(evaluation, examined, deadline)
-            evaluation = replace(evaluation, pilot=pilot)
+            evaluation, examined = work.evaluated(steps, starts, worst)
+            if evaluation.left:
+                steps.keep()
+        # What is whole holds whatever was asked of it on the way.
+        kept = evaluation if evaluation.left else replace(evaluation, decision=None)
         if out is not None and place is not None and place != out:
             if not evaluation.left:
-                supersede(out, "evaluate", config, partial(_with_images, evaluation, place))
+                supersede(out, "evaluate", config, partial(_with_images, kept, place))
         elif out is not None and place is not None:
-            evaluation.save(out)
+            kept.save(out)
             if not evaluation.left:
                 steps.forget()
         if examined is not None and not evaluation.left:
-            kept = None if place is None else out
-            with Steps(kept, batch_size) as more, contextlib.suppress(TimeUp), until(deadline):
-                examined.steps = more
-                evaluation = supplemented(evaluation, examined, kept)
-    return evaluation
-
-
-def _pilot_for(attacks: Suite, looks: Examined, asked: Examined | None) -> Pilot | None:
-    """Return the pilot: of an examination, and of one that is not asked for where an attack takes it."""
-    takes = any(isinstance(attack, Fast) for attack in attacks.values())
-    return looks.pilot() if takes or asked is not None else None
-
-
-def _noted(evaluation: Evaluation, criterion: Criterion) -> Evaluation:
-    return replace(evaluation, notes=(*evaluation.notes, *image_notes(evaluation, criterion)))
-
-
-def _judged(evaluation: Evaluation, examined: Examined, deadline: float | None) -> Evaluation:
-    try:
-        with until(deadline):
-            return examined.verdict(evaluation)
-    except TimeUp:
-        looked_at = min(examined.diagnosis.images, evaluation.clean.total)
-        return replace(evaluation, left=(Left(math.nan, "the checks", looked_at),))
+            folder = None if place is None else out
+            with Steps(folder, batch_size) as examined.steps:
+                kept = work.supplemented(kept, examined, folder)
+    return kept if evaluation.left else work.answered(kept)
 
 
 def _with_images(evaluation: Evaluation, place: Path, out: Path) -> None:

@@ -9,7 +9,6 @@ minimum-norm attack found holds for every budget.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,18 +22,19 @@ from torch import Tensor
 from saddlepoint.configuration import configuration, differences
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.breakdown import INITIALLY_WRONG, STANDS
+from saddlepoint.evaluation.clean_images import CLEAN
 from saddlepoint.evaluation.journal import Columns, Journal
-from saddlepoint.evaluation.once import once_names
+from saddlepoint.evaluation.once import of_once, once_names
 from saddlepoint.evaluation.record import Evaluation
 from saddlepoint.evaluation.suites import Suite
-from saddlepoint.evaluation.survivors import CLEAN
 from saddlepoint.evaluation.turns import EVERY, budget_of, step_name
-from saddlepoint.evaluation.worst import read_worst
+from saddlepoint.evaluation.worst import WorstImages, read_worst
 from saddlepoint.run_folders import LATER, Kin
 from saddlepoint.threat import Normed, ThreatModel
 
 STARTS = "starts"
-"""The folder of what survives at the largest budget, from which a larger one would start."""
+"""The folder of what survives at the largest budget, from which a larger one would start, and of all
+that minimum-norm attacks found."""
 _ATTEMPT = (
     "success", "distance", "prediction", "rejected", "tied", "forwards", "backwards",
 )  # fmt: skip
@@ -115,7 +115,8 @@ def earlier_steps(
     """
     once = once_names(attacks)
     names = [name for name in attacks if name not in once]
-    starts = [each for entries in Journal(out / STARTS).found.values() for each in entries]
+    journal = Journal(out / STARTS).found
+    starts = [e for key, entries in journal.items() if key.isdigit() for e in entries]
     record = Evaluation.load(out)
     known = [budget.eps for budget in record.budgets]
     pairs = zip(known, eps, strict=False)
@@ -142,8 +143,7 @@ def earlier_steps(
         if len(here):
             rows = _attempt(attempts, here)
             if worst is not None:
-                held = worst.at(math.inf)
-                rows["found"] = _images([{"id": held.ids, "found": held.images}], rows["id"], shape)
+                rows["found"] = _images(journal.get(of_once(name), []), rows["id"], shape)
             found[step_name(EVERY, name)] = [rows]
     for level in range(levels):
         for name in names:
@@ -152,14 +152,19 @@ def earlier_steps(
             if not len(here) or (last and levels < len(known)):
                 continue  # a budget comes in between, and its starts were not kept
             rows = _attempt(attempts, here)
+            # Only what comes after the largest budget starts from what the last attack left.
+            kept = starts if last and level + 1 == levels else []
             if worst is not None:
-                held = worst.at(known[level])
-                rows["found"] = _images([{"id": held.ids, "found": held.images}], rows["id"], shape)
-            if last:  # only what comes after the largest budget starts from there
-                kept = starts if level + 1 == levels else []
+                kept = [_kept(worst, known[level]), *kept]
+            if last or worst is not None:
                 rows["found"] = _images(kept, rows["id"], shape)
             found[step_name(level, name)] = [rows]
     return found
+
+
+def _kept(worst: WorstImages, eps: float) -> Columns:
+    held = worst.at(eps)
+    return {"id": held.ids, "found": held.images}
 
 
 def _attempt(attempts: pa.Table, where: Any) -> Columns:
@@ -182,13 +187,13 @@ def _are_survivors(starts: Sequence[Columns], record: Evaluation) -> bool:
 
 
 def _images(kept: Sequence[Columns], ids: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return the images `kept` of the survivors among `ids`; zeros for the others."""
+    """Return the images `kept` of those among `ids`, the later ones first; zeros for the others."""
     images = torch.zeros(len(ids), *shape)
     for each in kept:
         mine = torch.isin(each["id"], ids)
         if bool(mine.any()):
             images = images.to(each["found"].dtype)
-            images[torch.isin(ids, each["id"])] = each["found"][mine]
+            images[torch.searchsorted(ids, each["id"][mine])] = each["found"][mine]
     return images
 
 

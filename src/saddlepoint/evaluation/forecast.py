@@ -69,7 +69,10 @@ class Forecast:
     def __init__(self, progress: Progress | None, stages: Sequence[Stage], images: int) -> None:
         self.progress: Progress = progress or (lambda tick: None)
         self._watches = progress is not None
-        self._stages, self._images = stages, images
+        self._stages, self._later = stages, 0
+        self._seen = images  # of the groups so far
+        self._stood = [0] * len(stages)  # of the groups so far, when the stage ended
+        self._grouped = False
         self._at = 0  # the number of the stage
         self._standing = self._done = 0  # when the stage began; of them done
         self._batch = self._rows = self._step = 0  # images, those of the last pass, passes
@@ -78,6 +81,11 @@ class Forecast:
         self._passes = [0, 0]
         self._began = time.monotonic()
         self._batch_began = self._told = 0.0
+
+    def of_group(self, images: int, later: int) -> None:
+        """All stages begin on a group of the images, after which so many follow."""
+        self._seen = images + (self._seen if self._grouped else 0)
+        self._grouped, self._later = True, later
 
     def begin(self, stage: Stage, *, standing: int, done: int = 0) -> None:
         """A stage begins on the `standing` images, of which some may be done already."""
@@ -122,7 +130,8 @@ class Forecast:
         stage.ended(standing, fooled)
         self._passes[0] += forwards
         self._passes[1] += backwards
-        self._robust = (standing - fooled) / self._images
+        self._stood[self._at] += standing - fooled
+        self._robust = self._stood[self._at] / self._seen
         self._done, line = self._standing, ""
         if stage.entered:
             forwards, backwards = self._passes
@@ -166,10 +175,13 @@ class Forecast:
                 kept[self._at] = self._rows / self._batch
         waiting = [0.0] * len(kept)  # images that each stage has before it
         waiting[self._at] += max(self._standing - self._done - self._batch, 0)
-        standing = self._standing * kept[self._at]
-        for number in range(self._at + 1, len(kept)):
-            waiting[number] += standing
-            standing *= kept[number]
+        standing, later = self._standing * kept[self._at], float(self._later)
+        for number in range(len(kept)):
+            waiting[number] += later
+            later *= kept[number]
+            if number > self._at:
+                waiting[number] += standing
+                standing *= kept[number]
         for stage, images in zip(self._stages, waiting, strict=True):
             seconds = self._image_seconds(stage, row_seconds)
             if images > 0 and seconds is None:

@@ -40,6 +40,15 @@ def once_names(attacks: Mapping[str, Attack]) -> tuple[str, ...]:
     return tuple(name for name, attack in attacks.items() if runs_once(attack))
 
 
+def of_once(name: str) -> str:
+    """Return what the images are called that an attack of that name, run once, has found.
+
+    >>> of_once("ddn")
+    'once, ddn'
+    """
+    return f"once, {name}"
+
+
 def under(attack: Attack, threat: ThreatModel) -> Attack:
     """Return the attack of a suite under the threat model of a budget: one that is run once has the
     norm alone.

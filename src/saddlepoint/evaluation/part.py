@@ -11,6 +11,7 @@ from torch import Tensor
 
 from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.once import ONCE, reached
+from saddlepoint.evaluation.pictures import Pictures
 from saddlepoint.threat import Normed, ThreatModel, eps_of
 
 STANDING, WRONG_BEFORE = -1, -2
@@ -47,7 +48,6 @@ class Part:
     starts: Tensor | None = None
     pictures: Pictures | None = None
     levels: int = 0
-    _taken: set[int] = field(default_factory=set)
     _rows: list[Columns] = field(default_factory=list)
     _attempts: list[Columns] = field(default_factory=list)
     _once: dict[int, Columns] = field(default_factory=dict)
@@ -76,14 +76,14 @@ class Part:
             found: a row per image that it was run on.
             once: it is run once for all budgets, and of what it found counts what lies within.
         """
-        self._taken.add(number)
-        if not found:
-            return 0
-        if number not in self._once:
-            self._attempts.append(_attempt(found, ONCE if once else self.levels, number))
-            self._seconds.append(found["seconds"])
+        first = number not in self._once
         if once:
             self._once[number] = found
+        if not found:
+            return 0
+        if first:
+            self._attempts.append(_attempt(found, ONCE if once else self.levels, number))
+            self._seconds.append(found["seconds"])
         rows = self.rows(found["id"])
         success = found["success"] & self.standing[rows]
         if once and isinstance(threat, Normed):  # what was found may lie outside this budget
@@ -99,13 +99,20 @@ class Part:
         worst["tied"][hit] = found["tied"][success]
         return len(hit)
 
-    def again(self, threat: ThreatModel, number: int) -> bool:
-        """Count what an attack that is run once has found at a further budget; return whether it was
-        run.
-        """
-        if number in self._once:
-            self.take(self._once[number], threat, number, once=True)
+    def was_run(self, number: int) -> bool:
+        """Return whether an attack that is run once was run."""
         return number in self._once
+
+    def found_once(self) -> list[tuple[int, Columns]]:
+        """Return the numbers of attacks that were run once, each with what it found, if anything."""
+        return [(number, found) for number, found in self._once.items() if found]
+
+    def again(self, threat: ThreatModel, number: int) -> int | None:
+        """Count what an attack that is run once has found at a further budget; return how many it is
+        the first to fool there, None where it was not run.
+        """
+        found = self._once.get(number)
+        return None if found is None else self.take(found, threat, number, once=True)
 
     def keep_starts(self, found: Columns) -> None:
         """Let survivors of the next budget start from what was found."""
@@ -127,11 +134,11 @@ class Part:
             }
         )
         self.levels += 1
-        self._taken.clear()
 
-    def has(self, number: int) -> bool:
-        """Return whether the attack of that number had its turn at the budget at hand."""
-        return number in self._taken
+    def release(self) -> None:
+        """Forget images, which nobody asks for once all budgets are closed."""
+        self.starts = self.pictures = None
+        self._once.clear()
 
     def seconds(self) -> Float64[Tensor, " s"]:
         """Return what the passes took, in pieces."""
@@ -140,61 +147,6 @@ class Part:
     def columns(self) -> Columns:
         """Return all rows, `images/…` and `attempts/…`."""
         return {**_joined("images", self._rows), **_joined("attempts", self._attempts)}
-
-
-class Pictures:
-    """The worst image of each of a part: the one that fools, or what came nearest to it.
-
-    Args:
-        clean: (m, …) the images before any attack.
-        margin: of rows and images, by the criterion; below 0 they fool.
-
-    >>> pictures = Pictures(torch.zeros(1, 2), lambda rows, images: images.sum(1))
-    >>> nobody = torch.tensor([False])
-    >>> for value in (0.2, 0.1, 0.3):
-    ...     pictures.take(torch.tensor([0]), torch.full((1, 2), value), nobody, ~nobody, once=False)
-    >>> pictures.images
-    tensor([[0.1000, 0.1000]])
-    """
-
-    def __init__(
-        self, clean: Tensor, margin: Callable[[Int64[Tensor, " k"], Tensor], Tensor]
-    ) -> None:
-        self.images = clean.clone()
-        self._margin = margin
-        self._tried = torch.zeros(len(clean), dtype=torch.bool)
-        self._changed = torch.zeros(len(clean), dtype=torch.bool)
-
-    def take(
-        self,
-        rows: Int64[Tensor, " k"],
-        found: Tensor,
-        success: Bool[Tensor, " k"],
-        standing: Bool[Tensor, " k"],
-        *,
-        once: bool,
-    ) -> None:
-        """Keep those that fool, and of those that stand the ones of smaller margin; what a search
-        without a budget has found of these may lie outside it, and is not kept.
-        """
-        better, stands = success.clone(), standing & ~success
-        if not once:
-            better |= stands & ~self._tried[rows]
-            both = (stands & self._tried[rows]).nonzero().squeeze(1)
-            if len(both):
-                now, before = (
-                    self._margin(rows[both], images)
-                    for images in (found[both], self.images[rows[both]])
-                )
-                better[both] = now < before
-            self._tried[rows] = True
-        self.images[rows[better]] = found[better].to(self.images)
-        self._changed[rows[better]] = True
-
-    def changed(self) -> Bool[Tensor, " m"]:
-        """Return which images are others than at the last call."""
-        changed, self._changed = self._changed, torch.zeros_like(self._changed)
-        return changed
 
 
 _EMPTY = {

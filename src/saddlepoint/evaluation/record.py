@@ -26,9 +26,15 @@ from saddlepoint.evaluation.breakdown import (
 )
 from saddlepoint.evaluation.common_budgets import level_of, listed
 from saddlepoint.evaluation.curve import Curve, curve_of
-from saddlepoint.evaluation.left import Left, left_note
+from saddlepoint.evaluation.decision import Decision
+from saddlepoint.evaluation.left import Left, attacks_left, left_note
 from saddlepoint.evaluation.statistics import Proportion
-from saddlepoint.evaluation.tables import attack_table, budget_table, class_table
+from saddlepoint.evaluation.tables import (
+    attack_table,
+    budget_table,
+    class_table,
+    decision_table,
+)
 from saddlepoint.evaluation.verdict.finding import NOT_EXAMINED, Verdict
 from saddlepoint.files import write, write_json
 from saddlepoint.reading import decoding, read_json
@@ -57,7 +63,9 @@ class Evaluation(Shown):
         verdict: what the checks found; None where they were not run, and the number is not to be
             trusted.
         pilot: what the first images told, which the attacks were given; None where nobody looked.
-        left: what there is to do where the time was up: then every robust accuracy is an upper bound.
+        left: what there is to do where the time was up, or a question answered: of attacks, so that
+            every robust accuracy is an upper bound, or of the checks, so that there is no verdict.
+        decision: the answer to the question that it was made for.
 
     >>> Evaluation({}, Proportion(9, 10), (), pa.table({}), pa.table({}), 1.0, ()).clean.count
     9
@@ -74,6 +82,7 @@ class Evaluation(Shown):
     verdict: Verdict | None = None
     pilot: Pilot | None = None
     left: tuple[Left, ...] = ()
+    decision: Decision | None = None
 
     def by_attack(self) -> tuple[AttackShare, ...]:
         """Return which attack fooled how many at each budget, and the robust accuracy after it."""
@@ -105,27 +114,42 @@ class Evaluation(Shown):
     def curve(self) -> Curve:
         """Return robust accuracy at every budget, by the distances that were found.
 
-        Raises `InputError` where no attack looked for distances.
+        Raises `InputError` where no attack looked for distances, or not at all images yet.
         """
+        if attacks_left(self.left):
+            raise InputError(
+                f"the evaluation is not finished ({left_note(self.left)}); the same call goes on"
+            )
         return curve_of(self.clean, self.attempts)
 
     @property
     def told(self) -> str:
         """The verdict in one line, or that there is none."""
         if self.left:
-            return left_note(self.left)
+            return left_note(self.left, self.decision)
         return NOT_EXAMINED if self.verdict is None else self.verdict.sentence
 
     def budget_table(self) -> Table:
-        """Return a row per budget, as `print` shows it."""
-        table = budget_table(self.clean, self.budgets, self.notes)
-        if self.verdict is None:
-            table = replace(table, title=f"verdict: {self.told}; {table.title}")
+        """Return a row per budget, as `print` shows it; of the images seen alone where a question was
+        asked of them.
+        """
+        partial = attacks_left(self.left)
+        if partial and self.decision is not None:
+            return decision_table(self.clean, self.budgets[0], self.decision, self.notes, self.told)
+        table = budget_table(self.clean, self.budgets, self.notes, partial=partial)
+        if self.verdict is None or self.left:
+            table = replace(table, title=f"{self._of_verdict}{self.told}; {table.title}")
+        if self.decision is not None:
+            table = replace(table, title=f"{self.decision}; {table.title}")
         return table
+
+    @property
+    def _of_verdict(self) -> str:
+        return "" if self.left else "verdict: "
 
     def attack_table(self) -> Table:
         """Return a row per budget and attack."""
-        return attack_table(self.by_attack())
+        return attack_table(self.by_attack(), partial=attacks_left(self.left))
 
     def class_table(self) -> Table:
         """Return a row per class."""
@@ -135,6 +159,8 @@ class Evaluation(Shown):
     def tables(self) -> tuple[Table, ...]:
         """Return the tables that an evaluation prints as."""
         verdict = () if self.verdict is None else self.verdict.tables()
+        if self.decision is not None and attacks_left(self.left):
+            return (self.budget_table(),)
         return *verdict, self.budget_table(), self.attack_table()
 
     def json(self) -> dict[str, Any]:
@@ -152,6 +178,7 @@ class Evaluation(Shown):
                 {
                     "eps": None if math.isnan(budget.eps) else budget.eps,
                     "robust_accuracy": budget.robust_accuracy.json(),
+                    **({"upper_bound": True} if attacks_left(self.left) else {}),
                     "attack_success_rate": budget.success.json(),
                     "forwards_per_image": budget.forwards,
                     "backwards_per_image": budget.backwards,
@@ -163,6 +190,7 @@ class Evaluation(Shown):
             "seconds": self.seconds,
             "notes": list(self.notes),
             **({"left": [each.json() for each in self.left]} if self.left else {}),
+            **({} if self.decision is None else {"until": self.decision.json()}),
             **({"classes": list(self.classes)} if self.classes else {}),
         }
 
@@ -191,6 +219,7 @@ class Evaluation(Shown):
                 verdict=Verdict.of_json(record["verdict"]) if "verdict" in record else None,
                 pilot=Pilot.of_json(record["pilot"]) if "pilot" in record else None,
                 left=tuple(map(Left.of_json, record.get("left", ()))),
+                decision=Decision.of_json(record["until"]) if "until" in record else None,
             )
 
 

@@ -8,6 +8,7 @@ on time: see `Journal`. While it is at work, its attack's stages are saved in th
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,10 +21,12 @@ from torch import Tensor
 from saddlepoint.attacks import Stages
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation.journal import Columns, Journal
+from saddlepoint.evaluation.stage_shelf import StageShelf
 from saddlepoint.files import fingerprint
 
 FOLDER = "parts"
 SIZE = 512  # images of a part
+_PART = re.compile(r", from \d+$")
 Work = Callable[[Tensor, Stages | None], Columns]
 """From the ids of a batch, and what remembers the stages of its attack, to a row per id."""
 
@@ -50,9 +53,10 @@ class Steps:
         self.size = batch_size
         folder = None if out is None else out / FOLDER
         self._done = Journal(folder)
+        self._done.found = _of_all_parts(self._done.found)
         for name, entries in earlier.items():
             self._done.found.setdefault(name, []).extend(entries)
-        self._stages = _Held(Journal(None if folder is None else folder / "stages"))
+        self._stages = StageShelf(folder)
         self._keeps = folder is not None
         self._known: dict[str, list[Columns]] = {}  # since the last release
 
@@ -71,17 +75,20 @@ class Steps:
 
     def missing(self, name: str, ids: Tensor, needs: str = "id") -> int:
         """Return for how many of the ids the work `name` was not done before."""
-        found = [rows["id"] for rows in self._done.found.get(name, []) if needs in rows]
+        found = [rows["id"] for rows in self._before(name, needs)]
         return int((~torch.isin(ids, torch.cat(found))).sum()) if found else len(ids)
 
-    def known(self, name: str, ids: Tensor) -> Columns:
+    def known(self, name: str, ids: Tensor, needs: str = "id") -> Columns:
         """Return the rows of those ids for which the work `name` is done; what this process did is known
         until `release`.
         """
-        rows = [*self._done.found.get(name, []), *self._known.get(name, [])]
+        rows = [*self._before(name, needs), *self._known.get(name, [])]
         found = [_at(each, torch.isin(each["id"], ids)) for each in rows]
         found = [each for each in found if len(each["id"])]
-        return joined(found) if found else {}
+        return _ascending(joined(found)) if found else {}
+
+    def _before(self, name: str, needs: str) -> list[Columns]:
+        return [rows for rows in self._done.found.get(name, []) if needs in rows]
 
     def release(self) -> None:
         """Forget what this process did: its results are taken."""
@@ -107,8 +114,7 @@ class Steps:
             needs: a column without which what was done before is done again.
             look_of: this is the first look of the work of that name, whose stages go on from it.
         """
-        done = [rows for rows in self._done.found.get(name, []) if needs in rows]
-        found = [_at(rows, torch.isin(rows["id"], ids)) for rows in done]
+        found = [_at(each, torch.isin(each["id"], ids)) for each in self._before(name, needs)]
         rows = [each for each in found if len(each["id"])]
         before = torch.cat([each["id"] for each in rows]) if rows else ids[:0]
         rest = ids[~torch.isin(ids, before)]
@@ -116,13 +122,12 @@ class Steps:
         rows += [self._step(name, batch, work, waits, look_of) for batch in batches]
         if not rows:
             return {}
-        whole = joined(rows)
-        order = whole["id"].argsort()
-        return whole if bool((order[1:] > order[:-1]).all()) else _at(whole, order)
+        return _ascending(joined(rows))
 
     def keep(self) -> None:
-        """Write what is done and not written yet, for a run that may be gone on from at its end too."""
+        """Write what is done and not written yet, stages of the work at hand too."""
         self._done.save()
+        self._stages.save()
 
     def forget(self) -> None:
         """Remove what was kept, once the whole is written."""
@@ -135,7 +140,7 @@ class Steps:
         called = f"{look_of or name}, {fingerprint(ids.numpy().tobytes())}"
         stages = None
         if self._keeps or look_of is not None or self._stages.holds(called):
-            stages = Stages(self._stages, called)
+            stages = Stages(self._stages.of(look=look_of is not None), called)
         columns = {key: value.detach().cpu() for key, value in work(ids, stages).items()}
         spent = stages.seconds if stages is not None else 0.0
         each = (time.perf_counter() - began + spent) / len(ids)
@@ -145,47 +150,34 @@ class Steps:
         self._known.setdefault(name, []).append(columns)
         if look_of is not None:
             return columns
-        if self._stages.written:  # what is on the disk of this step gives way to the whole
+        if self._stages.written(called):  # what is on the disk of it gives way to the whole
             self._done.save()
         self._stages.forget(called)
         return columns
 
 
-class _Held:
-    """The stages that are kept: on the disk, and in memory until the work that they are of is whole."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self.found = dict(journal.found)
-
-    @property
-    def written(self) -> bool:
-        return self._journal.written
-
-    def holds(self, called: str) -> bool:
-        return any(name.startswith(f"{called}: ") for name in self.found)
-
-    def add(self, name: str, columns: Columns) -> None:
-        self.found[name] = [columns]
-        self._journal.add(name, columns)
-
-    def drop(self, prefix: str) -> None:
-        self._journal.drop(prefix)
-        self.found = {k: v for k, v in self.found.items() if not k.startswith(prefix)}
-
-    def forget(self, called: str) -> None:
-        self._journal.forget()
-        self.drop(f"{called}: ")
-
-
 def joined(results: Sequence[Columns]) -> Columns:
-    """Return columns one below the other.
+    """Return columns one below the other, those that all have.
 
     >>> joined([{"id": torch.tensor([1])}, {"id": torch.tensor([2])}])
     {'id': tensor([1, 2])}
     """
-    return {name: torch.cat([result[name] for result in results]) for name in results[0]}
+    names = [name for name in results[0] if all(name in result for result in results)]
+    return {name: torch.cat([result[name] for result in results]) for name in names}
 
 
 def _at(columns: Columns, rows: Tensor) -> Columns:
     return {name: value[rows] for name, value in columns.items()}
+
+
+def _ascending(columns: Columns) -> Columns:
+    order = columns["id"].argsort()
+    return columns if bool((order[1:] > order[:-1]).all()) else _at(columns, order)
+
+
+def _of_all_parts(found: dict[str, list[Columns]]) -> dict[str, list[Columns]]:
+    """Return steps by names without the part that earlier versions had in them, ", from 512"."""
+    whole: dict[str, list[Columns]] = {}
+    for name, entries in found.items():
+        whole.setdefault(_PART.sub("", name), []).extend(entries)
+    return whole

@@ -4,38 +4,39 @@ go on.
 So an evaluation that is stopped knows most of what it can know by then. A minimum-norm attack is run
 once, on all images that are right, and counted at every budget. Where the time is limited, an attack
 that has a first look gives all images that before it gives any the rest.
+
+What an attack found is taken in when it has had its turn on all images, whatever the time: so the
+images that stand, and the worst of each, are always of the same turns.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from saddlepoint.attacks import Attack, Criterion, Stages
-from saddlepoint.attacks.core.inputs import pixel_range
-from saddlepoint.checks import in_range
 from saddlepoint.data import ImageData
 from saddlepoint.evaluation.asked import Asked
+from saddlepoint.evaluation.clean_images import CleanImages
 from saddlepoint.evaluation.forecast import Forecast
+from saddlepoint.evaluation.groups import groups_of
 from saddlepoint.evaluation.journal import Columns, Journal
-from saddlepoint.evaluation.left import Left
-from saddlepoint.evaluation.once import runs_once
-from saddlepoint.evaluation.part import TOLD, Part, Pictures
+from saddlepoint.evaluation.left import Left, summed
+from saddlepoint.evaluation.once import of_once, runs_once
+from saddlepoint.evaluation.part import TOLD, Part
+from saddlepoint.evaluation.pictures import Pictures
 from saddlepoint.evaluation.randomness import Passes
 from saddlepoint.evaluation.steps import Steps, Work
 from saddlepoint.evaluation.suites import Suite
 from saddlepoint.evaluation.turns import Turn, budget_of, turns_of
 from saddlepoint.evaluation.warm_start import WarmStart
 from saddlepoint.evaluation.worst import WorstFiles
-from saddlepoint.progress import Progress, TimeUp
+from saddlepoint.progress import Progress, TimeUp, until
 from saddlepoint.threat import ThreatModel
-
-CLEAN = "clean"
-"""The step of the clean images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +75,8 @@ class Survivors:
     warm_start: WarmStart | None = None
     looks: bool = False
     """Whether attacks that have a first look take it."""
-    seen: dict[int, Columns] = field(default_factory=dict)
-    """The rows of clean images by the first of their part, so that none is asked twice."""
-    held: dict[int, Callable[[], Tensor]] = field(default_factory=dict)
+    seen: list[Columns] = field(default_factory=list)
+    held: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
     done: list[Part] = field(default_factory=list)
     """The parts that are at work."""
 
@@ -102,33 +102,18 @@ class Survivors:
     def _asked(self) -> Asked:
         return Asked(self.model, self.criterion, self.passes.samples, self.seed)
 
+    @functools.cached_property
+    def _shown(self) -> CleanImages:
+        shared = self.seen, self.held
+        return CleanImages(self.data, self.threats[0], self._asked, self.steps, *shared)
+
     def images(self, ids: Tensor) -> Tensor:
         """Return these images, within the range of the threat model."""
-        return in_range(self.data.images(ids), *pixel_range(self.threats[0]))
-
-    def _of_part(self, ids: Tensor) -> Callable[[], Tensor]:
-        """Return what reads the images of a part, only where they are needed, one part at a time."""
-        first = int(ids[0])
-
-        def read() -> Tensor:
-            if first not in self.held:
-                self.held.clear()
-                self.held[first] = functools.cache(functools.partial(self.images, ids))
-            return self.held[first]()
-
-        return read
+        return self._shown.images(ids)
 
     def clean(self, ids: Tensor) -> Columns:
-        """Return what the model says of the clean images `ids`, which are a part."""
-        first, images = int(ids[0]), self._of_part(ids)
-
-        def work(batch: Tensor, stages: Stages | None) -> Columns:
-            some = images()[torch.searchsorted(ids, batch)]
-            return self._asked.clean(some, self.data.labels[batch], batch)
-
-        if first not in self.seen:
-            self.seen[first] = self.steps.run(CLEAN, ids, work, waits=True)
-        return self.seen[first]
+        """Return what the model says of the clean images `ids`; see `CleanImages`."""
+        return self._shown.clean(ids)
 
     def parts(self) -> tuple[Tensor, ...]:
         """Return the ids of each part."""
@@ -137,22 +122,45 @@ class Survivors:
     def attacked(self, parts: Sequence[Tensor]) -> tuple[Left, ...]:
         """Attack the images of these parts at every budget; return what is left to do where the time
         was up before, else nothing.
+
+        Args:
+            parts: (m,) ids each, ascending.
         """
+        left: list[Left] = []
+        for group, later in groups_of(parts, self.data.shape):
+            self._forecast.of_group(sum(map(len, group)), later)
+            left += self._attacked(group)
+        return summed(left)
+
+    def untouched(self, parts: Sequence[Tensor]) -> tuple[Left, ...]:
+        """Take in what is known of images that are not attacked now; return what is left to do."""
+        left: list[Left] = []
+        for ids in parts:
+            begun = [self._begin(ids)]
+            left += self._left(self._turns, begun)
+            self._end(begun)
+        return summed(left)
+
+    def _attacked(self, parts: Sequence[Tensor]) -> tuple[Left, ...]:
         begun = [self._begin(ids) for ids in parts]
-        self.done.extend(begun)
         turns = iter(self._turns)
         left: tuple[Left, ...] = ()
-        try:
-            for turn in turns:
-                for part in begun:
-                    self._close(part, turn.level)
+        for turn in turns:
+            for part in begun:
+                self._close(part, turn.level)
+            try:
                 self._turn(turn, begun)
-        except TimeUp:
-            left = tuple(self._left([turn, *turns], begun))
-        for part in begun:
+            except TimeUp:
+                left = tuple(self._left([turn, *turns], begun))
+        self._end(begun)
+        return left
+
+    def _end(self, parts: Sequence[Part]) -> None:
+        for part in parts:
             self._close(part, len(self.threats))
             self._keep(part)
-        return left
+            part.release()
+        self.done.extend(parts)
 
     def columns(self) -> Columns:
         """Return all rows of the images that were worked on."""
@@ -162,24 +170,36 @@ class Survivors:
         return {**whole, "seconds": spent}
 
     def _begin(self, ids: Tensor) -> Part:
-        images = self._of_part(ids)
+        images = self._shown.reader(ids)
         part = Part(ids, self.data.labels[ids].cpu(), self.clean(ids), images)
         if self.warm_start is not None:
             part.starts = self.warm_start.starts(ids, images().cpu())
         if self.worst is not None and len(part.right):
-            part.pictures = Pictures(images().cpu(), functools.partial(self._asked.margin, part))
+            part.pictures = Pictures(images().cpu(), functools.partial(self._margin, part))
         return part
+
+    def _margin(self, part: Part, rows: Tensor, images: Tensor) -> Tensor:
+        if not len(rows):
+            return torch.zeros(0)
+        pieces = zip(
+            torch.split(rows, self.steps.size), torch.split(images, self.steps.size), strict=True
+        )
+        return torch.cat([self._asked.margin(part, *piece) for piece in pieces])
+
+    def _carries(self, turn: Turn) -> bool:
+        """Return whether survivors start from what this turn leaves."""
+        followed = turn.level + 1 < len(self.threats) or self.starts is not None
+        return turn.stage.attack == self._carrier and followed
+
+    def _needs(self, turn: Turn) -> str:
+        return "found" if self._carries(turn) or self.worst is not None else "id"
 
     def _turn(self, turn: Turn, parts: Sequence[Part]) -> None:
         """Let an attack have its turn on all parts."""
-        threat = self.threats[turn.level]
-        if turn.once:
-            again = [part.again(threat, turn.number) for part in parts]
-            if all(again):
-                return
-        followed = turn.level + 1 < len(self.threats) or self.starts is not None
-        carries = turn.stage.attack == self._carrier and followed
-        needs = "found" if carries or self.worst is not None else "id"
+        needs = self._needs(turn)
+        if turn.once and parts and all(part.was_run(turn.number) for part in parts):
+            self._take(turn, parts, [{} for _ in parts])
+            return
         there = [part.right if turn.once else part.ids[part.standing] for part in parts]
         standing = sum(int(part.standing.sum()) for part in parts)
         if turn.look is not None:
@@ -193,17 +213,32 @@ class Survivors:
             self._forecast.end(fooled=fooled, forwards=0, backwards=0)
         missing = sum(self.steps.missing(turn.step, ids, needs) for ids in there)
         self._forecast.begin(turn.stage, standing=standing, done=sum(map(len, there)) - missing)
-        fooled, passes = 0, dict.fromkeys(("forwards", "backwards"), 0)
-        for part, ids in zip(parts, there, strict=True):
-            work = self._work(part, turn.attack, needs)
-            found = self.steps.run(turn.step, ids, work, needs=needs)
-            fooled += part.take(found, threat, turn.number, once=turn.once)
-            if carries:
-                part.keep_starts(found)
-            if found:
-                passes = {name: count + int(found[name].sum()) for name, count in passes.items()}
-        self._forecast.end(fooled=fooled, **passes)
+        found = [
+            self.steps.run(turn.step, ids, self._work(part, turn.attack, needs), needs=needs)
+            for part, ids in zip(parts, there, strict=True)
+        ]
+        fooled = self._take(turn, parts, found)
+        if self._carries(turn):
+            for part, each in zip(parts, found, strict=True):
+                part.keep_starts(each)
+        forwards, backwards = (
+            sum(int(each[name].sum()) for each in found if each)
+            for name in ("forwards", "backwards")
+        )
+        self._forecast.end(fooled=fooled, forwards=forwards, backwards=backwards)
         self.steps.release()
+
+    def _take(self, turn: Turn, parts: Sequence[Part], found: Sequence[Columns]) -> int:
+        """Take in what an attack found; return how many it is the first to fool."""
+        threat, fooled = self.threats[turn.level], 0
+        with until(None):  # the passes that tell which image is worse
+            for part, each in zip(parts, found, strict=True):
+                again = part.again(threat, turn.number) if turn.once else None
+                more = (
+                    part.take(each, threat, turn.number, once=turn.once) if again is None else again
+                )
+                fooled += more
+        return fooled
 
     def _work(self, part: Part, attack: Attack, needs: str, most: int | None = None) -> Work:
         """Return what attacks a batch of a part; with `most`, only so many of its stages."""
@@ -243,25 +278,28 @@ class Survivors:
         some = part.ids[part.standing]
         some = some if self._carrier is None else some[: len(kept)]
         self.starts.add(str(int(part.ids[0])), {"id": some, "found": kept})
+        for number, found in part.found_once() if self.worst is not None else ():
+            images = {name: found[name] for name in ("id", "found")}
+            self.starts.add(of_once([*self.attacks][number]), images)
         self.starts.save()
 
     def _left(self, turns: Sequence[Turn], parts: Sequence[Part]) -> Iterator[Left]:
-        """Count what is known of the turn that was cut short, and yield what is left of all."""
-        cut = turns[0]
+        """Take in what is known of these turns, which were cut short; yield what is left of them."""
         for turn in turns:
-            threat, waiting = self.threats[turn.level], 0
+            waiting = 0
             for part in parts:
                 self._close(part, turn.level)
-                there = part.right if turn.once else part.ids[part.standing]
-                if turn is cut and part.has(turn.number):
+                if turn.once and part.was_run(turn.number):
+                    self._take(turn, [part], [{}])
                     continue
-                if turn is cut:
-                    found = self.steps.known(turn.step, there)
-                    rest = there[~torch.isin(there, found["id"])] if found else there
-                    part.take(found, threat, turn.number, once=turn.once)
-                    looked = self.steps.known(turn.look_step, rest)
-                    part.take(looked, threat, turn.number, once=turn.once)
-                    there = rest
-                waiting += len(there)
+                there, needs = part.ids[part.standing], self._needs(turn)
+                there = part.right if turn.once else there
+                found = self.steps.known(turn.step, there, needs)
+                self._take(turn, [part], [found])
+                rest = there[~torch.isin(there, found["id"])] if found else there
+                if not turn.once:
+                    self._take(turn, [part], [self.steps.known(turn.look_step, rest, needs)])
+                    rest = rest[part.standing[part.rows(rest)]]
+                waiting += len(rest)
             if waiting:
-                yield Left(budget_of(threat), turn.stage.attack, waiting)
+                yield Left(budget_of(self.threats[turn.level]), turn.stage.attack, waiting)

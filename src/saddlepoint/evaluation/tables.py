@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from saddlepoint.answers import NO_CLASS
 from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
+from saddlepoint.evaluation.decision import Decision
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.tables import Table
 from saddlepoint.threat import format_eps
@@ -33,13 +34,23 @@ def passes_text(forwards: float, backwards: float) -> str:
 
 
 def budget_table(
-    clean: Proportion, budgets: Sequence[Budget], notes: tuple[str, ...] = ()
+    clean: Proportion,
+    budgets: Sequence[Budget],
+    notes: tuple[str, ...] = (),
+    *,
+    partial: bool = False,
 ) -> Table:
     """Return a row per budget.
 
     Passes are of this budget alone; an image fooled at a smaller one costs nothing here.
+
+    Args:
+        partial: attacks are left, so that robust accuracies are upper bounds.
     """
-    columns = ("eps", "clean accuracy", "robust accuracy", "attack success", "passes per image")
+    robust = ("robust accuracy", "attack success")
+    if partial:
+        robust = ("robust accuracy at most", "attack success at least")
+    columns = ("eps", "clean accuracy", *robust, "passes per image")
     rows = [
         (
             budget_text(each.eps),
@@ -53,9 +64,39 @@ def budget_table(
     return Table(f"clean accuracy {clean}", columns, rows, notes)
 
 
-def attack_table(shares: Sequence[AttackShare]) -> Table:
-    """Return a row per budget and attack: what each of them added."""
-    columns = ("eps", "attack", "attacked", "fooled", "robust accuracy after", "passes per image")
+def decision_table(
+    clean: Proportion,
+    budget: Budget,
+    decision: Decision,
+    notes: tuple[str, ...] = (),
+    left: str = "",
+) -> Table:
+    """Return the row of a question that is asked of some of the images.
+
+    Args:
+        left: what was not done.
+    """
+    columns = (
+        "eps",
+        "clean accuracy",
+        "seen",
+        "robust of these",
+        "robust of all",
+        "passes per image",
+    )
+    seen = f"{decision.seen:,} of {clean.total:,}"
+    of_seen = f"{100 * decision.share.value:.1f} %" if decision.seen else "–"
+    low, high = (100 * each for each in decision.bounds.shares)
+    of_all = f"[{low:.1f}, {high:.1f}] %"
+    passes = passes_text(budget.forwards, budget.backwards)
+    row = (budget_text(budget.eps), str(clean), seen, of_seen, of_all, passes)
+    return Table(f"{decision}; no verdict", columns, [row], (*notes, left))
+
+
+def attack_table(shares: Sequence[AttackShare], *, partial: bool = False) -> Table:
+    """Return a row per budget and attack: what each of them added; `partial` where attacks are left."""
+    after = "robust accuracy at most, after" if partial else "robust accuracy after"
+    columns = ("eps", "attack", "attacked", "fooled", after, "passes per image")
     rows = [
         (
             budget_text(each.eps),
