@@ -122,7 +122,7 @@ def _slow(tmp_path):
 
 
 COMMANDS = {
-    "evaluate": (0.2, ("--eps", 0.01, "--suite", "standard", "--limit", 20, "--normalisation", "none")),
+    "evaluate": (0.1, ("--eps", 0.01, "--suite", "standard", "--limit", 20, "--normalisation", "none")),
     "attack": (0.02, ("--attack", "cw-l2", "--norm", "l2", "--limit", 20, "--normalisation", "none")),
     "train": (0.1, ("--recipe", "adversarial", "--limit", 60, "--batch-size", 20)),
     "lab": (0.05, ("constant-c", "--epochs", 1, "--train-limit", 100)),

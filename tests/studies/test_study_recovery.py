@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from sampled import mostly_slow
-from studies.tiny import TEXT, Here, results, tiny
+from studies.tiny import SMALLEST, TEXT, Here, results, tiny
 
 from saddlepoint.attacks import PGD
 from saddlepoint.data import load_data
@@ -36,14 +36,13 @@ from saddlepoint.studies.grid import Cell
 from saddlepoint.studies.work import perform
 from saddlepoint.threat import Linf
 
-ONE = {"seeds": "seeds: 1", "eps": "eps: [48/255]"}
 CELLS = 4
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "s"
-    assert run_study(tiny(**ONE), folder, engine=Here()).finished == CELLS
+    assert run_study(tiny(**SMALLEST), folder, engine=Here()).finished == CELLS
     return folder
 
 
@@ -68,14 +67,14 @@ def stopped(folder, monkeypatch, at):
     with monkeypatch.context() as patch:
         patch.setattr(state, "save_checkpoint", stop)
         with pytest.raises(Stop):
-            run_study(tiny(**ONE), folder, engine=Here())
+            run_study(tiny(**SMALLEST), folder, engine=Here())
     (work,) = (folder / "unfinished").iterdir()
     return work
 
 
 def test_an_interrupted_evaluation_goes_on_from_its_last_batch(tmp_path, monkeypatch):
     # Five batches of eight images in each of two evaluations.
-    spec = tiny(**ONE, recipe="recipe: {epochs: 1, batch_size: 40}\nbatch_size: 8")
+    spec = tiny(**SMALLEST, recipe="recipe: {epochs: 1, batch_size: 40}\nbatch_size: 8")
     assert run_study(spec, tmp_path / "whole", engine=Here()).complete
     monkeypatch.setattr(journal, "LATEST", 0.0)
     batches = []
@@ -103,7 +102,7 @@ def test_what_a_killed_process_left_half_written_is_not_published(whole, tmp_pat
     for folder in (work, tmp_path / "s", tmp_path / "s" / "failed"):
         folder.mkdir(exist_ok=True)
         (folder / ".curve.parquet.0123abcd.tmp").write_bytes(b"half")
-    assert run_study(tiny(**ONE), tmp_path / "s", engine=Here()).complete
+    assert run_study(tiny(**SMALLEST), tmp_path / "s", engine=Here()).complete
     assert not list((tmp_path / "s").rglob("*.tmp"))
     assert not list((tmp_path / "s").rglob("*.lock"))
     cells = [
@@ -115,7 +114,7 @@ def test_what_a_killed_process_left_half_written_is_not_published(whole, tmp_pat
 
 def test_an_interrupted_training_goes_on_from_its_checkpoint(whole, tmp_path, monkeypatch):
     stopped(tmp_path / "s", monkeypatch, 1)
-    assert run_study(tiny(**ONE), tmp_path / "s", engine=Here()).complete
+    assert run_study(tiny(**SMALLEST), tmp_path / "s", engine=Here()).complete
     assert results(tmp_path / "s") == results(whole)
 
 
@@ -136,13 +135,13 @@ def test_a_work_folder_that_cannot_be_gone_on_with_is_begun_afresh(
     whole, tmp_path, monkeypatch, damage
 ):
     damage(stopped(tmp_path / "s", monkeypatch, 1))
-    state = run_study(tiny(**ONE), tmp_path / "s", engine=Here())
+    state = run_study(tiny(**SMALLEST), tmp_path / "s", engine=Here())
     assert state.complete, state
     assert results(tmp_path / "s") == results(whole)
 
 
 def test_a_suite_is_an_attack_like_any_other(tmp_path):
-    spec = tiny(**ONE, attacks="attacks: {quick: {suite: quick}, fgsm: {name: fgsm}}")
+    spec = tiny(**SMALLEST, attacks="attacks: {quick: {suite: quick}, fgsm: {name: fgsm}}")
     assert run_study(spec, tmp_path / "s", engine=Here()).failed == {}
     rows = load(tmp_path / "s").to_arrow_table().to_pylist()
     images = load(tmp_path / "s", "images").to_arrow_table().to_pylist()
@@ -219,7 +218,7 @@ def net(classes):
 def test_the_users_own_model_is_found_from_elsewhere_and_must_be_the_same(tmp_path, monkeypatch):
     (tmp_path / "net.py").write_text(NET)
     monkeypatch.chdir(tmp_path)
-    spec = tiny(**ONE, model="model: net.py:net")
+    spec = tiny(**SMALLEST, model="model: net.py:net")
     assert run_study(spec, "s", engine=Here()).complete
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
@@ -237,7 +236,7 @@ def test_a_model_file_that_changes_while_the_study_runs_fails_its_cells(tmp_path
         (tmp_path / "net.py").write_text(NET + "# changed\n")
         return perform(job)
 
-    spec = tiny(**ONE, model=f"model: {tmp_path}/net.py:net")
+    spec = tiny(**SMALLEST, model=f"model: {tmp_path}/net.py:net")
     state = run_study(spec, tmp_path / "s", engine=Here(work))
     assert state.finished == 0
     assert all("changed while the study ran" in error for error in state.failed.values())
@@ -263,7 +262,7 @@ def test_a_model_file_that_changes_while_the_study_runs_fails_its_cells(tmp_path
 )
 def test_a_model_that_cannot_be_built_is_refused_before_the_first_cell(tmp_path, changed, message):
     with pytest.raises(InputError, match=message):
-        run_study(tiny(**ONE, **changed), tmp_path / "s", engine=Here())
+        run_study(tiny(**SMALLEST, **changed), tmp_path / "s", engine=Here())
     assert not (tmp_path / "s").exists()
 
 
@@ -297,7 +296,7 @@ def test_a_worker_that_is_killed_costs_its_cell_a_second_start(whole, tmp_path, 
                 os.kill(process.pid, number)
 
     with LocalEngine(1) as engine:
-        state = run_study(tiny(**ONE), tmp_path / "s", engine=engine, progress=kill)
+        state = run_study(tiny(**SMALLEST), tmp_path / "s", engine=engine, progress=kill)
     assert killed
     assert state.complete, state
     assert state.failed == {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from saddlepoint.cli import complete, options
+from saddlepoint.cli.assignments import pairs
 from saddlepoint.cli.console import command_line, progress, result, table
 from saddlepoint.cli.model import note_random_weights, read_given
 from saddlepoint.cli.prepare import Place, build_surrogate, prepare
@@ -141,7 +142,7 @@ def attack(
     def attack_for(statistics: Statistics, shape: tuple[int, ...] | None) -> Attack:
         budget = math.inf if eps is None else eps
         threat = threat_from(norm, budget, space, "image", statistics, shape)
-        return replace(build_attack(attack, threat, options.pairs(option)), criterion=fooled)
+        return replace(build_attack(attack, threat, pairs(option)), criterion=fooled)
 
     def readable(weights: str) -> nn.Module:
         read_given(Path(weights))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from saddlepoint.cli import complete, options
+from saddlepoint.cli.assignments import pairs
 from saddlepoint.cli.console import progress, result, table
 from saddlepoint.cli.images import choose_device, read_data
 from saddlepoint.cli.prepare import fresh_model, prepare
@@ -89,7 +90,7 @@ def lab(
             "weights need a network; name it with --model, for instance zoo:simple-cnn"
         )
     experiment = EXPERIMENTS[name]
-    settings = experiment.parse(options.pairs(option))
+    settings = experiment.parse(pairs(option))
 
     from saddlepoint.evaluation import check_outputs
     from saddlepoint.lab import Bench, write_experiment

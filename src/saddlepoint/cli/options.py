@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -13,7 +13,6 @@ import typer
 
 from saddlepoint.cli import complete
 from saddlepoint.counts import MOST, MOST_SEED, MOST_SIDE, MOST_THREADS
-from saddlepoint.errors import InputError
 
 Data = Annotated[
     str,
@@ -260,45 +259,3 @@ def bundled(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run
-
-
-def pairs(words: list[str] | None) -> dict[str, str]:
-    """Return what `--set NAME=VALUE` gave, by name."""
-    found = {}
-    for word in words or []:
-        name, equals, value = word.partition("=")
-        if not equals or not name.strip():
-            raise InputError(f"--set {word}: write NAME=VALUE, for instance --set steps=40")
-        found[name.strip()] = value.strip()
-    return found
-
-
-def changed(words: list[str] | None, flags: Mapping[str, Any]) -> dict[str, str]:
-    """Return the fields of a recipe that a command changes, as text by their dotted names.
-
-    Args:
-        words: of `--set FIELD=VALUE`.
-        flags: the fields that have an option of their own, with its value or None.
-
-    >>> changed(["epochs=3"], {"batch_size": 32, "augmentation": None})
-    {'batch_size': '32', 'epochs': '3'}
-    """
-    own = {name: str(value) for name, value in flags.items() if value is not None}
-    found = pairs(words)
-    for name in own.keys() & found.keys():
-        raise InputError(f"{name} is given twice, by an option of its own and by --set; give one")
-    return {**own, **found}
-
-
-def weighted(words: list[str] | None) -> tuple[tuple[str, float], ...]:
-    """Return what `--penalty NAME=WEIGHT` gave."""
-    found = []
-    for word in words or []:
-        name, _, weight = word.rpartition("=")
-        try:
-            found.append((name, float(weight)))
-        except ValueError:
-            name = ""
-        if not name:
-            raise InputError(f"--penalty {word}: write NAME=WEIGHT, such as orthogonal=0.001")
-    return tuple(found)

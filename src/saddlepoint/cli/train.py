@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from saddlepoint.cli import complete, options
+from saddlepoint.cli.assignments import changed, weighted
 from saddlepoint.cli.console import command_line, note, progress, result, table
 from saddlepoint.cli.images import read_data
 from saddlepoint.cli.prepare import Place, prepare, read_teacher
@@ -115,10 +116,10 @@ def train(
     }
     change = RecipeChange(
         objective=objective,
-        penalties=options.weighted(penalty),
+        penalties=weighted(penalty),
         transforms=tuple(transform or ()),
         budget=budget,
-        fields=options.changed(option, flags),
+        fields=changed(option, flags),
     )
 
     def plan_for(statistics: Statistics, shape: tuple[int, ...] | None) -> Recipe:
