@@ -72,6 +72,11 @@ def evaluation_document(
 
 
 def _numbers(record: Evaluation) -> tuple[Number, ...]:
+    if record.left and record.decision is not None:
+        return (
+            Number.of("clean", "clean accuracy", record.clean),
+            Number.of("seen", "robust, of the images seen", record.decision.share),
+        )
     bound = "at most, robust accuracy" if record.left else "robust accuracy"
     return (
         Number.of("clean", "clean accuracy", record.clean),
@@ -88,19 +93,23 @@ def _numbers(record: Evaluation) -> tuple[Number, ...]:
 
 def _accuracy(record: Evaluation, numbering: Numbering) -> list[PageSection]:
     drawings: tuple[Drawing, ...] = ()
-    if not any(math.isnan(budget.eps) for budget in record.budgets):
+    if not record.left and not any(math.isnan(budget.eps) for budget in record.budgets):
         figure = accuracy_curve({"": record})
         figure.axes[0].set_title("", loc="left")
         caption = "Accuracy against eps. At eps 0 stands clean accuracy; shaded are 95 % Wilson intervals."
         drawings = (numbering.figure(figure, "accuracy", caption),)
     title = "Clean and robust accuracy, with 95 % Wilson intervals"
+    if record.left and record.decision is not None:
+        title = "Of the images seen, and of all"
     table = replace(record.budget_table(), title=title, notes=())
     tables = (numbering.table("budgets", table),)
     return [PageSection("accuracy", "Robust accuracy", (), drawings, tables)]
 
 
 def _attacks(record: Evaluation, numbering: Numbering) -> list[PageSection]:
-    figure = passes_figure(record)
+    if record.left and record.decision is not None:
+        return []  # most images have had no attack
+    figure = None if record.left else passes_figure(record)
     drawings: tuple[Drawing, ...] = ()
     if figure is not None:
         where = budget_text(record.budgets[-1].eps)
@@ -115,7 +124,7 @@ def _attacks(record: Evaluation, numbering: Numbering) -> list[PageSection]:
 
 
 def _classes(record: Evaluation, numbering: Numbering) -> list[PageSection]:
-    if not record.budgets:
+    if not record.budgets or record.left:
         return []
     tables = [numbering.table("classes", record.class_table())]
     counts = record.confusion()

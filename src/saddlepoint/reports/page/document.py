@@ -63,6 +63,8 @@ class Judged:
         """
         head = f"{name}: " if name else ""
         verdict = record.verdict
+        if record.left and record.decision is not None:
+            return cls("none", f"{head}{record.decision}; {record.told}")
         if verdict is None:
             return cls("none", head + (record.told if name else _sentence(record.told)))
         said = f"{head}verdict {verdict.sentence}" if name else f"Verdict: {verdict.sentence}"
