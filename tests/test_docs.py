@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (
     "README.md",
     "docs/guide.md",
+    "docs/anytime.md",
     "docs/which.md",
     "docs/models.md",
     "docs/defences.md",

@@ -10,6 +10,7 @@ watcher a look at the clock.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
@@ -85,7 +86,7 @@ class TimeUp(BaseException):
 
 # What is watched changes no result, and `watched_by` puts back what was there.
 _WATCHER: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
-_DEADLINE: ContextVar[float] = ContextVar("deadline", default=float("inf"))
+_DEADLINE: ContextVar[float] = ContextVar("deadline", default=math.inf)
 _Item = TypeVar("_Item")
 
 
@@ -98,7 +99,7 @@ def until(deadline: float | None) -> Iterator[None]:
     ...     passed(128)
     ...     print("this is not reached")
     """
-    token = _DEADLINE.set(float("inf") if deadline is None else deadline)
+    token = _DEADLINE.set(math.inf if deadline is None else deadline)
     try:
         yield
     finally:
@@ -128,7 +129,8 @@ def passed(rows: int) -> None:
 
     >>> passed(128)
     """
-    if time.monotonic() > _DEADLINE.get():
+    deadline = _DEADLINE.get()
+    if deadline < math.inf and time.monotonic() > deadline:
         raise TimeUp
     watcher = _WATCHER.get()
     if watcher is not None:

@@ -37,7 +37,7 @@ def _small_parts(monkeypatch):
 
 
 def dies_after(out, number):
-    run(out, after_stages(6 * number, die))  # two budgets, three attacks
+    run(out, after_stages(number, die))  # of six: two budgets, three attacks
 
 
 def equal(a, b):

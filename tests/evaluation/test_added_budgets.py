@@ -76,7 +76,7 @@ def test_it_is_the_record_of_a_new_evaluation(tmp_path, monkeypatch, fresh, befo
         assert {name for name, eps in calls if eps in (A, B)} == {"PGD"}
     same(Evaluation.load(out), fresh[now])
     assert {path.name for path in out.iterdir()} == {
-        "run.json", "evaluation.json", "images.parquet", "attempts.parquet", "starts",
+        "run.json", "evaluation.json", "images.parquet", "attempts.parquet", "starts", "worst",
     }  # fmt: skip
     calls.clear()
     same(run(now, out), fresh[now])

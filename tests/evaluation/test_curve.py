@@ -122,7 +122,7 @@ def test_interrupted_it_goes_on_to_the_same_record(tmp_path, monkeypatch):
     monkeypatch.setattr(steps, "SIZE", 16)
     expected = run(EPS)
     with pytest.raises(KeyboardInterrupt):
-        run(EPS, tmp_path, after_stages(3, stop))
+        run(EPS, tmp_path, after_stages(0, stop))
     assert not (tmp_path / "evaluation.json").exists()
     calls, step = [], steps.Steps._step
     monkeypatch.setattr(

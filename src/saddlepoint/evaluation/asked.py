@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
@@ -25,7 +26,6 @@ class Asked:
         samples: passes averaged, for a model that is random.
         seed: of its draws.
 
-    >>> import torch
     >>> from saddlepoint.attacks import Misclassified
     >>> asked = Asked(nn.Flatten(), Misclassified(), 1, 0)
     >>> asked.clean(torch.tensor([[0.2, 0.9]]), torch.tensor([1]), torch.tensor([0]))["right"]
@@ -52,11 +52,16 @@ class Asked:
         }
 
     def margin(
-        self, part: Part, rows: Int64[Tensor, " k"], images: Float[Tensor, "k ..."]
+        self, size: int, part: Part, rows: Int64[Tensor, " k"], images: Float[Tensor, "k ..."]
     ) -> Float[Tensor, " k"]:
-        """Return the criterion's margin at images of these rows of a part."""
-        logits = self._logits(images, part.ids[rows])
-        return self.criterion.margin(logits, part.labels[rows].to(logits.device)).cpu()
+        """Return the criterion's margin at images of these rows of a part, `size` in a pass."""
+        margins = [torch.zeros(0)]
+        for where, some in zip(torch.split(rows, size), torch.split(images, size), strict=True):
+            if len(where):
+                logits = self._logits(some, part.ids[where])
+                labels = part.labels[where].to(logits.device)
+                margins.append(self.criterion.margin(logits, labels).float().cpu())
+        return torch.cat(margins)
 
     def probabilities(self, images: Tensor, ids: Tensor) -> Float[Tensor, "m k"]:
         """Return the softmax of the logits at images, on the CPU."""

@@ -32,6 +32,11 @@ from saddlepoint.evaluation.worst import WorstFiles
 from saddlepoint.progress import Progress, TimeUp, until
 from saddlepoint.threat import ThreatModel
 
+_NOTHING = (
+    "in this time nothing came to an end that could be kept, and again it will not: give more time, or"
+    " a smaller batch size"
+)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Work:
@@ -99,6 +104,8 @@ class Work:
                     found = examined.verdict(found)
             except TimeUp:
                 found = replace(found, left=(self._rest(CHECKS),))
+        if found.left and self.deadline is not None and not steps.gained:
+            found = replace(found, notes=(*found.notes, _NOTHING))
         return replace(found, pilot=pilot), examined
 
     def examined_again(self, record: Evaluation, out: Path | None = None) -> Evaluation:

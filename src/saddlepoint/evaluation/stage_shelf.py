@@ -34,6 +34,11 @@ class StageShelf:
         last = all(name.startswith(f"{called}: ") for name in self._looks.found)
         return self._now.journal.written or (self._looks.journal.written and last)
 
+    @property
+    def gained(self) -> bool:
+        """Whether a stage was done in this process."""
+        return self._now.gained or self._looks.gained
+
     def save(self) -> None:
         """Write what is not written yet."""
         self._now.journal.save()
@@ -73,12 +78,13 @@ class _Held:
     def __init__(self, folder: Path | None) -> None:
         self.journal = Journal(folder)
         self.found = dict(self.journal.found)
+        self.gained = False
 
     def holds(self, called: str) -> bool:
         return any(name.startswith(f"{called}: ") for name in self.found)
 
     def add(self, name: str, columns: Columns) -> None:
-        self.found[name] = [columns]
+        self.found[name], self.gained = [columns], True
         self.journal.add(name, columns)
 
     def drop(self, prefix: str) -> None:

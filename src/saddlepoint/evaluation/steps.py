@@ -57,7 +57,7 @@ class Steps:
         for name, entries in earlier.items():
             self._done.found.setdefault(name, []).extend(entries)
         self._stages = StageShelf(folder)
-        self._keeps = folder is not None
+        self._keeps, self._gained = folder is not None, False
         self._known: dict[str, list[Columns]] = {}  # since the last release
 
     def __enter__(self) -> Self:
@@ -124,6 +124,11 @@ class Steps:
             return {}
         return _ascending(joined(rows))
 
+    @property
+    def gained(self) -> bool:
+        """Whether this process has done a step, or a stage of one, that is not cheap to repeat."""
+        return self._gained or self._stages.gained
+
     def keep(self) -> None:
         """Write what is done and not written yet, stages of the work at hand too."""
         self._done.save()
@@ -147,6 +152,7 @@ class Steps:
         seconds = torch.full((len(ids),), each, dtype=torch.float64)
         columns = {"id": ids, **columns, "seconds": seconds}
         self._done.add(name, columns, waits)
+        self._gained |= not waits
         self._known.setdefault(name, []).append(columns)
         if look_of is not None:
             return columns

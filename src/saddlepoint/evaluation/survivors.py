@@ -1,5 +1,4 @@
-"""The order of work: every budget ascending, every attack in turn on all images, and only survivors
-go on.
+"""The order of work: every budget ascending, every attack in turn, and only survivors go on.
 
 So an evaluation that is stopped knows most of what it can know by then. A minimum-norm attack is run
 once, on all images that are right, and counted at every budget. Where the time is limited, an attack
@@ -175,16 +174,10 @@ class Survivors:
         if self.warm_start is not None:
             part.starts = self.warm_start.starts(ids, images().cpu())
         if self.worst is not None and len(part.right):
-            part.pictures = Pictures(images().cpu(), functools.partial(self._margin, part))
+            part.pictures = Pictures(
+                images().cpu(), functools.partial(self._asked.margin, self.steps.size, part)
+            )
         return part
-
-    def _margin(self, part: Part, rows: Tensor, images: Tensor) -> Tensor:
-        if not len(rows):
-            return torch.zeros(0)
-        pieces = zip(
-            torch.split(rows, self.steps.size), torch.split(images, self.steps.size), strict=True
-        )
-        return torch.cat([self._asked.margin(part, *piece) for piece in pieces])
 
     def _carries(self, turn: Turn) -> bool:
         """Return whether survivors start from what this turn leaves."""
