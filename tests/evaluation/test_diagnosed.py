@@ -417,7 +417,7 @@ class Outside(torch.nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:the gradient was exactly 0")
-def test_a_model_without_any_gradient_is_examined_and_only_then(tmp_path, monkeypatch, short):
+def test_a_model_without_any_gradient_is_examined_and_only_then(tmp_path, monkeypatch):
     # Where no gradient is left it asks for scores, of which fewer do here.
     monkeypatch.setattr(
         Fast, "_search_on", lambda self, *state: Square(self.threat, queries=500).perturb(*state)

@@ -34,7 +34,7 @@ def test_normal_and_adversarial_training_learn_what_each_is_for():
     }.items():
         net = build_model("zoo:simple-cnn", classes=10, shape=(1, 8, 8))
         model = Normalised(net, tests.mean, tests.std)
-        recipe = Recipe(objective=objective, epochs=5, batch_size=64)
+        recipe = Recipe(objective=objective, epochs=4, batch_size=64)
         result = train(model, digits(), recipe, test=tests)
         assert result.metrics[-1]["test_accuracy"] == accuracy(model, tests)
         assert accuracy(model, tests) > (0.95 if name == "normal" else 0.8)

@@ -58,7 +58,7 @@ def compare(
     >>> records = {}
     >>> for name in ("simple-cnn", "maxout"):
     ...     net = build_model(name, classes=10, shape=data.shape)
-    ...     records[name] = evaluate(net, data, "Linf", eps=[0.01, 0.1], suite="quick")
+    ...     records[name] = evaluate(net, data, "Linf", eps=[0.01, 0.1], suite="quick", diagnosis=None)
     >>> [each.name for each in compare(records, eps="0.1").all]
     ['clean', '0.1']
     """

@@ -73,7 +73,7 @@ class CarliniWagnerLinf(MinimumNorm):
 
     >>> from saddlepoint.threat import Linf
     >>> net, images = torch.nn.Flatten(), torch.tensor([[0.9, 0.3]])
-    >>> result = CarliniWagnerLinf(Linf())(net, images, torch.tensor([0]))
+    >>> result = CarliniWagnerLinf(Linf(), steps=100)(net, images, torch.tensor([0]))
     >>> [round(float(d), 2) for d in result.distance]
     [0.3]
     """
