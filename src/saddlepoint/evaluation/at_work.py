@@ -12,6 +12,7 @@ from torch import nn
 
 from saddlepoint.answers import NO_CLASS, check_answered
 from saddlepoint.attacks import Criterion, Fast
+from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.data import ImageData
 from saddlepoint.evaluation.decision import Counted, Decision, blocks
 from saddlepoint.evaluation.diagnosed import Examined, lacks
@@ -77,13 +78,10 @@ class Work:
         examined = None if self.diagnosis is None else Examined(run, steps, self.diagnosis)
         looks = examined or Examined(run, steps, self.looked_at)
         takes = any(isinstance(attack, Fast) for attack in self.attacks.values())
-        pilot, decision, up = None, None, False
+        decision = None
+        # Where no attack takes the pilot, the attacks come first: they lower the bound.
+        pilot, up = self._looked(looks) if takes else (None, False)
         with until(self.deadline):
-            if takes or examined is not None:
-                try:
-                    pilot = looks.pilot()
-                except TimeUp:  # then the attacks, which would take it, find no time either
-                    up = True
             attacking = (
                 run if pilot is None else replace(run, attacks=informed(self.attacks, pilot))
             )
@@ -91,6 +89,8 @@ class Work:
                 left = attacking.attacked(run.parts())
             else:
                 decision, left = self._decided(attacking)
+        if not takes and examined is not None and not left:
+            pilot, up = self._looked(looks)
         if up and not left:
             left = (self._rest(CHECKS),)
         columns = attacking.columns()
@@ -107,6 +107,14 @@ class Work:
         if found.left and self.deadline is not None and not steps.gained:
             found = replace(found, notes=(*found.notes, _NOTHING))
         return replace(found, pilot=pilot), examined
+
+    def _looked(self, looks: Examined) -> tuple[Pilot | None, bool]:
+        """Return the pilot, and whether the time was up before."""
+        try:
+            with until(self.deadline):
+                return looks.pilot(), False
+        except TimeUp:
+            return None, True
 
     def examined_again(self, record: Evaluation, out: Path | None = None) -> Evaluation:
         """Examine a finished record where less was than is asked for now; saved where it is `out`."""
