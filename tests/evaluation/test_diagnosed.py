@@ -176,7 +176,7 @@ def test_a_finished_record_gets_the_checks_that_it_lacks_and_stays_the_same(tmp_
     assert again.verdict.supplements == first.verdict.supplements != ()
     assert same(Evaluation.load(tmp_path), again)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "attempts.parquet", "evaluation.json", "images.parquet", "run.json", "starts",
+        "attempts.parquet", "evaluation.json", "images.parquet", "run.json", "starts", "worst",
     ]  # fmt: skip
 
 

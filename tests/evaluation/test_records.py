@@ -22,7 +22,7 @@ def test_the_files_of_an_evaluation(tmp_path):
     data = digits("test", 40)
     record = evaluate(trained(), data, Linf(), eps=[0.05, 0.1], suite="quick", out=tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "attempts.parquet", "evaluation.json", "images.parquet", "run.json", "starts",
+        "attempts.parquet", "evaluation.json", "images.parquet", "run.json", "starts", "worst",
     ]  # fmt: skip
     told = json.loads((tmp_path / "evaluation.json").read_text())
     assert told == record.json()

@@ -14,7 +14,7 @@ def attacks_of(suite: str | Suite, threat: ThreatModel) -> Suite:
     """Return the attacks of a suite; raises `InputError` where there are none.
 
     >>> list(attacks_of("quick", Linf(0.1)))
-    ['fgsm', 'pgd', 'apgd']
+    ['fgsm', 'apgd', 'apgd-margin']
     """
     attacks = build_suite(suite, threat) if isinstance(suite, str) else suite
     if not attacks:

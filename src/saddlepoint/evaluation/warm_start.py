@@ -29,6 +29,7 @@ class WarmStart:
         data: the identity of the images that they were made from.
         worst: the images, each at the largest budget.
 
+    >>> import torch
     >>> images = WorstImages(torch.tensor([1]), torch.tensor([0.1]), torch.ones(1, 2))
     >>> WarmStart("runs/a", {}, images).starts(torch.tensor([0, 1]), torch.zeros(2, 2))
     tensor([[0., 0.],
