@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saddlepoint.cli.console import result, tables
+from saddlepoint.cli.console import command_line, result, tables
 from saddlepoint.cli.options import Json
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def compare(
         config = {"models": {name: each.config for name, each in evaluations.items()}, "eps": eps}
         with claimed(out, "compare", config, (COMPARISON, PAGE)):
             write_json(out / COMPARISON, told)
-            page = comparison_document(found, evaluations, overlap).save(out / PAGE)
+            page = comparison_document(found, evaluations, overlap, command_line()).save(out / PAGE)
         told["files"] = {"record": str(out / COMPARISON), "page": str(page)}
     result(told, as_json, lambda: _show(found, overlap, page))
 

@@ -122,9 +122,11 @@ def evaluate(
     result(summary, as_json, lambda: show_evaluation(record, out, per_class=per_class))
 
 
-def _is_older(figure: Path, record: Path) -> bool:
-    """Return whether a figure is missing, or was drawn before a budget was added to its record."""
-    return not figure.exists() or figure.stat().st_mtime_ns < record.stat().st_mtime_ns
+def _is_older(drawn: Path, record: Path) -> bool:
+    """Return whether a figure or page is missing, or was drawn before a budget was added to its record."""
+    if not drawn.is_file() or not drawn.stat().st_size:
+        return True
+    return drawn.stat().st_mtime_ns < record.stat().st_mtime_ns
 
 
 def show_evaluation(record: Evaluation, out: Path, *, per_class: bool = False) -> None:

@@ -60,7 +60,7 @@ def parse_seconds(text: str) -> float:
         ...
     saddlepoint.errors.InputError: a time is 'soon'; give seconds, or such as 90s, 10min, 1.5h
     """
-    pieces = text.strip().split() if " " in text.strip() else re.findall(r"[\d.]+\s*[a-z]*", text)
+    pieces = re.findall(r"[\d.]+\s*[a-z]*", text)
     found = [_FORM.fullmatch(piece.strip()) for piece in pieces]
     whole = "".join(pieces).replace(" ", "") == text.replace(" ", "")
     if not found or not whole or not all(found):

@@ -9,13 +9,16 @@ from dataclasses import replace
 from saddlepoint.evaluation import Evaluation, ModelComparison
 from saddlepoint.evaluation.overlap import Overlap
 from saddlepoint.reports.figures import accuracy_curve
-from saddlepoint.reports.page.document import Document, Judged
+from saddlepoint.reports.page.document import Document, Judged, Provenance
 from saddlepoint.reports.page.parts import Drawing
 from saddlepoint.reports.page.sections import Numbering, PageSection
 
 
 def comparison_document(
-    found: ModelComparison, evaluations: Mapping[str, Evaluation], overlap: Overlap | None
+    found: ModelComparison,
+    evaluations: Mapping[str, Evaluation],
+    overlap: Overlap | None,
+    command: str = "",
 ) -> Document:
     """Return the page of a comparison.
 
@@ -23,6 +26,7 @@ def comparison_document(
         found: what `compare` found.
         evaluations: that were compared, by the names of the models.
         overlap: of the images that they fail on.
+        command: what repeats it.
     """
     numbering = Numbering()
     drawings: tuple[Drawing, ...] = ()
@@ -53,4 +57,10 @@ def comparison_document(
         sections=tuple(sections),
         judged=tuple(Judged.of(each, name) for name, each in evaluations.items()),
         notes=found.notes[len(evaluations) :],
+        provenance=Provenance.of(
+            {"models": {name: each.config for name, each in evaluations.items()}},
+            None,
+            command,
+            numbering,
+        ),
     )

@@ -66,7 +66,10 @@ def accuracy_curve(
             low, high = ([100 * getattr(p, end) for _, p in points] for end in ("low", "high"))
             axes.fill_between(eps, low, high, color=look.colour, alpha=0.18, linewidth=0)
             values = [100 * p.value for _, p in points]
-            label = name if alike else f"{name} ({_judged(evaluation)})"
+            # A name that is no UTF-8, or begins as what matplotlib leaves out of legends, is shown too.
+            plain = name.encode(errors="backslashreplace").decode()
+            plain = f"\u200b{plain}" if plain.startswith("_") else plain
+            label = plain if alike else f"{plain} ({_judged(evaluation)})"
             axes.plot(eps, values, **look.line, label=label, clip_on=False, zorder=3)
             if alone:
                 _say_values(axes, list(zip(eps, values, strict=True)))

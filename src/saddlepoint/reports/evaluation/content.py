@@ -73,10 +73,14 @@ def evaluation_document(
 
 def _numbers(record: Evaluation) -> tuple[Number, ...]:
     if record.left and record.decision is not None:
-        return (
-            Number.of("clean", "clean accuracy", record.clean),
-            Number.of("seen", "robust, of the images seen", record.decision.share),
-        )
+        clean = Number.of("clean", "clean accuracy", record.clean)
+        decision = record.decision
+        if not decision.seen:
+            return (clean,)
+        low, high = (100 * each for each in decision.bounds.shares)
+        interval = f"confidence sequence: of all {low:.1f} to {high:.1f} %"
+        seen = Number.of("seen", "robust, of the images seen", decision.share)
+        return clean, replace(seen, interval=interval)
     bound = "at most, robust accuracy" if record.left else "robust accuracy"
     return (
         Number.of("clean", "clean accuracy", record.clean),
@@ -161,7 +165,8 @@ def _errors(record: Evaluation, counts: Any, where: str) -> Table:
 
 def _gallery(gallery: Gallery | None) -> list[PageSection]:
     if gallery is None or not gallery.cards:
-        return []
+        none = "None are shown: none were kept, none were attacked, or they are no pictures."
+        return [PageSection("images", "Images", (none,))]
     notes = (
         "Before, the change, and after: the worst image that was found at the largest budget. A change is"
         " grey where there is none; black and white are the largest of all that are shown.",

@@ -17,6 +17,7 @@ from saddlepoint.reading import read_json
 from saddlepoint.reports.page.render import render
 from saddlepoint.reports.page.sections import NumberedTable, Numbering, PageSection
 from saddlepoint.run_folders import RUN_FILE
+from saddlepoint.run_folders import environment as here
 from saddlepoint.tables import Table
 
 PAGE = "report.html"
@@ -101,8 +102,11 @@ class Provenance:
             "weights": config.get("model"),
             "data": data.get("fingerprint") if isinstance(data, Mapping) else data,
             "seed": config.get("seed"),
-            **(environment if isinstance(environment, dict) else {}),
+            **(environment if isinstance(environment, dict) else here()),
         }
+        models = config.get("models")
+        for name, each in (models if isinstance(models, Mapping) else {}).items():
+            known[f"weights of {name}"] = each.get("model")
         rows = [(name, str(value)) for name, value in known.items() if value is not None]
         table = numbering.table(
             "provenance", Table("What it was computed from", ("", "value"), rows)
