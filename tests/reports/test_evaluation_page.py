@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from reports.test_study_page import Parsed
+from reports.parsed import Parsed
 from small import after_stages, die, digits, finish, trained
 
 from saddlepoint.attacks import Misclassified

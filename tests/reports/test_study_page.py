@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
-from html.parser import HTMLParser
 
 import pytest
 import yaml
+from reports.parsed import Parsed
 from reports.quick import leave_pictures_empty
 from studies.synthetic import synthetic
 
@@ -19,32 +19,6 @@ from saddlepoint.studies.results import EVALUATION_COLUMNS
 
 LEADING = ("accuracy-against-eps", "accuracy", "success")
 EVIL = "<script>alert(1)</script> & 'quotes' | *stars* $x_1$ $\\frac$ {{ 7 * 7 }}"
-
-
-class Parsed(HTMLParser):
-    """The elements of a page and whether they are closed."""
-
-    VOID = ("meta", "link", "img", "br")
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.elements, self.texts = [], [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 DRAWN = (
