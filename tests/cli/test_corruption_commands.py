@@ -114,7 +114,7 @@ def test_corrupt_measures_prints_and_goes_on(cli, net):
     more = cli(*words, "--only", "jpeg_compression", "--severity", 1, "--json")
     assert more.status == 0, more
     assert len(more.json["rows"]) == 5
-    assert more.json["files"] == {"record": "c/corruptions.json"}
+    assert more.json["files"] == {"record": "c/corruptions.json", "page": "c/report.html"}
     loaded = CorruptionAccuracy.load("c")
     assert CorruptionAccuracy.of_json(more.json) == loaded
     assert loaded.config["constants"] == "cifar-10-c"
