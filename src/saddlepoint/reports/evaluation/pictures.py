@@ -20,7 +20,7 @@ from saddlepoint.evaluation.worst import read_worst
 from saddlepoint.reports.changes import ChangeScale, as_array
 from saddlepoint.reports.evaluation.choose import choose, rows_of
 from saddlepoint.reports.figures import drawable
-from saddlepoint.reports.page.parts import Card, Gallery, thumbnail
+from saddlepoint.reports.page.parts import SEPARATOR, Card, Gallery, thumbnail
 
 _FILTERS = {
     "why": "chosen as", "class": "class", "becomes": "becomes", "outcome": "outcome",
@@ -87,7 +87,7 @@ def gallery_of(
                 alternatives=(f"before: {label}", scale.label, f"after: {became}"),
                 lines=(outcome, told, f"image {int(ids[some[number]])}; {', '.join(each.why)}"),
                 tags={
-                    "why": "|".join(each.why),
+                    "why": SEPARATOR.join(each.why),
                     "class": label,
                     "becomes": label if stands else became,
                     "outcome": "stands" if stands else "fooled",

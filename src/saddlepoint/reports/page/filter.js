@@ -4,7 +4,7 @@ const cards = [...document.querySelectorAll(".gallery li")];
 const apply = () => {
   let shown = 0;
   for (const card of cards) {
-    card.hidden = !selects.every(s => !s.value || (card.dataset[s.dataset.filter] ?? "").split("|").includes(s.value));
+    card.hidden = !selects.every(s => !s.value || (card.dataset[s.dataset.filter] ?? "").split("\u2063").includes(s.value));
     shown += !card.hidden;
   }
   for (const each of document.querySelectorAll("[data-shown]")) each.textContent = shown;

@@ -14,6 +14,8 @@ from PIL import Image
 
 from saddlepoint.reports.page.svg import inline_svg, width_of
 
+SEPARATOR = "\u2063"
+"""Between several values of one tag: no class is called by it."""
 THUMBNAIL = 96
 """Pixels of a thumbnail's longer side, at most."""
 _EXACT = 48  # up to this side a thumbnail is exact; above, it is a JPEG
@@ -59,7 +61,7 @@ class Card:
         before, change, after: addresses that hold the pictures.
         alternatives: what is read in their places.
         lines: what stands below, the first one first.
-        tags: what it is filtered by; several values of one are joined by "|".
+        tags: what it is filtered by; several values of one are joined by `SEPARATOR`.
 
     >>> Card(3, "data:,", "data:,", "data:,", ("a", "b", "c"), ("cat",), {"class": "cat"}).id
     3
@@ -91,7 +93,7 @@ class Filter:
 class Gallery:
     """Cards, and what they can be chosen by.
 
-    >>> card = Card(3, "data:,", "data:,", "data:,", ("a", "b", "c"), ("cat",), {"class": "cat|dog"})
+    >>> card = Card(3, "data:,", "data:,", "data:,", ("a", "b", "c"), ("cat",), {"class": f"cat{SEPARATOR}dog"})
     >>> Gallery.of([card, card], {"class": "true class"}).filters
     (Filter(name='class', label='true class', values=('cat', 'dog')),)
     """
@@ -105,7 +107,10 @@ class Gallery:
         filters = []
         for name, label in labels.items():
             values = {
-                value for card in cards for value in card.tags.get(name, "").split("|") if value
+                value
+                for card in cards
+                for value in card.tags.get(name, "").split(SEPARATOR)
+                if value
             }
             if len(values) > 1:
                 filters.append(Filter(name, label, tuple(sorted(values))))
