@@ -190,6 +190,7 @@ def _checks(record: Evaluation, numbering: Numbering) -> list[PageSection]:
 def threat_of(record: Evaluation) -> str:
     """Return the norm and the space of the budgets, in words.
 
+    >>> from saddlepoint.evaluation import Proportion
     >>> threat_of(Evaluation({"threat": "Linf 0.1"}, Proportion(0, 0), (), None, None, 0.0, ()))
     'Linf, in pixels'
     """

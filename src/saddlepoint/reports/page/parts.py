@@ -93,7 +93,8 @@ class Filter:
 class Gallery:
     """Cards, and what they can be chosen by.
 
-    >>> card = Card(3, "data:,", "data:,", "data:,", ("a", "b", "c"), ("cat",), {"class": f"cat{SEPARATOR}dog"})
+    >>> tags = {"class": f"cat{SEPARATOR}dog"}
+    >>> card = Card(3, "data:,", "data:,", "data:,", ("a", "b", "c"), ("cat",), tags)
     >>> Gallery.of([card, card], {"class": "true class"}).filters
     (Filter(name='class', label='true class', values=('cat', 'dog')),)
     """
