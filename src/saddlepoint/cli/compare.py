@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from saddlepoint.cli.options import Json
 if TYPE_CHECKING:
     from saddlepoint.evaluation import ModelComparison
     from saddlepoint.evaluation.overlap import Overlap
+
+COMPARISON = "comparison.json"
 
 
 def compare(
@@ -42,9 +45,10 @@ def compare(
     from saddlepoint.reports.page.document import PAGE
     from saddlepoint.run_folders import claimed
 
-    found = run(folders, eps=eps or None)
     evaluations = read_evaluations(folders)
-    overlap = overlap_of(evaluations)
+    found = run(evaluations, eps=eps or None)
+    asked = [each.eps for each in found.budgets if each.eps is not None and math.isfinite(each.eps)]
+    overlap = overlap_of(evaluations, asked)
     told = {**found.json(), **({} if overlap is None else {"overlap": overlap.json()})}
     page = None
     if out is not None:
@@ -54,9 +58,6 @@ def compare(
             page = comparison_document(found, evaluations, overlap, command_line()).save(out / PAGE)
         told["files"] = {"record": str(out / COMPARISON), "page": str(page)}
     result(told, as_json, lambda: _show(found, overlap, page))
-
-
-COMPARISON = "comparison.json"
 
 
 def _show(found: ModelComparison, overlap: Overlap | None, page: Path | None) -> None:

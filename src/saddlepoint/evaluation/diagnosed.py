@@ -91,6 +91,10 @@ class Examined:
         """Return the record with the verdict, after the controls on what survived; `kept` is beside
         it.
         """
+        if len(self._positive) > 1:
+            images = record.images.slice(0, record.clean.total)
+            right = _ids(images, lambda who: who != INITIALLY_WRONG)
+            self._doctor.probe_again(right, self._positive[-1])
         chosen = self._telling(record)
         if chosen is not None:
             threat, standing = chosen
@@ -217,7 +221,7 @@ class Examined:
         return Supplement(RANDOMISED, named, found.json())
 
     def _probed(self, right: Int64[Tensor, " m"]) -> Pilot:
-        return self._doctor.probe(right, self._positive) if self._positive else Pilot()
+        return self._doctor.probe(right, self._positive[0]) if self._positive else Pilot()
 
     def _subject(self, ids: Int64[Tensor, " m"], threat: ThreatModel) -> Subject:
         run = self.run

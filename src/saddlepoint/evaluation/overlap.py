@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,8 +87,11 @@ class Overlap:
         }
 
 
-def overlap_of(evaluations: Mapping[str, Evaluation]) -> Overlap | None:
-    """Return the overlap at the largest budget that all evaluations have; None where there is none.
+def overlap_of(
+    evaluations: Mapping[str, Evaluation], eps: Sequence[float] | None = None
+) -> Overlap | None:
+    """Return the overlap at the largest budget that all evaluations have, or of those asked for; None
+    where there is none.
 
     The evaluations must be of the same images: `compare` says so.
 
@@ -98,9 +101,9 @@ def overlap_of(evaluations: Mapping[str, Evaluation]) -> Overlap | None:
     if not evaluations:
         return None
     budgets = {name: [b.eps for b in each.budgets] for name, each in evaluations.items()}
-    common = common_budgets(budgets, None)
+    common = common_budgets(budgets, eps or None)
     if not common:
         return None
-    eps, at = [*common.items()][-1]
+    largest, at = [*common.items()][-1]
     found = {name: outcomes(name, evaluations[name]).resisted[level] for name, level in at.items()}
-    return Overlap(eps, found)
+    return Overlap(largest, found)

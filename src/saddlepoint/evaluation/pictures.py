@@ -61,9 +61,6 @@ class Pictures:
         self.images[rows[better]] = found[better].to(self.images)
         self._changed[rows[better]] = True
 
-    def _of(self, rows: Tensor, images: Tensor) -> Tensor:
-        return self._margin(rows, images).float() if len(rows) else torch.zeros(0)
-
     def changed(self) -> Bool[Tensor, " m"]:
         """Return which images are others than at the last call."""
         changed, self._changed = self._changed, torch.zeros_like(self._changed)

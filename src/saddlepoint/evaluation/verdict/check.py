@@ -170,8 +170,9 @@ class Probe(Measured):
     """
 
     triggers: ClassVar[bool] = False
-    largest: ClassVar[bool] = False
-    """Whether it looks at the largest budget, not at the smallest."""
+    twice: ClassVar[bool] = False
+    """Whether it looks at the largest budget too, for the verdict alone: a pilot that depended on the
+    largest one would change what was found at smaller ones when a budget is added."""
 
 
 class Control(Measured):

@@ -85,22 +85,30 @@ class Examination:
     passes: int = 0
     _masked: bool = False
 
-    def probe(self, ids: Int64[Tensor, " m"], threats: Sequence[ThreatModel]) -> Pilot:
-        """Run the probes on the first of these images, which are right; return what they told.
-
-        Args:
-            threats: the budgets above 0, ascending.
-        """
+    def probe(self, ids: Int64[Tensor, " m"], threat: ThreatModel) -> Pilot:
+        """Run the probes on the first of these images, which are right; return what they told."""
         ids = ids[: self.diagnosis.images]
         if not len(ids):
             return Pilot()
         triggers: list[str] = []
         for probe in (kind() for kind in PROBES):
-            found = self._run(probe, ids, threats[-1 if probe.largest else 0])
+            found = self._run(probe, ids, threat)
             self.findings += found
             triggers += [each.check for each in found if each.found and probe.triggers]
         self._masked = bool(triggers)
         return Pilot(tuple(triggers), len(ids))
+
+    def probe_again(self, ids: Int64[Tensor, " m"], threat: ThreatModel) -> None:
+        """Run the probes that look twice on these images at a larger budget; the graver finding of each
+        stands.
+        """
+        ids = ids[: self.diagnosis.images]
+        for probe in (kind() for kind in PROBES if kind.twice):
+            for found in self._run(probe, ids, threat) if len(ids) else ():
+                self.findings = [
+                    found.graver(e) if e.check == found.check else e for e in self.findings
+                ]
+                self._masked |= found.found
 
     def control(
         self, ids: Int64[Tensor, " m"], threat: ThreatModel, suite: Mapping[str, Attack]

@@ -60,6 +60,15 @@ class Finding:
         """Whether anything speaks against the number."""
         return self.judgement != "healthy"
 
+    def graver(self, other: Finding) -> Finding:
+        """Return the graver of this finding and another; the other where they are alike.
+
+        >>> one = Finding("noise", "healthy", "0 of 40 images", "2 images", 40)
+        >>> Finding("noise", "broken", "9 of 40 images", "2 images", 40).graver(one).judgement
+        'broken'
+        """
+        return max(other, self, key=lambda each: _GRAVITY.index(each.judgement))
+
 
 @dataclass(frozen=True)
 class Supplement:
@@ -151,10 +160,9 @@ class Verdict(Shown):
         """
         found = {each.check: each for each in self.findings}
         for each in earlier.findings:
-            now = found.get(each.check)
-            graver = now is None or _GRAVITY.index(each.judgement) > _GRAVITY.index(now.judgement)
-            if each.check in names and graver:
-                found[each.check] = each
+            if each.check in names:
+                now = found.get(each.check)
+                found[each.check] = each if now is None else each.graver(now)
         return replace(self, findings=tuple(found.values()))
 
     @property

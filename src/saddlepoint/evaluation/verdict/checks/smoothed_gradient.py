@@ -3,9 +3,9 @@
 Of an honest model it does not: the mean over a ball as wide as the budget is a blurred direction, and
 steps along it end higher. Where the gradient is right and yet leads nowhere, because the surface is
 rough or saturated on the scale of a step, the mean sees the slope underneath. Ten steps of each on the
-margin are compared on the images that the plain ones leave standing, at the largest budget. It was
-found on networks that were trained on MNIST at 0.3, of which no other check sees anything and Square
-fools up to a quarter of what all attacks by gradient leave.
+margin are compared on the images that the plain ones leave standing. It was found on networks that were
+trained on MNIST at 0.3, of which no other check sees anything and Square fools up to three in ten of
+what all attacks by gradient leave.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class SmoothedGradient(Probe):
     reference = "Athalye et al. 2018, arXiv:1802.00420, of gradients that are right and of no use"
     most = 24
     triggers = True
-    largest = True
+    twice = True
 
     def applies(self, threat: ThreatModel) -> bool:
         """Return whether there are steps under a threat model."""
