@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,19 @@ from saddlepoint.reading import shown
 
 NO_CLASS = -1
 """The prediction for an image for which the model returns no answer; see `unanswered`."""
+
+
+def class_name(classes: Sequence[str], output: int) -> str:
+    """Return the name of a class by the number of an output; a model may have more outputs than its
+    data has classes.
+
+    >>> [class_name(("cat", "dog"), output) for output in (1, 7, NO_CLASS)]
+    ['dog', '7', 'no class']
+    """
+    if output == NO_CLASS:
+        return "no class"
+    return classes[output] if output < len(classes) else str(output)
+
 
 _MOST_TOLD = 8  # outputs of a model that an error names
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from saddlepoint.answers import NO_CLASS
+from saddlepoint.answers import class_name
 from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
 from saddlepoint.evaluation.decision import Decision
 from saddlepoint.evaluation.statistics import Proportion
@@ -123,18 +123,15 @@ def class_table(shares: Sequence[ClassShare], eps: Sequence[float], names: Seque
         "becomes",
     )
 
-    def name(label: int) -> str:
-        if label == NO_CLASS:
-            return "no class"
-        return names[label] if label < len(names) else str(label)
-
     rows = [
         (
             each.name,
             f"{each.clean.total:,}",
             str(each.clean),
             *map(str, each.robust),
-            ", ".join(f"{name(k)} ({n:,})" for k, n in [*each.becomes.items()][:_MOST_TOLD]),
+            ", ".join(
+                f"{class_name(names, k)} ({n:,})" for k, n in [*each.becomes.items()][:_MOST_TOLD]
+            ),
         )
         for each in shares
     ]

@@ -10,15 +10,15 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from saddlepoint.answers import NO_CLASS
+from saddlepoint.answers import class_name
 from saddlepoint.attacks import AttackResult
 from saddlepoint.data import ImageData
 from saddlepoint.evaluation import AttackRecord, Audit, Proportion
 from saddlepoint.evaluation.verdict.finding import NOT_EXAMINED
-from saddlepoint.reports.changes import ChangeScale, as_array
+from saddlepoint.reports.changes import ChangeScale
 from saddlepoint.reports.figures import drawable
 from saddlepoint.reports.page.document import Document, Judged, Number, Provenance
-from saddlepoint.reports.page.parts import Card, Gallery, thumbnail
+from saddlepoint.reports.page.parts import Card, Gallery
 from saddlepoint.reports.page.sections import Numbering, PageSection
 from saddlepoint.tables import Table
 
@@ -111,26 +111,12 @@ def _images(data: ImageData, ids: Int64[Tensor, " n"], result: AttackResult) -> 
     scale = ChangeScale.of(after - before)
     cards = []
     for number, row in enumerate(chosen.tolist()):
-        label = _name(data, int(data.labels[ids[row]]))
-        became, hit = _name(data, int(result.predictions[row])), bool(fooled[row])
+        label = class_name(data.classes, int(data.labels[ids[row]]))
+        became, hit = class_name(data.classes, int(result.predictions[row])), bool(fooled[row])
         distance = float(result.distance[row])
         line = f"{label} → {became}, {distance:.3g} away" if hit else f"{label}: holds"
-        cards.append(
-            Card(
-                id=int(ids[row]),
-                before=thumbnail(as_array(before[number])),
-                change=thumbnail(scale.picture(after[number] - before[number])),
-                after=thumbnail(as_array(after[number])),
-                alternatives=(f"before: {label}", scale.label, f"after: {became}"),
-                lines=(line, f"image {int(ids[row])}"),
-                tags={"outcome": "fooled" if hit else "holds", "class": label, "becomes": became},
-            )
-        )
+        tags = {"outcome": "fooled" if hit else "holds", "becomes": became}
+        images, lines = (before[number], after[number]), (line, f"image {int(ids[row])}")
+        cards.append(Card.of(int(ids[row]), images, scale, (label, became), lines, tags))
     gallery = Gallery.of(cards, _FILTERS)
     return [PageSection("images", "Images", (_NOTE,), gallery=gallery)]
-
-
-def _name(data: ImageData, output: int) -> str:
-    if output == NO_CLASS:
-        return "none"
-    return data.classes[output] if output < len(data.classes) else str(output)

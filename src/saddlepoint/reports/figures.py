@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from saddlepoint.answers import NO_CLASS
+from saddlepoint.answers import class_name
 from saddlepoint.attacks import AttackResult
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
@@ -170,8 +170,8 @@ def adversarial_grid(
         figure = Figure(figsize=(5.0, 1.55 * len(chosen)))
         grid = figure.subplots(len(chosen), 3, squeeze=False)
         for row, index in enumerate(chosen.tolist()):
-            label = _name(data.classes, int(data.labels[rows[row]]))
-            predicted = _name(data.classes, int(result.predictions[index]))
+            label = class_name(data.classes, int(data.labels[rows[row]]))
+            predicted = class_name(data.classes, int(result.predictions[index]))
             wrong = bool(result.initially_wrong[index])
             first = f"label {label}, predicted {predicted if wrong else label}"
             fooled = "fooled" if bool(result.success[index]) else "holds"
@@ -188,13 +188,6 @@ def adversarial_grid(
         height = place.height
         scale.bar(figure, figure.add_axes((0.885, place.y0, 0.018, height)))
     return figure
-
-
-def _name(classes: Sequence[str], output: int) -> str:
-    if output == NO_CLASS:
-        return "none"
-    # A model may have more outputs than the data has numbered classes.
-    return classes[output] if output < len(classes) else str(output)
 
 
 def _draw(axes: Axes, picture: Tensor, title: str) -> None:

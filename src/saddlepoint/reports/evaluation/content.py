@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from saddlepoint.answers import class_name
 from saddlepoint.evaluation import CorruptionAccuracy, Evaluation
 from saddlepoint.evaluation.tables import budget_text
 from saddlepoint.reports.corruptions import corruption_section
@@ -143,7 +144,7 @@ def _classes(record: Evaluation, numbering: Numbering) -> list[PageSection]:
 
 
 def _confusion(record: Evaluation, counts: Any, number: int, title: str) -> ConfusionTable:
-    names = [_name(record, i) for i in range(len(counts))]
+    names = [class_name(record.classes, i) for i in range(len(counts))]
     rows = []
     for i, row in enumerate(counts.tolist()):
         total = max(sum(row), 1)
@@ -157,9 +158,8 @@ def _errors(record: Evaluation, counts: Any, where: str) -> Table:
     np.fill_diagonal(others, 0)
     order = np.argsort(-others, axis=None, kind="stable")[:_GATHERED]
     pairs = [divmod(int(i), len(others)) for i in order]
-    rows = [
-        (_name(record, i), _name(record, j), f"{others[i, j]:,}") for i, j in pairs if others[i, j]
-    ]
+    names = [class_name(record.classes, i) for i in range(len(others))]
+    rows = [(names[i], names[j], f"{others[i, j]:,}") for i, j in pairs if others[i, j]]
     return Table(f"The most frequent errors at {where}", ("class", "taken for", "images"), rows)
 
 
@@ -197,7 +197,3 @@ def threat_of(record: Evaluation) -> str:
     threat = record.config.get("threat", "")
     name = threat.get("type", "") if isinstance(threat, Mapping) else str(threat).split(" ")[0]
     return f"{name}, in {record.config.get('space', 'pixels')}"
-
-
-def _name(record: Evaluation, number: int) -> str:
-    return record.classes[number] if number < len(record.classes) else str(number)

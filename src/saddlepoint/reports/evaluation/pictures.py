@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saddlepoint.answers import NO_CLASS
+from saddlepoint.answers import class_name
 from saddlepoint.attacks import Criterion
 from saddlepoint.data import ImageData
 from saddlepoint.evaluation import Evaluation
@@ -17,10 +17,10 @@ from saddlepoint.evaluation.asked import Asked
 from saddlepoint.evaluation.breakdown import STANDS
 from saddlepoint.evaluation.tables import budget_text
 from saddlepoint.evaluation.worst import read_worst
-from saddlepoint.reports.changes import ChangeScale, as_array
+from saddlepoint.reports.changes import ChangeScale
 from saddlepoint.reports.evaluation.choose import choose, rows_of
 from saddlepoint.reports.figures import drawable
-from saddlepoint.reports.page.parts import SEPARATOR, Card, Gallery, thumbnail
+from saddlepoint.reports.page.parts import SEPARATOR, Card, Gallery
 
 _FILTERS = {
     "why": "chosen as", "class": "class", "becomes": "becomes", "outcome": "outcome",
@@ -65,7 +65,7 @@ def gallery_of(
         found = {
             name: table[name][each.row].as_py() for name in ("label", "prediction", "fooled_by")
         }
-        label, became = (_name(data.classes, found[name]) for name in ("label", "prediction"))
+        label, became = (class_name(data.classes, found[name]) for name in ("label", "prediction"))
         stands = found["fooled_by"] == STANDS
         told = _told(
             clean[number], shares[some[number]], found["label"], found["prediction"], data.classes
@@ -78,23 +78,15 @@ def gallery_of(
             else f"{label} → {became} by {found['fooled_by']}"
             + ("" if level is None else f" at {budget_text(level)}, {distance:.3g} away")
         )
-        cards.append(
-            Card(
-                id=int(ids[some[number]]),
-                before=thumbnail(as_array(before[number])),
-                change=thumbnail(scale.picture(changes[number])),
-                after=thumbnail(as_array(after[each.row])),
-                alternatives=(f"before: {label}", scale.label, f"after: {became}"),
-                lines=(outcome, told, f"image {int(ids[some[number]])}; {', '.join(each.why)}"),
-                tags={
-                    "why": SEPARATOR.join(each.why),
-                    "class": label,
-                    "becomes": label if stands else became,
-                    "outcome": "stands" if stands else "fooled",
-                    "attack": found["fooled_by"],
-                },
-            )
-        )
+        lines = (outcome, told, f"image {int(ids[some[number]])}; {', '.join(each.why)}")
+        tags = {
+            "why": SEPARATOR.join(each.why),
+            "becomes": label if stands else became,
+            "outcome": "stands" if stands else "fooled",
+            "attack": found["fooled_by"],
+        }
+        images, names = (before[number], after[each.row]), (label, became)
+        cards.append(Card.of(int(ids[some[number]]), images, scale, names, lines, tags))
     return Gallery.of(cards, _FILTERS)
 
 
@@ -109,12 +101,6 @@ def _told(before: Tensor, after: Tensor, label: int, became: int, names: Sequenc
     """Say what the model gives the classes concerned, before and after."""
     classes = [each for each in dict.fromkeys((label, became)) if 0 <= each < len(after)]
     return "; ".join(
-        f"p({_name(names, each)}) {float(before[each]):.2f} → {float(after[each]):.2f}"
+        f"p({class_name(names, each)}) {float(before[each]):.2f} → {float(after[each]):.2f}"
         for each in classes
     )
-
-
-def _name(classes: Sequence[str], output: int) -> str:
-    if output == NO_CLASS:
-        return "none"
-    return classes[output] if output < len(classes) else str(output)

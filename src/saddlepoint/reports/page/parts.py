@@ -11,7 +11,9 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import Tensor
 
+from saddlepoint.reports.changes import ChangeScale, as_array
 from saddlepoint.reports.page.svg import inline_svg, width_of
 
 SEPARATOR = "\u2063"
@@ -74,6 +76,35 @@ class Card:
     alternatives: tuple[str, str, str]
     lines: tuple[str, ...]
     tags: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        id: int,
+        images: tuple[Float[Tensor, "c h w"], Float[Tensor, "c h w"]],
+        scale: ChangeScale,
+        names: tuple[str, str],
+        lines: tuple[str, ...],
+        tags: Mapping[str, str],
+    ) -> Card:
+        """Return the card of an image.
+
+        Args:
+            images: before and after.
+            scale: of the changes of all cards.
+            names: of its class, and of what it is taken for.
+            lines, tags: see `Card`.
+        """
+        before, after = images
+        return cls(
+            id=id,
+            before=thumbnail(as_array(before)),
+            change=thumbnail(scale.picture(after - before)),
+            after=thumbnail(as_array(after)),
+            alternatives=(f"before: {names[0]}", scale.label, f"after: {names[1]}"),
+            lines=lines,
+            tags={**tags, "class": names[0]},
+        )
 
 
 @dataclass(frozen=True)
