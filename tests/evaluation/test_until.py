@@ -16,7 +16,9 @@ from saddlepoint.evaluation import (
     parse_until,
     read_worst,
 )
-from saddlepoint.evaluation.decision import blocks
+from saddlepoint.evaluation.confidence_sequence import Bounds, ConfidenceSequence
+from saddlepoint.evaluation.decision import Counted, blocks
+from saddlepoint.evaluation.until import Until
 from saddlepoint.threat import Linf
 
 DATA = digits("test", 160)
@@ -127,3 +129,17 @@ def test_several_budgets_are_refused(tmp_path):
     with pytest.raises(InputError, match="asks of one budget, and there are 2; give one eps"):
         run("robust>=0.5", tmp_path / "out", eps=(0.05, 0.1))
     assert not (tmp_path / "out").exists()
+
+
+def test_what_was_fooled_stands_no_more_whatever_the_sequence_says():
+    counted = Counted(Until(0.6), total=100, right=80)
+    assert counted.decision().bounds.high == 80
+    counted.add(seen=30, right=25, robust=4)
+    found = counted.decision()
+    assert found.bounds.high <= 80 - 21
+    assert found.answer == "no"
+    alone = ConfidenceSequence(100, 0.95).after(4, 30)
+    certain = Counted(Until(0.6), total=100, right=20)
+    certain.add(seen=30, right=20, robust=20)  # all that can stand do
+    assert certain.decision().bounds == Bounds(20, 20, 100)
+    assert found.bounds.high == min(alone.high, 59)

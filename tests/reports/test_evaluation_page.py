@@ -21,6 +21,7 @@ from saddlepoint.evaluation import evaluate, journal
 from saddlepoint.evaluation.worst import read_worst
 from saddlepoint.reports.evaluation import write_evaluation_page
 from saddlepoint.reports.evaluation.choose import MOST, choose
+from saddlepoint.reports.evaluation.passes import spent_until_fooled
 from saddlepoint.reports.page.document import PAGE
 from saddlepoint.reports.page.parts import THUMBNAIL
 
@@ -128,6 +129,25 @@ def test_the_rule_chooses_what_it_says(done):
     assert all(who[each.row] == "" for each in chosen if "stands" in each.why)
     labels = [table["label"][each.row].as_py() for each in chosen if "per class" in each.why]
     assert len(labels) == len(set(labels))
+
+
+def test_passes_until_fooled_are_all_that_an_image_had(done):
+    record, _, _ = done
+    total = record.clean.total
+    last = record.images.slice(total, total)
+    fooled = {
+        i
+        for i, who in zip(last["id"].to_pylist(), last["fooled_by"].to_pylist(), strict=True)
+        if who not in ("", "initially wrong")
+    }
+    naive = dict.fromkeys(fooled, 0)
+    for row in record.attempts.to_pylist():
+        if row["id"] in naive:
+            naive[row["id"]] += row["forwards"] + row["backwards"]
+    spent = spent_until_fooled(record)
+    assert spent.tolist() == sorted(naive.values())
+    assert len(spent) == record.clean.count - record.budgets[-1].robust_accuracy.count
+    assert len(record.attempts) > len({row["id"] for row in record.attempts.to_pylist()})
 
 
 def test_what_comes_from_outside_is_escaped(done, tmp_path):
