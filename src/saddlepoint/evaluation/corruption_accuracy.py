@@ -11,15 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.answers import check_answered, unanswered
 from saddlepoint.attacks import Misclassified, Stages
-from saddlepoint.attacks.core.clean_pass import check_clean
-from saddlepoint.attacks.core.no_class import wrong_before
 from saddlepoint.configuration import configuration
 from saddlepoint.counts import check_count, check_seed
 from saddlepoint.data import Corruption, DataLike, ImageData, as_data, corrupted, data_identity
 from saddlepoint.data.corruptions import CORRUPTIONS, SEVERITIES, VERSION, Form, corruptions_named
 from saddlepoint.errors import InputError
+from saddlepoint.evaluation.asked import Asked
 from saddlepoint.evaluation.corruption_record import (
     RECORD_FILE,
     CorruptedShare,
@@ -31,10 +29,9 @@ from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.randomness import passes_for
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.steps import FOLDER, Steps
-from saddlepoint.model import Guard, full_precision, reading
+from saddlepoint.model import Guard, reading
 from saddlepoint.progress import Meter, Progress
 from saddlepoint.run_folders import claimed
-from saddlepoint.streams import Keys
 from saddlepoint.zoo import weights_fingerprint
 
 CORRUPTION_FILES = (RECORD_FILE, FOLDER)
@@ -115,13 +112,15 @@ def corruption_accuracy(
         }
     )
     ids = torch.arange(len(source))
+    asked_model = Asked(model, Misclassified(), passes.samples, seed)
 
     def measured(steps: Steps, meter: Meter, name: str, images: ImageData) -> Columns:
         def work(batch: Tensor, stages: Stages | None) -> Columns:
             with meter.watching():
-                right = _right(model, images, batch, passes.samples, seed)
+                labels = images.labels[batch.to(images.labels.device)]
+                told = asked_model.clean(images.images(batch), labels, batch)
             meter.add(len(batch))
-            return {"right": right}
+            return {"right": told["right"]}
 
         meter.say(name)
         return steps.run(name, ids, work)
@@ -188,18 +187,6 @@ def _united(
         pairs |= {(row.corruption, row.severity) for row in before.rows if row.corruption in places}
     ordered = sorted(pairs, key=lambda pair: (places[pair[0]], pair[1]))
     return [(CORRUPTIONS[name], severity) for name, severity in ordered]
-
-
-def _right(model: nn.Module, data: ImageData, ids: Tensor, samples: int, seed: int) -> Tensor:
-    """Return which images the model classifies as their labels say; no answer is wrong."""
-    images, labels = data.images(ids), data.labels[ids.to(data.labels.device)]
-    with Guard(model, len(ids), samples=samples, seed=seed) as guard, full_precision(guard.device):
-        keys = Keys(seed, ids.to(guard.device))
-        logits = guard.logits(images.to(guard.device), None, keys)
-    check_answered(~unanswered(logits), model, whole=False)
-    goals, criterion = labels.to(logits.device), Misclassified()
-    check_clean(criterion, logits, goals)
-    return ~wrong_before(criterion, logits, goals)
 
 
 def _record(

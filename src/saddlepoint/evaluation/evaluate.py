@@ -217,7 +217,7 @@ def evaluate(
         if place is not None and (found != "extends" or read_worst(Path(out or place)) is not None):
             worst = WorstFiles(place / WORST)
         where = place if unfinished is None else Path(unfinished)
-        with Steps(where, batch_size, earlier) as steps:
+        with Steps(where, batch_size, earlier, remembers=deadline is not None) as steps:
             evaluation, examined = work.evaluated(steps, starts, worst)
             if evaluation.left:
                 steps.keep()

@@ -38,6 +38,7 @@ class Steps:
         out: the folder of the run; None keeps nothing.
         batch_size: images of a step; a run may go on with another.
         earlier: steps that another run has done, by their names.
+        remembers: whether `known` tells what this process did too, which holds it in memory.
 
     >>> with Steps(None, batch_size=2) as steps:
     ...     steps.run("squares", torch.arange(3), lambda ids, _: {"square": ids**2})["square"]
@@ -49,8 +50,10 @@ class Steps:
         out: Path | None,
         batch_size: int,
         earlier: Mapping[str, Sequence[Columns]] = MappingProxyType({}),
+        *,
+        remembers: bool = False,
     ) -> None:
-        self.size = batch_size
+        self.size, self._remembers = batch_size, remembers
         folder = None if out is None else out / FOLDER
         self._done = Journal(folder)
         self._done.found = _of_all_parts(self._done.found)
@@ -153,7 +156,8 @@ class Steps:
         columns = {"id": ids, **columns, "seconds": seconds}
         self._done.add(name, columns, waits)
         self._gained |= not waits
-        self._known.setdefault(name, []).append(columns)
+        if self._remembers:
+            self._known.setdefault(name, []).append(columns)
         if look_of is not None:
             return columns
         if self._stages.written(called):  # what is on the disk of it gives way to the whole

@@ -11,6 +11,7 @@ from typing import Any
 
 from saddlepoint.errors import InputError
 from saddlepoint.reading import expanded, read_json, shown
+from saddlepoint.run_folders import RUN_FILE
 from saddlepoint.tables import Shown, Table
 from saddlepoint.threat import format_eps, parse_eps
 
@@ -168,6 +169,8 @@ def _files(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
     """Yield the files two folders below, in order."""
     try:
         found = sorted(each for each in folder.glob("*/*/*") if each.suffix in suffixes)
+        # Folders of runs of ours hold tensors that are no models.
+        found = [f for f in found if not any((up / RUN_FILE).exists() for up in f.parents[:2])]
     except OSError as error:
         raise InputError(f"cannot look into {shown(folder)}: {error.strerror}") from error
     if len(found) > _MOST_ENTRIES:
