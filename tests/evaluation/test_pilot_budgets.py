@@ -31,3 +31,6 @@ def test_a_budget_that_is_added_changes_no_pilot_and_is_looked_at(monkeypatch, t
     assert one.verdict.of("smoothed-gradient").judgement == "healthy"
     assert both.verdict.of("smoothed-gradient").judgement == "broken"
     assert both.budgets[0].robust_accuracy == one.budgets[0].robust_accuracy
+    # What is found at the largest budget calls for the dearer controls, too.
+    assert one.verdict.of("black-box") is None
+    assert both.verdict.of("black-box") is not None

@@ -82,6 +82,13 @@ def test_the_folder_of_the_models_itself_may_be_given(root):
     assert len(read_register(alone).entries) == 2
 
 
+def test_tensors_of_runs_are_no_models(root):
+    names = set(by_name(read_register(root)))
+    put(root, "evaluation/worst/00000.safetensors")
+    put(root, "evaluation/run.json", b"{}")
+    assert set(by_name(read_register(root))) == names
+
+
 def test_members_of_an_ensemble_are_one_model(root):
     say(root, "cifar10/Linf/Two", {**SAID, "architecture": "2 × ResNet-18"})
     put(root, "cifar10/Linf/Two_m0.pt")
