@@ -13,7 +13,14 @@ from torch import nn
 
 import saddlepoint
 from saddlepoint.attacks import FGSM
-from saddlepoint.evaluation import AttackRecord, Evaluation, evaluate, run_attack
+from saddlepoint.evaluation import (
+    AttackRecord,
+    Evaluation,
+    evaluate,
+    read_warm_start,
+    read_worst,
+    run_attack,
+)
 from saddlepoint.threat import Linf
 from saddlepoint.training import latest_checkpoint, read_metrics
 from saddlepoint.zoo import load_weights, save_weights
@@ -59,6 +66,8 @@ def test_texts_are_taken(tmp_path):
     load_weights(other, save_weights(layer, str(tmp_path / "weights.safetensors")).as_posix())
     assert torch.equal(layer.weight, other.weight)
     assert read_metrics(out) == []
+    assert read_worst(out) is not None
+    assert read_warm_start(out).source == out
     with pytest.raises(saddlepoint.errors.InputError):
         load_weights(other, out)
     assert latest_checkpoint(out) is None

@@ -65,12 +65,12 @@ class WarmStart:
         return starts
 
 
-def read_warm_start(folder: Path) -> WarmStart:
+def read_warm_start(folder: Path | str) -> WarmStart:
     """Return the worst images of the evaluation in a folder, as starts.
 
     Raises `InputError` where there is none, or none were kept.
 
-    >>> read_warm_start(Path("no-such-folder"))
+    >>> read_warm_start("no-such-folder")
     Traceback (most recent call last):
         ...
     saddlepoint.errors.InputError: cannot read no-such-folder/evaluation.json: No such file or directory

@@ -86,15 +86,15 @@ class WorstImages:
         return WorstImages(self.ids[chosen], self.eps[chosen], self.images[chosen])
 
 
-def read_worst(out: Path) -> WorstImages | None:
+def read_worst(out: Path | str) -> WorstImages | None:
     """Return the worst images of the evaluation in a folder; None where it kept none.
 
     Raises `InputError` for files that are damaged.
 
-    >>> read_worst(Path("no-such-folder")) is None
+    >>> read_worst("no-such-folder") is None
     True
     """
-    files = sorted((out / WORST).glob("*.safetensors"))
+    files = sorted((Path(out) / WORST).glob("*.safetensors"))
     if not files:
         return None
     tables = [read_safetensors(path) for path in files]

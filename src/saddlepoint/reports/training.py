@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from saddlepoint.reading import read_json, read_text
+from saddlepoint.reading import read_json
 from saddlepoint.reports.page.document import Document, Provenance
 from saddlepoint.reports.page.sections import Numbering, PageSection
 from saddlepoint.reports.style import look_of, style
 from saddlepoint.run_folders import RUN_FILE
 from saddlepoint.tables import Table
-from saddlepoint.training.metrics import METRICS_FILE
 
 _SHARES = "accuracy"
 
@@ -59,16 +57,6 @@ def training_document(
         sections=(section,),
         provenance=Provenance.of(config, out, command, numbering),
     )
-
-
-def read_metrics(out: Path) -> list[dict[str, Any]]:
-    """Return the metrics of each epoch of the training in a folder; none where there is no file.
-
-    >>> read_metrics(Path("no-such-folder"))
-    []
-    """
-    path = out / METRICS_FILE
-    return [json.loads(line) for line in read_text(path).splitlines()] if path.exists() else []
 
 
 def curves(

@@ -17,7 +17,7 @@ from saddlepoint.reports.page.document import PAGE
 
 def write_evaluation_page(
     record: Evaluation,
-    out: Path,
+    out: Path | str,
     model: nn.Module,
     data: ImageData,
     criterion: Criterion,
@@ -52,6 +52,7 @@ def write_evaluation_page(
     ...     path.name, path.stat().st_size < 200_000
     ('report.html', True)
     """
+    out = Path(out)
     if corruptions is not None and corruptions.config.get("model") != record.config.get("model"):
         raise InputError(
             f"the corruptions are of another model ({corruptions.config.get('model')}, not"
