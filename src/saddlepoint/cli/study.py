@@ -46,6 +46,9 @@ def run(
             " trainings they need."
         ),
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="cpu or cuda, in place of the file's.", show_default=False)
+    ] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the grid and an estimate of the time.")
     ] = False,
@@ -58,9 +61,11 @@ def run(
     cells at work; the same command goes on. Two runners may share one folder. A cell that fails is
     recorded and tried again by the next run.
     """
-    from saddlepoint.studies import load_results, load_study, run_study
+    from saddlepoint.studies import load_results, load_study, on_device, run_study
 
     spec = load_study(file)
+    if device:
+        spec = on_device(spec, device)
     if dry_run:
         _dry_run(spec, only, data_root, as_json)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saddlepoint.studies.build import DataFacts
+from saddlepoint.studies.build import DataFacts, on_device
 from saddlepoint.studies.engine import Engine, LocalEngine
 from saddlepoint.studies.estimate import Estimate, estimate_study
 from saddlepoint.studies.grid import Cell, Grid, Place, build_grid
@@ -38,6 +38,7 @@ __all__ = [
     "load_results",
     "load_status",
     "load_study",
+    "on_device",
     "parse_study",
     "run_study",
 ]

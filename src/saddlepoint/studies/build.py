@@ -7,18 +7,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import torch
 from torch import nn
 
 from saddlepoint.data import IMAGENET, FolderData, ImageData, TensorData, load_data
 from saddlepoint.defences import Recipe
-from saddlepoint.errors import InputError
+from saddlepoint.errors import InputError, unknown
 from saddlepoint.files import fingerprint
 from saddlepoint.model import Normalised
 from saddlepoint.plugins import file_source, is_file_spec
 from saddlepoint.reading import expanded, read_bytes
-from saddlepoint.studies.spec import DataSpec, StudySpec
+from saddlepoint.studies.spec import DataSpec, StudyDevice, StudySpec
 from saddlepoint.threat import Statistics
 from saddlepoint.training import WEIGHTS_FILE
 from saddlepoint.zoo import build_model, is_whole, load_weights, model_source
@@ -40,6 +41,61 @@ def study_data(spec: DataSpec, split: str, root: Path | str | None) -> TensorDat
     if data.split == "all":
         raise InputError(f"{spec.name} has no {split} images apart; a study needs both splits")
     return data
+
+
+def training_data(
+    spec: StudySpec, variant: str, data: TensorData | FolderData
+) -> TensorData | FolderData:
+    """Return the images that a variant is trained on, of the study's training images.
+
+    >>> from saddlepoint.studies import parse_study
+    >>> spec = parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
+    ...     "variants: {all: [], few: {train_limit: 20}}}")
+    >>> digits = study_data(spec.data, "train", None)
+    >>> [len(training_data(spec, variant, digits)) for variant in spec.variants]
+    [1442, 20]
+    """
+    limit = spec.train_limit_of(variant)
+    return data if limit is None else data.first(limit)
+
+
+def placed(spec: StudySpec, data: TensorData | FolderData) -> TensorData | FolderData:
+    """Return the images on the study's device, unless they are read from files.
+
+    >>> from saddlepoint.studies import parse_study
+    >>> spec = parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
+    ...     "variants: {original: []}}")
+    >>> placed(spec, study_data(spec.data, "test", None)).shape
+    (1, 8, 8)
+    """
+    return data.to(spec.device) if isinstance(data, TensorData) else data
+
+
+def check_device(spec: StudySpec) -> None:
+    """Raise `InputError` where this machine has no device of the study's kind.
+
+    >>> from saddlepoint.studies import parse_study
+    >>> check_device(parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
+    ...     "variants: {original: []}}"))
+    """
+    if spec.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("the study is for cuda, and torch finds no CUDA device; set device: cpu")
+
+
+def on_device(spec: StudySpec, device: str) -> StudySpec:
+    """Return the study for another device; raises `InputError` for one that there is not.
+
+    >>> from saddlepoint.studies import parse_study
+    >>> spec = parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
+    ...     "variants: {original: []}}")
+    >>> on_device(spec, "gpu")
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: unknown device 'gpu'; did you mean 'cpu'? (known: cpu, cuda)
+    """
+    if device not in get_args(StudyDevice):
+        raise unknown("device", device, get_args(StudyDevice))
+    return spec.model_copy(update={"device": device})
 
 
 @dataclass(frozen=True)
@@ -82,28 +138,30 @@ def normalisation_of(spec: StudySpec, data: DataFacts) -> Statistics:
     return data.mean, data.std
 
 
-def model_identity(spec: StudySpec) -> dict[str, Any]:
-    """Return what of the model an address is of: of the user's file what it holds, of a package's
+def model_identity(spec: StudySpec, variant: str) -> dict[str, Any]:
+    """Return what of a variant's model an address is of: of the user's file what it holds, of a package's
     its version.
 
     Raises `InputError` where the file cannot be read.
 
     >>> from saddlepoint.studies import parse_study
-    >>> model_identity(parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
-    ...     "variants: {original: []}}"))
-    {'name': 'zoo:simple-cnn'}
+    >>> spec = parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
+    ...     "variants: {original: [], deep: {model: resnet20}}}")
+    >>> model_identity(spec, "original"), model_identity(spec, "deep")
+    ({'name': 'zoo:simple-cnn'}, {'name': 'resnet20'})
     """
-    name = str(spec.model["name"])
+    model = spec.model_of(variant)
+    name = str(model["name"])
     file, colon, builder = name.partition(".py:")
     if not colon:
         source = model_source(name)
-        return {**spec.model, **({"plugin": source} if source else {})}
+        return {**model, **({"plugin": source} if source else {})}
     try:
         content = read_bytes(Path(f"{file}.py"), _LARGEST)
     except InputError as error:
         message = str(error).replace("cannot read ", "cannot read the model's file ", 1)
         raise InputError(message) from error
-    return {**spec.model, "name": builder, "file": fingerprint(content)}
+    return {**model, "name": builder, "file": fingerprint(content)}
 
 
 def with_absolute_files(spec: StudySpec) -> StudySpec:
@@ -143,9 +201,10 @@ def check_code(spec: StudySpec, variant: str, training: Mapping[str, Any]) -> No
     >>> from saddlepoint.studies import parse_study
     >>> spec = parse_study("{name: s, data: digits, eps: [0.1], attacks: {pgd: {name: pgd}}, "
     ...     "variants: {original: []}}")
-    >>> check_code(spec, "original", {"config": {"model": model_identity(spec), "recipe": {}}})
+    >>> check_code(spec, "original", {"config": {"model": model_identity(spec, "original"), "recipe": {}}})
     """
-    changed = [] if model_identity(spec) == training["config"]["model"] else [spec.model["name"]]
+    same = model_identity(spec, variant) == training["config"]["model"]
+    changed = [] if same else [spec.model_of(variant)["name"]]
     recipe, known = spec.recipe_of(variant), json.dumps(training["config"]["recipe"])
     parts = [recipe["objective"], *recipe["transforms"], *recipe["penalties"]]
     names = [str(part["name"]) for part in parts]
@@ -175,18 +234,19 @@ def check_models(spec: StudySpec, data: DataFacts) -> None:
             raise InputError(f"the variant {variant}: {error}") from error
 
 
-def study_model(spec: StudySpec, data: DataFacts, seed: int) -> nn.Module:
-    """Return the untrained model of a seed, with its normalisation.
+def study_model(spec: StudySpec, data: DataFacts, variant: str, seed: int) -> nn.Module:
+    """Return the untrained model of a variant and a seed, with its normalisation.
 
     >>> from saddlepoint.studies import parse_study
     >>> spec = parse_study("{name: s, data: digits, model: {name: zoo:simple-cnn, widths: [4, 8]}, "
     ...     "eps: [0.1], attacks: {pgd: {name: pgd}}, variants: {original: []}}")
-    >>> model = study_model(spec, DataFacts((1, 8, 8), ("0", "1"), (0.5,), (0.25,)), seed=0)
+    >>> model = study_model(spec, DataFacts((1, 8, 8), ("0", "1"), (0.5,), (0.25,)), "original", 0)
     >>> model.net.blocks.block2.conv.out_channels
     8
     """
-    options: dict[str, Any] = {k: v for k, v in spec.model.items() if k != "name"}
-    name, classes = str(spec.model["name"]), len(data.classes)
+    model = spec.model_of(variant)
+    options: dict[str, Any] = {k: v for k, v in model.items() if k != "name"}
+    name, classes = str(model["name"]), len(data.classes)
     if is_whole(name):
         raise InputError(
             f"{name} is trained already; a study trains its models: give one that is not"
@@ -210,7 +270,7 @@ def variant_model(
     3
     """
     recipe = spec.recipe_at(variant, eps, normalisation_of(spec, data))
-    return recipe, recipe.prepare(study_model(spec, data, seed))
+    return recipe, recipe.prepare(study_model(spec, data, variant, seed))
 
 
 def trained_model(

@@ -20,7 +20,9 @@ from saddlepoint.studies.build import (
     DataFacts,
     check_models,
     normalisation_of,
+    placed,
     study_data,
+    training_data,
     variant_model,
 )
 from saddlepoint.studies.grid import Cell, build_grid, select
@@ -77,17 +79,19 @@ def estimate_study(
     variants = {cell.variant for cell in cells}
     steps: dict[str, float] = {}
     images: dict[tuple[str, str], float] = {}
+    lengths = {v: len(training_data(spec, v, train)) for v in spec.variants}
     with _threads(spec.threads):
+        shown = placed(spec, train), placed(spec, test)
         for variant in spec.variants:
             if variant in variants:
-                steps[variant] = _step_seconds(spec, variant, train)
+                steps[variant] = _step_seconds(spec, variant, shown[0])
                 for attack in spec.attacks:
-                    images[variant, attack] = _image_seconds(spec, variant, attack, test)
+                    images[variant, attack] = _image_seconds(spec, variant, attack, shown[1])
     seconds: dict[str, float] = {}
     for cell in cells:
         recipe = spec.recipe_of(cell.variant)
         if cell.kind == "training":
-            count = -(-len(train) // recipe["batch_size"]) * recipe["epochs"]
+            count = -(-lengths[cell.variant] // recipe["batch_size"]) * recipe["epochs"]
             cost = count * steps[cell.variant]
         else:
             cost = len(test) * images[cell.variant, cell.attack]
@@ -98,7 +102,7 @@ def estimate_study(
 
 def _step_seconds(spec: StudySpec, variant: str, data: ImageData) -> float:
     recipe, model = variant_model(spec, DataFacts.of(data), variant, 0, spec.eps[0])
-    model.train()
+    model = model.to(spec.device).train()
     ids = torch.arange(min(recipe.batch_size, len(data)))
     labels = data.labels[ids]
     soft = one_hot(labels, len(data.classes)).float()  # as a teacher's would be
@@ -115,7 +119,7 @@ def _step_seconds(spec: StudySpec, variant: str, data: ImageData) -> float:
 def _image_seconds(spec: StudySpec, variant: str, attack: str, data: ImageData) -> float:
     facts = DataFacts.of(data)
     statistics, eps = normalisation_of(spec, facts), spec.eps[-1]
-    model = variant_model(spec, facts, variant, 0, eps)[1].eval()
+    model = variant_model(spec, facts, variant, 0, eps)[1].to(spec.device).eval()
     ids = torch.arange(min(_IMAGES, len(data)))
     images, values = data.images(ids), spec.attacks[attack]
     passes = passes_for(model, data, spec.eot_samples)

@@ -8,13 +8,13 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from saddlepoint.configuration import configuration
-from saddlepoint.data import ImageData, data_identity
+from saddlepoint.data import FolderData, TensorData, data_identity
 from saddlepoint.defences import Recipe, threat_of
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import build_suite
 from saddlepoint.files import fingerprint
 from saddlepoint.numerics import NUMERICS
-from saddlepoint.studies.build import DataFacts, model_identity, normalisation_of
+from saddlepoint.studies.build import DataFacts, model_identity, normalisation_of, training_data
 from saddlepoint.studies.spec import StudySpec
 from saddlepoint.threat import Statistics, format_eps
 
@@ -83,7 +83,9 @@ class Grid:
     places: tuple[Place, ...]
 
 
-def build_grid(spec: StudySpec, train: ImageData, test: ImageData) -> Grid:
+def build_grid(
+    spec: StudySpec, train: TensorData | FolderData, test: TensorData | FolderData
+) -> Grid:
     """Return the grid; where two variants are the same thing, they share their cells.
 
     >>> from saddlepoint.data import load_data
@@ -98,12 +100,13 @@ def build_grid(spec: StudySpec, train: ImageData, test: ImageData) -> Grid:
     trainings: dict[str, Cell] = {}
     evaluations: dict[str, Cell] = {}
     places = []
-    data = data_identity(train), data_identity(test)
+    tested = data_identity(test)
+    trained_on = {v: data_identity(training_data(spec, v, train)) for v in spec.variants}
     for variant, seed, eps in itertools.product(spec.variants, spec.seeds, spec.eps):
-        cell = _training(spec, variant, seed, eps, data[0], statistics)
+        cell = _training(spec, variant, seed, eps, trained_on[variant], statistics)
         trained = trainings.setdefault(cell.address, cell)
         for attack in spec.attacks:
-            cell = _evaluation(spec, trained, variant, eps, attack, data[1], statistics)
+            cell = _evaluation(spec, trained, variant, eps, attack, tested, statistics)
             evaluated = evaluations.setdefault(cell.address, cell)
             places.append(Place(variant, seed, eps, attack, trained.address, evaluated.address))
     return Grid((*trainings.values(), *evaluations.values()), tuple(places))
@@ -158,12 +161,12 @@ def _training(
         "kind": "training",
         "numerics": dict(NUMERICS),
         "data": data,
-        "model": model_identity(spec),
+        "model": model_identity(spec, variant),
         "normalisation": spec.normalisation,
         "recipe": configuration(recipe),
         "threats": _threats(recipe),
         "seed": seed,
-        "threads": spec.threads,
+        **_where(spec),
     }
     own = eps if spec.depends_on_eps(variant) else None
     return Cell("training", variant, seed, own, "", config)
@@ -197,9 +200,15 @@ def _evaluation(
         "eot_samples": spec.eot_samples,
         "batch_size": spec.batch_size,
         "seed": training.seed,
-        "threads": spec.threads,
+        **_where(spec),
     }
     return Cell("evaluation", variant, training.seed, eps, attack, config, training.address)
+
+
+def _where(spec: StudySpec) -> dict[str, Any]:
+    """Return what of the machine results depend on in their last bits."""
+    device = {} if spec.device == "cpu" else {"device": spec.device}
+    return {"threads": spec.threads, **device}
 
 
 def _threats(recipe: Recipe) -> str:

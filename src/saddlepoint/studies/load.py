@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import duckdb
 import pyarrow as pa
@@ -108,6 +108,16 @@ def load(folder: Path | str, table: Table = "evaluations") -> duckdb.DuckDBPyRel
     return _table(store, table, [a for a in sorted(cells) if store.health(a) == "finished"])
 
 
+def _variant(spec: StudySpec, name: str) -> dict[str, Any]:
+    """Return what a variant is, and only where it is of its own, the model and the limit."""
+    model, limit = spec.model_of(name), spec.train_limit_of(name)
+    return {
+        "recipe": spec.recipe_of(name),
+        **({} if model == spec.model else {"model": model}),
+        **({} if limit is None else {"train_limit": limit}),
+    }
+
+
 def load_results(folder: Path | str) -> StudyResults:
     """Return all that a study has found so far, and what is missing; see `StudyResults`.
 
@@ -151,11 +161,11 @@ def load_results(folder: Path | str) -> StudyResults:
         name: _table(store, name, finished).to_arrow_table().cast(schema)
         for name, schema in _SCHEMAS.items()
     }
-    recipes = {name: {"recipe": recipe} for name, recipe in spec.recipes().items()}
+    variants = {name: _variant(spec, name) for name in spec.variants}
     return StudyResults(
         name=spec.name,
         title=spec.title,
-        config={**spec.model_dump(mode="json"), "variants": recipes},
+        config={**spec.model_dump(mode="json"), "variants": variants},
         variants=tuple(spec.variants),
         reference=spec.reference,
         seeds=spec.seeds,

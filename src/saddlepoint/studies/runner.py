@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from saddlepoint.errors import OutputError
-from saddlepoint.studies.build import DataFacts, check_models, study_data, with_absolute_files
+from saddlepoint.studies.build import (
+    DataFacts,
+    check_device,
+    check_models,
+    study_data,
+    with_absolute_files,
+)
 from saddlepoint.studies.engine import Engine, LocalEngine
 from saddlepoint.studies.grid import Cell, Grid, build_grid, select
 from saddlepoint.studies.job import Job, Outcome
@@ -96,6 +102,7 @@ def run_study(
     """
     train, test = (study_data(spec.data, split, data_root) for split in ("train", "test"))
     facts = DataFacts.of(train)
+    check_device(spec)
     spec = with_absolute_files(spec)
     grid = build_grid(spec, train, test)
     cells = select(grid, only)

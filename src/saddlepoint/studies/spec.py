@@ -14,9 +14,11 @@ from saddlepoint.defences import Recipe, attack_from, parse_recipe, resolve_reci
 from saddlepoint.defences.objective_budget import takes_eps, with_budget
 from saddlepoint.defences.recipe_file import recipe_values
 from saddlepoint.errors import InputError
+from saddlepoint.studies.axis import AxisSpec
 from saddlepoint.threat import Statistics, parse_eps
 
 _MOST_LISTED = 10_000
+StudyDevice = Literal["cpu", "cuda"]
 
 
 def _number(value: Any) -> Any:
@@ -84,6 +86,21 @@ def _parts(value: Any) -> Any:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
+def _part(value: Any) -> Any:
+    """Check what a part has that is of no recipe: a model, and how many images are trained on."""
+    if not isinstance(value, Mapping):
+        return value
+    whole = dict(value)
+    if "model" in whole:
+        whole["model"] = _plain(_named(whole["model"]))
+        if not isinstance(whole["model"], Mapping):
+            raise ValueError("the model of a part is a name, or a mapping with its options")
+    limit = whole.get("train_limit")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ValueError(f"train_limit is {limit!r:.20}; give a number of images, 1 or more")
+    return whole
+
+
 _Eps = Annotated[float, BeforeValidator(_budget), Field(gt=0, lt=math.inf)]
 _Seed = Annotated[int, Field(ge=0, le=MOST_SEED, strict=True)]
 _Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
@@ -94,11 +111,15 @@ _Name = Annotated[str, AfterValidator(_label)]
 _AttackName = Annotated[str, AfterValidator(_label), AfterValidator(_attack_label)]
 
 
-class _Part(BaseModel):
+_PartValues = Annotated[dict[str, Any], BeforeValidator(_part)]
+_OUTSIDE = ("model", "train_limit")  # of a part, and of no recipe
+
+
+class _Fields(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DataSpec(_Part):
+class DataSpec(_Fields):
     """The images that are trained on and evaluated.
 
     >>> DataSpec(name="digits").test_limit
@@ -110,7 +131,7 @@ class DataSpec(_Part):
     image_size: _Side = None
 
 
-class ThreatSpec(_Part):
+class ThreatSpec(_Fields):
     """The norm of the budgets, the space that they are in and the valid range.
 
     >>> ThreatSpec().space
@@ -122,7 +143,7 @@ class ThreatSpec(_Part):
     range: str = "image"
 
 
-class StudySpec(_Part):
+class StudySpec(_Fields):
     """A study: variants of a recipe × seeds × budgets × attacks.
 
     Attributes:
@@ -136,10 +157,13 @@ class StudySpec(_Part):
         attacks: by name, as in a recipe but without `eps`, or `{suite: quick}`; the first is the
             one that is reported.
         recipe: what the variants share: the name of a shipped recipe, or a mapping.
-        parts: pieces of a recipe by name.
+        parts: pieces of a recipe by name; a part may also change the `model`, and the `train_limit`
+            of the data.
         variants: by name, the parts that make it; a mapping in place of a part's name is one.
         reference: the variant that the others are compared with.
+        axis: what the variants stand for as numbers; the report then draws accuracy against it.
         threads: of every cell; results depend on it in the last bits.
+        device: "cpu" or "cuda", of every cell; likewise.
         batch_size, eot_samples: of the evaluation.
         minimum_clean_accuracy: below it, no conclusion is drawn.
 
@@ -163,13 +187,15 @@ class StudySpec(_Part):
     eps: Annotated[tuple[_Eps, ...], BeforeValidator(_budgets), Field(min_length=1)]
     attacks: Annotated[dict[_AttackName, dict[str, Any]], Field(min_length=1)]
     recipe: str | dict[str, Any] = "standard"
-    parts: dict[str, dict[str, Any]] = {}
+    parts: dict[str, _PartValues] = {}
     variants: Annotated[
-        dict[_Name, Annotated[list[str | dict[str, Any]], BeforeValidator(_parts)]],
+        dict[_Name, Annotated[list[str | _PartValues], BeforeValidator(_parts)]],
         Field(min_length=1),
     ]
     reference: str = ""
+    axis: AxisSpec | None = None
     threads: _Threads = 1
+    device: StudyDevice = "cpu"
     batch_size: _Count = 250
     eot_samples: _Count | None = None
     minimum_clean_accuracy: Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)] = 0.5
@@ -181,9 +207,27 @@ class StudySpec(_Part):
     def recipe_of(self, variant: str) -> dict[str, Any]:
         """Return the recipe of a variant, as a mapping with its defaults filled in."""
         values: dict[str, Any] = dict(self.shared())
-        for part in self.variants[variant]:
-            values = merged(values, self.parts[part] if isinstance(part, str) else part)
+        for part in self.parts_of(variant):
+            values = merged(values, {k: v for k, v in part.items() if k not in _OUTSIDE})
         return resolve_recipe(values, f"of the variant {variant}")
+
+    def model_of(self, variant: str) -> dict[str, Any]:
+        """Return the model of a variant: its name and its options."""
+        model = self.model
+        for part in self.parts_of(variant):
+            more = part.get("model", {})
+            # Another name is another model; options replace those before, lists too.
+            model = {**model, **more} if more.get("name", model["name"]) == model["name"] else more
+        return model
+
+    def train_limit_of(self, variant: str) -> int | None:
+        """Return how many of the training images a variant is trained on; None is all."""
+        limits = [part["train_limit"] for part in self.parts_of(variant) if "train_limit" in part]
+        return limits[-1] if limits else None
+
+    def parts_of(self, variant: str) -> list[dict[str, Any]]:
+        """Return the parts that make a variant, in their order."""
+        return [self.parts[p] if isinstance(p, str) else p for p in self.variants[variant]]
 
     def recipes(self) -> dict[str, dict[str, Any]]:
         """Return the recipe of every variant."""

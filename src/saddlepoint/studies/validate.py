@@ -20,7 +20,7 @@ from saddlepoint.studies.spec import StudySpec
 from saddlepoint.threat import Statistics, norm_ball
 
 _ANY: Statistics = ((0.5,), (0.25,))  # an attack's options are checked before there is data
-_NO_FIELDS = ("str", "list[union[str,dict[str,any]]]", "[key]")  # pydantic's own steps in a path
+_NO_FIELDS = ("str", "list[union[str,", "[key]", "function-")  # pydantic's own steps in a path
 
 
 def load_study(path: Path | str) -> StudySpec:
@@ -52,9 +52,11 @@ def _validated(document: Document) -> StudySpec:
     try:
         spec = StudySpec.model_validate(dict(document.values))
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()
+        # Of a union the branch that looked inside knows more than one that wanted another type.
+        first = next((each for each in errors if each["type"] == "value_error"), errors[0])
         # The parts of a union are no fields of the document.
-        path = [part for part in first["loc"] if part not in _NO_FIELDS]
+        path = [part for part in first["loc"] if not str(part).startswith(_NO_FIELDS)]
         raise document.error(path, _message(first)) from None
     except InputError as error:  # a budget that is no number
         raise document.error(("eps",), str(error)) from None
@@ -96,6 +98,10 @@ def _consistent(spec: StudySpec, document: Document) -> StudySpec:
             with _at(document, "variants", variant, i):
                 if isinstance(part, str):
                     _known("part", part, spec.parts)
+    for name, line in (spec.axis.lines if spec.axis else {}).items():
+        for variant in line:
+            with _at(document, "axis", "lines", name):
+                _known("variant", variant, spec.variants)
     for name, attack in spec.attacks.items():
         if "eps" in attack:
             raise document.error(

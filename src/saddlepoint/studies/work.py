@@ -31,9 +31,11 @@ from saddlepoint.studies.build import (
     check_code,
     model_identity,
     normalisation_of,
+    placed,
     study_data,
     study_model,
     trained_model,
+    training_data,
 )
 from saddlepoint.studies.grid import Cell
 from saddlepoint.studies.job import Job, Outcome
@@ -95,13 +97,13 @@ def perform(job: Job) -> Outcome:
 
 def _training(job: Job, store: Store, tell: Progress) -> dict[str, Any]:
     spec, cell, data, facts = _begun(job, "train")
-    if model_identity(spec) != cell.config["model"]:
+    if model_identity(spec, cell.variant) != cell.config["model"]:
         raise InputError("the model's file changed while the study ran; run the study again")
     recipe = spec.recipe_at(cell.variant, cell.eps, normalisation_of(spec, facts))
     seed, folder, identity = cell.seed, store.work(cell.address), {"cell": cell.address}
 
     def run() -> TrainingResult:
-        model = study_model(spec, facts, seed)
+        model = study_model(spec, facts, cell.variant, seed).to(spec.device)
         done = train(
             model,
             data,
@@ -146,6 +148,7 @@ def _evaluation(job: Job, store: Store, tell: Progress) -> dict[str, Any]:
     assert eps is not None  # as of every evaluation
     check_code(spec, cell.variant, store.record(training))
     model = trained_model(spec, facts, store.cell(training), cell.variant, seed, eps)
+    model = model.to(spec.device)
     values, statistics = spec.attacks[cell.attack], normalisation_of(spec, facts)
     options: dict[str, Any] = {
         "batch_size": spec.batch_size,
@@ -190,9 +193,11 @@ def _begun(job: Job, split: str) -> tuple[StudySpec, Cell, TensorData | FolderDa
     spec = StudySpec.model_validate(job.study)
     torch.set_num_threads(spec.threads)
     data = study_data(spec.data, split, None if job.data_root is None else Path(job.data_root))
+    if split == "train":
+        data = training_data(spec, job.cell.variant, data)
     if data.fingerprint != job.cell.config["data"]["fingerprint"]:
         raise InputError(f"the {split} images of {spec.data.name} changed while the study ran")
-    return spec, job.cell, data, DataFacts.of(data)
+    return spec, job.cell, placed(spec, data), DataFacts.of(data)
 
 
 def _curve(metrics: list[dict[str, Any]]) -> pa.Table:

@@ -80,6 +80,35 @@ def time_caption(results: StudyResults) -> str:
     )
 
 
+def axis_caption(results: StudyResults) -> str:
+    """Return the caption of accuracy against the study's axis.
+
+    >>> from saddlepoint.reports.study.toy import toy_results
+    >>> axis_caption(toy_results(config={"axis": {"label": "layers"}}))[:23]
+    'Accuracy against layers'
+    """
+    label = results.config["axis"]["label"]
+    return (
+        f"Accuracy against {label}, without an attack and under {results.attacks[0]}"
+        f" ({results.threat}). Lines: mean over {_seeds(results)}; error bars: ± one standard"
+        " deviation over them."
+    )
+
+
+def errors_caption(results: StudyResults) -> str:
+    """Return the caption of the errors by epoch.
+
+    >>> from saddlepoint.reports.study.toy import toy_results
+    >>> errors_caption(toy_results())[:28]
+    'Share of wrong images by epo'
+    """
+    return (
+        "Share of wrong images by epoch. Left: of the images trained on, augmented (or attacked) as"
+        " they were trained on, during the epoch; right: of images held out, after it. Lines: mean"
+        f" over {_seeds(results)}; bands: ± one standard deviation."
+    )
+
+
 def accuracy_caption(results: StudyResults) -> str:
     """Return the caption of the figure that leads.
 

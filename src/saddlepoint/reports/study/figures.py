@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.progress import Meter, Progress
 from saddlepoint.reports.study import captions
+from saddlepoint.reports.study.axis import accuracy_against_axis, has_axis
 from saddlepoint.reports.study.bars import accuracy_bars, nine_defences_bars
 from saddlepoint.reports.study.curves import accuracy_curves, success_curves
 from saddlepoint.reports.study.drawings import of_study
 from saddlepoint.reports.study.drawings.boundary import boundary_figure
 from saddlepoint.reports.study.drawings.schemes import quantisation_figure
+from saddlepoint.reports.study.errors import errors_by_epoch, has_errors
 from saddlepoint.reports.study.features import feature_maps
 from saddlepoint.reports.study.findings.study import is_nine_defences
 from saddlepoint.reports.study.losses import loss_curves
@@ -84,7 +86,12 @@ _RESULTS = (
     _Plan("images", before_after, captions.pictures_caption, "2"),
     _Plan("network", of_study.network, captions.NETWORK, "1"),
 )
-_TIME = _Plan("accuracy-against-time", accuracy_against_time, captions.time_caption)
+# What a study has only where it varies a number, or looks at validation images.
+_SOMETIMES = (
+    (has_axis, _Plan("accuracy-against-axis", accuracy_against_axis, captions.axis_caption)),
+    (has_errors, _Plan("errors-by-epoch", errors_by_epoch, captions.errors_caption)),
+    (has_validation, _Plan("accuracy-against-time", accuracy_against_time, captions.time_caption)),
+)
 # About the methods, not about the results of a study: of the nine-defences report alone.
 _THEIRS = (
     _Plan("nine-defences-test", nine_defences_bars, captions.nine_defences_caption, "8"),
@@ -117,8 +124,9 @@ def study_figures(
     """Yield the figures that make sense for this study: accuracy against eps, and what is behind it.
 
     "accuracy-against-eps", "accuracy" (before and after), "success", "training-loss", "images",
-    "network", "accuracy-against-time" where trainings have validation images, and "features-…" of
-    each variant. The nine defences have those of their report too:
+    "network", "accuracy-against-axis" where the study has an axis, "errors-by-epoch" and
+    "accuracy-against-time" where trainings have validation images, and "features-…" of each
+    variant. The nine defences have those of their report too:
     "nine-defences-test" (its own stars), "quantisation", "kernel-matrix", "convolution-matrix",
     "self-ensemble", "decision-boundary", "activations" and "activation-time".
 
@@ -165,8 +173,8 @@ def _plans(results: StudyResults, only: Collection[str] | None) -> list[_Plan]:
         )
         for variant, name in slugs(results.variants).items()
     ]
-    timed = [_TIME] if has_validation(results) or (only and _TIME.name in only) else []
-    general = [*_RESULTS, *timed, *features]
+    some = [plan for has, plan in _SOMETIMES if has(results) or (only and plan.name in only)]
+    general = [*_RESULTS, *some, *features]
     if only is None:
         return [*general, *_THEIRS] if is_nine_defences(results) else general
     plans = {plan.name: plan for plan in (*general, *_THEIRS)}
