@@ -26,10 +26,18 @@ def small(name, channels, size):
     """A network of the family of `name`, small enough for a test."""
     if name == "wrn34-10":
         return WideResNet(10, 1, classes=7, channels=channels)
+    if name in ("swin-t", "swin-s", "swin-b"):
+        shape = (channels, *((size, size) if isinstance(size, int) else size))
+        options = {"width": 24, "heads": (1, 2, 3, 4), "depths": (1, 1, 1, 1)}
+        return build_model(name, classes=7, shape=shape, options=options)
     return ZOO[name].build(classes=7, channels=channels, size=size)
 
 
-@pytest.mark.parametrize("name", [name for name in ZOO if not name.startswith("carlini")])
+OF_SOME_SIZES = ("carlini", "vit-")
+TRANSFORMERS = ("vit-", "swin-")  # they have GELUs
+
+
+@pytest.mark.parametrize("name", [name for name in ZOO if not name.startswith(OF_SOME_SIZES)])
 @pytest.mark.parametrize(
     ("channels", "height", "width"), [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 17, 30), (4, 9, 5)]
 )
@@ -67,7 +75,9 @@ def test_every_parameter_and_the_image_get_a_gradient(name):
     assert all(each.grad is not None for each in network.parameters())
 
 
-@pytest.mark.parametrize("name", [name for name in ZOO if name != "maxout"])  # it has no ReLU
+@pytest.mark.parametrize(
+    "name", [name for name in ZOO if name != "maxout" and not name.startswith(TRANSFORMERS)]
+)  # without ReLU
 def test_no_activation_is_shared_or_in_place(name):
     """Defences replace single activations, and attacks differentiate twice through one."""
     network = small(name, 1, 16)

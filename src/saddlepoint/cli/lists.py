@@ -110,7 +110,8 @@ def _cost(info: ModelInfo) -> str:
     from saddlepoint.zoo.cost import model_cost
 
     try:
-        return str(model_cost(info))
+        cost = model_cost(info, size=info.side)
+        return str(cost) if info.side == 32 else f"{cost} ({info.side}×{info.side})"
     except InputError:  # of a plug-in that is for other images
         return "–"
 

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from saddlepoint.zoo.attention import Attention
+from saddlepoint.zoo.attention_maps import (
+    attention_distance,
+    class_rollout,
+    enlarged,
+    filter_components,
+    position_similarity,
+    rollout,
+)
+from saddlepoint.zoo.attention_record import record_attention
 from saddlepoint.zoo.build import (
     build_model,
     check_spec,
@@ -13,6 +23,7 @@ from saddlepoint.zoo.build import (
     pretrained_classes,
     weights_inside,
 )
+from saddlepoint.zoo.decoding import Cache, causal_bias, padding_bias
 from saddlepoint.zoo.huggingface import HuggingFaceFolder, read_huggingface
 from saddlepoint.zoo.matching import Matched, match
 from saddlepoint.zoo.preact_block import PreActBlock
@@ -23,6 +34,11 @@ from saddlepoint.zoo.resnet_cifar import ResNetCifar
 from saddlepoint.zoo.shapes import Size
 from saddlepoint.zoo.simple_cnn import ConvBlock, SimpleCNN
 from saddlepoint.zoo.state_file import WeightsFile, read_state, read_weights
+from saddlepoint.zoo.swin import Swin
+from saddlepoint.zoo.swin_design import SwinDesign
+from saddlepoint.zoo.tables import relative_index, resized_tables
+from saddlepoint.zoo.vit import ViT, renew_head
+from saddlepoint.zoo.vit_design import ViTDesign
 from saddlepoint.zoo.weights import (
     LoadReport,
     load_matched,
@@ -32,11 +48,15 @@ from saddlepoint.zoo.weights import (
     weights_fingerprint,
 )
 from saddlepoint.zoo.wide_resnet import WideResNet
+from saddlepoint.zoo.windows import Cut, Windows, attention_cost, window_attention_cost
 
 __all__ = [
     "ZOO",
+    "Attention",
     "Build",
+    "Cache",
     "ConvBlock",
+    "Cut",
     "Entry",
     "HuggingFaceFolder",
     "LoadReport",
@@ -49,25 +69,44 @@ __all__ = [
     "ResNetCifar",
     "SimpleCNN",
     "Size",
+    "Swin",
+    "SwinDesign",
+    "ViT",
+    "ViTDesign",
     "WeightsFile",
     "WideResNet",
+    "Windows",
+    "attention_cost",
+    "attention_distance",
     "build_model",
+    "causal_bias",
     "check_spec",
     "class_names",
+    "class_rollout",
     "default_normalisation",
     "default_preprocessing",
+    "enlarged",
+    "filter_components",
     "is_whole",
     "load_matched",
     "load_weights",
     "match",
     "model_source",
     "outputs_in",
+    "padding_bias",
+    "position_similarity",
     "pretrained_classes",
     "read_huggingface",
     "read_register",
     "read_state",
     "read_weights",
+    "record_attention",
+    "relative_index",
+    "renew_head",
+    "resized_tables",
+    "rollout",
     "save_weights",
     "weights_fingerprint",
     "weights_inside",
+    "window_attention_cost",
 ]

@@ -13,13 +13,18 @@ from saddlepoint.configuration import source_of
 from saddlepoint.errors import InputError
 from saddlepoint.plugins import Registry
 from saddlepoint.zoo.carlini import Carlini
+from saddlepoint.zoo.design import changed
 from saddlepoint.zoo.madry_cnn import MadryCNN
 from saddlepoint.zoo.maxout import Maxout
 from saddlepoint.zoo.preact_resnet import PreActResNet
 from saddlepoint.zoo.resnet_cifar import ResNetCifar
 from saddlepoint.zoo.shapes import Size, sides
 from saddlepoint.zoo.simple_cnn import SimpleCNN
+from saddlepoint.zoo.swin import Swin
+from saddlepoint.zoo.swin_design import SWINS
 from saddlepoint.zoo.user_code import made
+from saddlepoint.zoo.vit import ViT
+from saddlepoint.zoo.vit_design import VITS
 from saddlepoint.zoo.wide_resnet import WideResNet
 
 
@@ -39,7 +44,7 @@ class Build(Protocol):
 @dataclass(frozen=True)
 class ModelInfo:
     """A name, how to build the network, and where it was published; `source` is the plug-in that
-    brought it.
+    brought it, `side` that of the images that its cost is told for.
 
     >>> ZOO["resnet20"].reference
     'He et al., Deep Residual Learning for Image Recognition, 2016, arXiv:1512.03385'
@@ -49,6 +54,7 @@ class ModelInfo:
     build: Build
     reference: str
     source: str = ""
+    side: int = 32
 
 
 def _brought(name: str, found: object) -> ModelInfo:
@@ -84,7 +90,27 @@ def _carlini(
     return Carlini(widths, hidden, classes=classes, channels=channels, size=size)
 
 
+def _vit(name: str, *, classes: int, channels: int, size: Size, **options: Any) -> nn.Module:
+    design = changed(name, VITS[name], options)
+    return ViT(design, classes=classes, channels=channels, size=size)
+
+
+def _swin(name: str, *, classes: int, channels: int, size: Size, **options: Any) -> nn.Module:
+    design = changed(name, SWINS[name], options)
+    return Swin(design, classes=classes, channels=channels, size=size)
+
+
+def _side(name: str) -> int:
+    """Return the side of the images that the paper's networks were built for; ours are for 32."""
+    return 32 if name.endswith("-micro") else 224
+
+
 _RESNET = "He et al., Deep Residual Learning for Image Recognition, 2016, arXiv:1512.03385"
+_VIT = "Dosovitskiy et al., An Image is Worth 16x16 Words, 2021, arXiv:2010.11929"
+_SWIN = (
+    "Liu et al., Swin Transformer: Hierarchical Vision Transformer using Shifted Windows, 2021,"
+    " arXiv:2103.14030"
+)
 _CARLINI = (
     "Carlini & Wagner, Towards Evaluating the Robustness of Neural Networks, 2017, arXiv:1608.04644"
 )
@@ -123,6 +149,8 @@ ZOO: Registry[ModelInfo] = Registry(
             ModelInfo(
                 "maxout", Maxout, "Goodfellow et al., Maxout Networks, 2013, arXiv:1302.4389"
             ),
+            *(ModelInfo(name, partial(_vit, name), _VIT, side=_side(name)) for name in VITS),
+            *(ModelInfo(name, partial(_swin, name), _SWIN, side=_side(name)) for name in SWINS),
         )
     },
     _brought,

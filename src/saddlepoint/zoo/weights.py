@@ -23,6 +23,7 @@ from saddlepoint.zoo.matching import NORMALISATION, Matched, match
 from saddlepoint.zoo.nearest import near_architectures
 from saddlepoint.zoo.normalisers import normalisers
 from saddlepoint.zoo.state_file import WeightsFile, read_weights
+from saddlepoint.zoo.tables import resizing_hint
 
 _SAID = "normalisation"
 Source = Path | str | WeightsFile
@@ -115,7 +116,7 @@ def load_matched(module: nn.Module, found: Matched, file: WeightsFile) -> LoadRe
             raise InputError(f"{shown(path)}: {shown(key)} is complex, but the model is real")
         if value.shape != expected.shape:
             seen = tuple(value.shape), tuple(expected.shape)
-            raise _shape_error(file, key, *seen)
+            raise _shape_error(file, key, *seen, resizing_hint(target, key, value))
         if (value.is_floating_point() or value.is_complex()) and not value.isfinite().all():
             raise InputError(
                 f"{shown(path)}: {shown(key)} holds NaN or an infinity; the training had diverged"
@@ -230,11 +231,13 @@ def _described(value: object) -> object:
 
 
 def _shape_error(
-    file: WeightsFile, key: str, seen: tuple[int, ...], expected: tuple[int, ...]
+    file: WeightsFile, key: str, seen: tuple[int, ...], expected: tuple[int, ...], resizing: str
 ) -> InputError:
     first = next(iter(file.parts.values()))
-    hint = f"is it another architecture?\n{near_architectures(first)}"
-    if seen and expected and seen[1:] == expected[1:]:
+    hint = resizing or f"is it another architecture?\n{near_architectures(first)}"
+    if resizing:
+        pass
+    elif seen and expected and seen[1:] == expected[1:]:
         hint = f"was it built for {seen[0]} classes, not {expected[0]}?"
     elif len(seen) == 4 and len(expected) == 4 and seen[1] != expected[1] and seen[1] in (1, 3):
         hint = f"was it built for {seen[1]} channels, not {expected[1]}?"

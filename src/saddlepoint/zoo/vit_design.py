@@ -1,0 +1,107 @@
+"""What a vision transformer is built of, as a value, and those of the papers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from saddlepoint.errors import InputError, unknown
+from saddlepoint.zoo.positions import POSITIONS
+from saddlepoint.zoo.stems import STEMS
+
+POOLS = ("class", "mean")
+HEADS = ("random", "zero")
+
+
+@dataclass(frozen=True)
+class ViTDesign:
+    """The sizes of a vision transformer and what it is made of.
+
+    Attributes:
+        patch: the side p of a patch.
+        width: the features D of a token.
+        depth: blocks.
+        heads: of each attention.
+        mlp_ratio: hidden features of the perceptrons, in widths.
+        pool: "class", the class token, or "mean", the mean of the patches without one.
+        positions: "none", "1d", "2d" or "relative".
+        stem: "patch" or "hybrid", the features of a small residual network as patches.
+        hidden: of the head of pre-training, a perceptron with tanh; 0 is one linear layer.
+        head: whether the last layer begins "random" or at "zero", as fine-tuning does.
+        dropout: of codes, branches and perceptrons.
+        drop_path: of the last block's branches; it rises from 0.
+
+    Raises `InputError` for what is no number in range, or no name of a kind.
+
+    >>> ViTDesign(patch=8).tokens((32, 32))
+    17
+    """
+
+    patch: int = 4
+    width: int = 96
+    depth: int = 4
+    heads: int = 3
+    mlp_ratio: float = 4
+    pool: str = "class"
+    positions: str = "1d"
+    stem: str = "patch"
+    hidden: int = 0
+    head: str = "random"
+    dropout: float = 0.0
+    drop_path: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("patch", "width", "depth", "heads"):
+            check_positive(name, getattr(self, name))
+        for name, known in (
+            ("pool", POOLS), ("positions", POSITIONS), ("stem", STEMS), ("head", HEADS),
+        ):  # fmt: skip
+            if getattr(self, name) not in known:
+                raise unknown(name, str(getattr(self, name)), known)
+
+    def grid(self, sides: tuple[int, int]) -> tuple[int, int]:
+        """Return how many patches images of (height, width) have in each direction.
+
+        Raises `InputError` where the patch does not divide the sides.
+        """
+        height, width = sides
+        if height % self.patch or width % self.patch:
+            good = [p for p in range(2, min(sides) // 2 + 1) if height % p == 0 == width % p]
+            near = min(good, key=lambda p: abs(p - self.patch), default=0)
+            remedy = f"resize them, or take patch={near}" if near else "resize them"
+            raise InputError(
+                f"images of {height}×{width} are no multiple of the patch {self.patch}; {remedy}"
+            )
+        return height // self.patch, width // self.patch
+
+    def tokens(self, sides: tuple[int, int]) -> int:
+        """Return how many tokens images of (height, width) have, the class token among them."""
+        rows, columns = self.grid(sides)
+        return rows * columns + (self.pool == "class")
+
+
+def check_positive(name: str, value: object) -> None:
+    """Raise `InputError` for what is no whole number above 0.
+
+    >>> check_positive("patch", 0)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: patch is 0; give a whole number above 0
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name} is {value}; give a whole number above 0")
+
+
+VITS: Mapping[str, ViTDesign] = MappingProxyType(
+    {
+        "vit-micro": ViTDesign(),
+        "vit-ti16": ViTDesign(16, 192, 12, 3),
+        "vit-s16": ViTDesign(16, 384, 12, 6),
+        "vit-b16": ViTDesign(16, 768, 12, 12),
+        "vit-b32": ViTDesign(32, 768, 12, 12),
+        "vit-l16": ViTDesign(16, 1024, 24, 16),
+        "vit-h14": ViTDesign(14, 1280, 32, 16),
+    }
+)
+"""B, L and H of Dosovitskiy et al. (2021), Ti and S of Touvron et al. (2021); `vit-micro` is ours."""
