@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from saddlepoint.zoo.branches import (
+    block_names,
+    residual_branches,
+    skip_gradient,
+    without_blocks,
+)
 from saddlepoint.zoo.build import (
     build_model,
     check_spec,
@@ -13,14 +19,19 @@ from saddlepoint.zoo.build import (
     pretrained_classes,
     weights_inside,
 )
+from saddlepoint.zoo.dirac import deepened
 from saddlepoint.zoo.huggingface import HuggingFaceFolder, read_huggingface
 from saddlepoint.zoo.matching import Matched, match
 from saddlepoint.zoo.preact_block import PreActBlock
 from saddlepoint.zoo.preact_resnet import PreActResNet
 from saddlepoint.zoo.register import Entry, Published, Register, read_register
 from saddlepoint.zoo.registry import ZOO, Build, ModelInfo
+from saddlepoint.zoo.residual_block import BLOCKS, BasicBlock, Bottleneck
+from saddlepoint.zoo.resnet import RESNETS, ResNet
 from saddlepoint.zoo.resnet_cifar import ResNetCifar
+from saddlepoint.zoo.responses import layer_responses
 from saddlepoint.zoo.shapes import Size
+from saddlepoint.zoo.shortcuts import SHORTCUTS, PadShortcut, ProjectionShortcut
 from saddlepoint.zoo.simple_cnn import ConvBlock, SimpleCNN
 from saddlepoint.zoo.state_file import WeightsFile, read_state, read_weights
 from saddlepoint.zoo.weights import (
@@ -34,7 +45,12 @@ from saddlepoint.zoo.weights import (
 from saddlepoint.zoo.wide_resnet import WideResNet
 
 __all__ = [
+    "BLOCKS",
+    "RESNETS",
+    "SHORTCUTS",
     "ZOO",
+    "BasicBlock",
+    "Bottleneck",
     "Build",
     "ConvBlock",
     "Entry",
@@ -42,21 +58,27 @@ __all__ = [
     "LoadReport",
     "Matched",
     "ModelInfo",
+    "PadShortcut",
     "PreActBlock",
     "PreActResNet",
+    "ProjectionShortcut",
     "Published",
     "Register",
+    "ResNet",
     "ResNetCifar",
     "SimpleCNN",
     "Size",
     "WeightsFile",
     "WideResNet",
+    "block_names",
     "build_model",
     "check_spec",
     "class_names",
+    "deepened",
     "default_normalisation",
     "default_preprocessing",
     "is_whole",
+    "layer_responses",
     "load_matched",
     "load_weights",
     "match",
@@ -67,7 +89,10 @@ __all__ = [
     "read_register",
     "read_state",
     "read_weights",
+    "residual_branches",
     "save_weights",
+    "skip_gradient",
     "weights_fingerprint",
     "weights_inside",
+    "without_blocks",
 ]
