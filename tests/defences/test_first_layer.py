@@ -54,7 +54,8 @@ NETWORKS = FOREIGN | {
 }  # fmt: skip
 
 
-LARGE = {"vit_b_16", "zoo:wrn34-10"} & set(NETWORKS)
+DEEP = {f"zoo:resnet{depth}" for depth in (34, 50, 101, 110, 152, 164)}
+LARGE = {"vit_b_16", "zoo:wrn34-10", *DEEP} & set(NETWORKS)
 
 
 @pytest.mark.parametrize("name", mostly_slow(NETWORKS, NETWORKS.keys() - LARGE))

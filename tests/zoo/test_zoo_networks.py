@@ -17,8 +17,10 @@ from saddlepoint.zoo import (
     build_model,
     weights_fingerprint,
 )
-from saddlepoint.zoo.resnet_cifar import PadShortcut
+from saddlepoint.zoo.shortcuts import PadShortcut
 
+LARGE = ["resnet34", "resnet50", "resnet101", "resnet152"]  # resnet18 stands for them
+OF_ALL = [pytest.param(n, marks=[pytest.mark.slow] * (n in LARGE)) for n in ZOO]
 SMALL = ["simple-cnn", "resnet20", "resnet32", "resnet56", "preactresnet18"]
 
 
@@ -37,7 +39,9 @@ OF_SOME_SIZES = ("carlini", "vit-")
 TRANSFORMERS = ("vit-", "swin-")  # they have GELUs
 
 
-@pytest.mark.parametrize("name", [name for name in ZOO if not name.startswith(OF_SOME_SIZES)])
+@pytest.mark.parametrize(
+    "name", [each for each in OF_ALL if not each.values[0].startswith(OF_SOME_SIZES)]
+)
 @pytest.mark.parametrize(
     ("channels", "height", "width"), [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 17, 30), (4, 9, 5)]
 )
@@ -76,7 +80,12 @@ def test_every_parameter_and_the_image_get_a_gradient(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in ZOO if name != "maxout" and not name.startswith(TRANSFORMERS)]
+    "name",
+    [
+        each
+        for each in OF_ALL
+        if each.values[0] != "maxout" and not each.values[0].startswith(TRANSFORMERS)
+    ],
 )  # without ReLU
 def test_no_activation_is_shared_or_in_place(name):
     """Defences replace single activations, and attacks differentiate twice through one."""
@@ -140,7 +149,7 @@ def test_blocks_with_silent_branches_are_the_identity():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ResNetCifar(21), r"depth 21; give 6n \+ 2"),
+        (lambda: ResNetCifar(21), r"depth 21; give 6n \+ 2, for instance 20"),
         (lambda: WideResNet(33, 10), r"depth 33; give 6n \+ 4"),
         (lambda: WideResNet(10, 0), "width 0"),
         (lambda: SimpleCNN(kernel=4), "the kernel is 4; give an odd number"),

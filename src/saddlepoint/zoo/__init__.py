@@ -12,6 +12,12 @@ from saddlepoint.zoo.attention_maps import (
     rollout,
 )
 from saddlepoint.zoo.attention_record import record_attention
+from saddlepoint.zoo.branches import (
+    block_names,
+    residual_branches,
+    skip_gradient,
+    without_blocks,
+)
 from saddlepoint.zoo.build import (
     build_model,
     check_spec,
@@ -24,14 +30,19 @@ from saddlepoint.zoo.build import (
     weights_inside,
 )
 from saddlepoint.zoo.decoding import Cache, causal_bias, padding_bias
+from saddlepoint.zoo.dirac import deepened
 from saddlepoint.zoo.huggingface import HuggingFaceFolder, read_huggingface
 from saddlepoint.zoo.matching import Matched, match
 from saddlepoint.zoo.preact_block import PreActBlock
 from saddlepoint.zoo.preact_resnet import PreActResNet
 from saddlepoint.zoo.register import Entry, Published, Register, read_register
 from saddlepoint.zoo.registry import ZOO, Build, ModelInfo
+from saddlepoint.zoo.residual_block import BLOCKS, BasicBlock, Bottleneck
+from saddlepoint.zoo.resnet import RESNETS, ResNet
 from saddlepoint.zoo.resnet_cifar import ResNetCifar
+from saddlepoint.zoo.responses import layer_responses
 from saddlepoint.zoo.shapes import Size
+from saddlepoint.zoo.shortcuts import SHORTCUTS, PadShortcut, ProjectionShortcut
 from saddlepoint.zoo.simple_cnn import ConvBlock, SimpleCNN
 from saddlepoint.zoo.state_file import WeightsFile, read_state, read_weights
 from saddlepoint.zoo.swin import Swin
@@ -51,8 +62,13 @@ from saddlepoint.zoo.wide_resnet import WideResNet
 from saddlepoint.zoo.windows import Cut, Windows, attention_cost, window_attention_cost
 
 __all__ = [
+    "BLOCKS",
+    "RESNETS",
+    "SHORTCUTS",
     "ZOO",
     "Attention",
+    "BasicBlock",
+    "Bottleneck",
     "Build",
     "Cache",
     "ConvBlock",
@@ -62,10 +78,13 @@ __all__ = [
     "LoadReport",
     "Matched",
     "ModelInfo",
+    "PadShortcut",
     "PreActBlock",
     "PreActResNet",
+    "ProjectionShortcut",
     "Published",
     "Register",
+    "ResNet",
     "ResNetCifar",
     "SimpleCNN",
     "Size",
@@ -78,16 +97,19 @@ __all__ = [
     "Windows",
     "attention_cost",
     "attention_distance",
+    "block_names",
     "build_model",
     "causal_bias",
     "check_spec",
     "class_names",
     "class_rollout",
+    "deepened",
     "default_normalisation",
     "default_preprocessing",
     "enlarged",
     "filter_components",
     "is_whole",
+    "layer_responses",
     "load_matched",
     "load_weights",
     "match",
@@ -103,10 +125,13 @@ __all__ = [
     "record_attention",
     "relative_index",
     "renew_head",
+    "residual_branches",
     "resized_tables",
     "rollout",
     "save_weights",
+    "skip_gradient",
     "weights_fingerprint",
     "weights_inside",
     "window_attention_cost",
+    "without_blocks",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import nn
 
@@ -17,6 +17,8 @@ from saddlepoint.zoo.design import changed
 from saddlepoint.zoo.madry_cnn import MadryCNN
 from saddlepoint.zoo.maxout import Maxout
 from saddlepoint.zoo.preact_resnet import PreActResNet
+from saddlepoint.zoo.residual_block import StrideOn
+from saddlepoint.zoo.resnet import RESNETS, ResNet
 from saddlepoint.zoo.resnet_cifar import ResNetCifar
 from saddlepoint.zoo.shapes import Size, sides
 from saddlepoint.zoo.simple_cnn import SimpleCNN
@@ -72,8 +74,48 @@ def _brought(name: str, found: object) -> ModelInfo:
     return ModelInfo(name, build, said, source_of(found) or "")
 
 
-def _resnet(depth: int, *, classes: int, channels: int, size: Size) -> nn.Module:
-    return ResNetCifar(depth, classes=classes, channels=channels)
+def _resnet(
+    depth: int,
+    *,
+    classes: int,
+    channels: int,
+    size: Size,
+    shortcut: str = "A",
+    block: Literal["basic", "bottleneck"] = "basic",
+    stride_on: StrideOn = "3x3",
+) -> nn.Module:
+    return ResNetCifar(
+        depth,
+        classes=classes,
+        channels=channels,
+        shortcut=shortcut,
+        block=block,
+        stride_on=stride_on,
+    )
+
+
+def _plain(depth: int, *, classes: int, channels: int, size: Size) -> nn.Module:
+    return ResNetCifar(depth, classes=classes, channels=channels, shortcut="none")
+
+
+def _large_resnet(
+    depth: int,
+    *,
+    classes: int,
+    channels: int,
+    size: Size,
+    shortcut: str = "B",
+    small: bool = False,
+    stride_on: StrideOn = "3x3",
+) -> nn.Module:
+    return ResNet(
+        depth,
+        classes=classes,
+        channels=channels,
+        shortcut=shortcut,
+        small=small,
+        stride_on=stride_on,
+    )
 
 
 def _preact18(*, classes: int, channels: int, size: Size) -> nn.Module:
@@ -125,9 +167,19 @@ ZOO: Registry[ModelInfo] = Registry(
                 SimpleCNN,
                 "after LeCun et al. (LeNet-5), 1998, and Krizhevsky et al. (AlexNet), 2012",
             ),
-            ModelInfo("resnet20", partial(_resnet, 20), _RESNET),
-            ModelInfo("resnet32", partial(_resnet, 32), _RESNET),
-            ModelInfo("resnet56", partial(_resnet, 56), _RESNET),
+            *(
+                ModelInfo(f"resnet{depth}", partial(_resnet, depth), _RESNET)
+                for depth in (20, 32, 44, 56, 110)
+            ),
+            ModelInfo("resnet164", partial(_resnet, 164, block="bottleneck"), _RESNET),
+            *(
+                ModelInfo(f"plain{depth}", partial(_plain, depth), _RESNET)
+                for depth in (20, 32, 44, 56)
+            ),
+            *(
+                ModelInfo(f"resnet{depth}", partial(_large_resnet, depth), _RESNET)
+                for depth in RESNETS
+            ),
             ModelInfo(
                 "preactresnet18",
                 _preact18,
