@@ -62,7 +62,7 @@ class Bare:
         self.model, self.batch = self.subject.model, self.subject.batch
         self.first = FirstLayer(self.model, None, self.batch.images[:2])
         self.weights = list(self.model.parameters())
-        self.optimiser = Optimiser(learning_rate=RATE).build(self.model.parameters())
+        self.optimiser = Optimiser(learning_rate=RATE).build(self.model)
         with torch.no_grad(), self.batch.autocast():
             self.p = torch.randn_like(self.first(self.model, self.batch.images))
         self.pass_over(images=False)  # gives the optimiser gradients

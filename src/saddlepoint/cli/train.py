@@ -75,7 +75,10 @@ def train(
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="In place of the recipe's.")] = None,
     augmentation: Annotated[
-        str | None, typer.Option(help="In place of the recipe's: none, crop or crop-flip.")
+        str | None,
+        typer.Option(
+            help="In place of the recipe's: none, crop-flip …, or [crop-flip, rand-augment]."
+        ),
     ] = None,
     teacher: Annotated[
         Path | None,

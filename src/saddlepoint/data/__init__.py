@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 from saddlepoint.data.as_data import DataLike, as_data
-from saddlepoint.data.augment import AUGMENTATIONS, Augmentation, crop, crop_flip, unchanged
+from saddlepoint.data.augmentation import (
+    AUGMENTATIONS,
+    Augmentation,
+    ColourJitter,
+    Crop,
+    CropFlip,
+    Pairs,
+    RandAugment,
+    RandomErasing,
+    ResizedCrop,
+    Unchanged,
+    build_augmentation,
+    crop,
+    crop_flip,
+    mix,
+    one_after_the_other,
+)
 from saddlepoint.data.base import ImageData, data_identity
 from saddlepoint.data.batches import LabelledBatch, batches, epoch_order
 from saddlepoint.data.brought import SOURCES, DataSource
@@ -23,17 +39,26 @@ __all__ = [
     "SOURCES",
     "Augmentation",
     "ClassMap",
+    "ColourJitter",
     "CorruptedData",
     "Corruption",
+    "Crop",
+    "CropFlip",
     "DataLike",
     "DataSource",
     "DatasetInfo",
     "FolderData",
     "ImageData",
     "LabelledBatch",
+    "Pairs",
+    "RandAugment",
+    "RandomErasing",
+    "ResizedCrop",
     "TensorData",
+    "Unchanged",
     "as_data",
     "batches",
+    "build_augmentation",
     "corrupted",
     "crop",
     "crop_flip",
@@ -42,8 +67,9 @@ __all__ = [
     "epoch_order",
     "joined",
     "load_data",
+    "mix",
     "named_outputs",
+    "one_after_the_other",
     "read_class_map",
     "statistics",
-    "unchanged",
 ]

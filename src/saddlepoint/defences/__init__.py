@@ -39,10 +39,12 @@ from saddlepoint.defences.objectives import (
     running,
     threat_of,
 )
+from saddlepoint.defences.optimiser import Optimiser
 from saddlepoint.defences.orthogonal import Orthogonal
+from saddlepoint.defences.parameter_groups import layers_of, undecayed
 from saddlepoint.defences.power_iteration import singular_value
 from saddlepoint.defences.quantisation import calibrate, quantise, unquantise
-from saddlepoint.defences.recipe import ModelTransform, Optimiser, Penalty, Recipe, Schedule
+from saddlepoint.defences.recipe import ModelTransform, Penalty, Recipe
 from saddlepoint.defences.recipe_fields import RecipeChange
 from saddlepoint.defences.recipe_file import (
     load_recipe,
@@ -51,6 +53,7 @@ from saddlepoint.defences.recipe_file import (
     resolve_recipe,
 )
 from saddlepoint.defences.registry import OBJECTIVES, PENALTIES, TRANSFORMS, DefenceInfo
+from saddlepoint.defences.schedule import Schedule, plateaus
 from saddlepoint.defences.self_ensemble import (
     GaussianNoise,
     RandomSelfEnsemble,
@@ -108,8 +111,10 @@ __all__ = [
     "calibrate",
     "dense_operator",
     "fake_quantise",
+    "layers_of",
     "load_recipe",
     "parse_recipe",
+    "plateaus",
     "quantise",
     "random_self_ensemble",
     "recipe_names",
@@ -120,5 +125,6 @@ __all__ = [
     "singular_value",
     "threat_of",
     "transforms_of",
+    "undecayed",
     "unquantise",
 ]

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from inspect import Parameter
 from typing import Any, cast
 
 from saddlepoint.attacks import Attack, build_attack, parse_criterion
 from saddlepoint.configuration import configuration
+from saddlepoint.data import AUGMENTATIONS
 from saddlepoint.defences.objectives import TrainingObjective
 from saddlepoint.defences.recipe import ModelTransform, Penalty
 from saddlepoint.defences.registry import OBJECTIVES, PENALTIES, TRANSFORMS, DefenceInfo
@@ -123,8 +124,11 @@ def named(values: Any, kind: str) -> tuple[str, dict[str, Any]]:
     options = {"name": values} if isinstance(values, str) else dict(values)
     name = options.pop("name", None)
     if not isinstance(name, str):
-        an = "an" if kind == "objective" else "a"
-        known = {"objective": OBJECTIVES, "transform": TRANSFORMS, "penalty": PENALTIES}[kind]
+        an = "an" if kind[0] in "ao" else "a"
+        known: Iterable[str] = {
+            "objective": OBJECTIVES, "transform": TRANSFORMS, "penalty": PENALTIES,
+            "augmentation": AUGMENTATIONS,
+        }[kind]  # fmt: skip
         raise InputError(f"{an} {kind} has no name; give one of {', '.join(known)}")
     return name, options
 

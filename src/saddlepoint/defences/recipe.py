@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field, is_dataclass
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 
 from saddlepoint.attacks import PGD
 from saddlepoint.configuration import added
-from saddlepoint.data import AUGMENTATIONS
+from saddlepoint.data import Augmentation, one_after_the_other
 from saddlepoint.defences.held_out import Validation, Watch
-from saddlepoint.defences.objectives import Standard, TrainingObjective, threat_of
-from saddlepoint.errors import InputError, unknown
+from saddlepoint.defences.objectives import Standard, TrainingObjective, one_class, threat_of
+from saddlepoint.defences.optimiser import Optimiser
+from saddlepoint.defences.schedule import Schedule
+from saddlepoint.errors import InputError
 from saddlepoint.option_values import (
-    BelowOne,
     Count,
     Interval,
     NonNegative,
@@ -41,7 +39,7 @@ def told(part: object) -> str:
 class ModelTransform(Protocol):
     """A change to the model itself (quantised weights, noise layers …), applied before training.
 
-    >>> isinstance(torch.nn.Identity, ModelTransform)
+    >>> isinstance(nn.Identity, ModelTransform)
     True
     """
 
@@ -58,84 +56,13 @@ class Penalty(Protocol):
     has a method `begin(model, images)`, that is called once, before the first step and before a
     checkpoint is read.
 
-    >>> isinstance(lambda model: torch.zeros(()), Penalty)
+    >>> isinstance(lambda model: next(model.parameters()).norm(), Penalty)
     True
     """
 
     def __call__(self, model: nn.Module) -> Tensor:
         """Return the penalty, a scalar, differentiable in the weights."""
         ...
-
-
-@dataclass(frozen=True)
-class Optimiser:
-    """The optimiser and its peak learning rate.
-
-    Args:
-        name: "sgd", "adam" or "adamw".
-        learning_rate: the peak, which the schedule multiplies.
-        momentum, nesterov: for sgd.
-        weight_decay: on every parameter.
-
-    >>> Optimiser("sgd", 0.1).momentum
-    0.9
-    """
-
-    name: Literal["sgd", "adam", "adamw"] = "sgd"
-    learning_rate: Positive = 0.1
-    momentum: BelowOne = 0.9
-    nesterov: bool = True
-    weight_decay: NonNegative = 5e-4
-
-    def __post_init__(self) -> None:
-        check_fields(self, "optimiser")
-
-    def build(self, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
-        """Return torch's optimiser over the parameters."""
-        if self.name == "sgd":
-            return torch.optim.SGD(
-                parameters,
-                lr=self.learning_rate,
-                momentum=self.momentum,
-                nesterov=self.nesterov and self.momentum > 0,
-                weight_decay=self.weight_decay,
-            )
-        kind = torch.optim.Adam if self.name == "adam" else torch.optim.AdamW
-        return kind(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """The learning rate over training, as a pure function of progress: it has no state to resume.
-
-    Args:
-        name: "constant"; "one-cycle", linear up over the first `warmup` share and down to 0 (Smith
-            and Topin 2018, arXiv:1708.07120); "cosine", half a cosine after the warm-up (Loshchilov
-            and Hutter 2017, arXiv:1608.03983); or "multi-step", a tenth at each milestone.
-        warmup: the share of training in which the rate rises.
-        milestones: shares of training, for multi-step.
-
-    >>> Schedule("one-cycle", warmup=0.5).factor(0.5), Schedule("multi-step").factor(0.6)
-    (1.0, 0.1)
-    """
-
-    name: Literal["constant", "one-cycle", "cosine", "multi-step"] = "constant"
-    warmup: BelowOne = 0.3
-    milestones: tuple[float, ...] = (0.5, 0.75)
-
-    def __post_init__(self) -> None:
-        check_fields(self, "schedule")
-
-    def factor(self, progress: float) -> float:
-        """Return what multiplies the peak learning rate when the share `progress` is done."""
-        if self.name == "constant":
-            return 1.0
-        if self.name == "multi-step":
-            return float(0.1 ** sum(progress >= milestone for milestone in self.milestones))
-        if progress < self.warmup:
-            return progress / self.warmup
-        rest = (progress - self.warmup) / (1 - self.warmup)
-        return 1 - rest if self.name == "one-cycle" else (1 + math.cos(math.pi * rest)) / 2
 
 
 _EMA = "give a decay between 0 and 1, for instance 0.999"
@@ -153,7 +80,8 @@ class Recipe:
         penalties: (weight, penalty) pairs added to the loss.
         epochs, batch_size: of the loop.
         optimiser, schedule: of the descent.
-        augmentation: "none", "crop" or "crop-flip"; see `saddlepoint.data.AUGMENTATIONS`.
+        augmentation: a name of `saddlepoint.data.AUGMENTATIONS`, or several names and
+            augmentations, which follow one another.
         ema: the decay of an exponential moving average of the weights, which is then the result;
             None for none.
         swa: the share of training after which the weights are averaged equally, once per epoch,
@@ -166,6 +94,8 @@ class Recipe:
         watch: looks for catastrophic overfitting; None does not.
         validation: holds training images out to choose the best epoch by, and to stop by; None
             trains on all.
+        mixup, cutmix: α of Beta(α, α): images and labels are mixed in pairs after the augmentation;
+            of both, one is drawn for each batch. See `saddlepoint.data.mix`.
 
     >>> Recipe(epochs=3).objective
     Standard(label_smoothing=0.0)
@@ -178,22 +108,28 @@ class Recipe:
     batch_size: Count = 128
     optimiser: Optimiser = field(default=Optimiser())
     schedule: Schedule = field(default=Schedule("one-cycle"))
-    augmentation: str = "none"
+    augmentation: str | tuple[str | Augmentation, ...] = "none"
     ema: Annotated[float, Interval("(0, 1)", _EMA)] | None = None
     swa: Annotated[float, Interval("[0, 1)", _SWA)] | None = None
     autocast: Literal["bf16"] | None = None
     ema_at: Count | None = added(None)
     watch: Watch | None = added(None)
     validation: Validation | None = added(None)
+    mixup: Positive | None = added(None)
+    cutmix: Positive | None = added(None)
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.augmentation not in AUGMENTATIONS:
-            raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
+        one_after_the_other(self.augmentation)  # which refuses what is none
         if self.ema is not None and self.swa is not None:
             raise InputError("ema and swa are two ways to average the weights; give one of them")
         if self.ema_at is not None and self.ema is None:
             raise InputError("ema_at is given without ema; give the decay that it is stated for")
+        _check_schedule(self.schedule, self.epochs, self.validation)
+        if (self.mixup or self.cutmix) and one_class(self.objective):
+            raise InputError(
+                f"{told(self.objective)} is a loss of one class for each image; leave mixup and cutmix out"
+            )
         _check_watch(self.watch, self.objective)
         threat = threat_of(self.objective)
         if threat is not None and (self.watch or self.validation):
@@ -221,6 +157,18 @@ class Recipe:
                 )
             model = changed
         return model
+
+
+def _check_schedule(schedule: Schedule, epochs: int, validation: Validation | None) -> None:
+    if schedule.name == "plateau" and validation is None:
+        raise InputError(
+            "the schedule plateau looks at the validation error; give validation: {share: 0.1}"
+        )
+    if schedule.share(epochs) >= 1:
+        raise InputError(
+            f"warmup_epochs is {schedule.warmup_epochs:g}, and there are {epochs} epochs; give fewer, or"
+            " a share of them by warmup"
+        )
 
 
 def _check_watch(watch: Watch | None, objective: object) -> None:

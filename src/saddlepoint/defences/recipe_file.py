@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, with_config
 
+from saddlepoint.data import build_augmentation
 from saddlepoint.defences.build import (
     build_objective,
     build_penalty,
@@ -21,9 +22,11 @@ from saddlepoint.defences.build import (
     resolved,
 )
 from saddlepoint.defences.held_out import Validation, Watch
-from saddlepoint.defences.recipe import Optimiser, Penalty, Recipe, Schedule
+from saddlepoint.defences.optimiser import Optimiser
+from saddlepoint.defences.recipe import Penalty, Recipe
 from saddlepoint.defences.recipe_fields import RecipeChange
 from saddlepoint.defences.registry import OBJECTIVES, PENALTIES, TRANSFORMS, DefenceInfo
+from saddlepoint.defences.schedule import Schedule
 from saddlepoint.document import parse_document, read_document
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.plugins import Registry, is_file_spec
@@ -75,13 +78,15 @@ class _RecipeSpec:
     batch_size: int = 128
     optimiser: _OptimiserSpec = field(default_factory=_OptimiserSpec)
     schedule: _ScheduleSpec = field(default_factory=lambda: _ScheduleSpec("one-cycle"))
-    augmentation: str = "none"
+    augmentation: str | tuple[_Named, ...] = "none"
     ema: float | None = None
     swa: float | None = None
     autocast: Literal["bf16"] | None = None
     ema_at: int | None = None
     watch: _WatchSpec | None = None
     validation: _ValidationSpec | None = None
+    mixup: float | None = None
+    cutmix: float | None = None
 
 
 _PARTS: Mapping[str, type[Any]] = {
@@ -114,7 +119,7 @@ def recipe_names() -> tuple[str, ...]:
     """Return the names of the shipped recipes.
 
     >>> recipe_names()[:4], len(recipe_names())
-    (('at-awp', 'distillation', 'fgsm-rs', 'free'), 21)
+    (('at-awp', 'distillation', 'fgsm-rs', 'free'), 25)
     """
     files = resources.files("saddlepoint.defences").joinpath("recipes").iterdir()
     return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))
@@ -190,14 +195,18 @@ def parse_recipe(
     """
     spec = _validated(values, source)
     objective = build_objective(*named(spec.objective, "objective"), statistics)
-    names = ("epochs", "batch_size", "augmentation", "ema", "swa", "autocast", "ema_at")
+    names = ("epochs", "batch_size", "ema", "swa", "autocast", "ema_at", "mixup", "cutmix")
     plain = {name: getattr(spec, name) for name in names}
+    augmentation = spec.augmentation
     return Recipe(
         objective=objective,
         transforms=tuple(build_transform(*named(each, "transform")) for each in spec.transforms),
         penalties=tuple(_penalty(each) for each in spec.penalties),
         optimiser=Optimiser(**vars(spec.optimiser)),
         schedule=Schedule(**vars(spec.schedule)),
+        augmentation=augmentation
+        if isinstance(augmentation, str)
+        else tuple(build_augmentation(*named(each, "augmentation")) for each in augmentation),
         watch=None if spec.watch is None else Watch(**vars(spec.watch)),
         validation=None if spec.validation is None else Validation(**vars(spec.validation)),
         **plain,
@@ -216,6 +225,11 @@ def resolve_recipe(values: Any, source: str = "given") -> dict[str, Any]:
     plain["objective"] = _resolved(plain["objective"], "objective")
     for field_name, kind in (("transforms", "transform"), ("penalties", "penalty")):
         plain[field_name] = [_resolved(each, kind) for each in plain[field_name]]
+    if not isinstance(spec.augmentation, str):
+        pairs = [named(each, "augmentation") for each in spec.augmentation]
+        plain["augmentation"] = [
+            {"name": name, **vars(build_augmentation(name, options))} for name, options in pairs
+        ]
     return plain
 
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.nn import functional
 
-from saddlepoint.data import AUGMENTATIONS, ImageData, LabelledBatch, batches, epoch_order
+from saddlepoint.data import (
+    ImageData,
+    LabelledBatch,
+    batches,
+    epoch_order,
+    mix,
+    one_after_the_other,
+)
 from saddlepoint.defences import Recipe, TrainingBatch
 from saddlepoint.streams import derive, generator
 from saddlepoint.training.randomness import seed_layers
@@ -22,8 +30,8 @@ class Feed:
 
     Args:
         data: what is trained on.
-        recipe: its batch size, augmentation and precision.
-        seed: of the order, the augmentation, the layers and the attacks.
+        recipe: its batch size, augmentation, mixing and precision.
+        seed: of the order, the augmentation, the mixing, the layers and the attacks.
         device: of the model.
         workers: processes that decode images which do not fit in memory.
         chosen: (n,) the indices of the images that are trained on; None is all.
@@ -59,10 +67,10 @@ class Feed:
         return (images for _, images, _ in itertools.islice(self._batches(epoch), most))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[TrainingBatch]:
-        """Yield the batches of an epoch from step `start` on, augmented, and seed the layers for
-        each; within `forked_random_state`.
+        """Yield the batches of an epoch from step `start` on, augmented and mixed, and seed the
+        layers for each; within `forked_random_state`.
         """
-        augment = AUGMENTATIONS[self.recipe.augmentation]
+        augment = one_after_the_other(self.recipe.augmentation)
         amp = torch.bfloat16 if self.recipe.autocast else None
         seed = derive(self.seed, "attack", epoch)
         for step, (ids, images, labels) in enumerate(self._batches(epoch, start), start):
@@ -71,7 +79,18 @@ class Feed:
             soft = (
                 None if self.soft is None else self.soft[ids.to(self.soft.device)].to(images.device)
             )
-            yield TrainingBatch(augment(images, stream), labels, ids, seed, amp, epoch, soft)
+            batch = TrainingBatch(augment(images, stream), labels, ids, seed, amp, epoch, soft)
+            yield self._mixed(batch, derive(self.seed, "mixing", epoch, step))
+
+    def _mixed(self, batch: TrainingBatch, seed: int) -> TrainingBatch:
+        """Return the batch with its images, and all that is said of their classes, mixed in pairs."""
+        mixup, cutmix = self.recipe.mixup, self.recipe.cutmix
+        if mixup is None and cutmix is None:
+            return batch
+        images, pairs = mix(batch.images, torch.Generator().manual_seed(seed), mixup, cutmix)
+        hard = functional.one_hot(batch.labels, len(self.data.classes)).to(images.dtype)
+        soft = None if batch.soft is None else pairs.mixed(batch.soft)
+        return replace(batch, images=images, targets=pairs.mixed(hard), soft=soft)
 
     def _batches(self, epoch: int, start: int = 0) -> Iterator[LabelledBatch]:
         return batches(

@@ -171,6 +171,7 @@ class Lookout:
         events = [*state.held_out.get("collapses", []), {"epoch": state.epoch, **seen}]
         rate, noise = state.rate, state.noise
         best = state.held_out.get("best")  # whose weights stay, also of an epoch that is forgotten
+        errors = state.held_out.get("errors", [])
         # A copy: the optimiser writes into what it is given, and these may be needed again.
         kept = copy.deepcopy(self._sound)
         found = kept if self.out is None else latest_checkpoint(self.out, SOUND)
@@ -180,6 +181,8 @@ class Lookout:
             )
         state.load(*found)
         state.held_out["collapses"] = events
+        if errors:  # also that of the sound epoch, which was kept before it was validated
+            state.held_out["errors"] = errors[: state.epoch]
         if best is not None:
             late = {"forgotten": True} if best["epoch"] > state.epoch else {}
             state.held_out["best"] = {**best, **late}
@@ -203,6 +206,8 @@ class Lookout:
         with state.averaged(self.refresh):
             value = self._robust(self.split.held_out, validation.steps, 2.5 / validation.steps)
             record["validation_accuracy"] = value
+            state.held_out["errors"] = [*state.held_out.get("errors", []), 1 - value]
+            record["learning_rate"] = state.learning_rate()  # which may go by the errors
             before = state.held_out.get("best", {"accuracy": -1.0})
             if value > before["accuracy"]:
                 state.held_out["best"] = {"epoch": state.epoch, "accuracy": value}

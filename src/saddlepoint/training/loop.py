@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from saddlepoint.counts import MOST_THREADS, check_count, check_seed
 from saddlepoint.data import DataLike, as_data, data_identity
 from saddlepoint.defences import Penalty, Recipe, StepOutput, TrainingBatch, load_recipe
+from saddlepoint.defences.optimiser import SCALE
 from saddlepoint.defences.recipe import told
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, device_of
@@ -30,7 +31,12 @@ from saddlepoint.training.averages import Ema, refresh_batch_norm
 from saddlepoint.training.feed import Feed
 from saddlepoint.training.lookout import Lookout
 from saddlepoint.training.metrics import epoch_line
-from saddlepoint.training.preflight import check_sound, check_training, enough_memory
+from saddlepoint.training.preflight import (
+    check_declared,
+    check_sound,
+    check_training,
+    enough_memory,
+)
 from saddlepoint.training.randomness import forked_random_state, seed_layers
 from saddlepoint.training.result import TrainingResult
 from saddlepoint.training.run import FILES, Run, is_finished
@@ -192,12 +198,13 @@ def _prepared(model: nn.Module, feed: Feed) -> State:
         seed_layers(feed.device, derive(feed.seed, "transforms"))
         model = feed.recipe.prepare(model).to(feed.device)
         check_training(model, feed.data)
+        check_declared(model, feed.data, feed.recipe.transforms)
         return State(model, feed.recipe, len(feed), feed.first(), feed.data)
 
 
 def take_step(state: State, batch: TrainingBatch) -> None:
     """Take the outer steps of a batch, one unless the objective repeats it: inner maximisation and
-    loss gradient (`objective.accumulate`), penalty gradient, optimiser step, EMA.
+    loss gradient (`objective.accumulate`), penalty gradient, clipping, optimiser step, EMA.
 
     >>> state = State(nn.Linear(2, 2), Recipe(batch_size=1), images=1)
     >>> batch = TrainingBatch(torch.ones(1, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
@@ -207,13 +214,14 @@ def take_step(state: State, batch: TrainingBatch) -> None:
     """
     for replay in range(state.repeats):
         for group in state.optimiser.param_groups:
-            group["lr"] = state.learning_rate(replay)
+            group["lr"] = state.learning_rate(replay) * group.get(SCALE, 1.0)
         state.optimiser.zero_grad(set_to_none=True)
         output = state.objective.accumulate(state.model, batch)
         if not isinstance(output, StepOutput):
             name = told(state.recipe.objective)
             raise InputError(f"the objective {name} returned {output!r:.60}; return a StepOutput")
         penalty = _penalise(state.model, state.penalties)
+        state.recipe.optimiser.clip(state.model)
         state.optimiser.step()
         state.objective.after_step(state.model)
         if isinstance(state.average, Ema):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from saddlepoint.answers import check_answered, check_logits, unanswered
 from saddlepoint.checks import check_class_names
 from saddlepoint.data import ImageData
+from saddlepoint.defences import ModelTransform
+from saddlepoint.defences.recipe import told
 from saddlepoint.errors import InputError
-from saddlepoint.model import Guard, full_precision
+from saddlepoint.model import Guard, full_precision, is_random
 from saddlepoint.training.state import State
 
 
@@ -39,6 +41,35 @@ def check_training(model: nn.Module, data: ImageData) -> None:
             " images: their loss is no number; look for overflow, log(0) or 0/0 in the model"
         )
     check_class_names(data.labels, data.classes, logits.shape[1])
+
+
+def check_declared(model: nn.Module, data: ImageData, transforms: Sequence[ModelTransform]) -> None:
+    """Raise `InputError` where a transform has made the model random at inference, and neither it nor
+    a layer says so: attacks would take one draw for the model.
+
+    >>> from saddlepoint.data import load_data
+    >>> class Noise(nn.Module):
+    ...     def forward(self, x):
+    ...         return x + torch.randn_like(x)
+    >>> def noisy(model):
+    ...     return nn.Sequential(model, Noise())
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> check_declared(noisy(net), load_data("digits"), [noisy])
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: the model is random at inference after the transform noisy, ...
+    """
+    if not transforms or is_random(model):
+        return
+    images = data.images(torch.arange(min(2, len(data))))
+    with Guard(model, len(images)) as guard, full_precision(guard.device):
+        if guard.passes_agree(images.to(guard.device)):
+            return
+    names = ", ".join(told(each) for each in transforms)
+    raise InputError(
+        f"the model is random at inference after the transform {names}, which does not declare it;"
+        " derive the layer that draws from saddlepoint.model.RandomLayer, or give it is_random = True"
+    )
 
 
 def check_sound(model: nn.Module, data: ImageData, epoch: int, learning_rate: float) -> None:

@@ -55,7 +55,7 @@ class State:
     ) -> None:
         self.model, self.recipe, self.data = model, recipe, data
         self.device = next(iter(model.parameters())).device
-        self.optimiser = recipe.optimiser.build(model.parameters())
+        self.optimiser = recipe.optimiser.build(model)
         self.steps = math.ceil(images / recipe.batch_size)
         self.epoch = self.step = 0
         self.seconds = 0.0
@@ -104,7 +104,8 @@ class State:
         """Return the learning rate of the next step, or of a replay of its batch."""
         done = self.done + replay / self.repeats
         # The first step of a warm-up and the last of a decay would stand still at exactly zero.
-        factor = max(self.recipe.schedule.factor(done / self.total), 1e-3)
+        schedule, errors = self.recipe.schedule, self.held_out.get("errors", ())
+        factor = max(schedule.factor(done / self.total, self.recipe.epochs, errors), 1e-3)
         return self.recipe.optimiser.learning_rate * factor * self.rate
 
     def change(self, rate: float, noise: float) -> None:

@@ -30,6 +30,8 @@ class TrainingBatch:
         amp: the type of autocast, or None for full precision.
         epoch: from 0.
         soft: (n, k) probabilities that a teacher gave these images; None without one.
+        targets: (n, k) probabilities of the classes where images are mixed, whose greater part is that
+            of `labels`; None where the labels say all. `label_loss` goes by them.
 
     >>> TrainingBatch(torch.zeros(1, 1, 2, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0).amp
     """
@@ -41,6 +43,7 @@ class TrainingBatch:
     amp: torch.dtype | None = None
     epoch: int = 0
     soft: Float[Tensor, "n k"] | None = None
+    targets: Float[Tensor, "n k"] | None = None
 
     def autocast(self) -> torch.autocast:
         """Return the context in which the model is called."""
@@ -79,6 +82,7 @@ class TrainingObjective(Protocol):
     - `begin(model, data)`, which returns what runs in its place and may change from step to step: a
       `Running`, whose state the checkpoints hold. It is called once, before the first step and
       before a checkpoint is read.
+    - `one_class`, True where its loss has no form for `TrainingBatch.targets` (MART).
     - `teacher` and `soft_labels(logits)`: the objective of a network that is trained first, and what
       its logits become in `TrainingBatch.soft` (distillation).
 
@@ -191,6 +195,19 @@ def threat_of(objective: object) -> ThreatModel | None:
     own = getattr(objective, "threat", None)
     found = attack.threat if own is None and isinstance(attack, Attack) else own
     return found if isinstance(found, ThreatModel) else None
+
+
+def one_class(objective: object) -> bool:
+    """Return whether the loss of an objective, or of one inside it, is of one class for each image.
+
+    >>> from saddlepoint.defences import AWP, MART, Standard
+    >>> from saddlepoint.threat import Linf
+    >>> one_class(AWP(MART(Linf(0.1)))), one_class(Standard())
+    (True, False)
+    """
+    inner = getattr(objective, "objective", None)
+    own = bool(getattr(objective, "one_class", False))
+    return own or (inner is not None and one_class(inner))
 
 
 def repeats_of(objective: object) -> int:

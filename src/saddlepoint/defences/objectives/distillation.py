@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saddlepoint.defences.objectives.contract import StepOutput, TrainingBatch
-from saddlepoint.defences.objectives.passes import backward, forward
+from saddlepoint.defences.objectives.passes import backward, forward, label_loss
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Positive, check_fields
 
@@ -43,7 +43,7 @@ class HardLabels:
     def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
         """Add the gradients of the cross-entropy at temperature T."""
         logits = forward(model, batch, batch.images)
-        return backward(functional.cross_entropy(logits / self.temperature, batch.labels), logits)
+        return backward(label_loss(batch, logits / self.temperature), logits)
 
 
 @dataclass(frozen=True)

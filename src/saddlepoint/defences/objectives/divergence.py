@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saddlepoint.defences.objectives.contract import TrainingBatch
-from saddlepoint.defences.objectives.passes import Statistics, evaluating, forward
+from saddlepoint.defences.objectives.passes import Statistics, evaluating, forward, label_loss
 from saddlepoint.threat import Ascendable
 
 SIGMA = 1e-3
@@ -77,6 +77,6 @@ def trades_loss(
     logits = forward(model, batch, batch.images)
     moved = forward(model, batch, adversarials)
     again = forward(model, batch, batch.images) if statistics == "published" else logits
-    natural = functional.cross_entropy(logits, batch.labels)
+    natural = label_loss(batch, logits)
     robust = divergence_from(again.log_softmax(1))(moved).mean()
     return natural + beta * robust, moved

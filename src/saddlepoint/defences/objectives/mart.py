@@ -30,6 +30,8 @@ class MART(TwoPhases):
         lam: λ; published 5 for a ResNet-18 and 6 for a WideResNet.
         steps, step_size: K and α of the inner maximisation; α None is 2.5·ε/K.
 
+    Its loss has no form for mixed labels.
+
     Reference: Wang et al. 2020, "Improving adversarial robustness requires revisiting misclassified
     examples", ICLR.
 
@@ -43,6 +45,7 @@ class MART(TwoPhases):
     steps: Count = 10
     step_size: Positive | None = None
 
+    one_class = True
     paper = "Wang et al. 2020, ICLR"
     cost = "K input passes, 2 full passes"
 

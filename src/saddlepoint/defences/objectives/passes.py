@@ -60,15 +60,20 @@ def descend(
 
 
 def label_loss(
-    batch: TrainingBatch, logits: Float[Tensor, "n k"], label_smoothing: float
+    batch: TrainingBatch, logits: Float[Tensor, "n k"], label_smoothing: float = 0.0
 ) -> Float[Tensor, ""]:
-    """Return the mean cross-entropy of the logits with the labels.
+    """Return the mean cross-entropy of the logits with the labels, or with the mixed targets where
+    the batch has such.
 
     >>> batch = TrainingBatch(torch.ones(1, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
     >>> label_loss(batch, torch.zeros(1, 2), 0.1)
     tensor(0.6931)
     """
-    return functional.cross_entropy(logits, batch.labels, label_smoothing=label_smoothing)
+    targets: Tensor = batch.labels
+    if batch.targets is not None:
+        more = logits.shape[1] - batch.targets.shape[1]  # outputs than classes of the data
+        targets = functional.pad(batch.targets, (0, more)).to(logits.dtype)
+    return functional.cross_entropy(logits, targets, label_smoothing=label_smoothing)
 
 
 def backward(loss: Float[Tensor, ""], logits: Float[Tensor, "n k"]) -> StepOutput:

@@ -1,29 +1,16 @@
-"""Augmentation of whole batches on their device, from an explicit generator."""
+"""Crops of a widened image, and mirror images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from saddlepoint.data.augmentation.draw import integers
 from saddlepoint.errors import InputError
-
-Augmentation = Callable[[Tensor, torch.Generator], Tensor]
-
-
-def unchanged(
-    images: Float[Tensor, "n c h w"], generator: torch.Generator
-) -> Float[Tensor, "n c h w"]:
-    """Return the images as they are, and draw nothing.
-
-    >>> images = torch.rand(2, 3, 8, 8)
-    >>> unchanged(images, torch.Generator()) is images
-    True
-    """
-    return images
+from saddlepoint.option_values import Natural, check_fields
 
 
 def crop(
@@ -53,19 +40,49 @@ def crop_flip(
     """
     rows = _shifted(images, 2, generator, padding)
     columns = _shifted(images, 3, generator, padding)
-    mirrored = _draw(2, images, generator).bool()
+    mirrored = integers(2, images, generator).bool()
     columns = torch.where(mirrored[:, None], columns.flip(1), columns)
     return _gather(images, rows, columns)
 
 
-AUGMENTATIONS: Mapping[str, Augmentation] = MappingProxyType(
-    {"none": unchanged, "crop": crop, "crop-flip": crop_flip}
-)
+@dataclass(frozen=True)
+class Crop:
+    """Shifts by up to `padding` pixels each way; see `crop`.
+
+    >>> Crop(padding=0)(torch.ones(1, 1, 2, 2), torch.Generator()).sum()
+    tensor(4.)
+    """
+
+    padding: Natural = 4
+
+    def __post_init__(self) -> None:
+        check_fields(self, "crop")
+
+    def __call__(
+        self, images: Float[Tensor, "n c h w"], generator: torch.Generator
+    ) -> Float[Tensor, "n c h w"]:
+        """Return the images shifted."""
+        return crop(images, generator, self.padding)
 
 
-def _draw(high: int, images: Tensor, generator: torch.Generator) -> Int64[Tensor, " n"]:
-    drawn = torch.randint(high, (len(images),), generator=generator, device=generator.device)
-    return drawn.to(images.device, non_blocking=True)
+@dataclass(frozen=True)
+class CropFlip:
+    """Shifts by up to `padding` pixels each way, and every second image mirrored; see `crop_flip`.
+
+    >>> CropFlip(padding=2)(torch.ones(1, 1, 4, 4), torch.Generator()).sum()
+    tensor(16.)
+    """
+
+    padding: Natural = 4
+
+    def __post_init__(self) -> None:
+        check_fields(self, "crop-flip")
+
+    def __call__(
+        self, images: Float[Tensor, "n c h w"], generator: torch.Generator
+    ) -> Float[Tensor, "n c h w"]:
+        """Return the images shifted, each mirrored or not."""
+        return crop_flip(images, generator, self.padding)
 
 
 def _shifted(
@@ -76,7 +93,7 @@ def _shifted(
         raise InputError(f"padding is {padding}; give 0 or more pixels")
     side = images.shape[axis]
     reach = min(padding, side - 1)
-    offsets = _draw(2 * reach + 1, images, generator) - reach
+    offsets = integers(2 * reach + 1, images, generator) - reach
     place = (torch.arange(side, device=images.device) + offsets[:, None]).abs()
     return torch.minimum(place, 2 * (side - 1) - place)  # reflection at the far border
 
