@@ -80,11 +80,12 @@ def test_accuracy_is_drawn_against_the_axis(results):
 
 
 def test_errors_by_epoch_are_those_of_the_metrics(results):
-    training, validation = errors_by_epoch(results).axes
+    every, few = errors_by_epoch(results).axes
+    assert (every.get_title(), few.get_title()) == ("all", "few")
     rows = [r for r in results.epochs.to_pylist() if r["variant"] == "narrow"]
-    for axes, column in ((training, "accuracy"), (validation, "validation_accuracy")):
-        drawn = next(line for line in axes.lines if line.get_label() == "narrow").get_ydata()
-        assert drawn == pytest.approx([100 * (1 - row[column]) for row in rows])
+    for line, column in zip(every.lines, ("accuracy", "validation_accuracy"), strict=False):
+        assert line.get_ydata() == pytest.approx([100 * (1 - row[column]) for row in rows])
+    assert len(every.lines) == 2 * len(few.lines) == 4
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,11 @@ from saddlepoint.lab.adversarial_logistic import (
     run_logistic,
 )
 from saddlepoint.lab.alignment import AlignmentSettings, alignment, draw_alignment
+from saddlepoint.lab.architectures import (
+    ArchitectureSettings,
+    draw_architectures,
+    run_architectures,
+)
 from saddlepoint.lab.capacity import CapacitySettings, run_capacity
 from saddlepoint.lab.capacity_figure import draw_capacity
 from saddlepoint.lab.constant_c import ConstantSettings, constant_c, draw_constant_c
@@ -42,6 +47,7 @@ from saddlepoint.lab.lowest_bit import BitSettings, draw_lowest_bit, lowest_bit
 from saddlepoint.lab.objectives import ObjectiveSettings, compare_objectives, draw_objectives
 from saddlepoint.lab.regularisation import RegularisationSettings, run_regularisation
 from saddlepoint.lab.regularisation_figure import draw_regularisation
+from saddlepoint.lab.residual import ResidualSettings, draw_residual, run_residual
 from saddlepoint.lab.segments import SegmentSettings, draw_segments, segments
 from saddlepoint.lab.synthetic_digits import (
     SyntheticSettings,
@@ -62,6 +68,8 @@ from saddlepoint.lab.transfer_table import (
 _GOODFELLOW = "Goodfellow et al. 2015, arXiv:1412.6572"
 _MADRY = "Madry et al. 2018, arXiv:1706.06083"
 _CARLINI = "Carlini and Wagner 2017, arXiv:1608.04644"
+_HE = "He et al. 2016, arXiv:1512.03385"
+_LIU = "Liu et al. 2021, arXiv:2103.14030"
 _PAPERNOT = "Papernot et al. 2016, arXiv:1511.04508"
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
@@ -149,6 +157,14 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             Experiment(
                 "distillation-jsma", "why JSMA gives up: printed logits, a toy, distilled networks",
                 _CARLINI, JsmaSettings, run_jsma, draw_jsma, images=100,
+            ),
+            Experiment(
+                "residual", "layers of plain and residual networks: responses, and blocks left out",
+                _HE, ResidualSettings, run_residual, draw_residual, images=1000,
+            ),
+            Experiment(
+                "architectures", "convolutions, attention, shifted windows at equal clean accuracy",
+                _LIU, ArchitectureSettings, run_architectures, draw_architectures, images=1000,
             ),
         )
     }

@@ -103,8 +103,8 @@ def errors_caption(results: StudyResults) -> str:
     'Share of wrong images by epo'
     """
     return (
-        "Share of wrong images by epoch. Left: of the images trained on, augmented (or attacked) as"
-        " they were trained on, during the epoch; right: of images held out, after it. Lines: mean"
+        "Share of wrong images by epoch. Dashed: of the images trained on, augmented (or attacked) as"
+        " they were trained on, during the epoch; solid: of images held out, after it. Lines: mean"
         f" over {_seeds(results)}; bands: ± one standard deviation."
     )
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from saddlepoint.errors import InputError
 from saddlepoint.reports.study.comparisons import standard_deviation
-from saddlepoint.reports.study.legends import legend_above, looks_of
-from saddlepoint.reports.style import style
+from saddlepoint.reports.style import Look, look_of, style
 from saddlepoint.studies.results import StudyResults
 
-_PANELS = {"accuracy": "training", "validation_accuracy": "validation"}
+_STYLES = (("accuracy", "--"), ("validation_accuracy", "-"))
 
 
 def has_errors(results: StudyResults) -> bool:
@@ -28,9 +29,10 @@ def has_errors(results: StudyResults) -> bool:
 
 def errors_by_epoch(results: StudyResults) -> Figure:
     """Return the share of wrong images against the epoch: of those trained on, as they were trained on,
-    and of those held out; means over the seeds, bands of one standard deviation.
+    dashed, and of those held out; means over the seeds, bands of one standard deviation. Each line of
+    the study's axis has a panel.
 
-    Raises `InputError` where no training looked at validation images.
+    He et al. 2016, arXiv:1512.03385, figures 4 and 6. Raises `InputError` where no training looked at validation images.
 
     >>> import pyarrow as pa
     >>> from saddlepoint.reports.study.toy import toy_results
@@ -38,35 +40,50 @@ def errors_by_epoch(results: StudyResults) -> Figure:
     >>> rows = [("original", 0, None, epoch, 1.0, 0.5, 0.25, None, 2.0) for epoch in (1, 2)]
     >>> table = pa.table([pa.array(c) for c in zip(*rows)], names=EPOCH_COLUMNS.names)
     >>> drawn = errors_by_epoch(toy_results(epochs=table))
-    >>> [axes.lines[0].get_ydata().tolist() for axes in drawn.axes]
+    >>> [line.get_ydata().tolist() for line in drawn.axes[0].lines]
     [[50.0, 50.0], [75.0, 75.0]]
     """
     if not has_errors(results):
         raise InputError("no training looked at validation images; give the recipe a validation")
-    looks = looks_of(results)
+    found = {title: _errors(results, column) for column, title in _STYLES}
+    groups = _groups(results)
+    columns = min(len(groups), 4)
     with style():
-        figure = Figure(figsize=(6.8, 3.3))
-        panels = figure.subplots(1, 2, sharey=True)
-        for axes, (column, title) in zip(panels, _PANELS.items(), strict=True):
-            for variant, points in _errors(results, column).items():
-                epochs = np.array(sorted(points))
-                mean = np.array([np.mean(points[epoch]) for epoch in epochs])
-                sd = np.array([standard_deviation(points[e]) or 0.0 for e in epochs])
-                look = looks[variant]
-                axes.fill_between(
-                    epochs, mean - sd, mean + sd, color=look.colour, alpha=0.13, linewidth=0
-                )
-                axes.plot(
-                    epochs, mean, label=variant, markevery=max(1, len(epochs) // 6),
-                    markersize=3.5, linewidth=1.1, **look.line,
-                )  # fmt: skip
+        figure = Figure(figsize=(max(6.8, 2.6 * columns), 3.3))
+        panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+        for axes, (title, variants) in zip(panels, groups.items(), strict=True):
+            for i, variant in enumerate(variants):
+                for dashes, errors in found.items():
+                    _draw(axes, errors.get(variant, {}), variant, look_of(i), dashes)
             axes.set_title(title, fontsize=9)
             axes.set_xlabel("epoch")
             axes.set_ylim(0, None)
+            axes.legend(fontsize=7)
         panels[0].set_ylabel("error (%)")
         figure.subplots_adjust(wspace=0.08)
-        legend_above(figure, panels[0], results.title)
     return figure
+
+
+def _groups(results: StudyResults) -> dict[str, tuple[str, ...]]:
+    """Return the variants of each panel: those of a line of the axis, or all."""
+    axis = results.config.get("axis")
+    if axis is None:
+        return {"": results.variants}
+    return {name: tuple(line) for name, line in axis["lines"].items()}
+
+
+def _draw(
+    axes: Axes, points: Mapping[int, list[float]], variant: str, look: Look, dashes: str
+) -> None:
+    epochs = np.array(sorted(points))
+    mean = np.array([np.mean(points[epoch]) for epoch in epochs])
+    sd = np.array([standard_deviation(points[epoch]) or 0.0 for epoch in epochs])
+    axes.fill_between(epochs, mean - sd, mean + sd, color=look.colour, alpha=0.13, linewidth=0)
+    axes.plot(
+        epochs, mean, color=look.colour, linestyle=dashes, marker=look.marker, markersize=3,
+        markevery=max(1, len(epochs) // 6), linewidth=1.1,
+        label=variant if dashes == "-" else None,
+    )  # fmt: skip
 
 
 def _errors(results: StudyResults, column: str) -> dict[str, dict[int, list[float]]]:
