@@ -15,7 +15,6 @@ import statistics
 import time
 from collections.abc import Callable
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -55,6 +54,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
+    import timm
+
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
     torch.manual_seed(0)

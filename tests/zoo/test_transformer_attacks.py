@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from saddlepoint.attacks import APGD, PGD
+from saddlepoint.model.guard import Guard
 from saddlepoint.threat import Linf
-from saddlepoint.zoo import build_model
+from saddlepoint.zoo import build_model, record_attention
 
 NAMES = ("vit-micro", "swin-micro")
 EPS = 8 / 255
@@ -70,6 +73,25 @@ def test_compiled_they_are_attacked_as_they_are(name, backend):
     compiled = attack(torch.compile(net, backend=backend), images, labels)
     assert torch.equal(plain.success, compiled.success)
     torch.testing.assert_close(compiled.adversarials, plain.adversarials, rtol=0, atol=2 * EPS)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("vit-micro", {}), ("vit-micro", {"positions": "relative"}), ("swin-micro", {})],
+)
+@pytest.mark.parametrize("recorded", [False, True])
+def test_they_run_in_bfloat16_and_in_float64(name, options, recorded):
+    net, images, labels = subject(name, **options)
+    exact = net(images).detach()
+    with contextlib.ExitStack() as stack:
+        if recorded:
+            stack.enter_context(record_attention(net))
+        with Guard(net, 8, autocast="bf16") as guard:
+            logits, gradient = guard.gradient(images, lambda z: z.gather(1, labels[:, None])[:, 0])
+        assert bool(gradient.isfinite().all())
+        torch.testing.assert_close(logits, exact, rtol=0.1, atol=0.2 * float(exact.std()))
+        doubled = net.double()(images.double()).detach()
+    torch.testing.assert_close(doubled.float(), exact, rtol=1e-4, atol=1e-5)
 
 
 def test_the_curvature_along_the_gradient_is_that_of_differences():
