@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 from saddlepoint.attacks import ATTACKS
 from saddlepoint.cli import run
+from saddlepoint.data import AUGMENTATIONS, OPERATIONS
+from saddlepoint.defences import Schedule, recipe_names
 from saddlepoint.evaluation import SUITES
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +23,7 @@ PAGES = (
     "docs/which.md",
     "docs/models.md",
     "docs/defences.md",
+    "docs/recipes.md",
     "docs/studies.md",
     "docs/attacks.md",
     "docs/portfolio.md",
@@ -82,6 +86,19 @@ def test_the_recipe_in_the_guide_is_a_recipe():
     recipe = parse_recipe(yaml.safe_load(text))
     assert recipe.epochs == 30
     assert recipe.ema == 0.995
+
+
+def test_the_page_of_recipes_has_every_schedule_augmentation_and_operation():
+    text = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+    names = re.findall(r"^\| (`[^|]*`) \|", text, re.MULTILINE)
+    told = {name for each in names for name in re.findall(r"`([^`]+)`", each)}
+    schedules = set(get_args(get_type_hints(Schedule)["name"]))
+    shipped = {"resnet-cifar", "vit", "vit-finetune", "swin"}
+    assert told - {"schedule.name"} == schedules | set(AUGMENTATIONS) | shipped
+    assert shipped <= set(recipe_names())
+    kinds = {name.partition("-")[0] for name in OPERATIONS}
+    words = {"translate": "shift", "rotate": "turn"}
+    assert all(words.get(kind, kind) in text for kind in kinds)
 
 
 def test_the_table_of_attacks_is_what_their_classes_say():

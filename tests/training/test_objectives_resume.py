@@ -15,6 +15,7 @@ from sampled import mostly_slow
 from small import conv, die, digits, finish, same
 
 from saddlepoint.attacks import FGSM, PGD
+from saddlepoint.data import RandAugment, RandomErasing, ResizedCrop
 from saddlepoint.defences import (
     AWP,
     FGSMRS,
@@ -30,6 +31,7 @@ from saddlepoint.defences import (
     Mixed,
     Optimiser,
     Recipe,
+    Schedule,
     Standard,
     Validation,
     Watch,
@@ -84,6 +86,21 @@ RECIPES = {
     },
     "patience": {
         "objective": Collapsing(B), "epochs": 9, "validation": Validation(0.25, patience=1, steps=1),
+    },
+    "plateau, every field": {
+        "objective": AdversarialTraining(PGD(B, steps=2), label_smoothing=0.1), "epochs": 4,
+        "optimiser": Optimiser(
+            "adamw", 0.01, betas=(0.8, 0.95), eps=1e-3, decay_on="weights", layer_decay=0.5,
+            clip_norm=0.5,
+        ),
+        "schedule": Schedule("plateau", warmup_epochs=0.5, patience=1),
+        "validation": Validation(share=0.25, steps=1), "ema": 0.9, "mixup": 0.8, "cutmix": 1.0,
+        "augmentation": (
+            "crop-flip", ResizedCrop(), RandAugment(), RandomErasing(0.5), "colour-jitter",
+        ),
+    },
+    "rolled back, plateau": rolled_back("noise") | {
+        "schedule": Schedule("plateau", patience=1), "validation": Validation(share=0.25, steps=1),
     },
     "rolled back, rate": rolled_back("learning-rate"),
     "rolled back, noise": rolled_back("noise"),
@@ -187,6 +204,7 @@ QUICK = [
     "distillation",
     "rolled back, noise",
     "best weights",
+    "plateau, every field",
 ]
 
 
@@ -221,6 +239,8 @@ def test_stopped_within_two_epochs_and_killed_in_a_third_process(tmp_path, whole
         ("rolled back, noise", 2 * STEPS + 2, "epoch", 3),
         ("best weights", 2 * STEPS + 1, "", 1),
         ("patience", 3 * STEPS, "", 1),
+        ("plateau, every field", 2 * STEPS + 1, "", 1),
+        ("rolled back, plateau", 2 * STEPS + 1, "epoch", 2),
         ("free, short batches", 2 * STEPS, "", 1),
     ],
 )

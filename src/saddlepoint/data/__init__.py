@@ -5,6 +5,7 @@ from __future__ import annotations
 from saddlepoint.data.as_data import DataLike, as_data
 from saddlepoint.data.augmentation import (
     AUGMENTATIONS,
+    OPERATIONS,
     Augmentation,
     ColourJitter,
     Crop,
@@ -35,6 +36,7 @@ __all__ = [
     "CORRUPTIONS",
     "DATASETS",
     "IMAGENET",
+    "OPERATIONS",
     "RESIDENT_BYTES",
     "SOURCES",
     "Augmentation",
