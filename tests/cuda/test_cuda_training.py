@@ -12,7 +12,7 @@ from PIL import Image
 from small import conv, digits, same
 
 from saddlepoint.attacks import PGD
-from saddlepoint.data import batches, load_data
+from saddlepoint.data import RandAugment, RandomErasing, ResizedCrop, batches, load_data
 from saddlepoint.defences import (
     AWP,
     FGSMRS,
@@ -55,6 +55,22 @@ RECIPES = {
         "augmentation": "crop-flip",
     },
     "bf16": {"autocast": "bf16"},
+    "every field": {
+        "optimiser": Optimiser(
+            "adamw", 0.01, decay_on="weights", layer_decay=0.5, clip_norm=0.5, betas=(0.8, 0.95)
+        ),
+        "schedule": Schedule("plateau", warmup_epochs=0.5, patience=1),
+        "validation": Validation(share=0.2, steps=2),
+        "augmentation": (
+            "crop-flip",
+            ResizedCrop(),
+            RandAugment(),
+            RandomErasing(0.5),
+            "colour-jitter",
+        ),
+        "mixup": 0.8,
+        "cutmix": 1.0,
+    },
     "penalties": {
         "penalties": (
             (1e-3, build_penalty("orthogonal")),

@@ -9,6 +9,7 @@ import pytest
 
 from saddlepoint.attacks import PGD
 from saddlepoint.configuration import configuration
+from saddlepoint.data import Crop, CropFlip, RandAugment, RandomErasing
 from saddlepoint.defences import (
     AdversarialTraining,
     Optimiser,
@@ -19,6 +20,7 @@ from saddlepoint.defences import (
     load_recipe,
     parse_recipe,
     recipe_names,
+    resolve_recipe,
 )
 from saddlepoint.defences.recipe_file import recipe_text
 from saddlepoint.errors import InputError
@@ -48,6 +50,37 @@ def test_the_nine_defences_recipes_have_the_reports_settings():
         4, pytest.approx(2 / 255), "gaussian", "last",
     )  # fmt: skip
     assert attack.threat == Rescaled(Linf(8 / 255, -math.inf, math.inf), *STATISTICS)
+
+
+def test_the_recipes_of_vision_networks_have_their_papers_settings():
+    resnet, vit, tuned, swin = (
+        load_recipe(name) for name in ("resnet-cifar", "vit", "vit-finetune", "swin")
+    )
+    assert resnet.optimiser == Optimiser("sgd", 0.1, 0.9, False, 1e-4)
+    assert resnet.schedule == Schedule("multi-step", milestones=(0.5, 0.75))
+    assert resnet.epochs * 50_000 // 128 == pytest.approx(64_000, rel=2e-3)
+    for each in (vit, swin):
+        assert (each.optimiser.name, each.optimiser.weight_decay) == ("adamw", 0.05)
+        assert (each.optimiser.decay_on, each.optimiser.clip_norm) == ("weights", 1.0)
+        assert each.schedule.share(each.epochs) * each.epochs == 5
+    assert (vit.optimiser.learning_rate, vit.mixup, vit.cutmix) == (1e-3, 0.2, None)
+    assert swin.optimiser.learning_rate == 1e-3 * swin.batch_size / 1024
+    assert (swin.mixup, swin.cutmix) == (0.8, 1.0)
+    assert swin.augmentation == (CropFlip(), RandAugment(2, 9.0), RandomErasing(0.25))
+    assert (tuned.optimiser.weight_decay, tuned.optimiser.clip_norm) == (0.0, 1.0)
+
+
+def test_augmentations_are_filled_in_and_read_back():
+    given = {"augmentation": ["crop", {"name": "random-erasing", "area": ["1/10", 0.2]}]}
+    whole = resolve_recipe({"augmentation": ["crop", {"name": "random-erasing", "fill": "black"}]})
+    assert whole["augmentation"][0] == {"name": "crop", "padding": 4}
+    assert whole["augmentation"][1]["probability"] == 0.25
+    assert parse_recipe(json.loads(json.dumps(whole))).augmentation == (
+        Crop(), RandomErasing(fill="black"),
+    )  # fmt: skip
+    with pytest.raises(InputError, match="random-erasing: area is"):
+        parse_recipe(given)
+    assert resolve_recipe({"augmentation": "crop"})["augmentation"] == "crop"
 
 
 def test_a_normalised_budget_needs_the_statistics():

@@ -21,6 +21,7 @@ from saddlepoint.defences.objectives.free import Free
 from saddlepoint.defences.objectives.mart import MART
 from saddlepoint.defences.objectives.mixed import Mixed
 from saddlepoint.defences.objectives.n_fgsm import NFGSM
+from saddlepoint.defences.objectives.passes import label_loss
 from saddlepoint.defences.objectives.standard import Standard
 from saddlepoint.defences.objectives.trades import TRADES
 from saddlepoint.defences.objectives.trades_yopo import TRADESYOPO
@@ -47,6 +48,7 @@ __all__ = [
     "TrainingBatch",
     "TrainingObjective",
     "TwoPhases",
+    "label_loss",
     "one_class",
     "repeats_of",
     "running",
