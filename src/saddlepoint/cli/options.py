@@ -172,8 +172,8 @@ SurrogateModel = Annotated[
 TransformFiles = Annotated[
     list[str] | None,
     typer.Option(
-        help="FILE.py:NAME of a transform that the training in --weights used, whose code is run;"
-        " repeatable.",
+        help="FILE.py:NAME of a transform that the training in --weights used, whose code is run; or"
+        " NAME of one for the model as it is, such as ten-crop; repeatable.",
     ),
 ]
 
