@@ -105,7 +105,8 @@ Preprocessed = Annotated[
 Norm = Annotated[
     str,
     typer.Option(
-        help="linf, l2, l1 or l0 (the budget is the number of features that change).",
+        help="linf, l2, l1, l0 (the budget is the number of features that change), or patches:4 (that of"
+        " 4×4 patches).",
         autocompletion=complete.of(complete.NORMS),
     ),
 ]
