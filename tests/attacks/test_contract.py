@@ -28,6 +28,7 @@ from saddlepoint.attacks import (
     Race,
     Restarted,
     ShrinkingBudget,
+    SkipGradient,
     SmallestBudget,
     Smoothed,
     StraightThrough,
@@ -64,6 +65,7 @@ WITH_BUDGET: Mapping[tuple[str, str], Build] = {
         AtBudget(FMN(free(c.threat), steps=4, bisections=2), c.threat), draws=2
     ),
     ("transfer-pgd", "L1"): lambda c: Transfer(PGD(c.threat, steps=4), deepcopy(c.net)),
+    ("skip-pgd", "L2"): lambda c: SkipGradient(PGD(c.threat, steps=4), 0.5, branches=("2",)),
     ("fast", "Linf"): lambda c: Fast(
         c.threat, probe=2, targets=2, steps=3, margins=1, long=4, close=1, queries=5
     ),

@@ -65,6 +65,7 @@ from saddlepoint.attacks.wrappers.race import Race
 from saddlepoint.attacks.wrappers.registry import WRAPPERS, wrapped
 from saddlepoint.attacks.wrappers.restarted import Restarted
 from saddlepoint.attacks.wrappers.shrinking_budget import ShrinkingBudget
+from saddlepoint.attacks.wrappers.skip_gradient import SkipGradient
 from saddlepoint.attacks.wrappers.smallest_budget import SmallestBudget
 from saddlepoint.attacks.wrappers.smoothed import Smoothed
 from saddlepoint.attacks.wrappers.straight_through import StraightThrough
@@ -126,6 +127,7 @@ __all__ = [
     "Restarted",
     "ShrinkingBudget",
     "SigmaZero",
+    "SkipGradient",
     "SmallestBudget",
     "Smoothed",
     "SparseRS",

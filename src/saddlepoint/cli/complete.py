@@ -122,6 +122,7 @@ WRAPPERS = (
     "bpda=",
     "straight-through",
     "smoothed",
+    "skip-gradient=",
     "transfer=",
     "restarted=",
     "smallest",
