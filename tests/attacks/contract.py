@@ -15,10 +15,10 @@ from networks import mlp
 from torch import Tensor, nn
 
 from saddlepoint.attacks import Attack, AttackResult, BinaryLogit, Criterion, Misclassified
-from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled, ThreatModel
+from saddlepoint.threat import L0, L1, L2, Box, Linf, Patches, Rescaled, ThreatModel
 
-BALLS = {"Linf": Linf, "L2": L2, "L1": L1, "L0": L0}
-BUDGETS = {"Linf": 0.13, "L2": 0.45, "L1": 0.95, "L0": 2, "Box": 0.13}
+BALLS = {"Linf": Linf, "L2": L2, "L1": L1, "L0": L0, "Patches": functools.partial(Patches, size=1)}
+BUDGETS = {"Linf": 0.13, "L2": 0.45, "L1": 0.95, "L0": 2, "Box": 0.13, "Patches": 2}
 MEAN, STD = (0.4, 0.5), (0.2, 0.3)
 COUNT = 6
 
@@ -27,7 +27,7 @@ FEW: Mapping[str, Mapping[str, object]] = {
     "bim": {"steps": 3}, "mi-fgsm": {"steps": 3}, "md": {"steps": 5},
     "pgd": {"steps": 3, "restarts": 2},
     "nine-defences-pgd": {"steps": 8}, "apgd": {"steps": 5, "restarts": 2}, "square": {"queries": 40},
-    "sparse-rs": {"queries": 15},
+    "sparse-rs": {"queries": 15}, "patch": {"steps": 4, "restarts": 2},
     "uniform-noise": {"draws": 8}, "deepfool": {"steps": 3, "bisections": 3},
     "fab": {"steps": 3, "bisections": 3}, "cw-l2": {"steps": 8, "searches": 2, "bisections": 3},
     "cw-l0": {"steps": 8, "searches": 2, "rounds": 3, "bisections": 2},
@@ -112,6 +112,8 @@ class Case:
         if isinstance(threat, Rescaled):
             change = change / torch.tensor(STD, dtype=torch.float64).reshape(-1, 1, 1)
             threat = threat.ball
+        if isinstance(threat, Patches):  # of single pixels
+            return (change != 0).any(1).flatten(1).sum(1).double()
         p = math.inf if isinstance(threat, Box) else threat.p
         return torch.linalg.vector_norm(change.flatten(1), ord=p, dim=1)
 
@@ -136,7 +138,7 @@ def case(name: str, norm: str, minimum: bool) -> Case:
         targets[0] = (labels[0] - 1) % classes  # reached already
     mask = torch.rand(how.shape, generator=generator) < 0.7 if how.masked else None
     shares = torch.tensor([1.0, 0.5, 0.0, 1.5, 2.0, 2.0], dtype=torch.float64)
-    budget = BUDGETS[norm] * (4 if how.normalised and norm != "L0" else 1)
+    budget = BUDGETS[norm] * (4 if how.normalised and norm not in ("L0", "Patches") else 1)
     eps = budget * shares if how.budgets else None
     threat: ThreatModel
     if norm == "Box":

@@ -130,7 +130,7 @@ def test_budgets_of_the_threat_model():
     refused("eps goes down to -1", attack=PGD(Linf(torch.tensor([1.0, 1, -1, 1]))))
     refused("a Box has no eps to replace", attack=PGD(Box(0.0, 1.0)), eps=0.1)
     halves = torch.tensor([1.0, 1.5, 2.0, 2.0])
-    refused("an L0 budget counts features", attack=UniformNoise(L0(1)), eps=halves)
+    refused("a budget of features or patches counts them", attack=UniformNoise(L0(1)), eps=halves)
     refused("whole number, not 1.5", attack=UniformNoise(L0(1)), eps=1.5)
 
 

@@ -10,10 +10,10 @@ from networks import conv_case
 
 from saddlepoint.attacks import CarliniWagnerL0, CarliniWagnerL2, CarliniWagnerLinf, build_attack
 from saddlepoint.attacks.registry import ATTACKS, option_types
-from saddlepoint.threat import L0, L1, L2, Linf
+from saddlepoint.threat import L0, L1, L2, Linf, Patches
 
-BALLS = {"linf": Linf, "l2": L2, "l1": L1, "l0": L0}
-BUDGETS = {"linf": 0.1, "l2": 1.0, "l1": 5.0, "l0": 5}
+BALLS = {"linf": Linf, "l2": L2, "l1": L1, "l0": L0, "patches": Patches}
+BUDGETS = {"linf": 0.1, "l2": 1.0, "l1": 5.0, "l0": 5, "patches": 1}
 SHORT = {"steps": 3, "searches": 2, "rounds": 3, "queries": 9, "passes": 200, "draws": 3}
 EVERY = [(name, norm) for name, info in ATTACKS.items() for norm in info.norms]
 

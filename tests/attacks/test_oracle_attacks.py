@@ -37,7 +37,8 @@ KINDS = pytest.mark.parametrize(
 )
 
 # Wrappers and what runs another library's attack have nothing of their own to be judged by.
-NO_ATTACKS = {"AtBudget", "Foreign", "Restarted", "ShrinkingBudget", "SmallestBudget"}
+# Nor is `PatchPGD` here: see `test_patch.py`.
+NO_ATTACKS = {"PatchPGD", "AtBudget", "Foreign", "Restarted", "ShrinkingBudget", "SmallestBudget"}
 
 
 def assert_sound(distance, best, norm):

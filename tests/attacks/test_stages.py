@@ -23,6 +23,7 @@ from saddlepoint.attacks import (
     EightBit,
     Fast,
     MarginDecomposition,
+    PatchPGD,
     Restarted,
     ShrinkingBudget,
     SmallestBudget,
@@ -34,7 +35,7 @@ from saddlepoint.attacks import (
 )
 from saddlepoint.attacks.core.result import TENSORS
 from saddlepoint.defences import random_self_ensemble
-from saddlepoint.threat import L1, L2, Linf
+from saddlepoint.threat import L1, L2, Linf, Patches
 
 EPS = 0.04
 
@@ -73,6 +74,7 @@ ATTACKS = {
     "nearest": Restarted(DDN(L2(), steps=5), 4),
     "portfolio": portfolio(L2(), passes=200),
     "fast": Fast(Linf(EPS), steps=4, long=4, close=2, probe=3),
+    "patch": PatchPGD(Patches(1, size=4), steps=4, restarts=3, rounds=2),
     "budgets": SmallestBudget(PGD(Linf(EPS), steps=2), grid=3, searches=2),
     "shrinking": ShrinkingBudget(PGD(Linf(EPS), steps=2), searches=4),
     "closing in": ClosingIn(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from commandline import cli_fixture, cnn_fixture, net_fixture, refused_fixture  # noqa: F401
@@ -100,3 +102,35 @@ def test_arrays_that_are_no_masks_are_refused(refused, attack, tmp_path):
 
 def test_a_targeted_run_says_what_its_accuracy_is(cli, attack):
     assert "not classified as the target" in cli(*attack, "--target", 3).out
+
+
+def test_ten_crops_are_put_on_a_measured_model(cli, refused, net, attack, tmp_path):
+    assert cli(*attack, "--transform", "ten-crop", "--json").status == 0
+    config = json.loads((tmp_path / "a" / "run.json").read_text())["config"]
+    assert config["identity"]["transforms"][0]["padding"] == 4
+    assert "identity.transforms was" in refused(*attack)
+    assert "unknown transform 'ten-crops'; did you mean 'ten-crop'" in refused(
+        *attack[:-1], tmp_path / "b", "--transform", "ten-crops"
+    )
+
+
+def test_a_transform_of_the_training_is_not_put_on_again(cli, refused, tmp_path):
+    model = ("--data", "digits", "--model", "zoo:simple-cnn", "--limit", 64)
+    trained = tmp_path / "trained"
+    train = (
+        "train",
+        *model,
+        "--recipe",
+        "standard",
+        "--transform",
+        "ten-crop",
+        "--epochs",
+        1,
+        "--out",
+        trained,
+    )
+    assert cli(*train).status == 0
+    call = ("evaluate", *model, "--weights", trained, "--eps", 0.1, "--suite", "quick")
+    call = (*call, "--limit", 6, "--out", tmp_path / "e")
+    assert "the training used ten-crop already" in refused(*call, "--transform", "ten-crop")
+    assert cli(*call).status == 0

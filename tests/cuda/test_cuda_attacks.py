@@ -9,7 +9,7 @@ from gpu import DEVICE, on_both
 from saddlepoint.attacks import APGD, ATTACKS, DDN, FMN, PGD, build_attack
 from saddlepoint.threat import L2, Linf, norm_ball
 
-BUDGETS = {"linf": 0.01, "l2": 0.1, "l1": 0.5, "l0": 6}
+BUDGETS = {"linf": 0.01, "l2": 0.1, "l1": 0.5, "l0": 6, "patches": 1}
 QUICK = {
     "alma": {"steps": 60},
     "apgd": {"steps": 20},

@@ -12,17 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
+from saddlepoint.threat import L0, L1, L2, Box, Linf, Patches, Rescaled
 
 SHAPE = (3, 3, 2, 2)
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 NORMS = ["linf", "l2", "l1", "l0", "l0-pixel", "box", "linf-normalised", "l2-normalised"]
+NORMS += ["patches", "patches-inside"]
 
 
 def threat(name: str, eps: float | Tensor, lower=0.0, upper=1.0):
     if name.startswith("l0"):
         eps = eps.mul(8).round() if isinstance(eps, Tensor) else max(1, min(8, round(eps * 8)))
         return L0(eps, lower, upper, per="pixel" if name == "l0-pixel" else "feature")
+    if name.startswith("patches"):
+        eps = eps.mul(8).round() if isinstance(eps, Tensor) else max(1, min(3, round(eps * 8)))
+        inside = 0.1 if name == "patches-inside" else math.inf
+        return Patches(eps, lower, upper, size=1, inside=inside)
     if name == "box":
         centre = torch.linspace(0.2, 0.8, 12).reshape(SHAPE[1:])
         return Box((centre - 0.1).double(), (centre + 0.15).double())
@@ -69,7 +74,7 @@ def test_the_projection_is_feasible_idempotent_and_in_single_precision_at_least(
     assert torch.equal(ball.project(images, once), once)
 
 
-@pytest.mark.parametrize("name", ["linf", "l2", "l1", "l0", "l0-pixel"])
+@pytest.mark.parametrize("name", ["linf", "l2", "l1", "l0", "l0-pixel", "patches"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_bounds_per_channel_hold_exactly(name, dtype):
     lower, upper = (0.1, 0.3, 0.0), (0.7, 0.9, 0.6)

@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from saddlepoint.streams import Keys
-from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
+from saddlepoint.threat import L0, L1, L2, Box, Linf, Patches, Rescaled
 
 INF = math.inf
 N = 4000
@@ -75,6 +75,7 @@ def test_a_gaussian_start_has_deviation_eps_and_is_not_projected():
 
 BALLS = [
     Linf(0.3), L2(0.9), L1(2.0), L0(3), L0(2, per="pixel"), Box(0.1, 0.9),
+    Patches(2, size=2), Patches(1, size=2, inside=0.2),
     Rescaled.pixels(Linf(0.5), (0.4,) * 3, (0.2,) * 3),
     Rescaled.pixels(L2(0.5), (0.4,) * 3, (0.2,) * 3),
 ]  # fmt: skip

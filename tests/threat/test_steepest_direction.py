@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saddlepoint.threat import L0, L1, L2, Box, Linf, Rescaled
+from saddlepoint.threat import L0, L1, L2, Box, Linf, Patches, Rescaled
 
 DUAL = [(Linf, math.inf, 1), (L2, 2, 2), (L1, 1, math.inf)]
 BALLS = [
@@ -17,6 +17,7 @@ BALLS = [
     L2(0.1),
     L1(0.1),
     L0(2),
+    Patches(2, size=1),
     Box(0.0, 1.0),
     Rescaled(L2(0.1), (0.0,) * 3, (1.0,) * 3),
 ]

@@ -27,6 +27,7 @@ from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.margin_decomposition import MarginDecomposition
 from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
 from saddlepoint.attacks.fixed_budget.noise import UniformNoise
+from saddlepoint.attacks.fixed_budget.patch import PatchPGD
 from saddlepoint.attacks.fixed_budget.pgd import BIM, FGSM, PGD, nine_defences_pgd
 from saddlepoint.attacks.fixed_budget.sparse_rs import SparseRS
 from saddlepoint.attacks.fixed_budget.square import Square
@@ -64,6 +65,7 @@ from saddlepoint.attacks.wrappers.race import Race
 from saddlepoint.attacks.wrappers.registry import WRAPPERS, wrapped
 from saddlepoint.attacks.wrappers.restarted import Restarted
 from saddlepoint.attacks.wrappers.shrinking_budget import ShrinkingBudget
+from saddlepoint.attacks.wrappers.skip_gradient import SkipGradient
 from saddlepoint.attacks.wrappers.smallest_budget import SmallestBudget
 from saddlepoint.attacks.wrappers.smoothed import Smoothed
 from saddlepoint.attacks.wrappers.straight_through import StraightThrough
@@ -118,12 +120,14 @@ __all__ = [
     "Misclassified",
     "Nearest",
     "OutsideTopK",
+    "PatchPGD",
     "Portfolio",
     "Race",
     "Rejecting",
     "Restarted",
     "ShrinkingBudget",
     "SigmaZero",
+    "SkipGradient",
     "SmallestBudget",
     "Smoothed",
     "SparseRS",

@@ -14,6 +14,7 @@ from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.margin_decomposition import MarginDecomposition
 from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
 from saddlepoint.attacks.fixed_budget.noise import UniformNoise
+from saddlepoint.attacks.fixed_budget.patch import PatchPGD
 from saddlepoint.attacks.fixed_budget.pgd import BIM, FGSM, PGD, nine_defences_pgd
 from saddlepoint.attacks.fixed_budget.sparse_rs import SparseRS
 from saddlepoint.attacks.fixed_budget.square import Square
@@ -109,6 +110,7 @@ _CLASSES: Mapping[str, type[FixedBudget] | type[MinimumNorm]] = {
     "nine-defences-pgd": PGD,
     "apgd": APGD,
     "md": MarginDecomposition,
+    "patch": PatchPGD,
     "sparse-rs": SparseRS,
     "square": Square,
     "uniform-noise": UniformNoise,

@@ -92,7 +92,7 @@ def attack(
     wrap: Annotated[
         list[str] | None,
         typer.Option(
-            help="An attack around the attack: bpda=MODULE, straight-through, smoothed,"
+            help="An attack around the attack: bpda=MODULE, straight-through, smoothed, skip-gradient=0.5,"
             " transfer=WEIGHTS, restarted=5, smallest, shrinking, eight-bit; repeatable,"
             " the first one innermost, around those of the options above.",
             autocompletion=complete.of(complete.WRAPPERS),

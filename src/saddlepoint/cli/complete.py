@@ -28,6 +28,7 @@ ATTACKS = (
     "md",
     "mi-fgsm",
     "nine-defences-pgd",
+    "patch",
     "pdgd",
     "pdpgd",
     "pgd",
@@ -102,7 +103,7 @@ MODELS = (
     "hf:",
 )
 SUITES = ("fast", "quick", "standard", "thorough", "minimum-norm", "rand")
-NORMS = ("linf", "l2", "l1", "l0")
+NORMS = ("linf", "l2", "l1", "l0", "patches:")
 PREPROCESSING = ("auto", "own", "none")
 SPACES = ("pixels", "normalised")
 SPLITS = ("test", "train", "all")
@@ -132,6 +133,7 @@ WRAPPERS = (
     "bpda=",
     "straight-through",
     "smoothed",
+    "skip-gradient=",
     "transfer=",
     "restarted=",
     "smallest",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from saddlepoint.cli.console import note
 from saddlepoint.cli.normalisation import Facts, check_same, constants, statistics_for, told
 from saddlepoint.cli.options import ModelOptions
 from saddlepoint.cli.preprocessing import preprocessing_for, trained_preprocessing
+from saddlepoint.configuration import configuration
 from saddlepoint.errors import InputError
 from saddlepoint.reading import shown
 
@@ -26,12 +28,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class Loaded:
     """Weights that were read: the file, and the transforms and the preprocessing of the training that
-    it is of.
+    it is of; and the `views` that the model gets afterwards.
     """
 
     file: WeightsFile | None = None
     transforms: Sequence[ModelTransform] = ()
     preprocessing: Preprocessing | None = None
+    views: Sequence[ModelTransform] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,24 +50,33 @@ class Built:
 
 def read_given(weights: Path | None, offered: Sequence[str] | None = None) -> Loaded:
     """Return the weights in a file or in the folder of a training; `offered` are files of code of
-    the user whose transforms the training may have used.
+    the user whose transforms the training may have used, and names of transforms for the model as it
+    is then.
 
     Raises `InputError` where there are no weights, or no such training.
     """
-    from saddlepoint.defences import transforms_of
+    from saddlepoint.defences import build_transform, transforms_of
+    from saddlepoint.plugins import is_file_spec
     from saddlepoint.training import WEIGHTS_FILE
     from saddlepoint.zoo import read_weights
 
-    if offered and (weights is None or not weights.is_dir()):
+    files = [each for each in offered or () if is_file_spec(each)]
+    named = [each for each in offered or () if not is_file_spec(each)]
+    views = [build_transform(each) for each in named]
+    if files and (weights is None or not weights.is_dir()):
         raise InputError("--transform goes with --weights FOLDER of a training; give the folder")
     if weights is None:
-        return Loaded()
+        return Loaded(views=views)
     if not weights.is_dir():
-        return Loaded(read_weights(weights))
+        return Loaded(read_weights(weights), views=views)
     config = _training(weights)
-    transforms = transforms_of(config, offered or ())
+    transforms = transforms_of(config, files)
+    used = [each.func for each in transforms if isinstance(each, partial)]
+    for name, view in zip(named, views, strict=True):
+        if isinstance(view, partial) and view.func in used:
+            raise InputError(f"the training used {name} already; leave --transform {name} out")
     file = read_weights(weights / WEIGHTS_FILE)
-    return Loaded(file, transforms, trained_preprocessing(config))
+    return Loaded(file, transforms, trained_preprocessing(config), views)
 
 
 def build(
@@ -119,6 +131,10 @@ def build(
         if report.normalisation == "file" and loaded.file.said is None and own is not None:
             notes.append(f"note: {name} brings its normalisation, {told(own)}")
     identity = _identity(given, model, report)
+    for view in loaded.views:
+        model = view(model)
+    if loaded.views:
+        identity["transforms"] = configuration(loaded.views)
     if sizes is not None:
         identity["preprocessing"] = sizes.json()
         notes.append(f"note: inside {given.model} images of {_sides(data.shape)} are {sizes}")

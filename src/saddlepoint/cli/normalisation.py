@@ -104,9 +104,9 @@ def statistics_for(
 
 def constants(model: nn.Module) -> Statistics | None:
     """Return what a model of ours divides by; None for one without."""
-    from saddlepoint.model import Normalised, Preprocessed, ReadOutput
+    from saddlepoint.model import Normalised, Preprocessed, ReadOutput, TenCrop
 
-    if isinstance(model, ReadOutput | Preprocessed):
+    if isinstance(model, ReadOutput | Preprocessed | TenCrop):
         return constants(model.net)
     if not isinstance(model, Normalised):
         return None

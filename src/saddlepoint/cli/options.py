@@ -105,7 +105,8 @@ Preprocessed = Annotated[
 Norm = Annotated[
     str,
     typer.Option(
-        help="linf, l2, l1 or l0 (the budget is the number of features that change).",
+        help="linf, l2, l1, l0 (the budget is the number of features that change), or patches:4 (that of"
+        " 4×4 patches).",
         autocompletion=complete.of(complete.NORMS),
     ),
 ]
@@ -172,8 +173,8 @@ SurrogateModel = Annotated[
 TransformFiles = Annotated[
     list[str] | None,
     typer.Option(
-        help="FILE.py:NAME of a transform that the training in --weights used, whose code is run;"
-        " repeatable.",
+        help="FILE.py:NAME of a transform that the training in --weights used, whose code is run; or"
+        " NAME of one for the model as it is, such as ten-crop; repeatable.",
     ),
 ]
 

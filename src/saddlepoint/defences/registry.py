@@ -30,6 +30,7 @@ from saddlepoint.defences.quantisation import quantise
 from saddlepoint.defences.self_ensemble import random_self_ensemble
 from saddlepoint.defences.spectral import SpectralNorm
 from saddlepoint.errors import InputError
+from saddlepoint.model import ten_crop
 from saddlepoint.plugins import Registry, lacks, parameter_types
 
 
@@ -129,6 +130,12 @@ TRANSFORMS = _registry(
             random_self_ensemble,
             "Liu et al. 2018, arXiv:1712.00673",
             "noise per layer and pass; passes averaged at inference",
+        ),
+        DefenceInfo(
+            "ten-crop",
+            ten_crop,
+            "He et al. 2016, arXiv:1512.03385",
+            "ten passes at inference",
         ),
     ),
 )

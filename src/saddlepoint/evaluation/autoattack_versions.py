@@ -13,7 +13,7 @@ from typing import Any
 from saddlepoint.attacks import APGD, ATTACKS, FAB, AtBudget, Attack, Square, build_attack
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.evaluation.suites import SUITES, build_suite
-from saddlepoint.threat import NormBall, norm_of
+from saddlepoint.threat import NormBall, counted, norm_of
 
 THEIRS = ("apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square")
 VERSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -73,8 +73,8 @@ def version_of(version: str, threat: NormBall) -> tuple[dict[str, Settings], lis
         return settings, list(build_suite(version, threat))
     if version not in VERSIONS:
         raise unknown("version", version, (*VERSIONS, *(n for n in SUITES if n not in VERSIONS)))
-    if norm_of(threat) == "L0":
-        raise InputError("AutoAttack has no L0; it takes Linf, L2, L1")
+    if counted(threat):
+        raise InputError(f"AutoAttack has no {norm_of(threat)}; it takes Linf, L2, L1")
     if version == "standard":
         settings["fab"].n_restarts = 1
         if norm_of(threat) == "L1":

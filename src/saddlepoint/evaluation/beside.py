@@ -14,6 +14,7 @@ from saddlepoint.evaluation.evaluation_folders import read_evaluations
 from saddlepoint.evaluation.left import attacks_left
 from saddlepoint.evaluation.record import RECORD_FILE, Evaluation
 from saddlepoint.evaluation.statistics import Proportion
+from saddlepoint.evaluation.tables import norm_text
 from saddlepoint.reading import file_digest, shown
 from saddlepoint.tables import Shown, Table
 from saddlepoint.threat import format_eps
@@ -155,14 +156,8 @@ def _weights(record: Evaluation) -> str | None:
     return digest if isinstance(digest, str) else None
 
 
-def _norm(record: Evaluation) -> str:
-    threat = record.config.get("threat")
-    name = threat.get("type") if isinstance(threat, dict) else threat
-    return str(name).partition(" ")[0]
-
-
 def _ours(name: str, record: Evaluation, entry: Entry) -> Ours:
-    norm, verdict = _norm(record), record.verdict
+    norm, verdict = norm_text(record.config), record.verdict
     chosen = max(record.budgets, key=lambda each: each.eps, default=None)
     wanted = None if entry.published is None else entry.published.eps
     if wanted is not None and norm.lower() == entry.threat.lower():

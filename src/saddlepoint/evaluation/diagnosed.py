@@ -16,6 +16,7 @@ from saddlepoint.attacks.core.accepted import Rejecting
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.attacks.fixed_budget.apgd import APGD
+from saddlepoint.attacks.fixed_budget.patch import PatchPGD
 from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
@@ -264,6 +265,8 @@ def _candidates(threat: ThreatModel) -> tuple[Attack, ...]:
     """Return attacks whose images are tried on a random model."""
     if isinstance(threat, Normed) and norm_of(threat) == "L0":
         return (AtBudget(SigmaZero(threat.with_eps(float("inf")), steps=50), threat),)
+    if norm_of(threat) == "Patches":
+        return (PatchPGD(threat, steps=20),)
     return APGD(threat, steps=20), APGD(threat, steps=20, loss="margin")
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from saddlepoint.answers import NO_CLASS
 from saddlepoint.attacks import (
+    Attack,
     AttackResult,
     Batch,
     Criterion,
@@ -77,7 +78,7 @@ class Replay(FixedBudget):
     """
 
     images: Float[Tensor, "n ..."]
-    norms = ("Linf", "L2", "L1", "L0", "Box")
+    norms = Attack.norms
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Hand the candidates over, unseen."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.margin_decomposition import MarginDecomposition
+from saddlepoint.attacks.fixed_budget.patch import PatchPGD
 from saddlepoint.attacks.fixed_budget.sparse_rs import SparseRS
 from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
@@ -104,6 +105,11 @@ def remedies(
             sparse = AtBudget(SigmaZero(threat.with_eps(float("inf"))), threat)
             yield Remedy("restarts", Restarted(sparse, 5))
             yield Remedy("search without gradients", SparseRS(threat))
+        return
+    if norm_of(threat) == "Patches":
+        if names:
+            yield Remedy("restarts", PatchPGD(threat, restarts=20))
+            yield Remedy("patches at random", PatchPGD(threat, restarts=5, chosen_by="random"))
         return
     if "repeatable" in names:
         yield Remedy("expectation over 20 draws", APGD(threat, steps=50), _EOT)

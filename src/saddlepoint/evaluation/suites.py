@@ -9,6 +9,8 @@ from types import MappingProxyType
 
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.fixed_budget.apgd import APGD
+from saddlepoint.attacks.fixed_budget.noise import UniformNoise
+from saddlepoint.attacks.fixed_budget.patch import PatchPGD
 from saddlepoint.attacks.fixed_budget.pgd import FGSM
 from saddlepoint.attacks.fixed_budget.sparse_rs import SparseRS
 from saddlepoint.attacks.fixed_budget.square import Square
@@ -74,6 +76,8 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
         return MappingProxyType(_nearest_suite(threat))
     if isinstance(threat, Normed) and threat.norm_name == "L0":
         return MappingProxyType(_sparse_suite(name, threat))
+    if isinstance(threat, Normed) and threat.norm_name == "Patches":
+        return MappingProxyType(_patch_suite(name, threat))
     if name == "fast":
         return MappingProxyType({"fast": Fast(threat)})
     if name == "quick":
@@ -101,7 +105,7 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
 
 def _nearest_suite(threat: ThreatModel) -> dict[str, Attack]:
     """Return the attack that tells of every budget."""
-    if not isinstance(threat, Normed):
+    if not isinstance(threat, Normed) or threat.norm_name == "Patches":
         raise InputError(
             f"the suite minimum-norm needs Linf, L2, L1 or L0, not {threat}; take standard"
         )
@@ -134,6 +138,21 @@ def _sparse_suite(name: str, threat: Normed) -> dict[str, Attack]:
     if name == "thorough":
         suite["sigma-zero-5"] = Restarted(at_budget(SigmaZero(free)), 5)
         suite["pdpgd"] = at_budget(PDPGD(free))
+    return suite
+
+
+def _patch_suite(name: str, threat: Normed) -> dict[str, Attack]:
+    """Return a suite of patches: ever more ways of choosing them, and draws as the control."""
+    if name == "rand":
+        raise InputError("the suite rand has no form of patches; give eot_samples to standard")
+    suite: dict[str, Attack] = {"patch": PatchPGD(threat, restarts=1 if name == "quick" else 3)}
+    if name in ("fast", "quick"):
+        return suite
+    suite["patch-rounds"] = PatchPGD(threat, steps=80, rounds=4, chosen_by="gradient")
+    suite["patch-random"] = PatchPGD(threat, restarts=5, chosen_by="random")
+    suite["uniform-noise"] = UniformNoise(threat)
+    if name == "thorough":
+        suite["patch-20"] = PatchPGD(threat, steps=100, restarts=20)
     return suite
 
 

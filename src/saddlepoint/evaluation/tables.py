@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from saddlepoint.answers import class_name
 from saddlepoint.evaluation.breakdown import AttackShare, Budget, ClassShare
@@ -22,6 +23,19 @@ def budget_text(eps: float) -> str:
     ('8/255', '–')
     """
     return "–" if math.isnan(eps) else format_eps(eps)
+
+
+def norm_text(config: Mapping[str, Any]) -> str:
+    """Return the norm of an evaluation's budgets, by its configuration.
+
+    >>> norm_text({"threat": "Linf 8/255"}), norm_text({"threat": {"type": "Patches", "size": 4}})
+    ('Linf', 'Patches(4×4)')
+    """
+    threat = config.get("threat", "Linf")
+    if not isinstance(threat, Mapping):
+        return str(threat).partition(" ")[0]
+    size = threat.get("size")
+    return f"{threat.get('type', '')}" + ("" if size is None else f"({size}×{size})")
 
 
 def passes_text(forwards: float, backwards: float) -> str:

@@ -25,6 +25,7 @@ from saddlepoint.model.randomness import (
 )
 from saddlepoint.model.read_output import ReadOutput, reading
 from saddlepoint.model.stand_in import backward_replaced, with_gradient_of
+from saddlepoint.model.ten_crop import TenCrop, ten_crop
 from saddlepoint.model.wrapped import bare, plain_modules
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Preprocessing",
     "RandomLayer",
     "ReadOutput",
+    "TenCrop",
     "averaged_passes",
     "backward_replaced",
     "bare",
@@ -47,5 +49,6 @@ __all__ = [
     "preprocessed",
     "reading",
     "same_logits",
+    "ten_crop",
     "with_gradient_of",
 ]

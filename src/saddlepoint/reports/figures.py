@@ -16,6 +16,7 @@ from saddlepoint.attacks import AttackResult
 from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import Evaluation
+from saddlepoint.evaluation.tables import norm_text
 from saddlepoint.reports.changes import ChangeScale, as_array, draw_pixels
 from saddlepoint.reports.style import look_of, style
 from saddlepoint.threat import format_eps
@@ -56,7 +57,7 @@ def accuracy_curve(
         budgets = [b.eps for e in evaluations.values() for b in e.budgets]
         # Read in 255ths, as papers give them, where the table says so too.
         levels = all("/" in format_eps(eps) for eps in budgets)
-        levels = levels and all("Linf" in _threat(e) for e in evaluations.values())
+        levels = levels and all("Linf" in norm_text(e.config) for e in evaluations.values())
         unit = 255 if levels else 1
         for i, (name, evaluation) in enumerate(evaluations.items()):
             points = [(0.0, evaluation.clean)]
@@ -74,7 +75,9 @@ def accuracy_curve(
             if alone:
                 _say_values(axes, list(zip(eps, values, strict=True)))
         space = first.config.get("space", "pixels")
-        axes.set_xlabel(f"eps ({_norm(first)}, {space}{', in 255ths' if levels else ''})")
+        axes.set_xlabel(
+            f"eps ({norm_text(first.config)}, {space}{', in 255ths' if levels else ''})"
+        )
         axes.set_ylabel("robust accuracy (%), at eps 0 clean accuracy", fontsize=8)
         axes.set_ylim(0, 100)
         axes.set_xlim(left=0)
@@ -193,12 +196,3 @@ def adversarial_grid(
 def _draw(axes: Axes, picture: Tensor, title: str) -> None:
     draw_pixels(axes, as_array(picture))
     axes.set_title(title, fontsize=8)
-
-
-def _threat(evaluation: Evaluation) -> str:
-    threat = evaluation.config.get("threat", "Linf")
-    return str(threat.get("type", threat) if isinstance(threat, dict) else threat)
-
-
-def _norm(evaluation: Evaluation) -> str:
-    return _threat(evaluation).split(" ")[0]

@@ -8,11 +8,13 @@ from saddlepoint.threat.box import Box
 from saddlepoint.threat.budgets import format_eps, parse_eps
 from saddlepoint.threat.named import NORMS, Statistics, norm_ball, threat_from
 from saddlepoint.threat.norms import norm, unit
+from saddlepoint.threat.patches import Patches
 from saddlepoint.threat.protocol import (
     Ascendable,
     Clippable,
     Normed,
     ThreatModel,
+    counted,
     eps_of,
     norm_of,
     unlimited,
@@ -30,9 +32,11 @@ __all__ = [
     "Linf",
     "NormBall",
     "Normed",
+    "Patches",
     "Rescaled",
     "Statistics",
     "ThreatModel",
+    "counted",
     "eps_of",
     "format_eps",
     "norm",

@@ -11,28 +11,44 @@ from saddlepoint.errors import InputError, unknown
 from saddlepoint.threat.ball import NormBall
 from saddlepoint.threat.balls import L0, L1, L2, Linf
 from saddlepoint.threat.budgets import parse_eps
+from saddlepoint.threat.patches import Patches
 from saddlepoint.threat.protocol import ThreatModel
 from saddlepoint.threat.spaces import Rescaled
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """The mean and the standard deviation of each channel, for budgets in normalised space."""
 
-NORMS: Mapping[str, type[NormBall]] = MappingProxyType({"linf": Linf, "l2": L2, "l1": L1, "l0": L0})
+NORMS: Mapping[str, type[NormBall]] = MappingProxyType(
+    {"linf": Linf, "l2": L2, "l1": L1, "l0": L0, "patches": Patches}
+)
+"""By name; that of patches may be written with their side, `patches:8`."""
 
 
 def norm_ball(name: str, eps: str | float = math.inf) -> NormBall:
     """Return the ball of a norm by name; `eps` may be a fraction ("8/255").
 
+    Raises `InputError` for an unknown name, and for a side of patches, `patches:SIDE`, that is no
+    whole number; without one it is 4.
+
     >>> norm_ball("linf", "8/255") == Linf(8 / 255)
     True
+    >>> str(norm_ball("patches:8", 2))
+    'Patches(8×8) 2'
     >>> norm_ball("l3", 1)
     Traceback (most recent call last):
         ...
-    saddlepoint.errors.InputError: unknown norm 'l3'; did you mean 'l2'? (known: linf, l2, l1, l0)
+    saddlepoint.errors.InputError: unknown norm 'l3'; did you mean 'l2'? (known: linf, l2, l1, l0,
+    patches)
     """
-    if name.lower() not in NORMS:
+    norm, colon, side = name.lower().partition(":")
+    if norm not in NORMS:
         raise unknown("norm", name, NORMS)
-    return NORMS[name.lower()](eps if eps == math.inf else parse_eps(eps))
+    budget = eps if eps == math.inf else parse_eps(eps)
+    if not colon:
+        return NORMS[norm](budget)
+    if norm != "patches" or not side.isdecimal():
+        raise InputError(f"the norm is '{name}'; only patches take a side in pixels, patches:8")
+    return Patches(budget, size=int(side))
 
 
 def threat_from(

@@ -147,7 +147,7 @@ class Normed(Ascendable, Protocol):
 
     @property
     def norm_name(self) -> str:
-        """The norm: "Linf", "L2", "L1" or "L0"."""
+        """The norm: "Linf", "L2", "L1", "L0", or "Patches"."""
         ...
 
     @property
@@ -173,6 +173,17 @@ def norm_of(threat: ThreatModel) -> str:
     ('Linf', 'Box')
     """
     return str(getattr(threat, "norm_name", type(threat).__name__))
+
+
+def counted(threat: ThreatModel) -> bool:
+    """Return whether the budget counts what may change freely, features or patches: steps have no
+    length there, and budgets are whole numbers.
+
+    >>> from saddlepoint.threat import L0, Linf, Patches
+    >>> counted(L0(3)), counted(Patches(2, size=4)), counted(Linf(0.5))
+    (True, True, False)
+    """
+    return norm_of(threat) in ("L0", "Patches")
 
 
 def eps_of(threat: ThreatModel, otherwise: float) -> float | Tensor:

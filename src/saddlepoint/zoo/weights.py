@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint, write
-from saddlepoint.model import Normalised, Preprocessed, ReadOutput
+from saddlepoint.model import Normalised, Preprocessed, ReadOutput, TenCrop
 from saddlepoint.model.anchor import constants
 from saddlepoint.model.wrapped import bare, plain_name, plain_state
 from saddlepoint.reading import expanded, shown
@@ -215,7 +215,12 @@ def weights_fingerprint(module: nn.Module) -> str:
         for name, layer in net.named_modules()
         if isinstance(layer, Preprocessed)
     }
-    return fingerprint({**described, **frozen, **read, **sizes})
+    crops = {
+        f"crops {plain(name)}": layer.json()
+        for name, layer in net.named_modules()
+        if isinstance(layer, TenCrop)
+    }
+    return fingerprint({**described, **frozen, **read, **sizes, **crops})
 
 
 def _described(value: object) -> object:

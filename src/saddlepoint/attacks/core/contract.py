@@ -74,7 +74,7 @@ class Attack(ABC):
     autocast: Literal["bf16"] | None = field(default=None, kw_only=True)
     compile: bool = field(default=False, kw_only=True)
 
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "L0", "Box")
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "L0", "Box", "Patches")
     """The norms that the paper, or its usual extension, covers; "Box" has none."""
     paper: ClassVar[str] = ""
     """Authors, year and arXiv number of the paper."""

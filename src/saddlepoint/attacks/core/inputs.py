@@ -28,8 +28,8 @@ from saddlepoint.threat import (
     Normed,
     Rescaled,
     ThreatModel,
+    counted,
     eps_of,
-    norm_of,
     unlimited,
 )
 
@@ -130,7 +130,7 @@ def check_targets(targets: Tensor, labels: Tensor, criterion: Criterion) -> None
 
 
 def check_budgets(eps: Tensor, count: int, whole: bool) -> None:
-    """Raise `InputError` unless `eps` holds `count` budgets, whole numbers in L0.
+    """Raise `InputError` unless `eps` holds `count` budgets, whole numbers where they count.
 
     >>> check_budgets(torch.tensor([0.1]), 2, whole=False)
     Traceback (most recent call last):
@@ -142,7 +142,7 @@ def check_budgets(eps: Tensor, count: int, whole: bool) -> None:
     if not bool((eps >= 0).all()):
         raise InputError(f"eps goes down to {float(eps.min()):g}; give budgets of at least 0")
     if whole and not bool((eps == eps.round()).all()):
-        raise InputError("an L0 budget counts features: give whole numbers")
+        raise InputError("a budget of features or patches counts them: give whole numbers")
 
 
 def placed(threat: ThreatModel, images: Tensor) -> ThreatModel:
@@ -177,7 +177,7 @@ def with_budget(
         threat = threat.with_eps(eps)
     budget = eps_of(threat, 1.0)
     if isinstance(budget, Tensor):
-        check_budgets(budget, count, norm_of(threat) == "L0")
+        check_budgets(budget, count, counted(threat))
     elif unlimited(threat):
         raise InputError(f"{name} needs a budget: {threat} has none, give {threat}(eps)")
     if isinstance(threat, Linf):

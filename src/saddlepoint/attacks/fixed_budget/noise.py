@@ -23,7 +23,7 @@ class UniformNoise(FixedBudget):
     """
 
     draws: Count = 100
-    norms = ("Linf", "L2", "L1", "L0", "Box")
+    norms = ("Linf", "L2", "L1", "L0", "Box", "Patches")
     paper = "the control: random search"
     cost = "draws (100) forward"
     gradient_free = True

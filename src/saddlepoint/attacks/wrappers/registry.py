@@ -15,6 +15,7 @@ from saddlepoint.attacks.wrappers.bpda import BPDA
 from saddlepoint.attacks.wrappers.eight_bit import EightBit
 from saddlepoint.attacks.wrappers.restarted import Restarted
 from saddlepoint.attacks.wrappers.shrinking_budget import ShrinkingBudget
+from saddlepoint.attacks.wrappers.skip_gradient import SkipGradient
 from saddlepoint.attacks.wrappers.smallest_budget import SmallestBudget
 from saddlepoint.attacks.wrappers.smoothed import Smoothed
 from saddlepoint.attacks.wrappers.straight_through import StraightThrough
@@ -87,6 +88,9 @@ WRAPPERS: Mapping[str, WrapperInfo] = MappingProxyType(
                 "straight-through", StraightThrough, "", "", "roundings pass the gradient on"
             ),
             WrapperInfo("smoothed", Smoothed, "", "", "gradients are means around the iterate"),
+            WrapperInfo(
+                "skip-gradient", SkipGradient, "gamma", "0.5", "residual branches count by γ"
+            ),
             WrapperInfo(
                 "transfer", Transfer, "surrogate", "WEIGHTS", "attacks a surrogate in its place"
             ),

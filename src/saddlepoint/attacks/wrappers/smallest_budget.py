@@ -20,7 +20,7 @@ from saddlepoint.attacks.core.tracker import Best, Tracker
 from saddlepoint.attacks.wrappers.wrapper import INHERIT, Wrapper
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, Natural, Positive
-from saddlepoint.threat import Normed, norm_of
+from saddlepoint.threat import Normed, counted
 
 _PER_STREAM = 256
 
@@ -54,13 +54,13 @@ class SmallestBudget(Wrapper):
     searches: Natural = 6
     bisections: Natural = 10
 
-    norms = ("Linf", "L2", "L1", "L0")
+    norms = ("Linf", "L2", "L1", "L0", "Patches")
 
     def __post_init__(self) -> None:
         threat = budget_of(self.attack)
         if threat is not None:
             eps = float(torch.as_tensor(threat.eps).max())
-            least = 1.0 if threat.norm_name == "L0" else eps / 16
+            least = 1.0 if counted(threat) else eps / 16
             self._inherit(
                 threat=threat.with_eps(math.inf),
                 keep="best",
@@ -110,7 +110,7 @@ class SmallestBudget(Wrapper):
         return low, high.index_copy(0, todo, torch.where(fooled, length, high[todo]))
 
     def _finest(self) -> float:
-        return 1.0 if norm_of(self.threat) == "L0" else 0.0
+        return 1.0 if counted(self.threat) else 0.0
 
 
 def budget_of(attack: Attack) -> Normed | None:

@@ -40,7 +40,7 @@ class Wrapper(Attack):
     autocast: Literal["bf16"] | None = INHERIT
     compile: bool = INHERIT
 
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "L0", "Box")
+    norms: ClassVar[tuple[str, ...]] = Attack.norms
 
     def __post_init__(self) -> None:
         if not isinstance(self.attack, Attack):

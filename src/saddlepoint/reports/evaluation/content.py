@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 
 from saddlepoint.answers import class_name
 from saddlepoint.evaluation import CorruptionAccuracy, Evaluation
-from saddlepoint.evaluation.tables import budget_text
+from saddlepoint.evaluation.tables import budget_text, norm_text
 from saddlepoint.reports.corruptions import corruption_section
 from saddlepoint.reports.evaluation.choose import RULE
 from saddlepoint.reports.evaluation.passes import passes_figure
@@ -194,6 +193,4 @@ def threat_of(record: Evaluation) -> str:
     >>> threat_of(Evaluation({"threat": "Linf 0.1"}, Proportion(0, 0), (), None, None, 0.0, ()))
     'Linf, in pixels'
     """
-    threat = record.config.get("threat", "")
-    name = threat.get("type", "") if isinstance(threat, Mapping) else str(threat).split(" ")[0]
-    return f"{name}, in {record.config.get('space', 'pixels')}"
+    return f"{norm_text(record.config)}, in {record.config.get('space', 'pixels')}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.fixed_budget.apgd import APGD
+from saddlepoint.attacks.fixed_budget.patch import PatchPGD
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
 from saddlepoint.evaluation.verdict.check import Control
@@ -31,7 +32,9 @@ class AnotherStart(Control):
     reference = "Carlini et al. 2019, arXiv:1902.06705"
 
     def attack(self, threat: ThreatModel) -> Attack | None:
-        """Return the run; in L0 a minimum-norm attack at the budget."""
+        """Return the run; in L0 a minimum-norm attack at the budget, of patches their own."""
         if isinstance(threat, Normed) and norm_of(threat) == "L0":
             return AtBudget(SigmaZero(threat.with_eps(float("inf")), steps=30), threat)
+        if norm_of(threat) == "Patches":
+            return PatchPGD(threat, steps=_STEPS, loss="margin", start="clean")
         return APGD(threat, steps=_STEPS, loss="margin", shrinking=False)

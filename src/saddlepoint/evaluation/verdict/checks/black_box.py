@@ -34,6 +34,8 @@ class BlackBox(Control):
     most = 32
 
     def attack(self, threat: ThreatModel) -> Attack | None:
-        """Return the search."""
+        """Return the search; of patches there is none but draws, which `noise` makes."""
+        if norm_of(threat) == "Patches":
+            return None
         sparse = norm_of(threat) == "L0"
         return SparseRS(threat, queries=_QUERIES) if sparse else Square(threat, queries=_QUERIES)

@@ -19,7 +19,7 @@ from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.evaluation.verdict.check import Control
 from saddlepoint.option_values import Count
 from saddlepoint.streams import Stream
-from saddlepoint.threat import ThreatModel, norm_of
+from saddlepoint.threat import ThreatModel, counted
 
 
 class DiversifiedStart(Control):
@@ -36,8 +36,8 @@ class DiversifiedStart(Control):
     reference = "Tashiro et al. 2020, arXiv:2003.06878; Liu et al. 2022, arXiv:2203.05154"
 
     def attack(self, threat: ThreatModel) -> Attack | None:
-        """Return the start; None in L0, where there is no step."""
-        return None if norm_of(threat) == "L0" else OutputDiversified(threat)
+        """Return the start; None where a budget counts, where there is no step."""
+        return None if counted(threat) else OutputDiversified(threat)
 
 
 @dataclass(frozen=True, kw_only=True)

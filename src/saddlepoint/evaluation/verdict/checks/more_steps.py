@@ -9,7 +9,7 @@ from __future__ import annotations
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.evaluation.verdict.check import Control
-from saddlepoint.threat import ThreatModel, norm_of
+from saddlepoint.threat import ThreatModel, counted
 
 
 class MoreSteps(Control):
@@ -28,7 +28,7 @@ class MoreSteps(Control):
     most = 32
 
     def attack(self, threat: ThreatModel) -> Attack | None:
-        """Return the run; None in L0."""
-        if norm_of(threat) == "L0":
+        """Return the run; None where a budget counts."""
+        if counted(threat):
             return None
         return APGD(threat, steps=100, loss="dlr-targeted", targets=3)

@@ -15,7 +15,7 @@ from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.fixed_budget.noise import UniformNoise
 from saddlepoint.evaluation.verdict.check import Control
 from saddlepoint.option_values import Count
-from saddlepoint.threat import ThreatModel, norm_of
+from saddlepoint.threat import ThreatModel, counted
 
 
 class Noise(Control):
@@ -34,8 +34,8 @@ class Noise(Control):
     reference = "Carlini et al. 2019, arXiv:1902.06705"
 
     def attack(self, threat: ThreatModel) -> FixedBudget:
-        """Return the draws; in L0 of uniform features alone."""
-        return UniformNoise(threat, draws=16) if norm_of(threat) == "L0" else RandomPoints(threat)
+        """Return the draws; where a budget counts, of uniform values alone."""
+        return UniformNoise(threat, draws=16) if counted(threat) else RandomPoints(threat)
 
 
 @dataclass(frozen=True, kw_only=True)

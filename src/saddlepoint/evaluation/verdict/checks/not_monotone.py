@@ -15,7 +15,7 @@ from saddlepoint.attacks.core.steps import ascend
 from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.verdict.check import Probe, Subject, passes_of, share
 from saddlepoint.evaluation.verdict.finding import Finding
-from saddlepoint.threat import Ascendable, ThreatModel, norm_of
+from saddlepoint.threat import Ascendable, ThreatModel, counted
 
 _PARTS = (0.25, 0.5, 0.75)
 
@@ -43,7 +43,7 @@ class NotMonotone(Probe):
 
     def applies(self, threat: ThreatModel) -> bool:
         """Return whether there is a steepest direction."""
-        return isinstance(threat, Ascendable) and norm_of(threat) != "L0"
+        return isinstance(threat, Ascendable) and not counted(threat)
 
     def measure(self, subject: Subject) -> Columns:
         """Return which images are fooled on the way and not at its end."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.fixed_budget.pgd import FGSM
 from saddlepoint.evaluation.verdict.check import Control
-from saddlepoint.threat import ThreatModel, norm_of
+from saddlepoint.threat import ThreatModel, counted
 
 
 class OneStep(Control):
@@ -26,5 +26,5 @@ class OneStep(Control):
     reference = "Athalye et al. 2018, arXiv:1802.00420; Carlini et al. 2019, arXiv:1902.06705"
 
     def attack(self, threat: ThreatModel) -> Attack | None:
-        """Return the step; None in L0, where there is none."""
-        return None if norm_of(threat) == "L0" else FGSM(threat)
+        """Return the step; None where a budget counts, where there is none."""
+        return None if counted(threat) else FGSM(threat)

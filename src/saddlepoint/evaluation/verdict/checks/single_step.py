@@ -12,7 +12,7 @@ from saddlepoint.attacks.fixed_budget.pgd import FGSM
 from saddlepoint.evaluation.journal import Columns
 from saddlepoint.evaluation.verdict.check import Measured, Subject, passes_of
 from saddlepoint.evaluation.verdict.finding import Finding
-from saddlepoint.threat import ThreatModel, norm_of
+from saddlepoint.threat import ThreatModel, counted
 
 _STEP_LEAVES, _SUITE_LEAVES = 0.8, 0.3
 
@@ -39,7 +39,7 @@ class SingleStep(Measured):
 
     def applies(self, threat: ThreatModel) -> bool:
         """Return whether there is a step."""
-        return norm_of(threat) != "L0"
+        return not counted(threat)
 
     def measure(self, subject: Subject) -> Columns:
         """Return which images stand under one step."""

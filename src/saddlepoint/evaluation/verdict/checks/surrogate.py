@@ -13,7 +13,7 @@ from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.wrappers.transfer import Transfer
 from saddlepoint.evaluation.verdict.check import Control
-from saddlepoint.threat import ThreatModel, norm_of
+from saddlepoint.threat import ThreatModel, counted
 
 
 class Surrogate(Control):
@@ -40,8 +40,8 @@ class Surrogate(Control):
         self.model = model
 
     def attack(self, threat: ThreatModel) -> Attack | None:
-        """Return a run on the surrogate; None in L0."""
-        if norm_of(threat) == "L0":
+        """Return a run on the surrogate; None where a budget counts."""
+        if counted(threat):
             return None
         run = APGD(threat, steps=50, loss="margin", shrinking=False)
         return Transfer(run, self.model)
