@@ -179,7 +179,7 @@ def _placed(
     chosen: ClassMap | None,
     measured: bool,
 ) -> Prepared:
-    from saddlepoint.cli.look import look_for_normalisation
+    from saddlepoint.cli.missing_normalisation import look_for_normalisation
     from saddlepoint.model import reading
 
     for line in built.notes:
