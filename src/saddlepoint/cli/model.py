@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from saddlepoint.cli.assignments import model_options
 from saddlepoint.cli.console import note
 from saddlepoint.cli.normalisation import Facts, check_same, constants, statistics_for, told
 from saddlepoint.cli.options import ModelOptions
@@ -32,6 +33,8 @@ class Loaded:
     file: WeightsFile | None = None
     transforms: Sequence[ModelTransform] = ()
     preprocessing: Preprocessing | None = None
+    trained: Mapping[str, Any] = field(default_factory=dict)
+    """The identity of what was trained."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +67,9 @@ def read_given(weights: Path | None, offered: Sequence[str] | None = None) -> Lo
     config = _training(weights)
     transforms = transforms_of(config, offered or ())
     file = read_weights(weights / WEIGHTS_FILE)
-    return Loaded(file, transforms, trained_preprocessing(config))
+    identity = config.get("identity")
+    told = identity if isinstance(identity, dict) else {}
+    return Loaded(file, transforms, trained_preprocessing(config), told)
 
 
 def build(
@@ -87,6 +92,8 @@ def build(
     sizes = preprocessing_for(given, data, loaded.preprocessing, measured=measured)
     shape = data.shape if sizes is None else (data.shape[0], *sizes.size(*data.shape[1:]))
 
+    options = model_options(given.model_option) or _trained_options(given.model, loaded.trained)
+
     def make(classes: int) -> nn.Module:
         model = build_model(
             given.model,
@@ -94,6 +101,7 @@ def build(
             shape=shape,
             pretrained=given.pretrained and loaded.file is None,
             seed=given.seed,
+            options=options,
         )
         model = preprocessed(model, sizes, statistics)
         for transform in loaded.transforms:
@@ -118,7 +126,7 @@ def build(
             check_same(given.weights, statistics, own)
         if report.normalisation == "file" and loaded.file.said is None and own is not None:
             notes.append(f"note: {name} brings its normalisation, {told(own)}")
-    identity = _identity(given, model, report)
+    identity = _identity(given, model, report, options)
     if sizes is not None:
         identity["preprocessing"] = sizes.json()
         notes.append(f"note: inside {given.model} images of {_sides(data.shape)} are {sizes}")
@@ -197,7 +205,16 @@ def _training(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _identity(given: ModelOptions, model: nn.Module, report: LoadReport | None) -> dict[str, Any]:
+def _trained_options(spec: str, trained: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options that a training had, where it is of the same model."""
+    name, before = (each.removeprefix("zoo:") for each in (spec, str(trained.get("model"))))
+    said = trained.get("model_options")
+    return said if isinstance(said, dict) and name == before else {}
+
+
+def _identity(
+    given: ModelOptions, model: nn.Module, report: LoadReport | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
     from saddlepoint.reading import file_digest
     from saddlepoint.training import WEIGHTS_FILE
     from saddlepoint.zoo import model_source, weights_inside
@@ -216,6 +233,7 @@ def _identity(given: ModelOptions, model: nn.Module, report: LoadReport | None) 
     return {
         "model": given.model,
         **({"model_source": source} if source else {}),
+        **({"model_options": dict(options)} if options else {}),
         **({"output": given.output} if given.output is not None else {}),
         "weights": weights,
         "pretrained": given.pretrained,
