@@ -19,6 +19,7 @@ PAGES = (
     "docs/anytime.md",
     "docs/which.md",
     "docs/models.md",
+    "docs/look.md",
     "docs/defences.md",
     "docs/studies.md",
     "docs/attacks.md",

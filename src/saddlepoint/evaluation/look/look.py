@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
@@ -47,6 +48,14 @@ class Look:
     before: View
     after: View | None = None
 
+    @property
+    def moved(self) -> Int64[Tensor, " m"]:
+        """Which images the attack changed; an image that was wrong before is left alone."""
+        if self.after is None:
+            return torch.zeros(0, dtype=torch.int64)
+        differs = (self.after.images != self.before.images).flatten(1).any(1)
+        return differs.nonzero()[:, 0]
+
 
 def look_at(
     model: nn.Module,
@@ -57,7 +66,6 @@ def look_at(
 
     Raises `InputError` for what are no images.
 
-    >>> import torch
     >>> from saddlepoint.zoo import build_model
     >>> net = build_model("simple-cnn", classes=10, shape=(1, 8, 8))
     >>> seen = look_at(net, torch.rand(2, 1, 8, 8))

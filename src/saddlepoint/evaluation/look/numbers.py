@@ -36,6 +36,7 @@ def look_numbers(seen: Look) -> dict[str, Any]:
         }
     if seen.after is not None:
         found["predictions"]["after"] = seen.after.predictions.tolist()
+        found["changed_images"] = seen.moved.tolist()
     return found
 
 

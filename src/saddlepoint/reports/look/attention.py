@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from saddlepoint.evaluation.look import Look, SwinAttention, ViTAttention
 from saddlepoint.reports.changes import ChangeScale
 from saddlepoint.reports.look.figures import distance_figure, layer_figure
 from saddlepoint.reports.look.pictures import (
+    SHOWN,
     change_picture,
     ends_of,
     image_picture,
     map_picture,
     place_mosaic,
 )
-from saddlepoint.reports.page.parts import Strip
-from saddlepoint.reports.page.sections import NumberedTable, Numbering, PageSection
+from saddlepoint.reports.page.parts import Drawing, Strip
+from saddlepoint.reports.page.sections import Numbering, PageSection
 from saddlepoint.tables import Table
 
 _VIT = (
@@ -55,15 +56,21 @@ def attention_sections(seen: Look, names: list[str], numbering: Numbering) -> li
         later = None if other is None else {**other.maps, "rollout": other.rollout}
         sections.append(_maps(seen, names, _VIT.format(whose=whose), maps, later))
         if other is not None:
-            sections.append(_attacked_vit(before, other, names, numbering))
+            sections.append(_attacked_vit(before, other, seen.moved, numbering))
         sections.append(_distances(before, other, numbering))
     else:
         swin = after if isinstance(after, SwinAttention) else None
-        cuts = [f"{name}: {cut}" for name, cut in before.cuts.items()]
+        cuts = "; ".join(f"layer {i}: {cut}" for i, cut in enumerate(before.cuts.values(), start=1))
         later = None if swin is None else swin.maps
-        sections.append(_maps(seen, names, _SWIN, before.maps, later, tuple(cuts)))
+        sections.append(
+            _maps(seen, names, _SWIN, before.maps, later, (f"{cuts[:1].upper()}{cuts[1:]}.",))
+        )
         if swin is not None:
-            sections.append(_attacked(before.divergence(swin), numbering))
+            bits = _rows(before.divergence(swin), seen.moved)
+            drawn = () if not len(seen.moved) else (_divergence(bits, numbering),)
+            notes = () if drawn else (_NOTHING,)
+            heading = "Attention under attack"
+            sections.append(PageSection("under-attack", heading, notes, drawn))
     if seen.places is not None:
         sections.append(_places(seen.places))
     return sections
@@ -81,28 +88,33 @@ def _maps(
     captions = [f"layer {i}" for i in range(1, len(before) + 1)]
     if "rollout" in before:
         captions[-1] = "rollout"
-    for i, line in enumerate(names):
+    for i, line in enumerate(names[:SHOWN]):
         views = [("", seen.before.images[i], before)]
-        if after is not None and seen.after is not None:
+        if after is not None and seen.after is not None and i in seen.moved:
             views.append(("after the attack", seen.after.images[i], after))
         scales = {name: ends_of([maps[name][i] for _, _, maps in views]) for name in before}
         for when, image, maps in views:
-            pictures = [image_picture(image, f"image {i} {when}".strip(), when or "image")]
+            pictures = [image_picture(image, f"image {i} {when}".strip(), "image")]
             pictures += [
                 map_picture(each[i], f"attention in image {i}, {caption}", caption, scales[name])
                 for caption, (name, each) in zip(captions, maps.items(), strict=True)
             ]
             strips.append(Strip(when or line, tuple(pictures)))
-        if after is not None:
-            strips.append(_change(before, after, captions, i))
+        if after is not None and len(views) == 2:
+            moved = (views[1][1] - views[0][1]).mean(0)
+            strips.append(_change(moved, before, after, captions, i))
     return PageSection("attention", "Attention", (note, *more), strips=tuple(strips))
 
 
 def _change(
-    before: Mapping[str, Tensor], after: Mapping[str, Tensor], captions: list[str], image: int
+    moved: Float[Tensor, "h w"],
+    before: Mapping[str, Tensor],
+    after: Mapping[str, Tensor],
+    captions: list[str],
+    image: int,
 ) -> Strip:
-    """Return what an attack changed in the attention of an image; each layer on its own scale."""
-    pictures = []
+    """Return what an attack changed in an image and its attention; each layer on its own scale."""
+    pictures = [change_picture(moved, ChangeScale.of([moved]), f"change of image {image}", "image")]
     for caption, (name, maps) in zip(captions, before.items(), strict=True):
         change = after[name][image] - maps[image]
         scale = ChangeScale.of([change])
@@ -137,70 +149,67 @@ def _places(cosines: Float[Tensor, "h w h2 w2"]) -> PageSection:
     return PageSection("places", "Table of places", (note,), strips=(strip,))
 
 
+_NOTHING = "The attack changed no image: all were wrong before, or it found nothing."
 _DIVERGENCE = (
     "Jensen-Shannon divergence of attention before and after the attack, by layer. In bits, from 0 to 1,"
-    " averaged over heads and tokens; the line is the mean over the images, a point an image."
+    " averaged over heads and tokens; the line is the mean over the images that changed, a point an"
+    " image."
 )
 
 
-def _attacked(bits: Mapping[str, Float[Tensor, " n"]], numbering: Numbering) -> PageSection:
+def _divergence(bits: Mapping[str, Float[Tensor, " n"]], numbering: Numbering) -> Drawing:
     figure = layer_figure({"": bits}, "divergence (bits)")
-    drawn = numbering.figure(figure, "divergence", _DIVERGENCE)
-    return PageSection("under-attack", "Attention under attack", drawings=(drawn,))
+    return numbering.figure(figure, "divergence", _DIVERGENCE)
+
+
+def _rows(values: Mapping[str, Tensor], rows: Int64[Tensor, " m"]) -> dict[str, Tensor]:
+    return {name: each[rows] for name, each in values.items()}
 
 
 def _attacked_vit(
-    before: ViTAttention, after: ViTAttention, names: list[str], numbering: Numbering
+    before: ViTAttention, after: ViTAttention, moved: Int64[Tensor, " m"], numbering: Numbering
 ) -> PageSection:
-    drawn = [
-        numbering.figure(
-            layer_figure({"": before.divergence(after)}, "divergence (bits)"),
-            "divergence",
-            _DIVERGENCE,
-        )
-    ]
+    heading = "Attention under attack"
+    if not len(moved):
+        return PageSection("under-attack", heading, (_NOTHING,))
+    drawn = [_divergence(_rows(before.divergence(after), moved), numbering)]
     changed = before.changed(after)
-    shares = before.share_on(changed), after.share_on(changed)
-    notes: list[str] = []
-    tables: tuple[NumberedTable, ...] = ()
-    if shares[0]:
-        if bool(changed.all()):
-            notes.append(
-                "The attack changed every patch, so that the share of attention on changed patches is"
-                " all of it; one that is confined (--mask) shows whether attention follows it."
-            )
-        elif not bool(changed.any()):
-            notes.append("The attack changed no patch.")
-        else:
-            lines = {"before": shares[0], "after the attack": shares[1]}
-            caption = (
-                "Share of the class token's attention on the patches that changed, by layer. Of what it"
-                " gives to all patches; the line is the mean over the images, a point an image."
-            )
-            share = layer_figure(lines, "share on changed patches")
-            drawn.append(numbering.figure(share, "share", caption))
-        tables = (numbering.table("shares", _share_table(names, changed, shares)),)
-    return PageSection("under-attack", "Attention under attack", tuple(notes), tuple(drawn), tables)
+    shares = [_rows(each.share_on(changed), moved) for each in (before, after)]
+    if not before.classed:
+        return PageSection("under-attack", heading, drawings=tuple(drawn))
+    if bool(changed[moved].all()):
+        note = (
+            "The attack changed every patch, so that all attention is on changed patches; one that is"
+            " confined (--mask) shows whether attention follows it."
+        )
+        return PageSection("under-attack", heading, (note,), tuple(drawn))
+    caption = (
+        "Share of the class token's attention on the patches that changed, by layer. Of what it gives"
+        " to all patches; the line is the mean over the images that changed, a point an image."
+    )
+    lines = dict(zip(("before", "after the attack"), shares, strict=True))
+    drawn.append(
+        numbering.figure(layer_figure(lines, "share on changed patches"), "share", caption)
+    )
+    table = numbering.table("shares", _share_table(moved, changed, shares))
+    return PageSection("under-attack", heading, drawings=tuple(drawn), tables=(table,))
 
 
 def _share_table(
-    names: list[str],
+    moved: Int64[Tensor, " m"],
     changed: Bool[Tensor, "n p"],
-    shares: tuple[Mapping[str, Tensor], Mapping[str, Tensor]],
+    shares: Sequence[Mapping[str, Float[Tensor, " m"]]],
 ) -> Table:
     """Return what each image's changed patches get, on average over the layers and in the last one."""
     rows = []
-    for i, _ in enumerate(names):
-        lines = [[float(each[i]) for each in share.values()] for share in shares]
+    for row, image in enumerate(moved.tolist()):
+        lines = [[float(each[row]) for each in share.values()] for share in shares]
         numbers = [value for line in lines for value in (sum(line) / len(line), line[-1])]
-        patches = f"{int(changed[i].sum())} of {changed.shape[1]}"
-        rows.append((str(i), patches, *(f"{100 * value:.1f} %" for value in numbers)))
-    columns = (
-        "image",
-        "patches changed",
-        "before, mean",
-        "last layer",
-        "after, mean",
-        "last layer",
+        patches = f"{int(changed[image].sum())} of {changed.shape[1]}"
+        even = f"{100 * float(changed[image].double().mean()):.1f} %"
+        rows.append((str(image), patches, even, *(f"{100 * value:.1f} %" for value in numbers)))
+    title = (
+        "The class token's attention on the patches that changed: mean of the layers, and the last"
     )
-    return Table("The class token's attention on the patches that changed", columns, rows)
+    columns = ("image", "patches changed", "if even", "before", "last layer", "after", "last layer")
+    return Table(title, columns, rows)

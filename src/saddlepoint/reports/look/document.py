@@ -12,6 +12,7 @@ from saddlepoint.evaluation.look import Look, View
 from saddlepoint.reports.changes import ChangeScale
 from saddlepoint.reports.look.attention import attention_sections
 from saddlepoint.reports.look.pictures import (
+    SHOWN,
     change_picture,
     ends_of,
     filter_picture,
@@ -19,10 +20,10 @@ from saddlepoint.reports.look.pictures import (
     map_picture,
 )
 from saddlepoint.reports.page.document import Document, Provenance
-from saddlepoint.reports.page.parts import Picture, Strip
+from saddlepoint.reports.page.parts import Strip
 from saddlepoint.reports.page.sections import Numbering, PageSection
 
-_FILTERS, _CHANNELS = 48, 8
+_FILTERS, _CHANNELS, _FEATURED = 48, 8, 4
 
 
 def look_document(
@@ -63,22 +64,26 @@ def look_document(
     sections += attention_sections(seen, names, numbering)
     count = len(seen.before.images)
     under = f", before and after {attack}" if seen.after is not None else ""
+    few = f"Pictures are of the first {SHOWN} of them." if count > SHOWN else ""
     return Document(
         title=f"A look into {name}",
         subtitle=f"{count} image{'s' if count > 1 else ''} of {data.name}{under}.",
         sections=tuple(sections),
+        notes=(few,) if few else (),
         provenance=Provenance.of(config, out, command, numbering),
     )
 
 
 def _names(seen: Look, data: ImageData) -> list[str]:
     """Return what each image is, and what it is taken for."""
-    labels, found = data.labels.tolist(), []
+    labels, moved, found = data.labels.tolist(), seen.moved.tolist(), []
     for i, label in enumerate(labels[: len(seen.before.images)]):
         true = class_name(data.classes, label)
         before = class_name(data.classes, int(seen.before.predictions[i]))
         line = f"image {i}, {true}: taken for {before}"
-        if seen.after is not None:
+        if seen.after is not None and i not in moved:
+            line += ", left alone by the attack"
+        elif seen.after is not None:
             after = class_name(data.classes, int(seen.after.predictions[i]))
             line += f", after the attack for {after}"
         found.append(line)
@@ -88,8 +93,8 @@ def _names(seen: Look, data: ImageData) -> list[str]:
 def _images(seen: Look, names: list[str]) -> PageSection:
     if seen.after is None:
         strips = tuple(
-            Strip(line, (image_picture(image, line),))
-            for image, line in zip(seen.before.images, names, strict=True)
+            Strip(line, (image_picture(seen.before.images[i], line),))
+            for i, line in enumerate(names[:SHOWN])
         )
         return PageSection("images", "Images", strips=strips)
     changes = seen.after.images - seen.before.images
@@ -99,15 +104,11 @@ def _images(seen: Look, names: list[str]) -> PageSection:
             line,
             (
                 image_picture(seen.before.images[i], f"image {i} before", "before"),
-                Picture(
-                    change_picture(changes[i].mean(0), scale, "").source,
-                    f"image {i}: {scale.label}",
-                    "change",
-                ),
+                change_picture(changes[i].mean(0), scale, f"image {i}: {scale.label}", "change"),
                 image_picture(seen.after.images[i], f"image {i} after", "after"),
             ),
         )
-        for i, line in enumerate(names)
+        for i, line in enumerate(names[:SHOWN])
     )
     largest = f"±{scale.largest:.3g}"
     note = f"The change is the mean over the channels: grey is none, white and black are {largest}."
@@ -155,12 +156,10 @@ def _features(seen: Look, names: list[str]) -> list[PageSection]:
     chosen, strips = before.chosen(_CHANNELS), []
     for block, channels in chosen.items():
         total = before.blocks[block].shape[1]
-        for i in range(len(names)):
-            views = (
-                [("", seen.before)]
-                if seen.after is None
-                else [("before", seen.before), ("after", seen.after)]
-            )
+        for i in range(min(len(names), _FEATURED)):
+            views = [("", seen.before)]
+            if seen.after is not None and i in seen.moved:
+                views = [("before", seen.before), ("after", seen.after)]
             scales = {c: ends_of([_map(view, block, i, c) for _, view in views]) for c in channels}
             for when, view in views:
                 line = f"{block}, image {i}{f' {when}' if when else ''}: {len(channels)} of {total} channels"

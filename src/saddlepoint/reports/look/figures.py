@@ -38,7 +38,7 @@ def distance_figure(
             x, y = zip(*points, strict=True)
             axes.plot(x, y, look.marker, color=look.colour, markersize=4, label=name)
         axes.set_ylabel("mean attention distance (pixels)")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
         _layers(axes, after is not None)
     return figure
 
@@ -64,7 +64,7 @@ def layer_figure(lines: Mapping[str, Mapping[str, Float[Tensor, " n"]]], label: 
                     [layer] * len(each), each.tolist(), ".", color=look.colour, alpha=0.5, ms=3
                 )
         axes.set_ylabel(label)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
         _layers(axes, len(lines) > 1)
     return figure
 

@@ -12,6 +12,9 @@ from torch import Tensor
 from saddlepoint.reports.changes import ChangeScale, as_array
 from saddlepoint.reports.page.parts import THUMBNAIL, Picture, thumbnail
 
+SHOWN = 8
+"""Images that a page shows, at most; its figures and numbers are of all."""
+
 
 def image_picture(image: Float[Tensor, "c h w"], alternative: str, caption: str = "") -> Picture:
     """Return an image, grey or RGB; of other numbers of channels their mean.
