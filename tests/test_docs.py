@@ -22,6 +22,7 @@ PAGES = (
     "docs/anytime.md",
     "docs/which.md",
     "docs/models.md",
+    "docs/look.md",
     "docs/defences.md",
     "docs/recipes.md",
     "docs/studies.md",

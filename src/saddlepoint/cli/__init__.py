@@ -22,6 +22,7 @@ from saddlepoint.cli.failures import Failure, failure_of, plugin_failure
 from saddlepoint.cli.groups import WholeSummaries
 from saddlepoint.cli.lab import lab
 from saddlepoint.cli.lists import attacks, corruptions, data, defences, models, recipes
+from saddlepoint.cli.look import look
 from saddlepoint.cli.open import open_page
 from saddlepoint.cli.rejudge import rejudge
 from saddlepoint.cli.streams import failed, flushed, occupy, of_a_stream
@@ -61,6 +62,7 @@ for command in (
     attack,
     evaluate,
     diagnose,
+    look,
     corrupt,
     compare,
     rejudge,

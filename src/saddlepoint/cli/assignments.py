@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 from saddlepoint.errors import InputError
 
 
@@ -16,6 +18,30 @@ def pairs(words: list[str] | None) -> dict[str, str]:
         if not equals or not name.strip():
             raise InputError(f"--set {word}: write NAME=VALUE, for instance --set steps=40")
         found[name.strip()] = value.strip()
+    return found
+
+
+def model_options(words: list[str] | None) -> dict[str, Any]:
+    """Return what `--model-option NAME=VALUE` gave, by name; values are read as in a study's file, and
+    several with commas are a list.
+
+    >>> model_options(["patch=8", "positions=2d", "shift=false", "depths=2,2"])
+    {'patch': 8, 'positions': '2d', 'shift': False, 'depths': [2, 2]}
+    """
+    found: dict[str, Any] = {}
+    for word in words or []:
+        name, equals, value = (part.strip() for part in word.partition("="))
+        if not equals or not name or not value:
+            raise InputError(f"--model-option {word}: write NAME=VALUE, for instance patch=8")
+        if name in found:
+            raise InputError(f"--model-option {name} is given twice; give it once")
+        try:
+            several = "," in value and value[:1] not in "[{"
+            found[name] = yaml.safe_load(f"[{value}]" if several else value)
+        except yaml.YAMLError:
+            raise InputError(
+                f"--model-option {word}: cannot read {value!r}; give a number or a name"
+            ) from None
     return found
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from saddlepoint.cli import complete, options
-from saddlepoint.cli.assignments import pairs
+from saddlepoint.cli.assignments import model_options, pairs
 from saddlepoint.cli.console import progress, result, table
 from saddlepoint.cli.images import choose_device, read_data
 from saddlepoint.cli.prepare import fresh_model, prepare
@@ -131,6 +131,7 @@ def lab(
             "model": subject.model or None,
             "asked": [subject.normalisation, subject.mean, subject.std],
             "pretrained": subject.pretrained,
+            **({"model_options": given} if (given := model_options(subject.model_option)) else {}),
             **({} if prepared is None else prepared.identity),
             "data": subject.data, "train_limit": train_limit,
         }  # fmt: skip

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from saddlepoint.cli.assignments import model_options
 from saddlepoint.cli.console import note
 from saddlepoint.cli.normalisation import Facts, check_same, constants, statistics_for, told
 from saddlepoint.cli.options import ModelOptions
@@ -35,6 +36,8 @@ class Loaded:
     transforms: Sequence[ModelTransform] = ()
     preprocessing: Preprocessing | None = None
     views: Sequence[ModelTransform] = ()
+    trained: Mapping[str, Any] = field(default_factory=dict)
+    """The identity of what was trained."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +79,9 @@ def read_given(weights: Path | None, offered: Sequence[str] | None = None) -> Lo
         if isinstance(view, partial) and view.func in used:
             raise InputError(f"the training used {name} already; leave --transform {name} out")
     file = read_weights(weights / WEIGHTS_FILE)
-    return Loaded(file, transforms, trained_preprocessing(config), views)
+    identity = config.get("identity")
+    told = identity if isinstance(identity, dict) else {}
+    return Loaded(file, transforms, trained_preprocessing(config), views, told)
 
 
 def build(
@@ -99,6 +104,8 @@ def build(
     sizes = preprocessing_for(given, data, loaded.preprocessing, measured=measured)
     shape = data.shape if sizes is None else (data.shape[0], *sizes.size(*data.shape[1:]))
 
+    options = model_options(given.model_option) or _trained_options(given.model, loaded.trained)
+
     def make(classes: int) -> nn.Module:
         model = build_model(
             given.model,
@@ -106,6 +113,7 @@ def build(
             shape=shape,
             pretrained=given.pretrained and loaded.file is None,
             seed=given.seed,
+            options=options,
         )
         model = preprocessed(model, sizes, statistics)
         for transform in loaded.transforms:
@@ -130,7 +138,7 @@ def build(
             check_same(given.weights, statistics, own)
         if report.normalisation == "file" and loaded.file.said is None and own is not None:
             notes.append(f"note: {name} brings its normalisation, {told(own)}")
-    identity = _identity(given, model, report)
+    identity = _identity(given, model, report, options)
     for view in loaded.views:
         model = view(model)
     if loaded.views:
@@ -213,7 +221,16 @@ def _training(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _identity(given: ModelOptions, model: nn.Module, report: LoadReport | None) -> dict[str, Any]:
+def _trained_options(spec: str, trained: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options that a training had, where it is of the same model."""
+    name, before = (each.removeprefix("zoo:") for each in (spec, str(trained.get("model"))))
+    said = trained.get("model_options")
+    return said if isinstance(said, dict) and name == before else {}
+
+
+def _identity(
+    given: ModelOptions, model: nn.Module, report: LoadReport | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
     from saddlepoint.reading import file_digest
     from saddlepoint.training import WEIGHTS_FILE
     from saddlepoint.zoo import model_source, weights_inside
@@ -232,6 +249,7 @@ def _identity(given: ModelOptions, model: nn.Module, report: LoadReport | None) 
     return {
         "model": given.model,
         **({"model_source": source} if source else {}),
+        **({"model_options": dict(options)} if options else {}),
         **({"output": given.output} if given.output is not None else {}),
         "weights": weights,
         "pretrained": given.pretrained,

@@ -31,6 +31,14 @@ Model = Annotated[
         autocompletion=complete.of(complete.MODELS),
     ),
 ]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="An option of a zoo model or of an own callable, NAME=VALUE: patch=8, positions=2d,"
+        " depths=2,2,2 …; repeatable. [default: those of the training in --weights]",
+        show_default=False,
+    ),
+]
 Weights = Annotated[
     Path | None,
     typer.Option(
@@ -199,6 +207,7 @@ class ModelOptions:
     """
 
     model: Model
+    model_option: ModelOption = None
     weights: Weights = None
     weights_part: WeightsPart = None
     seed: Seed = 0

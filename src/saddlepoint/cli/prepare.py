@@ -146,6 +146,8 @@ def build_surrogate(given: Subject, name: str, weights: Path, subject: Prepared)
     from saddlepoint.evaluation import check_outputs
 
     own = replace(given, model=name, weights=weights, weights_part=None, pretrained=False)
+    if name != given.model:
+        own = replace(own, model_option=None)
     loaded = read_given(weights)
     if loaded.file is not None and loaded.file.said is not None:
         own = replace(own, normalisation="auto", mean=None, std=None)
@@ -179,7 +181,7 @@ def _placed(
     chosen: ClassMap | None,
     measured: bool,
 ) -> Prepared:
-    from saddlepoint.cli.look import look_for_normalisation
+    from saddlepoint.cli.missing_normalisation import look_for_normalisation
     from saddlepoint.model import reading
 
     for line in built.notes:

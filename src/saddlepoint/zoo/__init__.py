@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from saddlepoint.zoo.attention import Attention
+from saddlepoint.zoo.attention_change import (
+    attention_divergence,
+    attention_on,
+    changed_patches,
+)
 from saddlepoint.zoo.attention_maps import (
     attention_distance,
     class_rollout,
@@ -97,9 +102,12 @@ __all__ = [
     "Windows",
     "attention_cost",
     "attention_distance",
+    "attention_divergence",
+    "attention_on",
     "block_names",
     "build_model",
     "causal_bias",
+    "changed_patches",
     "check_spec",
     "class_names",
     "class_rollout",

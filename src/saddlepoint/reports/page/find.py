@@ -8,7 +8,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.reading import shown
 from saddlepoint.reports.page.document import PAGE
 
-_NAMES = (PAGE, "index.html")
+_NAMES = (PAGE, "look.html", "index.html")
 
 
 def page_of(folder: Path) -> Path:

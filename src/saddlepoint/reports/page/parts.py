@@ -149,9 +149,45 @@ class Gallery:
         return cls(tuple(cards), tuple(filters))
 
 
-def thumbnail(array: Float[np.ndarray, "h w c"]) -> str:
+@dataclass(frozen=True)
+class Picture:
+    """A small picture in a row of pictures.
+
+    Attributes:
+        source: the address that holds it.
+        alternative: what is read in its place.
+        caption: what stands below it.
+
+    >>> Picture("data:,", "the filter 1", "1").caption
+    '1'
+    """
+
+    source: str
+    alternative: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Pictures side by side, under a line.
+
+    Attributes:
+        line: above them.
+        pictures: in their order.
+        wide: whether they are mosaics, which are shown larger.
+
+    >>> Strip("filters", ()).wide
+    False
+    """
+
+    line: str
+    pictures: tuple[Picture, ...]
+    wide: bool = False
+
+
+def thumbnail(array: Float[np.ndarray, "h w c"], *, exact: bool = False) -> str:
     """Return a picture with values in [0, 1], at most 96 pixels wide and high, as an address that
-    holds it.
+    holds it; where it is `exact`, every value is kept, if it is no larger.
 
     >>> thumbnail(np.zeros((2, 2, 1)))[:22]
     'data:image/png;base64,'
@@ -160,7 +196,7 @@ def thumbnail(array: Float[np.ndarray, "h w c"]) -> str:
     """
     values = np.round(np.clip(array, 0, 1) * 255).astype(np.uint8)
     picture = Image.fromarray(values[:, :, 0] if values.shape[2] == 1 else values)
-    kind = "png" if max(picture.size) <= _EXACT else "jpeg"
+    kind = "png" if exact or max(picture.size) <= _EXACT else "jpeg"
     if max(picture.size) > THUMBNAIL:
         picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
-from saddlepoint.reports.page.parts import Drawing, Gallery
+from saddlepoint.reports.page.parts import Drawing, Gallery, Strip
 from saddlepoint.tables import Table
 
 
@@ -33,6 +33,7 @@ class PageSection:
         anchor, heading: of it.
         notes: sentences under the heading.
         drawings, tables: in this order.
+        strips: rows of small pictures.
         confusion: which class is taken for which.
         gallery: images.
 
@@ -45,6 +46,7 @@ class PageSection:
     notes: tuple[str, ...] = ()
     drawings: tuple[Drawing, ...] = ()
     tables: tuple[NumberedTable, ...] = ()
+    strips: tuple[Strip, ...] = ()
     confusion: ConfusionTable | None = None
     gallery: Gallery | None = None
 
