@@ -202,7 +202,7 @@ def test_the_range_of_the_threat_model_is_the_range_of_the_images():
 @pytest.mark.parametrize("name", ATTACKS)
 def test_every_listed_attack_builds_runs_and_takes_text(name):
     norm = ATTACKS[name].norms[0]
-    eps = 1 if norm == "l0" else 0.1
+    eps = 1 if norm in ("l0", "patches") else 0.1
     options = {"eot-samples": "2"} | {key: str(value) for key, value in FEW.get(name, {}).items()}
     attack = build_attack(name, norm_ball(norm, eps), options)
     assert attack.eot_samples == 2
