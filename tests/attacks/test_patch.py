@@ -23,6 +23,7 @@ from saddlepoint.attacks import (
 )
 from saddlepoint.errors import InputError
 from saddlepoint.threat import Linf, Patches
+from saddlepoint.zoo import build_model, record_attention
 
 
 def linear(seed, classes=2):
@@ -261,3 +262,32 @@ def test_what_is_refused():
         PatchPGD(Patches(1, size=3))(net, images, labels)
     with pytest.raises(InputError, match="needs a budget"):
         PatchPGD(Patches(size=2))(net, images, labels)
+
+
+@pytest.mark.parametrize("size", [4, 8])
+@pytest.mark.parametrize("pool", ["class", "mean"])
+def test_patches_are_chosen_by_attention(pool, size):
+    options = {"depth": 2, "pool": pool}
+    net = build_model("vit-micro", classes=10, shape=(3, 16, 32), options=options).eval()
+    x = torch.rand(3, 3, 16, 32, generator=torch.Generator().manual_seed(0))
+    with record_attention(net) as maps, torch.no_grad():
+        y = net(x).argmax(1)
+    seen = torch.stack(list(maps.values())).mean((0, 2))  # over layers and heads
+    on = seen[:, 0, 1:] if pool == "class" else seen.mean(1)
+    blocks = on.reshape(3, 1, 4, 8)
+    if size == 8:
+        blocks = torch.nn.functional.avg_pool2d(blocks, 2)
+    threat = Patches(2, size=size)
+    attack = PatchPGD(threat, steps=3, chosen_by="attention")
+    made = attack.candidates(net, x, y)
+    changed = threat.changed(x, made)
+    wanted = torch.zeros_like(changed).scatter(1, blocks.flatten(1).topk(2).indices, True)
+    assert torch.equal(changed, wanted)
+
+
+def test_no_attention_and_that_of_windows_are_refused():
+    x = torch.rand(2, 3, 16, 16)
+    for name, message in (("resnet20", "no attention"), ("swin-micro", "the attention of windows")):
+        net = build_model(name, classes=10, shape=(3, 16, 16)).eval()
+        with pytest.raises(InputError, match=message):
+            PatchPGD(Patches(2, size=4), chosen_by="attention")(net, x, net(x).argmax(1))

@@ -42,7 +42,8 @@ class PatchPGD(FixedBudget):
         rounds: the patches are chosen in so many rounds, all at once or ever more of them: the later
             ones by the gradient at what the earlier ones have found.
         chosen_by: "gain", the patches in which the linearised loss can rise most within the range of
-            pixels; "gradient", where it is longest; or "random", the control.
+            pixels; "gradient", where it is longest; "attention", which a ViT of this package pays most
+            attention to; or "random", the control.
         start: "uniform", pixels drawn in the patches, or "clean".
         loss: see `PGD`.
 
@@ -60,7 +61,7 @@ class PatchPGD(FixedBudget):
     step_size: Positive | None = None
     restarts: Count = 1
     rounds: Count = 1
-    chosen_by: Literal["gain", "gradient", "random"] = "gain"
+    chosen_by: Literal["gain", "gradient", "attention", "random"] = "gain"
     start: Literal["uniform", "clean"] = "uniform"
     loss: Loss = "cross-entropy"
 
