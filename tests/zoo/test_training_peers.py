@@ -15,10 +15,11 @@ from saddlepoint.training import accuracy, train
 from saddlepoint.zoo import build_model
 
 SEEDS = (0, 1, 2)
-EPOCHS = 30
+EPOCHS = 15
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", PEERS)
 def test_accuracy_is_within_a_point_of_the_peers(name, capsys):
     train_data, test_data = (load_data("digits", split=split) for split in ("train", "test"))
