@@ -19,7 +19,7 @@ def draw_attention(found: AttentionUnderAttack) -> Figure:
 
     >>> from dataclasses import replace
     >>> from saddlepoint.lab.attention_under_attack import Moved
-    >>> one = Moved(1, True, 2, "PGD", 1.5, 0.5, {"0": 0.25}, {"0": 0.125}, {"0": 0.5}, 0.125)
+    >>> one = Moved(1, True, 2, "PGD", 0.9, 1.5, 0.5, {"0": 0.25}, {"0": 0.125}, {"0": 0.5}, 0.125)
     >>> other = replace(one, confined=False, size=0.1)
     >>> len(draw_attention(AttentionUnderAttack((one, other))).axes)
     3

@@ -69,8 +69,9 @@ class Moved:
         confined: whether some patches were changed at will, or the whole image within a budget.
         size: the budget, or how many patches.
         change: "PGD", or "noise", a random corner of the same ball.
+        clean: the share of images that were right before, which are the ones that are changed.
         length: of the change, in L2, the mean over the images.
-        accuracy: on the images, all of which were right before.
+        accuracy: on the changed images.
         divergence: by layer, in bits, the mean over the images.
         before, after: by layer the share of the class token's attention on the confined patches.
         even: what the share is where attention is even.
@@ -80,6 +81,7 @@ class Moved:
     confined: bool
     size: float
     change: str
+    clean: float
     length: float
     accuracy: float
     divergence: Mapping[str, float]
@@ -99,9 +101,9 @@ class Moved:
 class AttentionUnderAttack:
     """What was found, case by case.
 
-    >>> one = Moved(1, True, 2, "PGD", 1.5, 0.5, {"0": 0.25}, {"0": 0.125}, {"0": 0.5}, 0.125)
+    >>> one = Moved(1, True, 2, "PGD", 0.9, 1.5, 0.5, {"0": 0.25}, {"0": 0.125}, {"0": 0.5}, 0.125)
     >>> AttentionUnderAttack((one,)).tables()["summary"].rows
-    (('2 patches', 'PGD', 1.5, 0.5, 0.25, nan, 0.125, 0.125, 0.5),)
+    (('2 patches', 'PGD', 0.9, 1.5, 0.5, 0.25, nan, 0.125, 0.125, 0.5),)
     """
 
     cases: tuple[Moved, ...]
@@ -131,8 +133,13 @@ class AttentionUnderAttack:
                         for shares in ([c.before for c in cases], [c.after for c in cases])
                     )
                     accuracy = Spread.of(each.accuracy for each in cases).mean
-                    length = Spread.of(each.length for each in cases).mean
-                    rows.append((where, change, length, accuracy, *bits, cases[0].even, *shares))
+                    clean, length = (
+                        Spread.of(getattr(each, name) for each in cases).mean
+                        for name in ("clean", "length")
+                    )
+                    rows.append(
+                        (where, change, clean, length, accuracy, *bits, cases[0].even, *shares)
+                    )
         layers = tuple(
             (c.seed, c.where, c.change, name, bits, c.before.get(name, float("nan")),
              c.after.get(name, float("nan")))
@@ -140,7 +147,8 @@ class AttentionUnderAttack:
         )  # fmt: skip
         return {
             "summary": Table(
-                ("where", "change", "L2", "accuracy", "divergence", "sd", "if even", "share before", "after"),
+                ("where", "change", "clean", "L2", "accuracy", "divergence", "sd", "if even",
+                 "share before", "after"),
                 tuple(rows),
             ),
             "layers": Table(
@@ -176,7 +184,8 @@ def run_attention(bench: Bench, settings: AttentionSettings) -> AttentionUnderAt
         seed = derive(bench.seed, "repetition", i)
         model = train(
             network.build(bench.train, seed).to(bench.device), bench.train,
-            network.recipe_of(bench.epochs), seed=seed, progress=course.next(f"seed {i + 1}"),
+            network.recipe_of(bench.epochs, bench.test.shape), seed=seed,
+            progress=course.next(f"seed {i + 1}"),
         ).model  # fmt: skip
         cases += _watched(model.eval(), bench, settings, i + 1)
     return AttentionUnderAttack(tuple(cases))
@@ -189,7 +198,7 @@ def _watched(
     right = predictions(model, bench.images)[0] == bench.labels
     if not bool(right.any()):
         raise InputError("no image is right; give more of them, or train for more epochs")
-    x, y = bench.images[right], bench.labels[right]
+    x, y, clean = bench.images[right], bench.labels[right], float(right.double().mean())
     data = TensorData.of(x, y, name="right", split="test", classes=bench.test.classes)
     for size, confined in (
         *((eps, False) for eps in settings.budgets),
@@ -214,7 +223,9 @@ def _watched(
             bits, before, after, even = _attention(model, x, images, mask, side)
             accuracy = float((predictions(model, images)[0] == y).double().mean())
             length = float((images - x).double().flatten(1).norm(dim=1).mean())
-            yield Moved(number, confined, size, change, length, accuracy, bits, before, after, even)
+            yield Moved(
+                number, confined, size, change, clean, length, accuracy, bits, before, after, even
+            )
 
 
 def _attention(

@@ -44,8 +44,8 @@ def random_corner(
     up or down by eps, or as far as there is room.
 
     >>> x = torch.tensor([[[[0.5, 0.5, 0.0, 0.5]]]])
-    >>> random_corner(x, 0.25, x < 0.5, seed=1)
-    tensor([[[[0.5000, 0.5000, 0.2500, 0.5000]]]])
+    >>> (random_corner(x, 0.25, x > 0.1, seed=1) - x).abs()
+    tensor([[[[0.2500, 0.2500, 0.0000, 0.2500]]]])
     """
     up = torch.rand(images.shape, generator=generator(seed)).to(images.device) < 0.5
     moved = (images + torch.where(up, eps, -eps)).clamp(0, 1)

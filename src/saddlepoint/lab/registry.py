@@ -37,6 +37,8 @@ from saddlepoint.lab.distillation_transfer import (
     run_distillation_transfer,
 )
 from saddlepoint.lab.experiment import Experiment, per_model
+from saddlepoint.lab.few_shot import FewShotSettings, run_few_shot
+from saddlepoint.lab.few_shot_figure import draw_few_shot
 from saddlepoint.lab.fgsm_ray import RaySettings, draw_fgsm_ray, fgsm_ray
 from saddlepoint.lab.l2_overestimate import (
     OverestimateSettings,
@@ -172,6 +174,10 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             Experiment(
                 "attention-under-attack", "how far attention moves under PGD and under noise, and where to",
                 _DOSOVITSKIY, AttentionSettings, run_attention, draw_attention, images=200,
+            ),
+            Experiment(
+                "few-shot", "n images of each new class: ridge regression on features, and new heads",
+                _DOSOVITSKIY, FewShotSettings, run_few_shot, draw_few_shot, images=1000,
             ),
         )
     }
