@@ -162,7 +162,7 @@ def run_architectures(bench: Bench, settings: ArchitectureSettings) -> Architect
                 network = network_of(name)
                 trained[name] = train_watched(
                     network.build(bench.train, seed).to(bench.device), bench.train,
-                    network.recipe_of(bench.epochs), seed=seed, after_epoch=meter.add,
+                    network.recipe_of(bench.epochs, bench.test.shape), seed=seed, after_epoch=meter.add,
                 )  # fmt: skip
             target, chosen = matched_epochs(trained)
             models = {name: trained[name].stopped_at(epoch) for name, epoch in chosen.items()}

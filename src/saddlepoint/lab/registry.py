@@ -21,6 +21,8 @@ from saddlepoint.lab.architectures import (
     draw_architectures,
     run_architectures,
 )
+from saddlepoint.lab.attention_figure import draw_attention
+from saddlepoint.lab.attention_under_attack import AttentionSettings, run_attention
 from saddlepoint.lab.capacity import CapacitySettings, run_capacity
 from saddlepoint.lab.capacity_figure import draw_capacity
 from saddlepoint.lab.constant_c import ConstantSettings, constant_c, draw_constant_c
@@ -35,6 +37,8 @@ from saddlepoint.lab.distillation_transfer import (
     run_distillation_transfer,
 )
 from saddlepoint.lab.experiment import Experiment, per_model
+from saddlepoint.lab.few_shot import FewShotSettings, run_few_shot
+from saddlepoint.lab.few_shot_figure import draw_few_shot
 from saddlepoint.lab.fgsm_ray import RaySettings, draw_fgsm_ray, fgsm_ray
 from saddlepoint.lab.l2_overestimate import (
     OverestimateSettings,
@@ -69,6 +73,7 @@ _GOODFELLOW = "Goodfellow et al. 2015, arXiv:1412.6572"
 _MADRY = "Madry et al. 2018, arXiv:1706.06083"
 _CARLINI = "Carlini and Wagner 2017, arXiv:1608.04644"
 _HE = "He et al. 2016, arXiv:1512.03385"
+_DOSOVITSKIY = "Dosovitskiy et al. 2021, arXiv:2010.11929"
 _LIU = "Liu et al. 2021, arXiv:2103.14030"
 _PAPERNOT = "Papernot et al. 2016, arXiv:1511.04508"
 
@@ -165,6 +170,14 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             Experiment(
                 "architectures", "convolutions, attention, shifted windows at equal clean accuracy",
                 _LIU, ArchitectureSettings, run_architectures, draw_architectures, images=1000,
+            ),
+            Experiment(
+                "attention-under-attack", "how far attention moves under PGD and under noise, and where to",
+                _DOSOVITSKIY, AttentionSettings, run_attention, draw_attention, images=200,
+            ),
+            Experiment(
+                "few-shot", "n images of each new class: ridge regression on features, and new heads",
+                _DOSOVITSKIY, FewShotSettings, run_few_shot, draw_few_shot, images=1000,
             ),
         )
     }

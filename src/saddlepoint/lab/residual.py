@@ -128,7 +128,8 @@ def run_residual(bench: Bench, settings: ResidualSettings) -> Residual:
             network = VisionNetwork(name, "resnet-cifar")
             model = train(
                 network.build(bench.train, seed).to(bench.device), bench.train,
-                network.recipe_of(bench.epochs), seed=seed, progress=course.next(f"{name}, seed {i + 1}"),
+                network.recipe_of(bench.epochs, bench.test.shape), seed=seed,
+                progress=course.next(f"{name}, seed {i + 1}"),
             ).model  # fmt: skip
             responses = layer_responses(model, bench.images[:_IMAGES])
             without = {block: _without(model, block, bench) for block in block_names(model)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -15,22 +15,29 @@ from saddlepoint.errors import unknown
 from saddlepoint.model import Normalised
 from saddlepoint.zoo import build_model
 
+_SMALL = 16
+
 
 @dataclass(frozen=True)
 class VisionNetwork:
     """A network by its name of the zoo and its options, and the shipped recipe that it is trained by.
 
-    >>> VisionNetwork("resnet20", "resnet-cifar").recipe_of(3).epochs
-    3
+    >>> network = VisionNetwork("resnet20", "resnet-cifar")
+    >>> network.recipe_of(3).augmentation, network.recipe_of(3, (1, 8, 8)).augmentation
+    ('crop-flip', 'none')
     """
 
     name: str
     recipe: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def recipe_of(self, epochs: int) -> Recipe:
-        """Return the recipe, of so many epochs."""
-        return replace(load_recipe(self.recipe), epochs=epochs)
+    def recipe_of(self, epochs: int, shape: Sequence[int] = ()) -> Recipe:
+        """Return the recipe, of so many epochs; for images with a side below 16 without augmentation,
+        since a crop out of a padding of 4 would leave half of them.
+        """
+        recipe = replace(load_recipe(self.recipe), epochs=epochs)
+        small = len(shape) == 3 and min(shape[1:]) < _SMALL
+        return replace(recipe, augmentation="none") if small else recipe
 
     def build(self, data: ImageData, seed: int) -> nn.Module:
         """Return the network of a seed, with the normalisation of the data inside."""

@@ -1,0 +1,63 @@
+"""The figure of few-shot learning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from saddlepoint.lab.few_shot import HEADS, SOURCES, FewShot
+from saddlepoint.lab.panels import key, keys_of, legend_above, looks, sheet, title_left
+from saddlepoint.lab.spread import Spread
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_STYLES = dict(zip(SOURCES, ("-", "--", ":"), strict=True))
+
+
+def draw_few_shot(found: FewShot) -> Figure:
+    """Draw the accuracy on new classes against the images of each, and the accuracies after fine-tuning
+    by the head that it began with.
+
+    >>> from saddlepoint.lab.few_shot import Shots, Tuned
+    >>> shots = tuple(Shots("net", "pixels", 1, n, (0.5, 0.75)) for n in (1, 5))
+    >>> tuned = (Tuned("net", "zero", 1, 0.9, 0.2), Tuned("net", "random", 1, 0.8, 0.3))
+    >>> len(draw_few_shot(FewShot(shots, tuned, 5)).axes)
+    2
+    """
+    named = looks(dict.fromkeys(network for network, _ in found.lines))
+    with sheet(8.6, 3.6) as figure:
+        left, right = figure.subplots(1, 2)
+        for network, source in found.lines:
+            means = {n: Spread.of(values) for n, values in found.means(network, source).items()}
+            line = {**named[network].line, "linestyle": _STYLES[source], "markersize": 3}
+            shown = [100 * each.mean for each in means.values()]
+            bars = [100 * each.sd for each in means.values()]
+            left.errorbar(list(means), shown, [0 if b != b else b for b in bars], **line, lw=1.0)
+        left.axhline(100 / found.classes, color="#808080", lw=0.8)
+        left.set_xscale("log")
+        left.set_xticks([], minor=True)
+        ticks = sorted({each.shots for each in found.shots})
+        left.set_xticks(ticks, [str(each) for each in ticks])
+        left.set_xlabel("images of each new class")
+        left.set_ylabel("accuracy (%)")
+        title_left(left, "ridge regression on features (grey: chance)")
+        for name, look in named.items():
+            for place, head in enumerate(HEADS):
+                for kind, filled in (("clean", look.colour), ("robust", "none")):
+                    values = [
+                        100 * getattr(each, kind) for each in found.tuned
+                        if (each.network, each.head) == (name, head)
+                    ]  # fmt: skip
+                    spread = 0.16 * (list(named).index(name) - (len(named) - 1) / 2)
+                    right.plot(
+                        [place + spread] * len(values), values, look.marker, color=look.colour,
+                        markerfacecolor=filled, markersize=5,
+                    )  # fmt: skip
+        right.set_xticks(range(len(HEADS)), [f"head at {each}" for each in HEADS])
+        right.set_xlim(-0.6, len(HEADS) - 0.4)
+        right.set_ylim(-2, 102)
+        title_left(right, "fine-tuned (filled: clean, open: PGD)")
+        keys = keys_of(named)
+        keys += [key(name, color="black", linestyle=style) for name, style in _STYLES.items()]
+        legend_above(figure, keys)
+    return figure
