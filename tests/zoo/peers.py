@@ -48,6 +48,48 @@ def peer_resnet20(channels=1):
     return net
 
 
+VIT_NAMES = {
+    "patch_embed.proj": "embed.conv", "cls_token": "class_token", "pos_embed": "positions.table",
+    ".attn.qkv": ".attention.qkv", ".attn.proj": ".attention.out", ".mlp.fc1": ".mlp.expand",
+    ".mlp.fc2": ".mlp.contract",
+}  # fmt: skip
+SWIN_NAMES = {
+    "patch_embed.proj": "embed.conv", "patch_embed.norm": "embed_norm", "layers.": "stages.",
+    "downsample": "merging", "attn.relative_position_bias_table": "bias.table",
+    "attn.qkv": "attention.qkv", "attn.proj": "attention.out", "mlp.fc1": "mlp.expand",
+    "mlp.fc2": "mlp.contract", "head.fc": "head",
+}  # fmt: skip
+
+
+def from_timm(state, names):
+    """A state dict of timm under our names."""
+    found = {}
+    for key, value in state.items():
+        for theirs, ours in names.items():
+            key = key.replace(theirs, ours)
+        found[key] = value.squeeze() if key in ("class_token", "positions.table") else value
+    return found
+
+
+def vit_from_timm(state):
+    return from_timm(state, VIT_NAMES)
+
+
+def swin_from_timm(state):
+    return from_timm(state, SWIN_NAMES)
+
+
+def take_weights(name, own, peer):
+    """Put a peer's weights into ours: by name, of the residual network in their order."""
+    theirs = peer.state_dict()
+    if name == "vit-micro":
+        own.load_state_dict(vit_from_timm(theirs))
+    elif name == "swin-micro":
+        own.load_state_dict(swin_from_timm(theirs), strict=False)  # masks are no weights of ours
+    else:
+        own.load_state_dict(dict(zip(own.state_dict(), theirs.values(), strict=True)))
+
+
 PEERS = {
     "resnet20": (peer_resnet20, {"shortcut": "B"}, "resnet-cifar"),
     "vit-micro": (peer_vit, {"patch": 2}, "vit"),

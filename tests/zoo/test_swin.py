@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from peers import swin_from_timm
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -32,22 +33,6 @@ from saddlepoint.zoo.relative_bias import RelativeBias
 from saddlepoint.zoo.swin_block import PatchMerging, SwinBlock
 
 F64 = torch.float64
-RENAMED = {
-    "patch_embed.proj": "embed.conv", "patch_embed.norm": "embed_norm", "layers.": "stages.",
-    "downsample": "merging", "attn.relative_position_bias_table": "bias.table",
-    "attn.qkv": "attention.qkv", "attn.proj": "attention.out", "mlp.fc1": "mlp.expand",
-    "mlp.fc2": "mlp.contract", "head.fc": "head",
-}  # fmt: skip
-
-
-def from_timm(state):
-    """A state dict of timm under our names."""
-    found = {}
-    for key, value in state.items():
-        for theirs, ours in RENAMED.items():
-            key = key.replace(theirs, ours)
-        found[key] = value
-    return found
 
 
 def swin(size=32, **options):
@@ -69,7 +54,7 @@ def test_logits_are_timms_where_nothing_is_padded(size, patch, window, depths):
     for each in theirs.parameters():
         nn.init.normal_(each, std=0.2)
     ours = swin(size, patch=patch, window=window, depths=depths, heads=heads)
-    state = from_timm(theirs.state_dict())
+    state = swin_from_timm(theirs.state_dict())
     own = ours.state_dict()
     ours.load_state_dict({key: value for key, value in state.items() if key in own})
     images = torch.rand(3, 3, *size, dtype=F64)

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from peers import vit_from_timm
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -26,21 +27,6 @@ from saddlepoint.zoo.positions import POSITIONS, LearnedPositions, Places
 from saddlepoint.zoo.tables import resized_grid
 
 F64 = torch.float64
-RENAMED = {
-    "patch_embed.proj": "embed.conv", "cls_token": "class_token", "pos_embed": "positions.table",
-    ".attn.qkv": ".attention.qkv", ".attn.proj": ".attention.out", ".mlp.fc1": ".mlp.expand",
-    ".mlp.fc2": ".mlp.contract",
-}  # fmt: skip
-
-
-def from_timm(state):
-    """A state dict of timm under our names."""
-    found = {}
-    for key, value in state.items():
-        for theirs, ours in RENAMED.items():
-            key = key.replace(theirs, ours)
-        found[key] = value.squeeze() if key in ("class_token", "positions.table") else value
-    return found
 
 
 def vit(size=32, channels=3, classes=10, **options):
@@ -60,7 +46,7 @@ def test_logits_are_timms(pool, size, patch, channels):
     for each in theirs.parameters():
         nn.init.normal_(each, std=0.2)
     ours = vit(size, channels, 7, patch=patch, depth=3, pool=pool)
-    ours.load_state_dict(from_timm(theirs.state_dict()))
+    ours.load_state_dict(vit_from_timm(theirs.state_dict()))
     images = torch.rand(3, channels, *size, dtype=F64)
     expected = theirs.to(F64).eval()(images)
     torch.testing.assert_close(ours.to(F64).eval()(images), expected, rtol=1e-9, atol=1e-12)
