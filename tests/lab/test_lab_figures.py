@@ -48,11 +48,19 @@ TINY = {
     "architectures": {
         "networks": "plain20,vit-micro",
         "seeds": "1",
-        "budgets": "0.05,0.1",
+        "budgets": "0.1,0.2",
         "suite": "quick",
         "steps": "2",
     },
+    "attention-under-attack": {"seeds": "1", "budgets": "0.1,0.3", "patches": "1,4", "steps": "2"},
+    "few-shot": {"seeds": "1", "shots": "1,5", "episodes": "3", "tuned": "1", "steps": "2"},
 }
+
+_LARGER = (
+    "adversarial-logistic",
+    "attention-under-attack",
+    "few-shot",
+)  # need images of both kinds
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +72,7 @@ def benches():
 @pytest.mark.parametrize("name", TINY)
 def test_every_experiment_is_drawn_whole_and_without_overlap(name, benches):
     experiment = EXPERIMENTS[name]
-    found = experiment.run(
-        benches[40 if name == "adversarial-logistic" else 2], experiment.parse(TINY[name])
-    )
+    found = experiment.run(benches[40 if name in _LARGER else 2], experiment.parse(TINY[name]))
     for table in found.tables().values():
         assert table.rows
         assert all(len(row) == len(table.columns) for row in table.rows)

@@ -29,10 +29,15 @@ def draw_few_shot(found: FewShot) -> Figure:
         left, right = figure.subplots(1, 2)
         for network, source in found.lines:
             means = {n: Spread.of(values) for n, values in found.means(network, source).items()}
-            line = {**named[network].line, "linestyle": _STYLES[source], "markersize": 3}
+            line = {
+                **named[network].line,
+                "linestyle": _STYLES[source],
+                "markersize": 3,
+                "linewidth": 1.0,
+            }
             shown = [100 * each.mean for each in means.values()]
             bars = [100 * each.sd for each in means.values()]
-            left.errorbar(list(means), shown, [0 if b != b else b for b in bars], **line, lw=1.0)
+            left.errorbar(list(means), shown, [0 if b != b else b for b in bars], **line)
         left.axhline(100 / found.classes, color="#808080", lw=0.8)
         left.set_xscale("log")
         left.set_xticks([], minor=True)
@@ -42,21 +47,22 @@ def draw_few_shot(found: FewShot) -> Figure:
         left.set_ylabel("accuracy (%)")
         title_left(left, "ridge regression on features (grey: chance)")
         for name, look in named.items():
-            for place, head in enumerate(HEADS):
-                for kind, filled in (("clean", look.colour), ("robust", "none")):
-                    values = [
-                        100 * getattr(each, kind) for each in found.tuned
+            for kind, style in (("clean", "-"), ("robust", "--")):
+                spreads = [
+                    Spread.of(
+                        100 * getattr(each, kind)
+                        for each in found.tuned
                         if (each.network, each.head) == (name, head)
-                    ]  # fmt: skip
-                    spread = 0.16 * (list(named).index(name) - (len(named) - 1) / 2)
-                    right.plot(
-                        [place + spread] * len(values), values, look.marker, color=look.colour,
-                        markerfacecolor=filled, markersize=5,
-                    )  # fmt: skip
+                    )
+                    for head in HEADS
+                ]
+                bars = [0 if each.sd != each.sd else each.sd for each in spreads]
+                line = {**look.line, "linestyle": style, "markersize": 4, "linewidth": 1.0}
+                right.errorbar(range(len(HEADS)), [each.mean for each in spreads], bars, **line)
         right.set_xticks(range(len(HEADS)), [f"head at {each}" for each in HEADS])
-        right.set_xlim(-0.6, len(HEADS) - 0.4)
+        right.set_xlim(-0.4, len(HEADS) - 0.6)
         right.set_ylim(-2, 102)
-        title_left(right, "fine-tuned (filled: clean, open: PGD)")
+        title_left(right, "fine-tuned (solid: clean, dashed: PGD)")
         keys = keys_of(named)
         keys += [key(name, color="black", linestyle=style) for name, style in _STYLES.items()]
         legend_above(figure, keys)
