@@ -150,8 +150,9 @@ def run_architectures(bench: Bench, settings: ArchitectureSettings) -> Architect
     >>> found.networks, found.seeds[0].transfer.shape
     (('plain20', 'vit-micro'), torch.Size([2, 2]))
     """
-    epochs = settings.seeds * len(settings.networks) * bench.epochs
-    meter = Meter(bench.progress, epochs, "epochs")
+    steps = bench.epochs + len(settings.budgets)  # of each network: trained, and attacked
+    total = settings.seeds * len(settings.networks) * steps
+    meter = Meter(bench.progress, total, "epochs and budgets")
     found = []
     with meter.watching():
         for i in range(settings.seeds):
@@ -166,7 +167,7 @@ def run_architectures(bench: Bench, settings: ArchitectureSettings) -> Architect
                 )  # fmt: skip
             target, chosen = matched_epochs(trained)
             models = {name: trained[name].stopped_at(epoch) for name, epoch in chosen.items()}
-            found.append(_attacked(models, bench, settings, seed, target, chosen))
+            found.append(_attacked(models, bench, settings, seed, target, chosen, meter))
     return Architectures(tuple(found))
 
 
@@ -177,6 +178,7 @@ def _attacked(
     seed: int,
     target: float,
     epochs: Mapping[str, int],
+    meter: Meter,
 ) -> Matched:
     x, y = bench.images, bench.labels
     clean: dict[str, Tensor] = {}
@@ -186,12 +188,14 @@ def _attacked(
         stands = clean[name].clone()
         robust[name] = {}
         for eps in settings.budgets:
+            meter.say(f"{name} under attack at eps {format_eps(eps)}")
             for attack in build_suite(settings.suite, Linf(eps)).values():
                 rows = stands.nonzero()[:, 0].to(y.device)
                 if len(rows):
                     done = attack(model, x[rows], y[rows], seed=seed, ids=rows)
                     stands[rows.cpu()] &= ~done.success.cpu()
             robust[name][eps] = stands.clone()
+            meter.add()
     pgd = {"PGD": PGD(Linf(settings.budgets[-1]), steps=settings.steps)}
     transfer = transfer_table(list(models.values()), x, y, pgd, seed)[1][0]
     return Matched(target, epochs, clean, robust, transfer)
