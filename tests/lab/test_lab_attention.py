@@ -159,9 +159,10 @@ def test_new_classes_share_no_image_with_the_old_and_keep_their_names():
 def test_few_shot_learns_more_from_more_images_and_beats_chance():
     settings = FewShotSettings(("vit-micro",), seeds=1, shots=(1, 8), episodes=8, tuned=4, steps=3)
     found = run_few_shot(bench(120, epochs=6), settings)
-    for source in ("other classes", "untrained", "pixels"):
-        few, many = (values[0] for values in found.means("vit-micro", source).values())
+    for network, source in found.lines:
+        few, many = (values[0] for values in found.means(network, source).values())
         assert 0.2 < few < many
+    assert len(found.lines) == 3
     assert [each.head for each in found.tuned] == ["zero", "random"]
     assert all(each.robust <= each.clean for each in found.tuned)
     assert {len(table.rows) > 0 for table in found.tables().values()} == {True}

@@ -32,6 +32,7 @@ from saddlepoint.training import train
 
 SOURCES = ("other classes", "untrained", "pixels")
 """Where features come from: a network trained on the other classes, the same untrained, no network."""
+NO_NETWORK = "none"
 HEADS: tuple[Literal["zero", "random"], ...] = ("zero", "random")
 
 
@@ -165,7 +166,7 @@ def run_few_shot(bench: Bench, settings: FewShotSettings) -> FewShot:
     >>> train = load_data("digits", split="train", limit=100)
     >>> settings = FewShotSettings(("vit-micro",), 4, 1, (1, 2), 2, tuned=1, steps=1)
     >>> found = run_few_shot(Bench(test, lambda: train, epochs=1), settings)
-    >>> found.lines[0], len(found.shots), len(found.tuned), found.classes
+    >>> found.lines[1], len(found.shots), len(found.tuned), found.classes
     (('vit-micro', 'other classes'), 6, 2, 5)
     """
     if bench.given is not None:
@@ -184,6 +185,7 @@ def run_few_shot(bench: Bench, settings: FewShotSettings) -> FewShot:
             of_classes(data, which)
             for data, which in ((bench.train, old), (bench.train, new), (bench.test, new))
         )
+        shots += _episodes(None, support, query, settings, (NO_NETWORK, SOURCES[2], i + 1), seed)
         for name in settings.networks:
             network = _network(name, settings)
             fresh = network.build(past, seed).to(bench.device)
@@ -195,9 +197,8 @@ def run_few_shot(bench: Bench, settings: FewShotSettings) -> FewShot:
                 seed=seed,
                 progress=told,
             ).model.eval()
-            for source, each in zip(SOURCES, (model, fresh.eval(), None), strict=True):
-                found = _episodes(each, support, query, settings, seed)
-                shots += [Shots(name, source, i + 1, n, accuracy) for n, accuracy in found.items()]
+            for source, each in zip(SOURCES[:2], (model, fresh.eval()), strict=True):
+                shots += _episodes(each, support, query, settings, (name, source, i + 1), seed)
             for head in HEADS:
                 told = course.next(f"{name}, seed {i + 1}, head at {head}")
                 start = with_new_head(model, len(new), zero=head == "zero", seed=seed)
@@ -227,21 +228,20 @@ def _episodes(
     support: TensorData,
     query: TensorData,
     settings: FewShotSettings,
+    which: tuple[str, str, int],
     seed: int,
-) -> dict[int, tuple[float, ...]]:
-    """Return the accuracy of each episode, by the number of images; the draws are the same for every
-    model.
-    """
+) -> list[Shots]:
+    """Return the accuracies of `which` network, source and seed; the draws are the same for all."""
     known, asked = _features(model, support), _features(model, query)
     labels, truth = support.labels.cpu(), query.labels.cpu()
-    found = {}
+    found = []
     for shots in settings.shots:
         accuracy = []
         for episode in range(settings.episodes):
             rows = drawn(labels, shots, derive(seed, "episode", shots, episode))
             fit = Ridge.fitted(known[rows], labels[rows], len(support.classes), settings.alpha)
             accuracy.append(float((fit.predictions(asked) == truth).double().mean()))
-        found[shots] = tuple(accuracy)
+        found.append(Shots(*which, shots, tuple(accuracy)))
     return found
 
 
