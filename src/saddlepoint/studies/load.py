@@ -165,7 +165,7 @@ def load_results(folder: Path | str) -> StudyResults:
     return StudyResults(
         name=spec.name,
         title=spec.title,
-        config={**spec.model_dump(mode="json"), "variants": variants},
+        config={**spec.values(), "variants": variants},
         variants=tuple(spec.variants),
         reference=spec.reference,
         seeds=spec.seeds,

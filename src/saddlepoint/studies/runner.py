@@ -107,7 +107,7 @@ def run_study(
     grid = build_grid(spec, train, test)
     cells = select(grid, only)
     check_models(spec, facts)
-    store = Store.claim(Path(out), spec.model_dump(mode="json"), plan_of(grid, facts))
+    store = Store.claim(Path(out), spec.values(), plan_of(grid, facts))
     with contextlib.ExitStack() as stack:
         if engine is None:
             engine = stack.enter_context(LocalEngine(workers))
@@ -142,7 +142,7 @@ class _Run:
     ) -> None:
         self.store, self.engine = store, engine
         self._data_root = None if data_root is None else str(data_root)
-        self._study = spec.model_dump(mode="json")
+        self._study = spec.values()
         self._tell = progress
         self.total = len(cells)
         self.finished: set[str] = set()

@@ -200,6 +200,14 @@ class StudySpec(_Fields):
     eot_samples: _Count | None = None
     minimum_clean_accuracy: Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)] = 0.5
 
+    def values(self) -> dict[str, Any]:
+        """Return the study as JSON values; what was added later is left out where it is not used, so
+        that the folders of earlier studies stay theirs.
+        """
+        values = self.model_dump(mode="json")
+        unused = {"axis": None, "device": "cpu"}
+        return {k: v for k, v in values.items() if k not in unused or v != unused[k]}
+
     def shared(self) -> dict[str, Any]:
         """Return what the variants' recipes have in common."""
         return recipe_values(self.recipe) if isinstance(self.recipe, str) else self.recipe
