@@ -22,6 +22,7 @@ from saddlepoint.attacks import (
     build_attack,
 )
 from saddlepoint.errors import InputError
+from saddlepoint.model import ten_crop
 from saddlepoint.threat import Linf, Patches
 from saddlepoint.zoo import build_model, record_attention
 
@@ -291,3 +292,10 @@ def test_no_attention_and_that_of_windows_are_refused():
         net = build_model(name, classes=10, shape=(3, 16, 16)).eval()
         with pytest.raises(InputError, match=message):
             PatchPGD(Patches(2, size=4), chosen_by="attention")(net, x, net(x).argmax(1))
+
+
+def test_attention_of_several_views_of_an_image_is_refused():
+    net = ten_crop(build_model("vit-micro", classes=10, shape=(3, 16, 16)).eval(), 1)
+    x = torch.rand(2, 3, 16, 16)
+    with pytest.raises(InputError, match="several times a pass"):
+        PatchPGD(Patches(2, size=4), chosen_by="attention")(net, x, net(x).argmax(1))

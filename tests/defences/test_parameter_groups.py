@@ -153,3 +153,30 @@ def test_betas_and_eps_reach_adam():
     for name in ("adam", "adamw"):
         (group,) = Optimiser(name, betas=(0.8, 0.95), eps=1e-6).build(conv()).param_groups
         assert (group["betas"], group["eps"]) == ((0.8, 0.95), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "spared"),
+    [
+        ("vit-micro", {}, ["class_token", "positions.table"]),
+        ("vit-micro", {"positions": "2d"}, ["positions.rows", "positions.columns"]),
+        ("vit-micro", {"positions": "relative"}, ["positions.table"]),
+        ("swin-micro", {"bias": "both"}, ["positions.table", "stages.0.blocks.0.bias.table"]),
+    ],
+)
+def test_tables_and_tokens_of_our_transformers_do_not_decay(name, options, spared):
+    net = build_model(name, classes=10, shape=(3, 32, 32), options=options)
+    found = undecayed(net)
+    assert set(spared) <= found
+    weights = {n for n, p in net.named_parameters() if n not in found}
+    assert weights
+    assert all(n.endswith("weight") for n in weights)
+
+
+def test_layers_of_our_transformers_are_the_embedding_the_blocks_and_the_head():
+    vit = build_model("vit-micro", classes=10, shape=(3, 32, 32))
+    bare = build_model("vit-micro", classes=10, shape=(3, 32, 32), options={"positions": "none"})
+    swin = build_model("swin-micro", classes=10, shape=(3, 32, 32), options={"bias": "both"})
+    assert [len(layers_of(net)) for net in (vit, bare, swin)] == [6, 6, 8]
+    first = {id(p) for p in layers_of(vit)[0]}
+    assert {id(vit.class_token), id(vit.positions.table), id(vit.embed.conv.weight)} <= first

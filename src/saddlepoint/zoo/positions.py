@@ -70,6 +70,9 @@ class LearnedPositions(NoPositions):
     (torch.Size([5, 6]), torch.Size([1, 10, 6]))
     """
 
+    no_decay = frozenset({"table"})
+    """Parameters that weight decay is not for."""
+
     def __init__(self, places: Places) -> None:
         super().__init__(places)
         self.table = nn.Parameter(
@@ -101,6 +104,9 @@ class AxialPositions(NoPositions):
     >>> codes.rows.shape, codes.columns.shape
     (torch.Size([2, 3]), torch.Size([3, 3]))
     """
+
+    no_decay = frozenset({"rows", "columns"})
+    """Parameters that weight decay is not for."""
 
     def __init__(self, places: Places) -> None:
         super().__init__(places)
@@ -143,6 +149,9 @@ class RelativePositions(NoPositions):
     >>> codes.bias(torch.rand(1, 2, 5, 3), (2, 2)).shape
     torch.Size([1, 2, 5, 5])
     """
+
+    no_decay = frozenset({"table"})
+    """Parameters that weight decay is not for."""
 
     def __init__(self, places: Places) -> None:
         super().__init__(places)

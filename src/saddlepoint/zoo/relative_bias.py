@@ -22,6 +22,9 @@ class RelativeBias(nn.Module):
 
     index: Tensor
 
+    no_decay = frozenset({"table"})
+    """Parameters that weight decay is not for."""
+
     def __init__(self, window: Grid, heads: int) -> None:
         super().__init__()
         self.window = window

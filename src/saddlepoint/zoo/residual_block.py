@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saddlepoint.errors import unknown
+from saddlepoint.errors import InputError, unknown
 from saddlepoint.option_values import check_value
 from saddlepoint.zoo.shortcuts import Shortcut, shortcut_of
 
@@ -149,9 +149,13 @@ def residual_stage(
 ) -> nn.Sequential:
     """Return `count` blocks, the first of which changes channels and size.
 
+    Raises `InputError` for a `stride_on` that is none, and for one of basic blocks.
+
     >>> len(residual_stage(BasicBlock, 2, 16, 32, 2, shortcut=shortcut_of("A")))
     2
     """
+    if block.expansion == 1 and stride_on != "3x3":
+        raise InputError("stride_on is for bottlenecks, which have a 1×1 and a 3×3; leave it out")
     outputs = width * block.expansion
     rest = [block(outputs, width, 1, shortcut, stride_on) for _ in range(count - 1)]
     return nn.Sequential(block(inputs, width, stride, shortcut, stride_on), *rest)

@@ -88,6 +88,16 @@ class Swin(nn.Module):
         self.head = nn.Linear(design.widths[-1], classes)
         transformer_normal(self)
 
+    def layer_groups(self) -> list[list[nn.Module]]:
+        """Return what a decay of the learning rate counts as a layer, from the image on."""
+        first: list[nn.Module] = [self.embed, self.embed_norm]
+        groups = [first if self.positions is None else [self.positions, *first]]
+        for stage in self.stages:
+            assert isinstance(stage, SwinStage)
+            merged = [] if stage.merging is None else [stage.merging]
+            groups += [[*merged, stage.blocks[0]], *([each] for each in stage.blocks[1:])]
+        return [*groups, [self.norm, self.head]]
+
     @property
     def cuts(self) -> dict[str, Cut]:
         """How each block, by name, cuts a map of the size that the network was built for."""

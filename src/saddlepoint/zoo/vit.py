@@ -74,6 +74,13 @@ class ViT(nn.Module):
         logits: Tensor = self.head(self.pooled(self.tokens(images)))
         return logits
 
+    def layer_groups(self) -> list[list[nn.Module | nn.Parameter]]:
+        """Return what a decay of the learning rate counts as a layer, from the image on."""
+        token = [] if self.class_token is None else [self.class_token]
+        groups: list[list[nn.Module | nn.Parameter]] = [[*token, self.positions, self.embed]]
+        groups += [[block] for block in self.blocks]
+        return [*groups, [self.norm, self.head]]
+
     def tokens(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n t d"]:
         """Return the tokens after the last block, normalised, the class token first."""
         grid = self.design.grid((images.shape[2], images.shape[3]))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.errors import InputError
 from saddlepoint.threat import Patches, unit
+from saddlepoint.zoo.attention import Attention
 from saddlepoint.zoo.attention_record import record_attention
 
 PatchRank = Callable[[Batch, Patches, Float[Tensor, "m c h w"]], Float[Tensor, "m patches"]]
@@ -48,8 +50,17 @@ def by_attention(
     Raises `InputError` for a model without attention of this package, and for that of windows.
     """
     x = batch.clean
-    with record_attention(batch.guard.model) as maps:
+    calls: list[nn.Module] = []
+    layers_there = [m for m in batch.guard.model.modules() if isinstance(m, Attention)]
+    with record_attention(batch.guard.model) as maps, contextlib.ExitStack() as stack:
+        for layer in layers_there:
+            handle = layer.register_forward_hook(lambda module, *_: calls.append(module))
+            stack.callback(handle.remove)
         batch.logits(x)
+    if len(calls) != len(maps):  # ten crops, an ensemble: the record has the last view alone
+        raise InputError(
+            "the network looks at an image several times a pass; choose the patches by gain or gradient"
+        )
     layers = [each for each in maps.values() if each.ndim == 4 and len(each) == len(x)]
     tokens = {each.shape[-1] for each in layers}
     grid = _grid(tokens.pop(), x.shape[2], x.shape[3]) if len(tokens) == 1 else None

@@ -48,10 +48,13 @@ class SkipGradient(Wrapper):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.attack, Transfer):
-            raise InputError(
-                "the surrogate is inside transfer: put skip-gradient inside of it first"
-            )
+        inner: object = self.attack
+        while inner is not None:
+            if isinstance(inner, Transfer):
+                raise InputError(
+                    "the surrogate is inside transfer: put skip-gradient inside of it first"
+                )
+            inner = getattr(inner, "attack", None)
         if self.compile:
             raise InputError("what torch.compile has made cannot be looked into; leave compile out")
 

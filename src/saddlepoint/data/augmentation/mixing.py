@@ -44,8 +44,9 @@ def mix(
 
     Mixup adds them, λ·x + (1 − λ)·x̃. CutMix puts a rectangle of x̃ of the image's proportions, of the
     share 1 − λ, at a random place into x; what lies outside is cut, and λ is what is left of x. Of
-    both, one is drawn for each batch. As published λ itself is Beta: exchanging the two images of a
-    pair leaves the same mixtures.
+    both, one is drawn for each batch. As published λ itself is Beta. For mixup that gives the same
+    mixtures, the two images of a pair exchanged; of CutMix (Yun et al. 2019, arXiv:1905.04899) what is
+    left of an image is never a border around a rectangle of more than half of it.
 
     Args:
         generator: on the CPU: nothing waits for a device.

@@ -95,7 +95,10 @@ def _places(results: StudyResults, axis: AxisSpec) -> Mapping[str, Mapping[str, 
         if variant not in costs:
             seed, eps, attack = example_cell(results, variant)
             images = results.examples(variant, seed, eps, attack)["images"]
-            costs[variant] = network_cost(results.model(variant, seed, eps), images[:1])
+            try:
+                costs[variant] = network_cost(results.model(variant, seed, eps), images[:1])
+            except Exception as error:
+                raise InputError(f"the cost of {variant} cannot be counted: {error}") from error
         return float(getattr(costs[variant], value.replace("-", "_")))
 
     finished = set(results.evaluations["variant"].to_pylist())
