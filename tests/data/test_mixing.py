@@ -49,21 +49,36 @@ def test_the_share_is_the_larger_part_of_a_beta(alpha):
     assert stats.kstest(shares, law).pvalue > 1e-3
 
 
-def test_a_rectangle_has_the_drawn_area_unless_it_is_cut_at_the_border():
+def rectangle(mixed):
+    """The value of the rectangle in an image of zeros and ones, and the share of it that it is."""
+    corners = mixed[[0, 0, -1, -1], [0, -1, 0, -1]]
+    for value in (0.0, 1.0):  # a rectangle of the other value, where it leaves no corner
+        at = (mixed == value).nonzero()
+        if len(at):
+            sides = at.max(0).values - at.min(0).values + 1
+            if int(sides.prod()) == len(at) and not bool((corners == value).all()):
+                return value, len(at) / mixed.numel()
+    return 0.0, 1.0
+
+
+def test_a_rectangle_has_the_published_area_and_the_greater_part_keeps_its_label():
     images = torch.zeros(2, 1, 64, 64)
     images[1] = 1
-    whole = 0
-    for seed in range(300):
+    whole, own = 0, 0
+    for seed in range(400):
         mixed, pairs = mix(images, draw(seed), None, 1.0)
-        share = mix(images, draw(seed), 1.0, None)[1].share  # the same λ, before the cut
-        assert pairs.share >= share - 1e-9
-        whole += pairs.share - share < 0.05
-        if pairs.partner[0] == 1:
-            assert mixed[0].mean() == pytest.approx(1 - pairs.share, abs=1e-6)
-            rows, columns = (mixed[0, 0] > 0).any(1).nonzero(), (mixed[0, 0] > 0).any(0).nonzero()
-            filled = len(rows) * len(columns)
-            assert filled == pytest.approx((1 - pairs.share) * 64 * 64)
-    assert whole > 100
+        if pairs.partner[0] == 0:
+            continue
+        larger = mix(images, draw(seed), 1.0, None)[1].share  # of λ and 1 − λ, before the cut
+        value, area = rectangle(mixed[0, 0])
+        assert area == pytest.approx(pairs.share if value == 0 else 1 - pairs.share, abs=1e-6)
+        assert mixed[0].mean() == pytest.approx(1 - pairs.share, abs=1e-6)
+        assert pairs.share >= 0.5
+        assert area <= larger + 1e-6  # it is cut at the border, and never grows
+        whole += min(abs(area - larger), abs(area - (1 - larger))) < 0.05
+        own += value == 0  # the image itself is the rectangle, in a border of its partner
+    assert whole > 50
+    assert 5 < own < 60  # λ < ½ in half of the draws, and not cut below a half: about one in eight
 
 
 def test_of_both_one_is_drawn_with_even_chances():

@@ -24,7 +24,7 @@ class Tokens(nn.Module):
     def __init__(self):
         super().__init__()
         self.class_token = nn.Parameter(torch.ones(1, 1, 4))
-        self.positions = nn.Parameter(torch.ones(1, 5, 4))
+        self.pos_embed = nn.Parameter(torch.ones(1, 5, 4))
         self.prototypes = nn.Parameter(torch.ones(3, 4))
         self.embed = nn.Conv2d(1, 4, 2)
         self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
@@ -34,7 +34,7 @@ class Tokens(nn.Module):
 
 class Grouped(Tokens):
     def layer_groups(self):
-        first = [self.embed, self.class_token, self.positions, self.prototypes]
+        first = [self.embed, self.class_token, self.pos_embed, self.prototypes]
         return [first, *self.blocks, [self.norm, self.head]]
 
 
@@ -45,7 +45,7 @@ def names(model):
 
 def test_layers_are_the_children_in_their_order_and_the_entries_of_lists():
     found = names(Tokens())
-    assert found[0] == ["class_token", "embed.bias", "embed.weight", "positions", "prototypes"]
+    assert found[0] == ["class_token", "embed.bias", "embed.weight", "pos_embed", "prototypes"]
     assert [layer[0] for layer in found[1:]] == [
         "blocks.0.bias", "blocks.1.bias", "blocks.2.bias", "norm.bias", "head.bias",
     ]  # fmt: skip
@@ -101,7 +101,7 @@ def test_layers_and_what_is_spared_of_timms_transformers():
 
 def test_what_weight_decay_spares():
     assert undecayed(Tokens()) == {
-        "class_token", "positions", "prototypes", "embed.bias", "norm.weight", "norm.bias",
+        "class_token", "pos_embed", "prototypes", "embed.bias", "norm.weight", "norm.bias",
         "head.bias", *(f"blocks.{i}.bias" for i in range(3)),
     }  # fmt: skip
     inside = undecayed(nn.Sequential(Tokens(), nn.BatchNorm1d(3)))
@@ -139,7 +139,7 @@ def test_rates_fall_by_the_layer_decay_towards_the_image():
         parameter.grad = torch.ones_like(parameter)
     state.optimiser.step()
     moved = {n: float((before[n] - p.detach()).mean()) for n, p in state.model.named_parameters()}
-    for name, share in {"positions": 1 / 16, "blocks.1.weight": 1 / 4, "head.bias": 1}.items():
+    for name, share in {"pos_embed": 1 / 16, "blocks.1.weight": 1 / 4, "head.bias": 1}.items():
         assert moved[name] == pytest.approx(0.4 * share, rel=1e-5)
 
 

@@ -217,5 +217,5 @@ def test_networks_without_branches_need_names():
     assert list(residual_branches(plain, ["stage1.*.norm2"])) == [
         f"stage1.{i}.norm2" for i in range(3)
     ]
-    with pytest.raises(InputError, match=r"gamma is 1\.5; give a number from 0 to 1"):
+    with pytest.raises(InputError, match=r"gamma is 1\.5; give a number in \(0, 1\]"):
         skip_gradient(build_model("resnet20", classes=4, shape=(3, 8, 8)), 1.5).__enter__()

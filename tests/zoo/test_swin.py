@@ -310,9 +310,11 @@ def test_costs_are_the_papers_and_what_is_counted():
     [
         (lambda: swin(heads=(3, 5)), "24 features do not divide among 5 heads"),
         (lambda: swin(depths=(2, 2, 2)), "differ in length"),
-        (lambda: swin(depths=(), heads=()), "differ in length"),
+        (lambda: swin(depths=(), heads=()), "give at least one"),
+        (lambda: swin(depths=2), "depths is 2"),
+        (lambda: swin(shift="maybe"), 'shift is "maybe"; it is True or False'),
         (lambda: swin(window=0), "window is 0"),
-        (lambda: swin(depths=(2, 0)), "one of depths is 0"),
+        (lambda: swin(depths=(2, 0)), "depths is 0"),
         (lambda: swin(bias="relativ"), "unknown bias 'relativ'; did you mean 'relative'"),
     ],
 )

@@ -252,7 +252,7 @@ def test_branches_are_left_out_more_often_the_deeper_they_are():
         (lambda: build_model("vit-micro", classes=3, shape=(3, 32, 32), options={"hed": 2}),
          "unknown option of vit-micro 'hed'; did you mean 'head'"),
         (lambda: build_model("vit-micro", classes=3, shape=(3, 32, 32), options={"width": "wide"}),
-         "width is wide"),
+         "width is 'wide'"),
     ],
 )  # fmt: skip
 def test_what_is_refused(make, message):

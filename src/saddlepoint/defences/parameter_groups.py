@@ -12,11 +12,12 @@ from saddlepoint.errors import InputError
 
 POSITIONS_AND_TOKENS = frozenset(
     {
-        *("positions", "class_token", "mask_token", "relative_bias"),
+        *("class_token", "mask_token"),
         *("pos_embed", "pos_embedding", "cls_token", "relative_position_bias_table"),
     }
 )
-"""Names of position tables and tokens, which are no weights: our own, and timm's and torchvision's."""
+"""Names of what is no weight: our tokens, and position tables and tokens of timm and torchvision; our
+tables declare themselves."""
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 

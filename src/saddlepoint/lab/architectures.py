@@ -65,15 +65,15 @@ class Matched:
     """The networks of one seed at equal clean accuracy.
 
     Attributes:
-        target: the held-out accuracy that all were stopped near.
         epochs: where each was stopped.
+        held_out: the accuracy of each there, on the images held out: how equal they are.
         clean: whether each image is right, by network.
         robust: whether it stands, by network and budget; what was wrong before does not.
         transfer: what is left of each target on the images made for each source, (t, t).
     """
 
-    target: float
     epochs: Mapping[str, int]
+    held_out: Mapping[str, float]
     clean: Mapping[str, Bool[Tensor, " n"]]
     robust: Mapping[str, Mapping[float, Bool[Tensor, " n"]]]
     transfer: Float[Tensor, "t t"]
@@ -110,7 +110,7 @@ class Architectures:
     def tables(self) -> Mapping[str, Table]:
         """Return accuracies, the paired tests of every seed, and the transfer matrix."""
         rows: list[tuple[Cell, ...]] = [
-            (name, i, each.epochs[name], each.target, _share(each.clean[name]),
+            (name, i, each.epochs[name], each.held_out[name], _share(each.clean[name]),
              *(_share(each.robust[name][eps]) for eps in self.budgets))
             for i, each in enumerate(self.seeds, start=1)
             for name in self.networks
@@ -131,9 +131,7 @@ class Architectures:
             for t, target in enumerate(self.networks)
         ]
         return {
-            "summary": Table(
-                ("network", "seed", "epoch", "held-out target", "clean", *eps), tuple(rows)
-            ),
+            "summary": Table(("network", "seed", "epoch", "held out", "clean", *eps), tuple(rows)),
             "pairs": Table(("seed", "a", "b", "eps", "a alone", "b alone", "p"), tuple(pairs)),
             "transfer": Table(("source", "target", "accuracy left", "sd"), tuple(transfer)),
         }
@@ -165,9 +163,10 @@ def run_architectures(bench: Bench, settings: ArchitectureSettings) -> Architect
                     network.build(bench.train, seed).to(bench.device), bench.train,
                     network.recipe_of(bench.epochs, bench.test.shape), seed=seed, after_epoch=meter.add,
                 )  # fmt: skip
-            target, chosen = matched_epochs(trained)
+            chosen = matched_epochs(trained)
+            held = {name: trained[name].accuracy[epoch - 1] for name, epoch in chosen.items()}
             models = {name: trained[name].stopped_at(epoch) for name, epoch in chosen.items()}
-            found.append(_attacked(models, bench, settings, seed, target, chosen, meter))
+            found.append(_attacked(models, bench, settings, seed, chosen, held, meter))
     return Architectures(tuple(found))
 
 
@@ -176,8 +175,8 @@ def _attacked(
     bench: Bench,
     settings: ArchitectureSettings,
     seed: int,
-    target: float,
     epochs: Mapping[str, int],
+    held_out: Mapping[str, float],
     meter: Meter,
 ) -> Matched:
     x, y = bench.images, bench.labels
@@ -198,7 +197,7 @@ def _attacked(
             meter.add()
     pgd = {"PGD": PGD(Linf(settings.budgets[-1]), steps=settings.steps)}
     transfer = transfer_table(list(models.values()), x, y, pgd, seed)[1][0]
-    return Matched(target, epochs, clean, robust, transfer)
+    return Matched(epochs, held_out, clean, robust, transfer)
 
 
 def draw_architectures(found: Architectures) -> Figure:
@@ -206,8 +205,8 @@ def draw_architectures(found: Architectures) -> Figure:
 
     >>> import torch
     >>> yes = torch.tensor([True, False])
-    >>> one = Matched(0.5, {"a": 1, "b": 2}, {"a": yes, "b": yes}, {"a": {0.1: yes}, "b": {0.1: yes}},
-    ...     torch.eye(2))
+    >>> robust = {"a": {0.1: yes}, "b": {0.1: yes}}
+    >>> one = Matched({"a": 1, "b": 2}, {"a": 0.5, "b": 0.5}, {"a": yes, "b": yes}, robust, torch.eye(2))
     >>> len(draw_architectures(Architectures((one,))).axes)
     2
     """

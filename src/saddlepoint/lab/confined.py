@@ -8,6 +8,7 @@ from torch import Tensor
 
 from saddlepoint.errors import InputError
 from saddlepoint.streams import generator
+from saddlepoint.threat import Patches
 
 
 def random_patches(
@@ -20,18 +21,14 @@ def random_patches(
     >>> random_patches(torch.zeros(2, 3, 8, 8), 4, 3, seed=0).sum((1, 2, 3))
     tensor([144, 144])
     """
-    n, channels, height, width = images.shape
-    if height % side or width % side:
-        raise InputError(f"images of {height}×{width} are no multiple of the patch {side}")
-    rows, columns = height // side, width // side
-    if count > rows * columns:
-        raise InputError(f"patches is {count}, an image has {rows * columns}; give fewer")
-    drawn = torch.rand(n, rows * columns, generator=generator(seed))
-    chosen = torch.zeros(n, rows * columns, dtype=torch.bool)
+    places = Patches(count, size=side)
+    total = places.totals(images).shape[1]
+    if count > total:
+        raise InputError(f"patches is {count}, an image has {total}; give fewer")
+    drawn = torch.rand(len(images), total, generator=generator(seed))
+    chosen = torch.zeros(len(images), total, dtype=torch.bool)
     chosen.scatter_(1, drawn.argsort(1)[:, :count], True)
-    grid = chosen.view(n, 1, rows, columns)
-    mask = grid.repeat_interleave(side, 2).repeat_interleave(side, 3)
-    return mask.expand(n, channels, height, width).to(images.device)
+    return places.spread(chosen.to(images.device), images)
 
 
 def random_corner(

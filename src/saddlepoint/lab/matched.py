@@ -70,12 +70,13 @@ def train_watched(
     return Trained(model, tuple(weights), tuple(accuracy))
 
 
-def matched_epochs(trained: Mapping[str, Trained]) -> tuple[float, dict[str, int]]:
-    """Return the accuracy that all reach, the smallest of their best, and the epoch of each there.
+def matched_epochs(trained: Mapping[str, Trained]) -> dict[str, int]:
+    """Return the epoch of each network at which its accuracy is nearest to one that all reach: the
+    smallest of their best.
 
     >>> one, other = (Trained(nn.Identity(), (), a) for a in ((0.5, 0.7, 0.9), (0.6, 0.71, 0.7)))
     >>> matched_epochs({"one": one, "other": other})
-    (0.71, {'one': 2, 'other': 2})
+    {'one': 2, 'other': 2}
     """
     target = min(max(each.accuracy) for each in trained.values())
-    return target, {name: each.nearest(target) for name, each in trained.items()}
+    return {name: each.nearest(target) for name, each in trained.items()}

@@ -94,6 +94,11 @@ class TenCrop(nn.Module):
                 f"crops of {self.size} do not fit images of {height}×{width} with {self.padding}"
                 " pixels around; give a smaller size or more padding"
             )
+        if not down and not right:
+            raise InputError(
+                f"crops of {self.size} are all of images of {height}×{width}; give a smaller size, or"
+                " padding"
+            )
         corners = [(0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)]
         for top, left in corners:
             crop = padded[:, :, top : top + high, left : left + wide]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-COSTS = ("weights", "multiply-adds")
+Cost = Literal["weights", "multiply-adds"]
+COSTS = get_args(Cost)
 """What a place may be in place of a number: counted from the network of the variant."""
 
 
@@ -22,7 +23,7 @@ def _place(value: Any) -> Any:
 
 
 _Number = Annotated[float, Field(gt=-math.inf, lt=math.inf)]
-Place = Annotated[_Number | Literal["weights", "multiply-adds"], BeforeValidator(_place)]
+Place = Annotated[_Number | Cost, BeforeValidator(_place)]
 
 
 class AxisSpec(BaseModel):
@@ -43,3 +44,13 @@ class AxisSpec(BaseModel):
     label: str
     scale: Literal["linear", "log"] = "linear"
     lines: Annotated[dict[str, dict[str, Place]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _above_zero(self) -> Self:
+        for line in self.lines.values() if self.scale == "log" else ():
+            for variant, place in line.items():
+                if not isinstance(place, str) and place <= 0:
+                    raise ValueError(
+                        f"{variant} stands at {place:g} on a log axis; give more than 0"
+                    )
+        return self

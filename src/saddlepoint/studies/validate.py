@@ -102,8 +102,6 @@ def _consistent(spec: StudySpec, document: Document) -> StudySpec:
         for variant in line:
             with _at(document, "axis", "lines", name):
                 _known("variant", variant, spec.variants)
-                if spec.axis is not None and spec.axis.scale == "log":
-                    _check_above_zero(variant, line[variant])
     for name, attack in spec.attacks.items():
         if "eps" in attack:
             raise document.error(
@@ -125,11 +123,6 @@ def _consistent(spec: StudySpec, document: Document) -> StudySpec:
         with _at(document, "variants", variant):
             _built(spec, variant, parts)
     return spec.model_copy(update={"reference": reference, "title": spec.title or spec.name})
-
-
-def _check_above_zero(variant: str, place: float | str) -> None:
-    if not isinstance(place, str) and place <= 0:
-        raise InputError(f"{variant} stands at {place:g} on a log axis; give a number above 0")
 
 
 def _known(kind: str, name: Any, known: Collection[str]) -> None:

@@ -56,7 +56,8 @@ class Patches(NormBall):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count("size", self.size)
-        if isinstance(self.inside, bool) or not self.inside >= 0:
+        number = isinstance(self.inside, int | float) and not isinstance(self.inside, bool)
+        if not number or not self.inside >= 0:
             raise InputError(f"inside is {self.inside}; give a positive number, for instance 8/255")
         if (
             not isinstance(self.eps, Tensor)

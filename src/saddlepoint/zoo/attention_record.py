@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from jaxtyping import Float
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from saddlepoint.errors import InputError
 from saddlepoint.model.wrapped import plain_modules, uncompiled
 from saddlepoint.zoo.attention import Attention
+
+Recorder = Callable[[Tensor], None]
 
 
 @contextlib.contextmanager
@@ -42,13 +44,15 @@ def record_attention(
         )
     maps: dict[str, Tensor] = {}
 
-    def keep(name: str, attention: Tensor) -> None:
+    def keep(name: str, outer: Recorder | None, attention: Tensor) -> None:
         maps[name] = attention if graph else attention.detach()
+        if outer is not None:  # somebody else records too
+            outer(attention)
 
     before = {name: layer.recorder for name, layer in layers.items()}
     try:
         for name, layer in layers.items():
-            layer.recorder = partial(keep, name)
+            layer.recorder = partial(keep, name, before[name])
         with uncompiled(model):
             yield maps
     finally:

@@ -13,6 +13,7 @@ from torch import Tensor, autograd, nn
 
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.model.wrapped import plain_modules, uncompiled
+from saddlepoint.option_values import Share, check_value
 from saddlepoint.zoo.preact_block import PreActBlock
 from saddlepoint.zoo.residual_block import BasicBlock, Bottleneck
 
@@ -85,7 +86,7 @@ def skip_gradient(model: nn.Module, gamma: float, ends: Sequence[str] = ()) -> I
 
     Args:
         model: with residual branches; raises as `residual_branches` where it has none.
-        gamma: γ in [0, 1].
+        gamma: γ in (0, 1].
         ends: see `residual_branches`.
 
     >>> from saddlepoint.zoo import build_model
@@ -97,8 +98,7 @@ def skip_gradient(model: nn.Module, gamma: float, ends: Sequence[str] = ()) -> I
     >>> torch.equal(whole, half)
     False
     """
-    if not 0 <= gamma <= 1:
-        raise InputError(f"gamma is {gamma}; give a number from 0 to 1")
+    check_value("gamma", gamma, Share)
     modules = [end for last in residual_branches(model, ends).values() for end in last]
     with _replaced(model, modules, lambda y: _Scaled.apply(y, gamma)):
         yield

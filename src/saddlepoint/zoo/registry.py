@@ -177,7 +177,7 @@ ZOO: Registry[ModelInfo] = Registry(
                 for depth in (20, 32, 44, 56)
             ),
             *(
-                ModelInfo(f"resnet{depth}", partial(_large_resnet, depth), _RESNET)
+                ModelInfo(f"resnet{depth}", partial(_large_resnet, depth), _RESNET, side=224)
                 for depth in RESNETS
             ),
             ModelInfo(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from saddlepoint.errors import InputError, unknown
-from saddlepoint.zoo.vit_design import check_positive
+from saddlepoint.option_values import BelowOne, Count, Positive, check_fields
 from saddlepoint.zoo.windows import Windows
 
 BIASES = ("relative", "absolute", "both", "none")
@@ -36,23 +36,19 @@ class SwinDesign:
     (48, 96, 192)
     """
 
-    patch: int = 2
-    width: int = 48
-    depths: tuple[int, ...] = (2, 2, 2)
-    heads: tuple[int, ...] = (3, 6, 12)
-    window: int = 4
-    mlp_ratio: float = 4
+    patch: Count = 2
+    width: Count = 48
+    depths: tuple[Count, ...] = (2, 2, 2)
+    heads: tuple[Count, ...] = (3, 6, 12)
+    window: Count = 4
+    mlp_ratio: Positive = 4
     shift: bool = True
     bias: str = "relative"
-    dropout: float = 0.0
-    drop_path: float = 0.0
+    dropout: BelowOne = 0.0
+    drop_path: BelowOne = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("patch", "width", "window"):
-            check_positive(name, getattr(self, name))
-        for name in ("depths", "heads"):
-            for each in getattr(self, name):
-                check_positive(f"one of {name}", each)
+        check_fields(self)
         if not self.depths or len(self.depths) != len(self.heads):
             raise InputError(
                 f"depths {self.depths} and heads {self.heads} differ in length; give one number for"

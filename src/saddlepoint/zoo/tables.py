@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saddlepoint.errors import InputError
-from saddlepoint.model.wrapped import plain_modules
+from saddlepoint.model.wrapped import plain_modules, plain_name, plain_state
 
 Grid = tuple[int, int]
 
@@ -75,29 +75,33 @@ def resized_tables(state: Mapping[str, Tensor], network: nn.Module) -> dict[str,
     """Return a state dict whose position codes and relative biases have the sizes of the network's,
     by bicubic interpolation; everything else is left as it is.
 
-    Fine-tuning at another resolution begins so (Dosovitskiy et al., 2021, section 3.2).
-    Raises `InputError` for a table that is of no square grid, or of other features.
+    Fine-tuning at another resolution begins so (Dosovitskiy et al., 2021, section 3.2). A table of
+    one row per place does not say its grid, and is taken for that of a square one: of 4×16 places
+    it would be read as 8×8. Raises `InputError` for a table that is of no square grid, or of other features.
 
     >>> from saddlepoint.zoo import build_model
     >>> small, large = (build_model("vit-micro", classes=4, shape=(3, s, s)) for s in (32, 48))
     >>> large.load_state_dict(resized_tables(small.state_dict(), large))
     <All keys matched successfully>
     """
-    own, ready = network.state_dict(), dict(state)
+    own, ready = plain_state(network), dict(state)
+    plain = plain_name(network)
+    given = {plain(key): key for key in state}
     for path, part in plain_modules(network).items():
         if not isinstance(part, Resizable):
             continue
         for name, _ in part.named_parameters(recurse=False):
             key = f"{path}.{name}"
-            if key not in state or state[key].shape == own[key].shape:
+            if key not in given or state[given[key]].shape == own[key].shape:
                 continue
-            fitted = part.refitted(name, state[key])
+            table = state[given[key]]
+            fitted = part.refitted(name, table)
             if fitted is None:
                 raise InputError(
-                    f"{key} is {tuple(state[key].shape)}, which cannot be interpolated to"
+                    f"{key} is {tuple(table.shape)}, which cannot be interpolated to"
                     f" {tuple(own[key].shape)}; it is of a network of another kind or width"
                 )
-            ready[key] = fitted
+            ready[given[key]] = fitted
     return ready
 
 

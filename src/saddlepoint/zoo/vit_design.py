@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from saddlepoint.errors import InputError, unknown
+from saddlepoint.option_values import BelowOne, Count, Natural, Positive, check_fields
 from saddlepoint.zoo.positions import POSITIONS
 from saddlepoint.zoo.stems import STEMS
 
@@ -38,22 +39,21 @@ class ViTDesign:
     17
     """
 
-    patch: int = 4
-    width: int = 96
-    depth: int = 4
-    heads: int = 3
-    mlp_ratio: float = 4
+    patch: Count = 4
+    width: Count = 96
+    depth: Count = 4
+    heads: Count = 3
+    mlp_ratio: Positive = 4
     pool: str = "class"
     positions: str = "1d"
     stem: str = "patch"
-    hidden: int = 0
+    hidden: Natural = 0
     head: str = "random"
-    dropout: float = 0.0
-    drop_path: float = 0.0
+    dropout: BelowOne = 0.0
+    drop_path: BelowOne = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("patch", "width", "depth", "heads"):
-            check_positive(name, getattr(self, name))
+        check_fields(self)
         for name, known in (
             ("pool", POOLS), ("positions", POSITIONS), ("stem", STEMS), ("head", HEADS),
         ):  # fmt: skip
@@ -79,18 +79,6 @@ class ViTDesign:
         """Return how many tokens images of (height, width) have, the class token among them."""
         rows, columns = self.grid(sides)
         return rows * columns + (self.pool == "class")
-
-
-def check_positive(name: str, value: object) -> None:
-    """Raise `InputError` for what is no whole number above 0.
-
-    >>> check_positive("patch", 0)
-    Traceback (most recent call last):
-        ...
-    saddlepoint.errors.InputError: patch is 0; give a whole number above 0
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{name} is {value}; give a whole number above 0")
 
 
 VITS: Mapping[str, ViTDesign] = MappingProxyType(

@@ -39,14 +39,12 @@ def mix(
     mixup: float | None,
     cutmix: float | None,
 ) -> tuple[Float[Tensor, "n c h w"], Pairs]:
-    """Return images mixed in pairs, all by the same λ: max(b, 1 − b) with b ~ Beta(α, α), so that
-    every image keeps at least half of itself, and its label stays the greater one.
+    """Return images mixed in pairs, all by the same λ ~ Beta(α, α).
 
     Mixup adds them, λ·x + (1 − λ)·x̃. CutMix puts a rectangle of x̃ of the image's proportions, of the
     share 1 − λ, at a random place into x; what lies outside is cut, and λ is what is left of x. Of
-    both, one is drawn for each batch. As published λ itself is Beta. For mixup that gives the same
-    mixtures, the two images of a pair exchanged; of CutMix (Yun et al. 2019, arXiv:1905.04899) what is
-    left of an image is never a border around a rectangle of more than half of it.
+    both, one is drawn for each batch. Where λ < ½ the two images of a pair change places: the
+    mixtures are those of the papers, and the label of each image stays the greater one.
 
     Args:
         generator: on the CPU: nothing waits for a device.
@@ -65,17 +63,19 @@ def mix(
     alpha = cutmix if cuts else mixup
     assert alpha is not None
     drawn = float(betaincinv(alpha, alpha, quantile))
-    share = max(drawn, 1 - drawn)
     if not cuts:
-        pairs = Pairs(partner, share)
+        pairs = Pairs(partner, max(drawn, 1 - drawn))
         return pairs.mixed(images), pairs
     h, w = images.shape[2:]
-    rows = _part(h, down, math.sqrt(1 - share))
-    columns = _part(w, across, math.sqrt(1 - share))
-    result = images.clone()
-    result[:, :, rows, columns] = images[partner][:, :, rows, columns]
-    cut = (rows.stop - rows.start) * (columns.stop - columns.start)
-    return result, Pairs(partner, 1 - cut / (h * w))
+    rows = _part(h, down, math.sqrt(1 - drawn))
+    columns = _part(w, across, math.sqrt(1 - drawn))
+    cut = (rows.stop - rows.start) * (columns.stop - columns.start) / (h * w)
+    around, inside = images, images[partner]
+    if cut > 0.5:
+        around, inside = inside, around
+    result = around.clone()
+    result[:, :, rows, columns] = inside[:, :, rows, columns]
+    return result, Pairs(partner, max(cut, 1 - cut))
 
 
 def _part(side: int, place: float, share: float) -> slice:
