@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from saddlepoint.attacks import BIM, DDN, PGD, SkipGradient, Transfer, wrapped
+from saddlepoint.attacks import BIM, DDN, PGD, Restarted, SkipGradient, Transfer, wrapped
 from saddlepoint.errors import InputError
 from saddlepoint.threat import L2, Linf
 from saddlepoint.zoo import ResNetCifar, build_model, skip_gradient
@@ -110,6 +110,8 @@ def test_what_is_refused():
             SkipGradient(PGD(Linf(0.1)), gamma)
     with pytest.raises(InputError, match="put skip-gradient inside of it first"):
         SkipGradient(Transfer(PGD(Linf(0.1)), plain), 0.5)
+    with pytest.raises(InputError, match="put skip-gradient inside of it first"):
+        SkipGradient(Restarted(Transfer(PGD(Linf(0.1)), plain), 2), 0.5)
     with pytest.raises(InputError, match="leave compile out"):
         SkipGradient(PGD(Linf(0.1), compile=True), 0.5)
     inside = wrapped(PGD(Linf(0.1)), ["skip-gradient=0.5", "transfer=w"], lambda _: plain)

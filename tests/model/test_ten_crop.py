@@ -122,6 +122,7 @@ def test_another_setting_is_another_model():
         (lambda: ten_crop(network(), padding=-1), "padding is -1"),
         (lambda: ten_crop(network(), size=0), "size is 0"),
         (lambda: ten_crop(ten_crop(network())), "looks at ten crops already"),
+        (lambda: ten_crop(network(), padding=0, size=8)(IMAGES), "crops of 8 are all of images"),
         (lambda: ten_crop(network(), padding=1, size=11)(IMAGES), "crops of 11 do not fit"),
         (lambda: ten_crop(network())(IMAGES[0]), r"shape \(3, 8, 8\); ten crops are of"),
         (lambda: ten_crop(len), "the model is a builtin"),

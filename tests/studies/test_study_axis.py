@@ -75,8 +75,10 @@ def test_accuracy_is_drawn_against_the_axis(results):
     assert panels[0].containers[1].lines[0].get_xdata().tolist() == [1e6]
     rows = results.evaluations.to_pylist()
     seen = {(r["variant"], r["eps"]): 100 * r["robust_accuracy"] for r in rows}
-    drawn = panels[2].containers[0].lines[0].get_ydata()
-    assert drawn == pytest.approx([seen["narrow", 48 / 255], seen["wide", 48 / 255]])
+    for axes, eps in zip(panels[1:], (16 / 255, 48 / 255), strict=True):
+        drawn = axes.containers[0].lines[0].get_ydata()
+        assert drawn == pytest.approx([seen["narrow", eps], seen["wide", eps]])
+    assert seen["narrow", 16 / 255] > seen["narrow", 48 / 255]
 
 
 def test_errors_by_epoch_are_those_of_the_metrics(results):
@@ -106,6 +108,8 @@ def test_an_axis_of_unknown_variants_or_places_is_refused():
         parse_study(TEXT.replace("wide: multiply-adds", "wider: 3"))
     with pytest.raises(InputError, match="is flops, a number is expected, or one of: weights"):
         parse_study(TEXT.replace("narrow: multiply-adds", "narrow: flops"))
+    with pytest.raises(InputError, match="narrow stands at 0 on a log axis; give more than 0"):
+        parse_study(TEXT.replace("narrow: multiply-adds", "narrow: 0"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a device")

@@ -148,6 +148,16 @@ def test_another_resolution_is_the_same_network_with_interpolated_tables(positio
     torch.testing.assert_close(large(images), small(images), rtol=1e-5, atol=1e-6)
 
 
+def test_tables_of_compiled_networks_are_interpolated_too():
+    small, large = vit(32), vit(48)
+    wanted = resized_tables(small.state_dict(), large)["positions.table"]
+    wrapped = torch.compile(large, backend="eager")
+    for state in (small.state_dict(), torch.compile(small, backend="eager").state_dict()):
+        found = resized_tables(state, wrapped)
+        (key,) = (each for each in found if each.endswith("positions.table"))
+        assert torch.equal(found[key], wanted)
+
+
 @pytest.mark.parametrize("positions", ["1d", "2d", "relative"])
 def test_interpolation_at_equal_size_is_the_identity_and_keeps_constants(positions):
     small, same, large = (vit(size, positions=positions) for size in (32, 32, 56))
