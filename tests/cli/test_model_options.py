@@ -85,7 +85,7 @@ def test_a_callable_of_one_s_own_takes_them(cli, tmp_path):
     ("model", "option", "message"),
     [
         ("vit-micro", "ptch=2", "did you mean 'patch'"),
-        ("vit-micro", "patch=2.5", "give a whole number above 0"),
+        ("vit-micro", "patch=2.5", "give a whole number of at least 1"),
         ("vit-micro", "patch", "write NAME=VALUE"),
         ("vit-micro", "patch=[2", "cannot read '[2'"),
         ("swin-micro", "depths=2,2,2,2", "depths"),
