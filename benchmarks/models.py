@@ -1,9 +1,9 @@
-"""A training step of our own networks against timm's, and what an attack costs on them.
+"""A training step of our own networks against timm's and torchvision's, and what an attack costs on them.
 
     python benchmarks/models.py [--device cuda] [--repeats 15] [--batch 64] [--threads 1]
 
-1. Forward and backward of each network of `PAIRS` and of the same network of timm, in turn in one
-   process. The ratio is of the medians; target: at most 1.05.
+1. Forward and backward of each network of `PAIRS` and of the same network of timm or torchvision, in
+   turn in one process. The ratio is of the medians; target: at most 1.05.
 2. A pass of PGD-20 on each, against a bare loop of the same steps; target: at most 1.1.
 3. What the record of the attention takes: nothing unless it is asked for.
 """
@@ -43,7 +43,22 @@ def timm_swin() -> nn.Module:
     )  # fmt: skip
 
 
-PAIRS: dict[str, Callable[[], nn.Module]] = {"vit-micro": timm_vit, "swin-micro": timm_swin}
+def torchvision_resnet(name: str) -> Callable[[], nn.Module]:
+    def build() -> nn.Module:
+        import torchvision
+
+        net: nn.Module = getattr(torchvision.models, name)(num_classes=10)
+        return net
+
+    return build
+
+
+PAIRS: dict[str, Callable[[], nn.Module]] = {
+    "vit-micro": timm_vit,
+    "swin-micro": timm_swin,
+    "resnet18": torchvision_resnet("resnet18"),
+    "resnet50": torchvision_resnet("resnet50"),
+}
 """Our networks by name, and how the same one is built elsewhere."""
 
 
@@ -70,7 +85,7 @@ def main() -> None:
         theirs_built = theirs().to(device)
         steps(name, ours, theirs_built, images, labels, args.repeats)
         attack(name, ours, images, max(3, args.repeats // 3))
-        if device.type == "cuda":
+        if device.type == "cuda" and name.endswith("-micro"):  # those with attention
             memory(name, ours, images)
 
 
@@ -83,10 +98,10 @@ def steps(
         net.zero_grad(set_to_none=True)
         functional.cross_entropy(net(images), labels).backward()
 
-    times = interleaved({"ours": lambda: step(ours), "timm": lambda: step(theirs)}, repeats, images)
-    ratio = times["ours"] / times["timm"]
+    times = interleaved({"ours": lambda: step(ours), "peer": lambda: step(theirs)}, repeats, images)
+    ratio = times["ours"] / times["peer"]
     print(
-        f"  {name:12} step: ours {1000 * times['ours']:8.1f} ms, timm {1000 * times['timm']:8.1f} ms,"
+        f"  {name:12} step: ours {1000 * times['ours']:8.1f} ms, peer {1000 * times['peer']:8.1f} ms,"
         f" {ratio:.3f} × (target ≤ 1.05)"
     )
 
