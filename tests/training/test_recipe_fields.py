@@ -38,9 +38,9 @@ from saddlepoint.defences import (
     Watch,
     undecayed,
 )
-from saddlepoint.defences.objectives.passes import label_loss
 from saddlepoint.errors import InputError
 from saddlepoint.model import RandomLayer
+from saddlepoint.objectives.passes import label_loss
 from saddlepoint.threat import Linf
 from saddlepoint.training import lookout, train
 from saddlepoint.training.feed import Feed

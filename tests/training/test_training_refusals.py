@@ -41,7 +41,8 @@ def test_a_device_stopped_within_an_epoch_saves_no_loss_that_is_not_finite(tmp_p
     """On a device a loss is looked at once per epoch, and when a signal asks for a checkpoint."""
     state = State(conv(), Recipe(epochs=1, batch_size=2), images=8)
     state.step, state.seen = 2, 4
-    state.sums[0] = state.losses[1, 0] = math.nan
+    state.losses[1, 0] = math.nan
+    state.sums["loss"], state.counts["loss"] = torch.tensor(math.nan), 4
     with pytest.raises(InputError, match=r"loss is nan in epoch 1, step 2 of 4"):
         state.save(tmp_path)
     assert latest_checkpoint(tmp_path) is None

@@ -98,10 +98,16 @@ def build(
     them.
     """
     from saddlepoint.model import preprocessed
-    from saddlepoint.zoo import build_model, outputs_in
+    from saddlepoint.zoo import build_model, is_generator, outputs_in
 
-    statistics, remark = statistics_for(given, data, loaded.file)
-    sizes = preprocessing_for(given, data, loaded.preprocessing, measured=measured)
+    made = is_generator(given.model)
+    if made and measured:
+        raise InputError(f"{given.model} makes images, and classifies none; give a classifier")
+    # What makes images has none to normalise or to resize.
+    statistics, remark = (None, None) if made else statistics_for(given, data, loaded.file)
+    sizes = (
+        None if made else preprocessing_for(given, data, loaded.preprocessing, measured=measured)
+    )
     shape = data.shape if sizes is None else (data.shape[0], *sizes.size(*data.shape[1:]))
 
     options = model_options(given.model_option) or _trained_options(given.model, loaded.trained)

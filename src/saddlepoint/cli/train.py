@@ -103,10 +103,11 @@ def train(
     checkpoint; the same command with --resume goes on, on a CPU to the bit-identical result.
     """
     from saddlepoint.defences import Recipe, RecipeChange, load_recipe, threat_of
+    from saddlepoint.objectives import is_classification
     from saddlepoint.reports.page.document import PAGE
     from saddlepoint.reports.training import training_document
     from saddlepoint.threat import NormBall, Statistics
-    from saddlepoint.training import BEST_FILE, FILES, WEIGHTS_FILE
+    from saddlepoint.training import BEST_FILE, FILES, WEIGHTS_FILE, counted
     from saddlepoint.training import train as run
     from saddlepoint.zoo import weights_fingerprint
 
@@ -183,12 +184,18 @@ def train(
         "normalisation": prepared.identity["normalisation"],
         "data": images.name,
         "epochs": plan.epochs,
-        **{key: last.get(key) for key in ("loss", "accuracy", "test_accuracy")},
+        "loss": last.get("loss"),
+        **(
+            dict.fromkeys(("accuracy", "test_accuracy"))
+            if is_classification(plan.objective)
+            else {}
+        ),
+        **counted(last),
         "seconds": trained.seconds,
         **({"stopped": trained.stopped} if trained.stopped else {}),
         **({"best": str(out / BEST_FILE)} if trained.best is not None else {}),
     }
-    result(record, as_json, lambda: _show(record, Path(out)))
+    result(record, as_json, lambda: _show(record, counted(last), Path(out)))
 
 
 def _trained_for(objective: TrainingObjective) -> str:
@@ -205,27 +212,20 @@ def _trained_for(objective: TrainingObjective) -> str:
     return f"against {threat} by {type(attack).__name__}{length}"
 
 
-def _show(record: dict[str, object], out: Path) -> None:
+def _show(record: dict[str, object], measured: dict[str, float], out: Path) -> None:
     loss = "–" if record["loss"] is None else f"{record['loss']:.4f}"
-    accuracy, test = (
-        "–" if record[key] is None else f"{record[key]:.2%}"
-        for key in ("accuracy", "test_accuracy")
-    )
+    told = {
+        key.replace("_", " "): f"{value:.2%}" if key.endswith("accuracy") else f"{value:.4f}"
+        for key, value in measured.items()
+    }
+    headings = ["accuracy in training" if key == "accuracy" else key for key in told]
     table(
-        ("epochs", "loss", "accuracy in training", "test accuracy", "seconds"),
-        [
-            (
-                str(record["epochs"]),
-                loss,
-                accuracy,
-                test,
-                f"{record['seconds']:.1f}",
-            )
-        ],
+        ("epochs", "loss", *headings, "seconds"),
+        [(str(record["epochs"]), loss, *told.values(), f"{record['seconds']:.1f}")],
     )
     print(
         f"weights {record['weights']}\nmetrics {out / 'metrics.jsonl'}\npage {out / 'report.html'}"
     )
-    for name, told in {"best": "best of validation", "stopped": "stopped early:"}.items():
+    for name, words in {"best": "best of validation", "stopped": "stopped early:"}.items():
         if name in record:
-            print(f"{told} {record[name]}")
+            print(f"{words} {record[name]}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -61,9 +61,13 @@ class Optimiser:
         if self.name == "sgd" and (tuple(self.betas) != _BETAS or self.eps != _EPS):
             raise InputError("optimiser: betas and eps are of adam and adamw; sgd has momentum")
 
-    def build(self, model: nn.Module) -> torch.optim.Optimizer:
-        """Return torch's optimiser over the parameters of a model."""
+    def build(self, model: nn.Module, parts: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Return torch's optimiser over the parameters of a model, and of parts beside it, which
+        learn as fast as its last layer.
+        """
         groups = self._groups(model)
+        if parts is not None:
+            groups += replace(self, layer_decay=1.0)._groups(parts)
         if self.name == "sgd":
             return torch.optim.SGD(
                 groups,
@@ -82,8 +86,8 @@ class Optimiser:
             weight_decay=self.weight_decay,
         )
 
-    def clip(self, model: nn.Module) -> None:
-        """Scale the gradient of all parameters to `clip_norm` where it is longer.
+    def clip(self, model: nn.Module, parts: nn.Module | None = None) -> None:
+        """Scale the gradient of all parameters, those of parts too, to `clip_norm` where it is longer.
 
         >>> net = nn.Linear(1, 1)
         >>> net.weight.grad, net.bias.grad = torch.tensor([[3.0]]), torch.tensor([4.0])
@@ -92,7 +96,8 @@ class Optimiser:
         (tensor([[0.6000]]), tensor([0.8000]))
         """
         if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), self.clip_norm)
+            beside = () if parts is None else parts.parameters()
+            nn.utils.clip_grad_norm_([*model.parameters(), *beside], self.clip_norm)
 
     def _groups(self, model: nn.Module) -> list[dict[str, Any]]:
         # One group where all are alike: checkpoints number the parameters in this order.

@@ -11,10 +11,16 @@ from saddlepoint.attacks import PGD
 from saddlepoint.configuration import added
 from saddlepoint.data import Augmentation, one_after_the_other
 from saddlepoint.defences.held_out import Validation, Watch
-from saddlepoint.defences.objectives import Standard, TrainingObjective, one_class, threat_of
 from saddlepoint.defences.optimiser import Optimiser
 from saddlepoint.defences.schedule import Schedule
 from saddlepoint.errors import InputError
+from saddlepoint.objectives import (
+    Standard,
+    TrainingObjective,
+    is_classification,
+    one_class,
+    threat_of,
+)
 from saddlepoint.option_values import (
     Count,
     Interval,
@@ -129,6 +135,11 @@ class Recipe:
         if (self.mixup or self.cutmix) and one_class(self.objective):
             raise InputError(
                 f"{told(self.objective)} is a loss of one class for each image; leave mixup and cutmix out"
+            )
+        if self.validation is not None and not is_classification(self.objective):
+            raise InputError(
+                f"validation chooses by accuracy, and {told(self.objective)} trains no classifier; leave"
+                " it out"
             )
         _check_watch(self.watch, self.objective)
         threat = threat_of(self.objective)

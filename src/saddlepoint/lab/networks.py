@@ -85,7 +85,7 @@ class EachClass:
         others = torch.log(-torch.expm1(logs.clamp(max=-1e-6)))
         loss = -torch.where(own, logs, others).sum(1).mean()
         loss.backward()  # type: ignore[no-untyped-call]
-        return StepOutput(loss.detach(), logs.detach())
+        return StepOutput.classified(loss, logs, batch.labels)
 
 
 class Perceptron(nn.Module):
@@ -152,4 +152,4 @@ class HiddenAdversarial:
         logits = model.readout(hidden + self.eps * gradient.sign())
         loss = functional.cross_entropy(logits, batch.labels)
         loss.backward()  # type: ignore[no-untyped-call]
-        return StepOutput(loss.detach(), logits.detach())
+        return StepOutput.classified(loss, logits, batch.labels)

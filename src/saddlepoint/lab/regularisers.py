@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from saddlepoint.attacks import Attack, Batch, FixedBudget, Misclassified, Tracker
 from saddlepoint.defences import Mixed, StepOutput, TrainingBatch
-from saddlepoint.defences.objectives.passes import backward, evaluating
 from saddlepoint.errors import InputError
+from saddlepoint.objectives.passes import backward, evaluating
 from saddlepoint.option_values import Fraction, Positive, check_fields
 from saddlepoint.threat.norms import expand, unit
 from saddlepoint.zoo.maxout import Maxout
@@ -119,7 +119,7 @@ class HiddenStep:
         clean = functional.cross_entropy(above(hidden), batch.labels)
         logits = above(moved)
         perturbed = functional.cross_entropy(logits, batch.labels)
-        return backward(self.clean * clean + (1 - self.clean) * perturbed, logits)
+        return backward(batch, self.clean * clean + (1 - self.clean) * perturbed, logits)
 
 
 def halves(model: Maxout, layer: int) -> tuple[nn.Sequential, nn.Sequential]:

@@ -7,7 +7,7 @@ from saddlepoint.training.averages import Ema, Swa, refresh_batch_norm
 from saddlepoint.training.checkpoint import latest_checkpoint, save_checkpoint
 from saddlepoint.training.lookout import BEST_FILE
 from saddlepoint.training.loop import train
-from saddlepoint.training.metrics import TRACKERS, read_metrics
+from saddlepoint.training.metrics import TRACKERS, counted, read_metrics
 from saddlepoint.training.result import TrainingResult
 from saddlepoint.training.run import FILES, WEIGHTS_FILE
 from saddlepoint.training.signals import Interrupted
@@ -24,6 +24,7 @@ __all__ = [
     "Swa",
     "TrainingResult",
     "accuracy",
+    "counted",
     "latest_checkpoint",
     "read_metrics",
     "refresh_batch_norm",

@@ -26,10 +26,10 @@ from saddlepoint.model import Guard, device_of
 from saddlepoint.progress import Course, Meter, Progress
 from saddlepoint.run_folders import check_free, claimed
 from saddlepoint.streams import derive
-from saddlepoint.training.accuracy import accuracy
 from saddlepoint.training.averages import Ema, refresh_batch_norm
 from saddlepoint.training.feed import Feed
 from saddlepoint.training.lookout import Lookout
+from saddlepoint.training.measured import measured
 from saddlepoint.training.metrics import epoch_line
 from saddlepoint.training.preflight import (
     check_declared,
@@ -172,11 +172,11 @@ def train(
                     if stop.signal:
                         run.stop(stop.signal)
                 record = state.finish_epoch()
-                check_sound(model, data, state.epoch, recipe.optimiser.learning_rate)
+                check_sound(model, data, recipe, state.epoch)
                 if test is not None:
-                    meter.say(f"{meter.what}, test accuracy")
+                    meter.say(f"{meter.what}, test images")
                     with state.averaged(refresh):
-                        record["test_accuracy"] = accuracy(model, test, workers=workers)
+                        record |= measured(state, test, workers)
                 with enough_memory(state):
                     forgotten = lookout.after_epoch(record)
                 if forgotten:
@@ -197,8 +197,8 @@ def _prepared(model: nn.Module, feed: Feed) -> State:
     with forked_random_state():
         seed_layers(feed.device, derive(feed.seed, "transforms"))
         model = feed.recipe.prepare(model).to(feed.device)
-        check_training(model, feed.data)
-        check_declared(model, feed.data, feed.recipe.transforms)
+        check_training(model, feed.data, feed.recipe.objective)
+        check_declared(model, feed.data, feed.recipe)
         return State(model, feed.recipe, len(feed), feed.first(), feed.data)
 
 
@@ -221,12 +221,12 @@ def take_step(state: State, batch: TrainingBatch) -> None:
             name = told(state.recipe.objective)
             raise InputError(f"the objective {name} returned {output!r:.60}; return a StepOutput")
         penalty = _penalise(state.model, state.penalties)
-        state.recipe.optimiser.clip(state.model)
+        state.recipe.optimiser.clip(state.model, state.parts)
         state.optimiser.step()
         state.objective.after_step(state.model)
         if isinstance(state.average, Ema):
             state.average.update(state.model)
-        state.add(output.loss, penalty, output.logits, batch.labels)
+        state.add(output, penalty, len(batch.ids))
     state.step += 1
 
 

@@ -15,6 +15,7 @@ from saddlepoint.reading import read_text, shown
 from saddlepoint.reading.text import check_depth
 
 METRICS_FILE = "metrics.jsonl"
+_OF_THE_LOOP = ("loss", "learning_rate", "penalty")
 
 
 class MetricsLog(Protocol):
@@ -153,6 +154,20 @@ def forget_after(out: Path, epoch: int) -> None:
         write(out / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in kept))
 
 
+def counted(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return what an epoch's record tells of the model by name: accuracies, losses of players, what
+    an objective measures; not the loss itself, and nothing of the loop.
+
+    >>> counted({"epoch": 1, "loss": 0.5, "accuracy": 0.75, "seconds": 2.5, "curve": [0.5]})
+    {'accuracy': 0.75}
+    """
+    return {
+        name: value
+        for name, value in record.items()
+        if isinstance(value, float) and name not in _OF_THE_LOOP and not name.endswith("seconds")
+    }
+
+
 def epoch_line(record: Mapping[str, Any], recipe: Recipe) -> str:
     """Return the metrics of an epoch in a line for people.
 
@@ -160,22 +175,18 @@ def epoch_line(record: Mapping[str, Any], recipe: Recipe) -> str:
     at each step.
 
     >>> epoch_line({"epoch": 3, "loss": 0.5, "accuracy": 0.825, "seconds": 12.04}, Recipe())
-    'epoch 3 of 10: loss 0.5000; accuracy 82.50 % in training; 12.0 s'
+    'epoch 3 of 10: loss 0.5000; accuracy in training 82.50 %; 12.0 s'
     """
     robust = threat_of(recipe.objective) is not None
-    parts = [
-        f"epoch {record['epoch']} of {recipe.epochs}: loss {record['loss']:.4f}",
-        f"{'robust accuracy' if robust else 'accuracy'} {100 * record['accuracy']:.2f} % in training",
-    ]
-    parts += [
-        f"{told} {100 * record[name]:.2f} %"
-        for name, told in {
-            "test_accuracy": "test accuracy",
-            "validation_accuracy": "validation accuracy" + (" under PGD" if robust else ""),
-            "watched_accuracy": "watched under PGD",
-        }.items()
-        if record.get(name) is not None
-    ]
+    names = {
+        "accuracy": "robust accuracy in training" if robust else "accuracy in training",
+        "validation_accuracy": "validation accuracy" + (" under PGD" if robust else ""),
+        "watched_accuracy": "watched under PGD",
+    }
+    parts = [f"epoch {record['epoch']} of {recipe.epochs}: loss {record['loss']:.4f}"]
+    for name, value in counted(record).items():
+        shown = f"{100 * value:.2f} %" if name.endswith("accuracy") else f"{value:.4f}"
+        parts.append(f"{names.get(name, name.replace('_', ' '))} {shown}")
     watching = record.get("watch_seconds")
     parts += [] if watching is None else [f"watching {watching:.1f} s"]
     return "; ".join([*parts, f"{record['seconds']:.1f} s"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -11,15 +11,19 @@ from torch import Tensor, nn
 from saddlepoint.answers import check_answered, check_logits, unanswered
 from saddlepoint.checks import check_class_names
 from saddlepoint.data import ImageData
-from saddlepoint.defences import ModelTransform
+from saddlepoint.defences import Recipe
 from saddlepoint.defences.recipe import told
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, full_precision, is_random
+from saddlepoint.objectives import Standard, is_classification
 from saddlepoint.training.state import State
 
+CLASSIFICATION = Standard()
 
-def check_training(model: nn.Module, data: ImageData) -> None:
-    """Raise `InputError` unless the model has weights to train and logits for the data's classes.
+
+def check_training(model: nn.Module, data: ImageData, objective: object = CLASSIFICATION) -> None:
+    """Raise `InputError` unless the model has weights to train and logits for the data's classes, or
+    is what the objective's own check wants.
 
     >>> from saddlepoint.data import load_data
     >>> check_training(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), load_data("digits"))
@@ -31,6 +35,9 @@ def check_training(model: nn.Module, data: ImageData) -> None:
         raise InputError(f"{data.name} has no images; train on at least one")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("the model has no weights that can be trained")
+    if not is_classification(objective):
+        objective.check(model, data)  # type: ignore[attr-defined]
+        return
     logits = _logits(model, data)
     check_logits(logits)
     silent = unanswered(logits)
@@ -43,7 +50,7 @@ def check_training(model: nn.Module, data: ImageData) -> None:
     check_class_names(data.labels, data.classes, logits.shape[1])
 
 
-def check_declared(model: nn.Module, data: ImageData, transforms: Sequence[ModelTransform]) -> None:
+def check_declared(model: nn.Module, data: ImageData, recipe: Recipe) -> None:
     """Raise `InputError` where a transform has made the model random at inference, and neither it nor
     a layer says so: attacks would take one draw for the model.
 
@@ -54,34 +61,37 @@ def check_declared(model: nn.Module, data: ImageData, transforms: Sequence[Model
     >>> def noisy(model):
     ...     return nn.Sequential(model, Noise())
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    >>> check_declared(noisy(net), load_data("digits"), [noisy])
+    >>> check_declared(noisy(net), load_data("digits"), Recipe(transforms=(noisy,)))
     Traceback (most recent call last):
         ...
     saddlepoint.errors.InputError: the model is random at inference after the transform noisy, ...
     """
-    if not transforms or is_random(model):
+    if not recipe.transforms or not is_classification(recipe.objective) or is_random(model):
         return
     images = data.images(torch.arange(min(2, len(data))))
     with Guard(model, len(images)) as guard, full_precision(guard.device):
         if guard.passes_agree(images.to(guard.device)):
             return
-    names = ", ".join(told(each) for each in transforms)
+    names = ", ".join(told(each) for each in recipe.transforms)
     raise InputError(
         f"the model is random at inference after the transform {names}, which does not declare it;"
         " derive the layer that draws from saddlepoint.model.RandomLayer, or give it is_random = True"
     )
 
 
-def check_sound(model: nn.Module, data: ImageData, epoch: int, learning_rate: float) -> None:
+def check_sound(model: nn.Module, data: ImageData, recipe: Recipe, epoch: int) -> None:
     """Raise `InputError` where training has blown the model up: it must not become a checkpoint.
 
     >>> from saddlepoint.data import load_data
-    >>> check_sound(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), load_data("digits"), 1, 0.1)
+    >>> check_sound(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), load_data("digits"), Recipe(), 1)
     """
+    if not is_classification(recipe.objective):
+        recipe.objective.check(model, data)  # type: ignore[attr-defined]
+        return
     if bool(unanswered(_logits(model, data)).any()):
         raise InputError(
             f"after epoch {epoch} the model returns NaN or infinite logits; lower the learning rate"
-            f" ({learning_rate:g})"
+            f" ({recipe.optimiser.learning_rate:g})"
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from saddlepoint.tables import Shown, Table
+from saddlepoint.training.metrics import counted
 
 _LAST = 10  # epochs that are printed
 _COLUMNS = (
@@ -24,7 +25,8 @@ class TrainingResult(Shown):
         model: the given model, trained; with `ema` or `swa` in the recipe it holds the averaged
             weights.
         metrics: one mapping per epoch: `epoch`, from 1; `loss`, penalties included, and `accuracy`,
-            on the images that were trained on, adversarial ones perhaps; `learning_rate`, that of
+            on the images that were trained on, adversarial ones perhaps, or what else the objective
+            counts and measures; `learning_rate`, that of
             the step after the epoch; `seconds`; `curve`, the loss in at most 50 pieces of the
             epoch; with penalties `penalty` and `penalty_curve`, their part of loss and curve; and
             `test_accuracy`, of clean images, where `test` was given.
@@ -44,7 +46,11 @@ class TrainingResult(Shown):
 
     def tables(self) -> tuple[Table, ...]:
         """Return the table that a training prints as: its last epochs."""
-        told = [name for name in _COLUMNS if any(name in each for each in self.metrics)]
+        own = {
+            name: None for each in self.metrics for name in counted(each) if name not in _COLUMNS
+        }
+        columns = (*_COLUMNS[:2], *own, *_COLUMNS[2:])
+        told = [name for name in columns if any(name in each for each in self.metrics)]
         rows = [tuple(_cell(name, each.get(name)) for name in told) for each in self.metrics]
         last = f", the last {_LAST} of" if len(rows) > _LAST else ","
         title = f"{type(self.model).__name__}{last} {len(rows)} epochs, {self.seconds:.1f} s"

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.data import ImageData
-from saddlepoint.defences import Recipe, calibrate, repeats_of, running
+from saddlepoint.defences import Recipe, calibrate
 from saddlepoint.errors import InputError
+from saddlepoint.objectives import StepOutput, parts_of, repeats_of, running
 from saddlepoint.training.averages import Ema, Swa
 from saddlepoint.training.checkpoint import (
     FOLDER,
@@ -55,7 +56,6 @@ class State:
     ) -> None:
         self.model, self.recipe, self.data = model, recipe, data
         self.device = next(iter(model.parameters())).device
-        self.optimiser = recipe.optimiser.build(model)
         self.steps = math.ceil(images / recipe.batch_size)
         self.epoch = self.step = 0
         self.seconds = 0.0
@@ -73,6 +73,10 @@ class State:
         # The average begins with the ranges that were found.
         self.average = _average(model, recipe, self.steps * self.repeats)
         self.objective = running(recipe.objective, model, data)
+        self.parts = parts_of(self.objective)
+        if self.parts is not None:
+            self.parts.to(self.device)
+        self.optimiser = recipe.optimiser.build(model, self.parts)
         self.rate, self.noise = 1.0, 1.0  # what rolling back changes
         self.held_out: dict[str, Any] = {}  # what the watch and the validation remember
         self.stopped = ""  # why, where a training ends before its last epoch
@@ -85,9 +89,10 @@ class State:
     def clear(self) -> None:
         """Set the sums of the epoch to 0."""
         self.seen = 0
-        # Of loss with penalty, right predictions and penalty, by image. They stay on the device:
+        # Of the loss with the penalty, and of what the objective counts. The sums stay on the device:
         # reading them at every step would make it wait.
-        self.sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
         self.losses = torch.zeros(self.steps, 2, dtype=torch.float64, device=self.device)
 
     @property
@@ -116,21 +121,26 @@ class State:
             own: Any = self.recipe.objective
             self.objective = running(replace(own, noise=noise * own.noise), self.model, self.data)
 
-    def add(self, loss: Tensor, penalty: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add a step's losses and right predictions to the sums of the epoch; `loss` is without the
-        penalty.
+    def add(self, output: StepOutput, penalty: Tensor, images: int) -> None:
+        """Add a step's losses and sums, of so many images, to those of the epoch; the output's loss
+        is without the penalty.
 
-        Raises `InputError` for a loss that is not finite, on a CPU; see `finish_epoch`.
+        Raises `InputError` for a sum or loss that is not finite, on a CPU; see `finish_epoch`.
         """
-        correct = (logits.argmax(1) == labels).sum()
-        losses = torch.stack([loss + penalty, penalty]).double()
-        if losses.device.type == "cpu" and not bool(losses.isfinite().all()):
-            raise self._not_finite(float(losses[0]), self.step)
-        self.sums += torch.stack(
-            [losses[0] * len(labels), correct.double(), losses[1] * len(labels)]
-        )
+        losses = torch.stack([output.loss + penalty, penalty]).double()
+        counted = {
+            "loss": (losses[0] * images, images),
+            **output.sums,
+            "penalty": (losses[1] * images, images),
+        }
+        for name, (value, count) in counted.items():
+            total = torch.as_tensor(value, dtype=torch.float64, device=self.device)
+            if total.device.type == "cpu" and not math.isfinite(float(total)):
+                raise self._not_finite(name, float(total) / count, self.step)
+            self.sums[name] = self.sums.get(name, 0.0) + total
+            self.counts[name] = self.counts.get(name, 0) + count
         self.losses[self.step] += losses / self.repeats
-        self.seen += len(labels)
+        self.seen += images
 
     def finish_epoch(self) -> dict[str, Any]:
         """Return the metrics of the epoch and begin the next; average the weights where SWA is due.
@@ -139,14 +149,14 @@ class State:
         only here and in `save`, since looking at every step would make it wait.
         """
         self._check_finite()
-        loss, correct, penalty = (self.sums / self.seen).tolist()
+        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        penalty = means.pop("penalty")
         self.epoch, self.step = self.epoch + 1, 0
         pieces = self.losses.tensor_split(min(PIECES, self.steps))
         curve = torch.stack([piece.mean(0) for piece in pieces]).tolist()
         record = {
             "epoch": self.epoch,
-            "loss": loss,
-            "accuracy": correct,
+            **means,
             "learning_rate": self.learning_rate(),
             "seconds": round(self.seconds, 3),
             "curve": [step_loss for step_loss, _ in curve],
@@ -161,16 +171,16 @@ class State:
         return record
 
     def _check_finite(self) -> None:
-        loss = float(self.sums[0]) / max(self.seen, 1)
-        if not math.isfinite(loss):
-            bad = (~self.losses.isfinite().all(1)).nonzero()
-            raise self._not_finite(loss, int(bad[0]) if len(bad) else self.step - 1)
+        for name, total in self.sums.items():
+            if not math.isfinite(mean := float(total) / self.counts[name]):
+                bad = (~self.losses.isfinite().all(1)).nonzero()
+                raise self._not_finite(name, mean, int(bad[0]) if len(bad) else self.step - 1)
 
-    def _not_finite(self, loss: float, step: int) -> InputError:
+    def _not_finite(self, name: str, mean: float, step: int) -> InputError:
         return InputError(
-            f"the loss is {loss} in epoch {self.epoch + 1}, step {step + 1} of {self.steps}; lower the"
-            f" learning rate ({self.recipe.optimiser.learning_rate:g}) or switch autocast off; the last"
-            " checkpoint, if there is one, is from before"
+            f"the {name.replace('_', ' ')} is {mean} in epoch {self.epoch + 1}, step {step + 1} of"
+            f" {self.steps}; lower the learning rate ({self.recipe.optimiser.learning_rate:g}) or switch"
+            " autocast off; the last checkpoint, if there is one, is from before"
         )
 
     @contextlib.contextmanager
@@ -227,7 +237,9 @@ class State:
             "step": self.step,
             "seen": self.seen,
             # Hexadecimal floats come back to the last bit.
-            "sums": [value.hex() for value in self.sums.tolist()],
+            "sums": {
+                name: [float(total).hex(), self.counts[name]] for name, total in self.sums.items()
+            },
             "seconds": self.seconds,
             "optimiser": values,
             "averaged": self.average.updates if self.average is not None else 0,
@@ -256,12 +268,25 @@ class State:
         self.objective.load_state_dict({k: v.to(self.device) for k, v in carried.items()})
         self.held_out, self.stopped = state.get("held_out", {}), state.get("stopped", "")
         self.epoch, self.step, self.seen = state["epoch"], state["step"], state["seen"]
-        self.sums = torch.tensor(
-            [float.fromhex(value) for value in state["sums"]],
-            dtype=torch.float64,
-            device=self.device,
-        )
+        sums = _by_name(state["sums"], self.seen)
+        self.counts = {name: count for name, (_, count) in sums.items()}
+        self.sums = {
+            name: torch.tensor(float.fromhex(total), dtype=torch.float64, device=self.device)
+            for name, (total, _) in sums.items()
+        }
         self.seconds = state["seconds"]
+
+
+def _by_name(sums: Any, seen: int) -> dict[str, tuple[str, int]]:
+    """Return the sums of a checkpoint, also of one of an earlier version, which named none."""
+    if isinstance(sums, dict):
+        return sums
+    if not seen:
+        return {}
+    return {
+        name: (value, seen)
+        for name, value in zip(("loss", "accuracy", "penalty"), sums, strict=True)
+    }
 
 
 def _average(model: nn.Module, recipe: Recipe, steps: int) -> Ema | Swa | None:

@@ -118,6 +118,16 @@ def is_whole(spec: str) -> bool:
     return _parsed(spec)[0] == "hf"
 
 
+def is_generator(spec: str) -> bool:
+    """Return whether a spec names a model that makes images, and classifies none.
+
+    >>> is_generator("zoo:simple-cnn")
+    False
+    """
+    source, name = _parsed(spec)
+    return source == "zoo" and ZOO.find(name).generator
+
+
 def default_normalisation(spec: str) -> Statistics | None:
     """Return the (mean, std) that a model's pretrained weights expect; None for zoo and own code,
     and for a folder of Hugging Face that asks for none.

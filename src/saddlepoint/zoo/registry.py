@@ -46,7 +46,8 @@ class Build(Protocol):
 @dataclass(frozen=True)
 class ModelInfo:
     """A name, how to build the network, and where it was published; `source` is the plug-in that
-    brought it, `side` that of the images that its cost is told for.
+    brought it, `side` that of the images that its cost is told for. A `generator` makes images of
+    noise, and is no classifier.
 
     >>> ZOO["resnet20"].reference
     'He et al., Deep Residual Learning for Image Recognition, 2016, arXiv:1512.03385'
@@ -57,6 +58,7 @@ class ModelInfo:
     reference: str
     source: str = ""
     side: int = 32
+    generator: bool = False
 
 
 def _brought(name: str, found: object) -> ModelInfo:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from saddlepoint.defences.objectives.adversarial import AdversarialTraining
 from saddlepoint.defences.objectives.awp import AWP
-from saddlepoint.defences.objectives.contract import (
+from saddlepoint.defences.objectives.distillation import Distillation, HardLabels
+from saddlepoint.defences.objectives.fgsm_rs import FGSMRS
+from saddlepoint.defences.objectives.free import Free
+from saddlepoint.defences.objectives.mart import MART
+from saddlepoint.defences.objectives.mixed import Mixed
+from saddlepoint.defences.objectives.n_fgsm import NFGSM
+from saddlepoint.defences.objectives.trades import TRADES
+from saddlepoint.defences.objectives.trades_yopo import TRADESYOPO
+from saddlepoint.defences.objectives.two_phases import TwoPhases
+from saddlepoint.defences.objectives.yopo import YOPO
+from saddlepoint.objectives.contract import (
     Running,
     Standing,
     StepOutput,
@@ -15,18 +25,8 @@ from saddlepoint.defences.objectives.contract import (
     running,
     threat_of,
 )
-from saddlepoint.defences.objectives.distillation import Distillation, HardLabels
-from saddlepoint.defences.objectives.fgsm_rs import FGSMRS
-from saddlepoint.defences.objectives.free import Free
-from saddlepoint.defences.objectives.mart import MART
-from saddlepoint.defences.objectives.mixed import Mixed
-from saddlepoint.defences.objectives.n_fgsm import NFGSM
-from saddlepoint.defences.objectives.passes import label_loss
-from saddlepoint.defences.objectives.standard import Standard
-from saddlepoint.defences.objectives.trades import TRADES
-from saddlepoint.defences.objectives.trades_yopo import TRADESYOPO
-from saddlepoint.defences.objectives.two_phases import TwoPhases
-from saddlepoint.defences.objectives.yopo import YOPO
+from saddlepoint.objectives.passes import label_loss
+from saddlepoint.objectives.standard import Standard
 
 __all__ = [
     "AWP",

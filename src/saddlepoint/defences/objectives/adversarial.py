@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.attacks import FIXED_BUDGET, Attack
-from saddlepoint.defences.objectives.contract import TrainingBatch
-from saddlepoint.defences.objectives.passes import Mode
 from saddlepoint.defences.objectives.two_phases import OnAdversarials
 from saddlepoint.errors import InputError
+from saddlepoint.objectives.contract import TrainingBatch
+from saddlepoint.objectives.passes import Mode
 from saddlepoint.option_values import BelowOne, check_fields
 
 

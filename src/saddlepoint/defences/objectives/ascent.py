@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saddlepoint.defences.objectives.contract import TrainingBatch
-from saddlepoint.defences.objectives.passes import Mode, Statistics, forward
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
+from saddlepoint.objectives.contract import TrainingBatch
+from saddlepoint.objectives.passes import Mode, Statistics, forward
 from saddlepoint.threat import Ascendable, Clippable, ThreatModel
 from saddlepoint.threat.norms import expand
 

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.data import ImageData
-from saddlepoint.defences.objectives.contract import (
+from saddlepoint.defences.objectives.two_phases import TwoPhases
+from saddlepoint.errors import InputError
+from saddlepoint.objectives.contract import (
     Running,
     Standing,
     StepOutput,
@@ -19,9 +21,7 @@ from saddlepoint.defences.objectives.contract import (
     running,
     threat_of,
 )
-from saddlepoint.defences.objectives.passes import backward, still
-from saddlepoint.defences.objectives.two_phases import TwoPhases
-from saddlepoint.errors import InputError
+from saddlepoint.objectives.passes import backward, still
 from saddlepoint.option_values import Natural, NonNegative, check_fields
 from saddlepoint.threat import ThreatModel
 
@@ -117,7 +117,7 @@ class PerturbedWeights(Standing):
             with _same_draws(batch):
                 self.perturbation = self._steepest(objective, model, batch, adversarials)
             self._move(model, 1.0)
-        return backward(*objective.loss(model, batch, adversarials))
+        return backward(batch, *objective.loss(model, batch, adversarials))
 
     def after_step(self, model: nn.Module) -> None:
         """Take v away."""

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saddlepoint.defences.objectives.contract import StepOutput, TrainingBatch
-from saddlepoint.defences.objectives.passes import backward, forward, label_loss
 from saddlepoint.errors import InputError
+from saddlepoint.objectives.contract import StepOutput, TrainingBatch
+from saddlepoint.objectives.passes import backward, forward, label_loss
 from saddlepoint.option_values import Positive, check_fields
 
 
@@ -28,8 +28,8 @@ class HardLabels:
 
     >>> import torch
     >>> batch = TrainingBatch(torch.ones(1, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
-    >>> HardLabels(20.0).accumulate(nn.Linear(2, 2), batch).logits.shape
-    torch.Size([1, 2])
+    >>> HardLabels(20.0).accumulate(nn.Linear(2, 2), batch).sums["accuracy"][1]
+    1
     """
 
     temperature: Positive = 100.0
@@ -43,7 +43,7 @@ class HardLabels:
     def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
         """Add the gradients of the cross-entropy at temperature T."""
         logits = forward(model, batch, batch.images)
-        return backward(label_loss(batch, logits / self.temperature), logits)
+        return backward(batch, label_loss(batch, logits / self.temperature), logits)
 
 
 @dataclass(frozen=True)
@@ -91,4 +91,4 @@ class Distillation:
             )
         logits = forward(model, batch, batch.images)
         soft = batch.soft.to(logits.dtype)
-        return backward(functional.cross_entropy(logits / self.temperature, soft), logits)
+        return backward(batch, functional.cross_entropy(logits / self.temperature, soft), logits)

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saddlepoint.defences.objectives.contract import TrainingBatch
-from saddlepoint.defences.objectives.passes import Statistics, evaluating, forward, label_loss
+from saddlepoint.objectives.contract import TrainingBatch
+from saddlepoint.objectives.passes import Statistics, evaluating, forward, label_loss
 from saddlepoint.threat import Ascendable
 
 SIGMA = 1e-3

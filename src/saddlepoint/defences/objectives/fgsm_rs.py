@@ -14,9 +14,9 @@ from saddlepoint.defences.objectives.ascent import (
     cross_entropy,
     step,
 )
-from saddlepoint.defences.objectives.contract import TrainingBatch
-from saddlepoint.defences.objectives.passes import Mode, Statistics
 from saddlepoint.defences.objectives.two_phases import OnAdversarials
+from saddlepoint.objectives.contract import TrainingBatch
+from saddlepoint.objectives.passes import Mode, Statistics
 from saddlepoint.option_values import BelowOne, Positive, check_fields
 from saddlepoint.threat import ThreatModel
 

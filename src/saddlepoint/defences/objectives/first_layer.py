@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.defences.objectives.ascent import Ascent
-from saddlepoint.defences.objectives.contract import TrainingBatch
-from saddlepoint.defences.objectives.passes import Mode, still
 from saddlepoint.defences.weights import weighted_layers
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.model import Guard
+from saddlepoint.objectives.contract import TrainingBatch
+from saddlepoint.objectives.passes import Mode, still
 
 _LISTED = 12  # candidates that an error names
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from saddlepoint.data import ImageData
 from saddlepoint.defences.objectives.ascent import ascendable, step
-from saddlepoint.defences.objectives.contract import Standing, StepOutput, TrainingBatch, running
-from saddlepoint.defences.objectives.passes import backward, forward, label_loss
+from saddlepoint.objectives.contract import Standing, StepOutput, TrainingBatch, running
+from saddlepoint.objectives.passes import backward, forward, label_loss
 from saddlepoint.option_values import BelowOne, Count, check_fields
 from saddlepoint.threat import ThreatModel
 
@@ -87,7 +87,7 @@ class Replays(Standing):
         n = len(clean)  # the last batch may be short: the first rows of δ are its
         w = threat.project(batch.images, clean + self.delta[:n]).requires_grad_()
         logits = forward(model, batch, threat.render(batch.images, w))
-        output = backward(label_loss(batch, logits, self.objective.label_smoothing), logits)
+        output = backward(batch, label_loss(batch, logits, self.objective.label_smoothing), logits)
         assert w.grad is not None
         moved = step(threat, batch.images, clean + self.delta[:n], w.grad, None, 1.0)
         self.delta[:n] = moved - clean

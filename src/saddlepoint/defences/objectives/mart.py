@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.defences.objectives.ascent import Ascent, ascendable, climbing, log_odds
-from saddlepoint.defences.objectives.contract import TrainingBatch
 from saddlepoint.defences.objectives.divergence import divergence_from, gaussian_start
-from saddlepoint.defences.objectives.passes import forward
 from saddlepoint.defences.objectives.two_phases import TwoPhases
+from saddlepoint.objectives.contract import TrainingBatch
+from saddlepoint.objectives.passes import forward
 from saddlepoint.option_values import Count, NonNegative, Positive, check_fields
 from saddlepoint.threat import ThreatModel
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks import Attack
 from saddlepoint.defences.objectives.adversarial import attacked, check_attack
-from saddlepoint.defences.objectives.contract import TrainingBatch
-from saddlepoint.defences.objectives.passes import Mode, forward, label_loss
 from saddlepoint.defences.objectives.two_phases import TwoPhases
+from saddlepoint.objectives.contract import TrainingBatch
+from saddlepoint.objectives.passes import Mode, forward, label_loss
 from saddlepoint.option_values import BelowOne, Fraction, check_fields
 
 

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.defences.objectives.ascent import check_moves, climbing, cross_entropy, step
-from saddlepoint.defences.objectives.contract import TrainingBatch
-from saddlepoint.defences.objectives.passes import Mode, Statistics
 from saddlepoint.defences.objectives.two_phases import OnAdversarials
 from saddlepoint.errors import InputError
+from saddlepoint.objectives.contract import TrainingBatch
+from saddlepoint.objectives.passes import Mode, Statistics
 from saddlepoint.option_values import BelowOne, Positive, check_fields
 from saddlepoint.threat import Normed, ThreatModel
 

@@ -8,15 +8,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.defences.objectives.ascent import Ascent, ascendable, climbing
-from saddlepoint.defences.objectives.contract import TrainingBatch
 from saddlepoint.defences.objectives.divergence import (
     clean_probabilities,
     divergence_from,
     gaussian_start,
     trades_loss,
 )
-from saddlepoint.defences.objectives.passes import Statistics
 from saddlepoint.defences.objectives.two_phases import TwoPhases
+from saddlepoint.objectives.contract import TrainingBatch
+from saddlepoint.objectives.passes import Statistics
 from saddlepoint.option_values import Count, NonNegative, Positive, check_fields
 from saddlepoint.threat import ThreatModel
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from saddlepoint.data import ImageData
 from saddlepoint.defences.objectives.ascent import Ascent, ascendable
-from saddlepoint.defences.objectives.contract import Standing, TrainingBatch
 from saddlepoint.defences.objectives.divergence import (
     clean_probabilities,
     divergence_from,
@@ -18,8 +17,9 @@ from saddlepoint.defences.objectives.divergence import (
     trades_loss,
 )
 from saddlepoint.defences.objectives.first_layer import FirstLayer, climb
-from saddlepoint.defences.objectives.passes import Statistics, evaluating, forward
 from saddlepoint.defences.objectives.two_phases import TwoPhases
+from saddlepoint.objectives.contract import Standing, TrainingBatch
+from saddlepoint.objectives.passes import Statistics, evaluating, forward
 from saddlepoint.option_values import Count, NonNegative, Positive, check_fields
 from saddlepoint.threat import ThreatModel
 

@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saddlepoint.defences.objectives.contract import StepOutput, TrainingBatch
-from saddlepoint.defences.objectives.passes import backward, forward, label_loss
+from saddlepoint.objectives.contract import StepOutput, TrainingBatch
+from saddlepoint.objectives.passes import backward, forward, label_loss
 
 
 class TwoPhases(ABC):
@@ -22,8 +22,8 @@ class TwoPhases(ABC):
     ...         return logits.mean(), logits
     >>> import torch
     >>> batch = TrainingBatch(torch.ones(1, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
-    >>> Shifted().accumulate(nn.Linear(2, 3), batch).logits.shape
-    torch.Size([1, 3])
+    >>> Shifted().accumulate(nn.Linear(2, 3), batch).sums["accuracy"][1]
+    1
     """
 
     @abstractmethod
@@ -39,7 +39,7 @@ class TwoPhases(ABC):
     def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
         """Perturb the images, then add the gradients of the loss at them."""
         adversarials = self.perturb(model, batch)
-        return backward(*self.loss(model, batch, adversarials))
+        return backward(batch, *self.loss(model, batch, adversarials))
 
 
 class OnAdversarials(TwoPhases):

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from saddlepoint.data import ImageData
 from saddlepoint.defences.objectives.ascent import Ascent, ascendable
-from saddlepoint.defences.objectives.contract import Standing, StepOutput, TrainingBatch
 from saddlepoint.defences.objectives.first_layer import FirstLayer, climb
-from saddlepoint.defences.objectives.passes import backward, forward, label_loss, still
 from saddlepoint.errors import InputError
+from saddlepoint.objectives.contract import Standing, StepOutput, TrainingBatch
+from saddlepoint.objectives.passes import backward, forward, label_loss, still
 from saddlepoint.option_values import BelowOne, Count, Positive, check_fields
 from saddlepoint.threat import Ascendable, NormBall, ThreatModel
 
@@ -89,8 +89,8 @@ class Sweeps(Standing):
     >>> x = torch.rand(4, 2)
     >>> run = Sweeps(YOPO(Linf(0.1), m=2, n=2), FirstLayer(net, None, x))
     >>> batch = TrainingBatch(x, torch.zeros(4).long(), torch.arange(4), seed=0)
-    >>> run.accumulate(net, batch).logits.shape
-    torch.Size([4, 2])
+    >>> run.accumulate(net, batch).sums["accuracy"][1]
+    4
     """
 
     def __init__(self, objective: YOPO, first: FirstLayer) -> None:
@@ -163,7 +163,7 @@ class Sweeps(Standing):
         """Add the gradients of all behind f_0; return f_0's output with its graph, and p."""
         with self.first.cut(model) as ends:
             logits = forward(model, batch, images)
-        output = backward(self._loss(batch, logits), logits)
+        output = backward(batch, self._loss(batch, logits), logits)
         z, leaf = ends
         assert leaf.grad is not None
         return output, z, leaf.grad

@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from saddlepoint.answers import model_failed
-from saddlepoint.defences.objectives.contract import StepOutput, TrainingBatch
+from saddlepoint.objectives.contract import StepOutput, TrainingBatch
 from saddlepoint.progress import passed
 
 Mode = Literal["eval", "train"]
@@ -52,11 +52,11 @@ def descend(
     """Add the gradients of the mean cross-entropy on `images`.
 
     >>> batch = TrainingBatch(torch.ones(1, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
-    >>> descend(nn.Linear(2, 2), batch, batch.images).logits.shape
-    torch.Size([1, 2])
+    >>> round(float(descend(nn.Linear(2, 1), batch, batch.images).loss), 4)
+    0.0
     """
     logits = forward(model, batch, images)
-    return backward(label_loss(batch, logits, label_smoothing), logits)
+    return backward(batch, label_loss(batch, logits, label_smoothing), logits)
 
 
 def label_loss(
@@ -76,15 +76,18 @@ def label_loss(
     return functional.cross_entropy(logits, targets, label_smoothing=label_smoothing)
 
 
-def backward(loss: Float[Tensor, ""], logits: Float[Tensor, "n k"]) -> StepOutput:
+def backward(
+    batch: TrainingBatch, loss: Float[Tensor, ""], logits: Float[Tensor, "n k"]
+) -> StepOutput:
     """Add the gradients of a loss; return what is reported of it.
 
     >>> weight = nn.Parameter(torch.ones(1, 2))
-    >>> backward(weight.sum(), weight).loss, weight.grad
+    >>> batch = TrainingBatch(torch.ones(1, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0)
+    >>> backward(batch, weight.sum(), weight).loss, weight.grad
     (tensor(2.), tensor([[1., 1.]]))
     """
     loss.backward()  # type: ignore[no-untyped-call]
-    return StepOutput(loss.detach(), logits.detach())
+    return StepOutput.classified(loss, logits, batch.labels)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -58,14 +58,28 @@ class TrainingBatch:
 
 @dataclass(frozen=True, eq=False)
 class StepOutput:
-    """What a step reports: the mean loss and the logits that it was computed from.
+    """What a step reports, without a graph.
 
-    >>> StepOutput(torch.tensor(0.5), torch.zeros(1, 2)).loss
-    tensor(0.5000)
+    Attributes:
+        loss: the mean over the images.
+        sums: name → (sum, count) of what the metrics of an epoch hold the mean of: "accuracy", the
+            loss of a player. A sum that is not finite ends the training.
+
+    >>> logits, labels = torch.tensor([[2.0, 1.0], [0.0, 1.0]]), torch.tensor([0, 0])
+    >>> StepOutput.classified(torch.tensor(0.5), logits, labels).sums
+    {'accuracy': (tensor(1), 2)}
     """
 
     loss: Float[Tensor, ""]
-    logits: Float[Tensor, "n k"]
+    sums: Mapping[str, tuple[Tensor, int]] = field(default_factory=dict)
+
+    @classmethod
+    def classified(
+        cls, loss: Float[Tensor, ""], logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
+    ) -> StepOutput:
+        """Return the loss and the accuracy of a classification."""
+        right = (logits.detach().argmax(1) == labels).sum()
+        return cls(loss.detach(), {"accuracy": (right, len(labels))})
 
 
 @runtime_checkable
@@ -85,8 +99,13 @@ class TrainingObjective(Protocol):
     - `one_class`, True where its loss has no form for `TrainingBatch.targets` (MART).
     - `teacher` and `soft_labels(logits)`: the objective of a network that is trained first, and what
       its logits become in `TrainingBatch.soft` (distillation).
+    - `check(model, data)`, of an objective whose model is no classifier (reconstruction, a game): it
+      raises `InputError` where the model does not fit the data or is no longer sound, in place of
+      what is asked of a classifier before the first step and after every epoch.
+    - `measure(model, data)` beside it, or on what runs: what is told of test images after an epoch,
+      numbers by name, in place of the accuracy.
 
-    >>> from saddlepoint.defences import Standard
+    >>> from saddlepoint.objectives import Standard
     >>> isinstance(Standard(), TrainingObjective)
     True
     """
@@ -99,6 +118,9 @@ class TrainingObjective(Protocol):
 @runtime_checkable
 class Running(TrainingObjective, Protocol):
     """An objective that carries something from step to step.
+
+    It may have `parts`, a module that is trained beside the model by the same optimiser (a decoder);
+    `state_dict` holds what it has of them.
 
     >>> isinstance(running(Standing(), nn.Linear(1, 1)), Running)
     True
@@ -164,7 +186,7 @@ def running(
         model: about to be trained.
         data: what on; None is for objectives that need none to begin with.
 
-    >>> from saddlepoint.defences import Standard
+    >>> from saddlepoint.objectives import Standard
     >>> running(Standard(), nn.Linear(2, 2)).state_dict()
     {}
     """
@@ -180,6 +202,25 @@ def running(
             " accumulate(model, batch)"
         )
     return _Stateless(begun)  # what lacks only the state is no less an objective
+
+
+def parts_of(run: object) -> nn.Module | None:
+    """Return what a running objective trains beside the model; None for nothing.
+
+    >>> parts_of(Standing())
+    """
+    parts = getattr(run, "parts", None)
+    return parts if isinstance(parts, nn.Module) else None
+
+
+def is_classification(objective: object) -> bool:
+    """Return whether an objective trains a classifier: whether it has no `check` of its own.
+
+    >>> from saddlepoint.objectives import Standard
+    >>> is_classification(Standard())
+    True
+    """
+    return not callable(getattr(objective, "check", None))
 
 
 def threat_of(objective: object) -> ThreatModel | None:
@@ -213,7 +254,7 @@ def one_class(objective: object) -> bool:
 def repeats_of(objective: object) -> int:
     """Return how many optimiser steps an objective takes on each batch.
 
-    >>> from saddlepoint.defences import Standard
+    >>> from saddlepoint.objectives import Standard
     >>> repeats_of(Standard())
     1
     """

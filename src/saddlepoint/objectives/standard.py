@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from saddlepoint.defences.objectives.contract import StepOutput, TrainingBatch
-from saddlepoint.defences.objectives.passes import descend
+from saddlepoint.objectives.contract import StepOutput, TrainingBatch
+from saddlepoint.objectives.passes import descend
 from saddlepoint.option_values import BelowOne, check_fields
 
 
