@@ -72,18 +72,18 @@ def look(
     note_random_weights(subject)
     data = prepared.data
     chosen = None if attack is None else given.attack(attack, subject, prepared)
-    record = None if chosen is None else _attacked(chosen, given, subject, prepared)
     config = configuration(
         {
             "model": weights_fingerprint(prepared.model),
             "identity": prepared.identity,
             "data": {"name": data.name, "split": data.split, "fingerprint": data.fingerprint},
-            "attack": None if record is None else record.config,
+            "attack": None if chosen is None else _asked(chosen, given, prepared),
             "seed": subject.seed,
         }
     )
     with claimed(out, "look", config, files, (out / _RECORD).exists) as found:
         if found != "finished":
+            record = None if chosen is None else _attacked(chosen, given, subject, prepared)
             images, after = _images(prepared, record)
             seen = look_at(prepared.model, images, after)
             page = look_document(
@@ -95,6 +95,22 @@ def look(
     numbers = read_json(out / _RECORD)
     paths = {"numbers": str(out / _RECORD), "page": str(out / _PAGE)}
     result({**numbers, "files": paths}, as_json, lambda: _show(numbers, paths))
+
+
+def _asked(attack: Attack, given: AttackOptions, prepared: Prepared) -> dict[str, Any]:
+    """Return what determines the attack, before it runs."""
+    from saddlepoint.files import fingerprint
+
+    mask = given.where(prepared.data.shape)
+    return {
+        "attack": attack,
+        "threat": str(attack.threat),
+        "space": attack.threat.space,
+        "target": given.target,
+        "targets": given.case,
+        "mask": None if mask is None else fingerprint(mask.cpu().numpy().tobytes()),
+        "eot_samples": given.eot_samples,
+    }
 
 
 def _attacked(
