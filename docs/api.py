@@ -29,6 +29,7 @@ ROOMS = (
     "model",
     "data",
     "zoo",
+    "text",
     "attacks",
     "defences",
     "training",

@@ -27,8 +27,8 @@ ORDER = {
     "progress": 1, "answers": 1, "counts": 1, "numerics": 1, "tables": 1,
     "document": 2, "locks": 2, "run_folders": 2, "option_values": 2, "plugins": 2,
     "threat": 3, "model": 3, "data": 3,
-    "zoo": 4, "attacks": 5, "objectives": 6, "defences": 7, "training": 8, "evaluation": 9, "studies": 10,
-    "testing": 10, "reports": 11, "lab": 12, "demo": 12, "cli": 13, "__main__": 14,
+    "zoo": 4, "text": 5, "attacks": 6, "objectives": 7, "defences": 8, "training": 9, "evaluation": 10,
+    "studies": 11, "testing": 11, "reports": 12, "lab": 13, "demo": 13, "cli": 14, "__main__": 15,
 }  # fmt: skip
 
 

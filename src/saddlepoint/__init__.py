@@ -25,6 +25,7 @@ _ROOMS = (
     "model",
     "reports",
     "testing",
+    "text",
     "threat",
     "training",
     "zoo",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from saddlepoint.errors import InputError
@@ -55,6 +55,17 @@ class Cache:
             )
         self._kept = key, value
         return key, value
+
+    def follow(self, rows: Int64[Tensor, " n"]) -> None:
+        """Let each sequence of the batch go on from the one that `rows` names, as beams do.
+
+        >>> cache = Cache()
+        >>> _ = cache.extended(torch.tensor([[[1.0]], [[2.0]]]), torch.zeros(2, 1, 1))
+        >>> cache.follow(torch.tensor([1, 1]))
+        >>> cache.extended(torch.zeros(2, 1, 1), torch.zeros(2, 1, 1))[0].flatten().tolist()
+        [2.0, 0.0, 2.0, 0.0]
+        """
+        self._kept = tuple(each[rows] for each in self._kept)
 
     def once(self, source: Tensor, make: Callable[[], Pair]) -> Pair:
         """Return the keys and values of an encoder's tokens, which are made in the first call.

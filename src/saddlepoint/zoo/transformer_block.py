@@ -12,23 +12,25 @@ from saddlepoint.zoo.drop_path import DropPath
 
 
 class Perceptron(nn.Module):
-    """Linear, GELU, linear, of each token: `expand`, `gelu`, `contract`.
+    """Linear, GELU or another activation, linear, of each token: `expand`, `activation`, `contract`.
 
     >>> import torch
     >>> Perceptron(8, 32)(torch.rand(2, 5, 8)).shape
     torch.Size([2, 5, 8])
     """
 
-    def __init__(self, d: int, hidden: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, d: int, hidden: int, dropout: float = 0.0, activation: type[nn.Module] = nn.GELU
+    ) -> None:
         super().__init__()
         self.expand = nn.Linear(d, hidden)
-        self.gelu = nn.GELU()
+        self.activation = activation()
         self.dropout = nn.Dropout(dropout)
         self.contract = nn.Linear(hidden, d)
 
     def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
         """Return the tokens, each changed on its own."""
-        out: Tensor = self.contract(self.dropout(self.gelu(self.expand(x))))
+        out: Tensor = self.contract(self.dropout(self.activation(self.expand(x))))
         return out
 
 
