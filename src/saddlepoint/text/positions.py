@@ -31,6 +31,11 @@ class NoTextPositions(nn.Module):
         super().__init__()
         self.most, self.d = most, d
 
+    @property
+    def longest(self) -> int | None:
+        """The most tokens that a sequence may have; None is any number."""
+        return None
+
     def forward(self, x: Float[Tensor, "n t d"], past: int = 0) -> Float[Tensor, "n t d"]:
         """Return the tokens with their codes; `past` tokens stood before them.
 
@@ -73,6 +78,11 @@ class LearnedTextPositions(NoTextPositions):
     def __init__(self, most: int, d: int) -> None:
         super().__init__(most, d)
         self.table = nn.Parameter(nn.init.trunc_normal_(torch.empty(most, d), std=0.02))
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens that a sequence may have."""
+        return self.most
 
     def forward(self, x: Float[Tensor, "n t d"], past: int = 0) -> Float[Tensor, "n t d"]:
         """Return the tokens with their codes."""
