@@ -91,6 +91,12 @@ class Stream(IntEnum):
     """The fresh draws by which it is judged."""
     GRADIENTS = 11
     """The draws of two gradients that are compared; see `evaluation.gradient_agreement`."""
+    MASKING = 13
+    """The tokens that are hidden; see `text.masking`."""
+    PAIRS = 15
+    """The sentences that are put beside each other; see `text.next_sentence`."""
+    RULES = 4097
+    """The examples of rule-made sets; see `text.rules`."""
     RESTARTS = 16
     """Added to the number of a restart, from 1."""
     PER_TARGET = 2

@@ -16,14 +16,19 @@ from saddlepoint.text.heads import (
     TokenHead,
     last_four,
 )
+from saddlepoint.text.masking import MASKINGS, Masked, Masking
+from saddlepoint.text.next_sentence import SentencePair, documents_of, sentence_pairs, sentences
 from saddlepoint.text.positions import TEXT_POSITIONS, sinusoids
+from saddlepoint.text.rules import RULES, Example, Rule, RuleSet, rule_set
 from saddlepoint.text.smoothing import SMOOTHINGS, OverAll, OverOthers, masked_loss
 from saddlepoint.text.tokens import Tokens, padded
 from saddlepoint.text.transformer import TRANSFORMERS, Transformer, TransformerDesign
 
 __all__ = [
     "BERTS",
+    "MASKINGS",
     "NORM_ORDERS",
+    "RULES",
     "SMOOTHINGS",
     "TEXT_POSITIONS",
     "TRANSFORMERS",
@@ -35,11 +40,17 @@ __all__ = [
     "DecoderBlock",
     "DecoderCache",
     "EncoderBlock",
+    "Example",
     "Greedy",
     "MLMHead",
+    "Masked",
+    "Masking",
     "NSPHead",
     "OverAll",
     "OverOthers",
+    "Rule",
+    "RuleSet",
+    "SentencePair",
     "SequenceClassifier",
     "TokenClassifier",
     "TokenHead",
@@ -48,8 +59,12 @@ __all__ = [
     "TransformerDesign",
     "Written",
     "averaged",
+    "documents_of",
     "last_four",
     "masked_loss",
     "padded",
+    "rule_set",
+    "sentence_pairs",
+    "sentences",
     "sinusoids",
 ]
