@@ -23,7 +23,7 @@ from saddlepoint.reading.opened import (
     read_bytes,
     shown,
 )
-from saddlepoint.reading.text import read_json, read_text
+from saddlepoint.reading.text import read_json, read_lines, read_text
 
 __all__ = [
     "check_fits",
@@ -34,6 +34,7 @@ __all__ = [
     "opened",
     "read_bytes",
     "read_json",
+    "read_lines",
     "read_text",
     "shown",
 ]

@@ -35,6 +35,37 @@ def read_text(path: Path, most: int = _TEXT) -> str:
         raise InputError(f"{shown(path)} is not text in UTF-8") from None
 
 
+def read_lines(path: Path, most: int = _TEXT) -> list[str]:
+    """Return the lines of a file in UTF-8, without what ends them; raises `InputError`, with the line,
+    for anything else.
+
+    A line ends at a line feed alone: what text itself holds (\\x85, \\u2028) divides nothing.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.txt"
+    ...     _ = path.write_bytes(b"one\\ncaf\\xe9\\n")
+    ...     read_lines(path)
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: ...a.txt, line 2: is not text in UTF-8 (byte 4 is 0xe9); ...
+    """
+    content = read_bytes(path, most).removeprefix(b"\xef\xbb\xbf")
+    lines = content.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(line.removesuffix(b"\r").decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{shown(path)}, line {number}: is not text in UTF-8 (byte {error.start + 1} is"
+                f" {line[error.start]:#04x}); save the file in UTF-8"
+            ) from None
+    return found
+
+
 def read_json(path: Path, most: int = _TEXT) -> Any:
     """Return the JSON value in `path`, of at most `most` bytes.
 
