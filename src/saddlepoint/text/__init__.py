@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from saddlepoint.text.alignment import IBM1, WordTable, fit_ibm1
 from saddlepoint.text.averaging import averaged
 from saddlepoint.text.bert import BERTS, Bert, BertDesign
 from saddlepoint.text.blocks import NORM_ORDERS, BlockDesign, DecoderBlock, EncoderBlock
@@ -34,9 +35,20 @@ from saddlepoint.text.tokenisers import (
 )
 from saddlepoint.text.tokens import Tokens, padded
 from saddlepoint.text.transformer import TRANSFORMERS, Transformer, TransformerDesign
+from saddlepoint.text.translation import (
+    Baselines,
+    Bleu,
+    Kept,
+    PairFilter,
+    baselines,
+    bleu,
+    read_pairs,
+    without_those_of,
+)
 
 __all__ = [
     "BERTS",
+    "IBM1",
     "MASKINGS",
     "NORM_ORDERS",
     "RULES",
@@ -44,9 +56,11 @@ __all__ = [
     "TEXT_POSITIONS",
     "TOKENISERS",
     "TRANSFORMERS",
+    "Baselines",
     "BeamSearch",
     "Bert",
     "BertDesign",
+    "Bleu",
     "BlockDesign",
     "CharacterTokeniser",
     "ClassificationHead",
@@ -57,12 +71,14 @@ __all__ = [
     "Framed",
     "Framing",
     "Greedy",
+    "Kept",
     "MLMHead",
     "Masked",
     "Masking",
     "NSPHead",
     "OverAll",
     "OverOthers",
+    "PairFilter",
     "Rule",
     "RuleSet",
     "SentencePair",
@@ -74,19 +90,25 @@ __all__ = [
     "Transformer",
     "TransformerDesign",
     "WordPieceTokeniser",
+    "WordTable",
     "WordTokeniser",
     "Written",
     "averaged",
+    "baselines",
+    "bleu",
     "check_vocabulary",
     "documents_of",
+    "fit_ibm1",
     "last_four",
     "load_tokeniser",
     "masked_loss",
     "mended",
     "next_tokens",
     "padded",
+    "read_pairs",
     "rule_set",
     "sentence_pairs",
     "sentences",
     "sinusoids",
+    "without_those_of",
 ]
