@@ -54,6 +54,9 @@ TINY = {
     },
     "attention-under-attack": {"seeds": "1", "budgets": "0.1,0.3", "patches": "1,4", "steps": "2"},
     "few-shot": {"seeds": "1", "shots": "1,5", "episodes": "3", "tuned": "1", "steps": "2"},
+    "attention-scale": {"widths": "4,64", "draws": "50"},
+    "norms-on-lengths": {"spreads": "0,8", "longer": "1,2", "batches": "10"},
+    "attention-cost": {"lengths": "16,64", "widths": "16,64", "length": "16", "repeats": "1"},
 }
 
 _LARGER = (

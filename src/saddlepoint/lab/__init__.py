@@ -15,6 +15,8 @@ from saddlepoint.lab.adversarial_logistic import (
     run_logistic,
 )
 from saddlepoint.lab.alignment import Alignment, AlignmentSettings, alignment
+from saddlepoint.lab.attention_cost import AttentionCost, CostSettings, attention_cost
+from saddlepoint.lab.attention_scale import AttentionScale, ScaleSettings, attention_scale
 from saddlepoint.lab.bench import Bench, small_network
 from saddlepoint.lab.capacity import CapacitySettings, run_capacity
 from saddlepoint.lab.capacity_found import Capacity
@@ -50,6 +52,7 @@ from saddlepoint.lab.l2_overestimate import (
 from saddlepoint.lab.landscape import LandscapeSettings, LossLandscape, landscape
 from saddlepoint.lab.linear_example import LinearExample, LinearSettings, linear_example, run_linear
 from saddlepoint.lab.lowest_bit import BitSettings, LowestBits, SmallestBits, lowest_bit
+from saddlepoint.lab.norms_on_lengths import LengthSettings, NormsOnLengths, norms_on_lengths
 from saddlepoint.lab.objectives import (
     CaseStatistics,
     ObjectiveComparison,
@@ -89,6 +92,8 @@ __all__ = [
     "AdversarialLogistic",
     "Alignment",
     "AlignmentSettings",
+    "AttentionCost",
+    "AttentionScale",
     "Bench",
     "BitSettings",
     "Blow",
@@ -100,6 +105,7 @@ __all__ = [
     "ConstantSettings",
     "ControlSettings",
     "Controls",
+    "CostSettings",
     "DistillationFindings",
     "DistillationSettings",
     "DistillationTransfer",
@@ -112,6 +118,7 @@ __all__ = [
     "JsmaSettings",
     "L2Overestimate",
     "LandscapeSettings",
+    "LengthSettings",
     "LinearExample",
     "LinearSettings",
     "LogisticPath",
@@ -122,6 +129,7 @@ __all__ = [
     "Measured",
     "Measurement",
     "NearestImages",
+    "NormsOnLengths",
     "ObjectiveComparison",
     "ObjectiveSettings",
     "OverestimateSettings",
@@ -130,6 +138,7 @@ __all__ = [
     "Regularisation",
     "RegularisationSettings",
     "Saturation",
+    "ScaleSettings",
     "SegmentSettings",
     "Segments",
     "Settings",
@@ -146,6 +155,8 @@ __all__ = [
     "Written",
     "accuracy_against_eps",
     "alignment",
+    "attention_cost",
+    "attention_scale",
     "compare_objectives",
     "constant_c",
     "fgsm_ray",
@@ -153,6 +164,7 @@ __all__ = [
     "landscape",
     "linear_example",
     "lowest_bit",
+    "norms_on_lengths",
     "per_model",
     "run_capacity",
     "run_controls",

@@ -21,7 +21,9 @@ from saddlepoint.lab.architectures import (
     draw_architectures,
     run_architectures,
 )
+from saddlepoint.lab.attention_cost import CostSettings, attention_cost, draw_attention_cost
 from saddlepoint.lab.attention_figure import draw_attention
+from saddlepoint.lab.attention_scale import ScaleSettings, attention_scale, draw_attention_scale
 from saddlepoint.lab.attention_under_attack import AttentionSettings, run_attention
 from saddlepoint.lab.capacity import CapacitySettings, run_capacity
 from saddlepoint.lab.capacity_figure import draw_capacity
@@ -48,6 +50,7 @@ from saddlepoint.lab.l2_overestimate import (
 from saddlepoint.lab.landscape import LandscapeSettings, draw_landscape, landscape
 from saddlepoint.lab.linear_example import LinearSettings, draw_linear_example, run_linear
 from saddlepoint.lab.lowest_bit import BitSettings, draw_lowest_bit, lowest_bit
+from saddlepoint.lab.norms_on_lengths import LengthSettings, draw_norms_on_lengths, norms_on_lengths
 from saddlepoint.lab.objectives import ObjectiveSettings, compare_objectives, draw_objectives
 from saddlepoint.lab.regularisation import RegularisationSettings, run_regularisation
 from saddlepoint.lab.regularisation_figure import draw_regularisation
@@ -75,6 +78,7 @@ _CARLINI = "Carlini and Wagner 2017, arXiv:1608.04644"
 _HE = "He et al. 2016, arXiv:1512.03385"
 _DOSOVITSKIY = "Dosovitskiy et al. 2021, arXiv:2010.11929"
 _LIU = "Liu et al. 2021, arXiv:2103.14030"
+_VASWANI = "Vaswani et al. 2017, arXiv:1706.03762"
 _PAPERNOT = "Papernot et al. 2016, arXiv:1511.04508"
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
@@ -178,6 +182,19 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             Experiment(
                 "few-shot", "n images of each new class: ridge regression on features, and new heads",
                 _DOSOVITSKIY, FewShotSettings, run_few_shot, draw_few_shot, images=1000,
+            ),
+            Experiment(
+                "attention-scale", "why attention divides by √d: variance, gradients, weights",
+                _VASWANI, ScaleSettings, attention_scale, draw_attention_scale, images=1,
+            ),
+            Experiment(
+                "norms-on-lengths", "batch and layer normalisation of sentences of various lengths",
+                "Ba et al. 2016, arXiv:1607.06450", LengthSettings, norms_on_lengths,
+                draw_norms_on_lengths, images=1,
+            ),
+            Experiment(
+                "attention-cost", "seconds of attention, recurrence, convolution against n and d",
+                _VASWANI, CostSettings, attention_cost, draw_attention_cost, images=1,
             ),
         )
     }
