@@ -23,6 +23,7 @@ PAGES = (
     "docs/which.md",
     "docs/models.md",
     "docs/look.md",
+    "docs/text.md",
     "docs/defences.md",
     "docs/recipes.md",
     "docs/studies.md",
@@ -36,7 +37,10 @@ PAGES = (
     "docs/lab.md",
     "docs/extending.md",
 )
-NEEDED = {"docs/models.md": ("timm", "transformers")}  # what is optional, by page
+NEEDED = {
+    "docs/models.md": ("timm", "transformers"),
+    "docs/text.md": ("tokenizers",),
+}  # what is optional, by page
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\S+\.(?:yaml|py))\n")  # the first line of a block that is a file
 

@@ -262,8 +262,10 @@ def draw_attention_cost(found: AttentionCost) -> Figure:
             for name, look in named.items():
                 own = [each for each in rows if each.layer == name]
                 line = {**look.line, "markersize": 3, "linewidth": 1.0}
-                axes.plot([getattr(e, axis) for e in own], [1000 * e.seconds for e in own], **line)
-            axes.set_xscale("log", base=2)
+                places = [math.log2(getattr(e, axis)) for e in own]
+                axes.plot(places, [1000 * e.seconds for e in own], **line)
+            sizes = sorted({getattr(e, axis) for e in rows})
+            axes.set_xticks([math.log2(size) for size in sizes], [str(size) for size in sizes])
             axes.set_yscale("log")
             axes.set_xlabel(f"{axis} {'n' if axis == 'length' else 'd'}")
             axes.set_ylabel("milliseconds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -154,8 +155,11 @@ def draw_attention_scale(found: AttentionScale) -> Figure:
             for scale, look in named.items():
                 own = found.of(scale)
                 line = {**look.line, "markersize": 3, "linewidth": 1.0}
-                axes.plot([e.width for e in own], [getattr(e, what) for e in own], **line)
-            axes.set_xscale("log", base=2)
+                axes.plot(
+                    [math.log2(e.width) for e in own], [getattr(e, what) for e in own], **line
+                )
+            sizes = sorted({e.width for e in found.rows})[::2]
+            axes.set_xticks([math.log2(size) for size in sizes], [str(size) for size in sizes])
             axes.set_xlabel("d")
             title_left(axes, title)
         panels[0].set_yscale("log")

@@ -174,11 +174,11 @@ def norms_on_lengths(bench: Bench, settings: LengthSettings) -> NormsOnLengths:
         long = torch.cat([sentences.of(times * settings.mean) for _ in range(settings.batch)])
         for norm in NORMS:
             if norm == "layer":
-                means = functional.layer_norm(long, (settings.width,), eps=_EPS).mean(1)
+                left = functional.layer_norm(long, (settings.width,), eps=_EPS).mean(1)
             else:
                 mean, sd = (torch.stack(each).mean(0) for each in zip(*recorded[norm], strict=True))
-                means = ((long - mean) / (sd**2 + _EPS).sqrt()).mean(0)
-            longer.append(Longer(norm, times, float(means.pow(2).mean().sqrt())))
+                left = ((long - mean) / (sd**2 + _EPS).sqrt()).mean(0)
+            longer.append(Longer(norm, times, float(left.pow(2).mean().sqrt())))
     return NormsOnLengths(tuple(jitters), tuple(longer))
 
 
