@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from saddlepoint.errors import InputError
 from saddlepoint.zoo.registry import ModelInfo
+from saddlepoint.zoo.skeleton import skeletons
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ def model_cost(info: ModelInfo, classes: int = 10, channels: int = 3, size: int 
     269722
     """
     try:
-        with torch.device("meta"):
+        with skeletons():
             network = info.build(classes=classes, channels=channels, size=size).eval()
+        with torch.device("meta"):
             return network_cost(network, torch.zeros(1, channels, size, size))
     except Exception as error:
         raise InputError(f"the cost of {info.name} cannot be counted: {error}") from error
