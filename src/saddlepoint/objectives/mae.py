@@ -143,7 +143,7 @@ class Reconstructing(Standing):
         mae, total = self._whole(model), 0.0
         device = next(iter(model.parameters())).device
         with evaluating(mae), torch.no_grad():
-            for ids in torch.arange(len(data)).split(_ROWS):
+            for ids in torch.split(torch.arange(len(data)), _ROWS):
                 x, mask = data.images(ids).to(device), self._masks(ids.to(device), 0, 0)
                 total += float(reconstruction_losses(mae(x, mask), mae.targets(x), mask).sum())
         return {"reconstruction_loss": total / len(data)}

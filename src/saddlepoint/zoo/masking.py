@@ -142,7 +142,7 @@ def order_of(mask: Bool[Tensor, "n l"]) -> tuple[Int64[Tensor, "n l"], int]:
     >>> order_of(torch.tensor([[True, False, True, False]]))
     (tensor([[1, 3, 0, 2]]), 2)
     """
-    counts = (~mask).sum(1).unique().tolist()
+    counts = sorted(set((~mask).sum(1).tolist()))
     if len(counts) != 1 or not counts[0]:
         seen = " and ".join(map(str, counts)) or "no images"
         raise InputError(f"visible patches of an image: {seen}; give as many to each, at least one")
