@@ -66,7 +66,7 @@ class MAEDecoder(nn.Module):
         encoder: whose tokens it takes.
         design: its own.
 
-    Raises `InputError` for heads that do not divide the width.
+    Raises `InputError` for heads that do not divide the width, and as `vit_of`.
 
     >>> from saddlepoint.zoo.vit_design import ViTDesign
     >>> net = ViT(ViTDesign(), channels=1, size=28)
@@ -77,7 +77,7 @@ class MAEDecoder(nn.Module):
     def __init__(self, encoder: ViT, design: DecoderDesign | None = None) -> None:
         super().__init__()
         self.design = design = DecoderDesign() if design is None else design
-        own, d = encoder.design, design.width
+        own, d = vit_of(encoder).design, design.width
         self.grid: Grid = encoder.positions.places.grid
         self.classed = encoder.class_token is not None
         inside = design.mask_tokens == "encoder"
