@@ -23,6 +23,7 @@ PAGES = (
     "docs/which.md",
     "docs/models.md",
     "docs/look.md",
+    "docs/mae.md",
     "docs/defences.md",
     "docs/recipes.md",
     "docs/studies.md",

@@ -17,6 +17,7 @@ from saddlepoint.lab.experiment import PerModel
 from saddlepoint.lab.fgsm_ray import FgsmRay, draw_fgsm_ray
 from saddlepoint.lab.panels import looks
 
+MAE = {"patch": "2", "seeds": "1", "tuned": "1"}
 TINY = {
     "linear-example": {"dimensions": "1,10,100"},
     "fgsm-ray": {"points": "10"},
@@ -54,6 +55,10 @@ TINY = {
     },
     "attention-under-attack": {"seeds": "1", "budgets": "0.1,0.3", "patches": "1,4", "steps": "2"},
     "few-shot": {"seeds": "1", "shots": "1,5", "episodes": "3", "tuned": "1", "steps": "2"},
+    "mae-labels": {**MAE, "ratios": "0.5,0.75", "shares": "0.1,0.3", "rates": "0.001,0.002"},
+    "mae-decoder": {**MAE, "variants": "as it is,tokens in the encoder", "share": "0.2"},
+    "mae-robust": {**MAE, "share": "0.2", "steps": "1", "masked_steps": "1", "measured": "2"},
+    "mae-interpolation": {**MAE, "ratios": "0.5,0.75"},
 }
 
 _LARGER = (

@@ -107,6 +107,7 @@ NORMS = ("linf", "l2", "l1", "l0", "patches:")
 PREPROCESSING = ("auto", "own", "none")
 SPACES = ("pixels", "normalised")
 SPLITS = ("test", "train", "all")
+MASKINGS = ("random", "block", "grid")
 EXPERIMENTS = (
     "accuracy-against-eps",
     "adversarial-logistic",
@@ -125,6 +126,10 @@ EXPERIMENTS = (
     "landscape",
     "linear-example",
     "lowest-bit",
+    "mae-decoder",
+    "mae-interpolation",
+    "mae-labels",
+    "mae-robust",
     "objectives",
     "regularisation",
     "residual",

@@ -15,6 +15,7 @@ from saddlepoint.defences.ensemble import DeepEnsemble
 from saddlepoint.defences.held_out import Validation, Watch
 from saddlepoint.defences.levels import fake_quantise
 from saddlepoint.defences.linear_operator import dense_operator
+from saddlepoint.defences.linear_probe import linear_probe
 from saddlepoint.defences.objectives import (
     AWP,
     FGSMRS,
@@ -114,6 +115,7 @@ __all__ = [
     "fake_quantise",
     "label_loss",
     "layers_of",
+    "linear_probe",
     "load_recipe",
     "parse_recipe",
     "plateaus",

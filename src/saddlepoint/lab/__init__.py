@@ -50,6 +50,10 @@ from saddlepoint.lab.l2_overestimate import (
 from saddlepoint.lab.landscape import LandscapeSettings, LossLandscape, landscape
 from saddlepoint.lab.linear_example import LinearExample, LinearSettings, linear_example, run_linear
 from saddlepoint.lab.lowest_bit import BitSettings, LowestBits, SmallestBits, lowest_bit
+from saddlepoint.lab.mae_decoder import DecoderSettings, run_mae_decoder
+from saddlepoint.lab.mae_interpolation import InterpolationSettings, run_mae_interpolation
+from saddlepoint.lab.mae_labels import LabelSettings, run_mae_labels
+from saddlepoint.lab.mae_robust import RobustSettings, run_mae_robust
 from saddlepoint.lab.objectives import (
     CaseStatistics,
     ObjectiveComparison,
@@ -100,6 +104,7 @@ __all__ = [
     "ConstantSettings",
     "ControlSettings",
     "Controls",
+    "DecoderSettings",
     "DistillationFindings",
     "DistillationSettings",
     "DistillationTransfer",
@@ -107,10 +112,12 @@ __all__ = [
     "Experiment",
     "FgsmRay",
     "Findings",
+    "InterpolationSettings",
     "JsmaCase",
     "JsmaFindings",
     "JsmaSettings",
     "L2Overestimate",
+    "LabelSettings",
     "LandscapeSettings",
     "LinearExample",
     "LinearSettings",
@@ -129,6 +136,7 @@ __all__ = [
     "RaySettings",
     "Regularisation",
     "RegularisationSettings",
+    "RobustSettings",
     "Saturation",
     "SegmentSettings",
     "Segments",
@@ -162,6 +170,10 @@ __all__ = [
     "run_l2_overestimate",
     "run_linear",
     "run_logistic",
+    "run_mae_decoder",
+    "run_mae_interpolation",
+    "run_mae_labels",
+    "run_mae_robust",
     "run_regularisation",
     "run_transfer",
     "run_transfer_table",

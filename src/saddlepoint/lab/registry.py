@@ -48,6 +48,16 @@ from saddlepoint.lab.l2_overestimate import (
 from saddlepoint.lab.landscape import LandscapeSettings, draw_landscape, landscape
 from saddlepoint.lab.linear_example import LinearSettings, draw_linear_example, run_linear
 from saddlepoint.lab.lowest_bit import BitSettings, draw_lowest_bit, lowest_bit
+from saddlepoint.lab.mae_decoder import DecoderSettings, run_mae_decoder
+from saddlepoint.lab.mae_figure import (
+    draw_mae_decoder,
+    draw_mae_interpolation,
+    draw_mae_labels,
+    draw_mae_robust,
+)
+from saddlepoint.lab.mae_interpolation import InterpolationSettings, run_mae_interpolation
+from saddlepoint.lab.mae_labels import LabelSettings, run_mae_labels
+from saddlepoint.lab.mae_robust import RobustSettings, run_mae_robust
 from saddlepoint.lab.objectives import ObjectiveSettings, compare_objectives, draw_objectives
 from saddlepoint.lab.regularisation import RegularisationSettings, run_regularisation
 from saddlepoint.lab.regularisation_figure import draw_regularisation
@@ -75,6 +85,7 @@ _CARLINI = "Carlini and Wagner 2017, arXiv:1608.04644"
 _HE = "He et al. 2016, arXiv:1512.03385"
 _DOSOVITSKIY = "Dosovitskiy et al. 2021, arXiv:2010.11929"
 _LIU = "Liu et al. 2021, arXiv:2103.14030"
+_MAE = "He et al. 2022, arXiv:2111.06377"
 _PAPERNOT = "Papernot et al. 2016, arXiv:1511.04508"
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
@@ -178,6 +189,22 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             Experiment(
                 "few-shot", "n images of each new class: ridge regression on features, and new heads",
                 _DOSOVITSKIY, FewShotSettings, run_few_shot, draw_few_shot, images=1000,
+            ),
+            Experiment(
+                "mae-labels", "masked autoencoding by ratio, then few labels: fine-tuning and probe",
+                _MAE, LabelSettings, run_mae_labels, draw_mae_labels, images=10_000,
+            ),
+            Experiment(
+                "mae-decoder", "depth of the decoder, mask tokens in the encoder, masks, targets",
+                _MAE, DecoderSettings, run_mae_decoder, draw_mae_decoder, images=10_000,
+            ),
+            Experiment(
+                "mae-robust", "adversarial training from scratch, after MAE, after adversarial MAE",
+                _MAE, RobustSettings, run_mae_robust, draw_mae_robust, images=1000,
+            ),
+            Experiment(
+                "mae-interpolation", "what a masked autoencoder knows more than a blend of neighbours",
+                _MAE, InterpolationSettings, run_mae_interpolation, draw_mae_interpolation, images=1000,
             ),
         )
     }

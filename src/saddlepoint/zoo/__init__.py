@@ -38,6 +38,24 @@ from saddlepoint.zoo.build import (
 from saddlepoint.zoo.decoding import Cache, causal_bias, padding_bias
 from saddlepoint.zoo.dirac import deepened
 from saddlepoint.zoo.huggingface import HuggingFaceFolder, read_huggingface
+from saddlepoint.zoo.mae import (
+    DecoderDesign,
+    MAEDecoder,
+    MaskedAutoencoder,
+    normalised_patches,
+    reconstruction_losses,
+    vit_of,
+)
+from saddlepoint.zoo.mae_weights import load_mae, save_decoder
+from saddlepoint.zoo.masking import (
+    MASKINGS,
+    kept_count,
+    masks,
+    patchify,
+    shuffle,
+    unpatchify,
+    unshuffle,
+)
 from saddlepoint.zoo.matching import Matched, match
 from saddlepoint.zoo.preact_block import PreActBlock
 from saddlepoint.zoo.preact_resnet import PreActResNet
@@ -69,6 +87,7 @@ from saddlepoint.zoo.windows import Cut, Windows, attention_cost, window_attenti
 
 __all__ = [
     "BLOCKS",
+    "MASKINGS",
     "RESNETS",
     "SHORTCUTS",
     "ZOO",
@@ -79,9 +98,12 @@ __all__ = [
     "Cache",
     "ConvBlock",
     "Cut",
+    "DecoderDesign",
     "Entry",
     "HuggingFaceFolder",
     "LoadReport",
+    "MAEDecoder",
+    "MaskedAutoencoder",
     "Matched",
     "ModelInfo",
     "PadShortcut",
@@ -119,27 +141,38 @@ __all__ = [
     "filter_components",
     "is_generator",
     "is_whole",
+    "kept_count",
     "layer_responses",
+    "load_mae",
     "load_matched",
     "load_weights",
+    "masks",
     "match",
     "model_source",
+    "normalised_patches",
     "outputs_in",
     "padding_bias",
+    "patchify",
     "position_similarity",
     "pretrained_classes",
     "read_huggingface",
     "read_register",
     "read_state",
     "read_weights",
+    "reconstruction_losses",
     "record_attention",
     "relative_index",
     "renew_head",
     "residual_branches",
     "resized_tables",
     "rollout",
+    "save_decoder",
     "save_weights",
+    "shuffle",
     "skip_gradient",
+    "unpatchify",
+    "unshuffle",
+    "vit_of",
     "weights_fingerprint",
     "weights_inside",
     "window_attention_cost",
