@@ -23,6 +23,7 @@ from saddlepoint.attacks.core.stages import Stages
 from saddlepoint.attacks.core.targets import TargetsResult, attack_targets
 from saddlepoint.attacks.core.ties import tie_note
 from saddlepoint.attacks.core.tracker import Best, Last, Nearest, Tracker
+from saddlepoint.attacks.fixed_budget.advgan import AdvGAN
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.margin_decomposition import MarginDecomposition
 from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
@@ -75,6 +76,7 @@ from saddlepoint.model import backward_replaced
 __all__ = [
     "ALMA",
     "APGD",
+    "AdvGAN",
     "ATTACKS",
     "BIM",
     "BPDA",

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from saddlepoint.attacks.core.contract import Attack, FixedBudget, MinimumNorm
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM
+from saddlepoint.attacks.fixed_budget.advgan import AdvGAN
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.margin_decomposition import MarginDecomposition
 from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
@@ -114,6 +115,7 @@ _CLASSES: Mapping[str, type[FixedBudget] | type[MinimumNorm]] = {
     "sparse-rs": SparseRS,
     "square": Square,
     "uniform-noise": UniformNoise,
+    "advgan": AdvGAN,
     "hard": Hard,
     "deepfool": DeepFool,
     "fab": FAB,

@@ -31,6 +31,7 @@ from saddlepoint.defences.self_ensemble import random_self_ensemble
 from saddlepoint.defences.spectral import SpectralNorm
 from saddlepoint.errors import InputError
 from saddlepoint.model import ten_crop
+from saddlepoint.objectives.advgan import AdvGANGame
 from saddlepoint.plugins import Registry, lacks, parameter_types
 
 
@@ -109,6 +110,7 @@ OBJECTIVES = _registry(
             "awp": AWP,
             "distillation": Distillation,
             "hard-labels": HardLabels,
+            "advgan": AdvGANGame,
         }.items()
     ),
 )

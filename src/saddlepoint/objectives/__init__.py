@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from saddlepoint.objectives.advgan import AdvGANAgainst, AdvGANGame
 from saddlepoint.objectives.contract import (
     Running,
     Standing,
@@ -19,6 +20,8 @@ from saddlepoint.objectives.passes import label_loss
 from saddlepoint.objectives.standard import Standard
 
 __all__ = [
+    "AdvGANAgainst",
+    "AdvGANGame",
     "Running",
     "Standard",
     "Standing",

@@ -120,7 +120,8 @@ class Running(TrainingObjective, Protocol):
     """An objective that carries something from step to step.
 
     It may have `parts`, a module that is trained beside the model by the same optimiser (a decoder);
-    `state_dict` holds what it has of them.
+    `state_dict` holds what it has of them. And it may have `metadata(model)`: text by name that the
+    final file of weights holds beside them.
 
     >>> isinstance(running(Standing(), nn.Linear(1, 1)), Running)
     True

@@ -102,7 +102,9 @@ class Run:
     def finish(self) -> None:
         """Write the final weights, once."""
         if self.out is not None and not self.finished:
-            save_weights(self.state.model, self.out / WEIGHTS_FILE)
+            metadata = getattr(self.state.objective, "metadata", None)
+            told = metadata(self.state.model) if callable(metadata) else None
+            save_weights(self.state.model, self.out / WEIGHTS_FILE, told)
 
     def close(self) -> None:
         """Release the tracker."""

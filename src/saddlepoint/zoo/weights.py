@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -169,8 +169,11 @@ def _of_right_count(
     return match(plain_state(build(least)), file).state
 
 
-def save_weights(module: nn.Module, path: Path | str) -> Path:
-    """Write the module's state dict to a `.safetensors` file, all of it or nothing.
+def save_weights(
+    module: nn.Module, path: Path | str, told: Mapping[str, str] | None = None
+) -> Path:
+    """Write the module's state dict to a `.safetensors` file, all of it or nothing; beside it stands
+    what else is `told`.
 
     Raises `InputError` for another suffix and `OutputError` where the disk refuses.
 
@@ -187,7 +190,7 @@ def save_weights(module: nn.Module, path: Path | str) -> Path:
         key: value.detach().cpu().contiguous().clone() for key, value in plain_state(module).items()
     }
     inside = any(isinstance(each, Normalised) for each in module.modules())
-    said = {_SAID: "inside" if inside else "none"}
+    said = {**(told or {}), _SAID: "inside" if inside else "none"}
     return write(path, safetensors.torch.save(state, metadata=said))
 
 
