@@ -35,8 +35,16 @@ from saddlepoint.zoo.build import (
     pretrained_classes,
     weights_inside,
 )
+from saddlepoint.zoo.dcgan import DCDiscriminator, DCGenerator
 from saddlepoint.zoo.decoding import Cache, causal_bias, padding_bias
 from saddlepoint.zoo.dirac import deepened
+from saddlepoint.zoo.discriminators import (
+    DISCRIMINATORS,
+    BuildDiscriminator,
+    discriminator_named,
+)
+from saddlepoint.zoo.gan import MaxoutDiscriminator, MLPDiscriminator, MLPGenerator
+from saddlepoint.zoo.generator import Generator, as_generator, check_latent
 from saddlepoint.zoo.huggingface import HuggingFaceFolder, read_huggingface
 from saddlepoint.zoo.matching import Matched, match
 from saddlepoint.zoo.preact_block import PreActBlock
@@ -69,6 +77,7 @@ from saddlepoint.zoo.windows import Cut, Windows, attention_cost, window_attenti
 
 __all__ = [
     "BLOCKS",
+    "DISCRIMINATORS",
     "RESNETS",
     "SHORTCUTS",
     "ZOO",
@@ -76,13 +85,20 @@ __all__ = [
     "BasicBlock",
     "Bottleneck",
     "Build",
+    "BuildDiscriminator",
     "Cache",
     "ConvBlock",
     "Cut",
+    "DCDiscriminator",
+    "DCGenerator",
     "Entry",
+    "Generator",
     "HuggingFaceFolder",
     "LoadReport",
+    "MLPDiscriminator",
+    "MLPGenerator",
     "Matched",
+    "MaxoutDiscriminator",
     "ModelInfo",
     "PadShortcut",
     "PreActBlock",
@@ -101,6 +117,7 @@ __all__ = [
     "WeightsFile",
     "WideResNet",
     "Windows",
+    "as_generator",
     "attention_cost",
     "attention_distance",
     "attention_divergence",
@@ -109,12 +126,14 @@ __all__ = [
     "build_model",
     "causal_bias",
     "changed_patches",
+    "check_latent",
     "check_spec",
     "class_names",
     "class_rollout",
     "deepened",
     "default_normalisation",
     "default_preprocessing",
+    "discriminator_named",
     "enlarged",
     "filter_components",
     "is_generator",

@@ -13,7 +13,9 @@ from saddlepoint.configuration import source_of
 from saddlepoint.errors import InputError
 from saddlepoint.plugins import Registry
 from saddlepoint.zoo.carlini import Carlini
+from saddlepoint.zoo.dcgan import DCGenerator
 from saddlepoint.zoo.design import changed
+from saddlepoint.zoo.gan import MLPGenerator
 from saddlepoint.zoo.madry_cnn import MadryCNN
 from saddlepoint.zoo.maxout import Maxout
 from saddlepoint.zoo.preact_resnet import PreActResNet
@@ -144,6 +146,23 @@ def _swin(name: str, *, classes: int, channels: int, size: Size, **options: Any)
     return Swin(design, classes=classes, channels=channels, size=size)
 
 
+def _gan_mlp(
+    *,
+    classes: int,
+    channels: int,
+    size: Size,
+    latent: int = 100,
+    widths: tuple[int, ...] = (256, 512),
+) -> nn.Module:
+    return MLPGenerator(latent, tuple(widths), channels=channels, size=size)
+
+
+def _gan_dcgan(
+    *, classes: int, channels: int, size: Size, latent: int = 100, maps: int = 64
+) -> nn.Module:
+    return DCGenerator(latent, maps, channels=channels, size=size)
+
+
 def _side(name: str) -> int:
     """Return the side of the images that the paper's networks were built for; ours are for 32."""
     return 32 if name.endswith("-micro") else 224
@@ -154,6 +173,11 @@ _VIT = "Dosovitskiy et al., An Image is Worth 16x16 Words, 2021, arXiv:2010.1192
 _SWIN = (
     "Liu et al., Swin Transformer: Hierarchical Vision Transformer using Shifted Windows, 2021,"
     " arXiv:2103.14030"
+)
+_GAN = "Goodfellow et al., Generative Adversarial Nets, 2014, arXiv:1406.2661"
+_DCGAN = (
+    "Radford et al., Unsupervised Representation Learning with Deep Convolutional Generative"
+    " Adversarial Networks, 2016, arXiv:1511.06434"
 )
 _CARLINI = (
     "Carlini & Wagner, Towards Evaluating the Robustness of Neural Networks, 2017, arXiv:1608.04644"
@@ -205,6 +229,8 @@ ZOO: Registry[ModelInfo] = Registry(
             ),
             *(ModelInfo(name, partial(_vit, name), _VIT, side=_side(name)) for name in VITS),
             *(ModelInfo(name, partial(_swin, name), _SWIN, side=_side(name)) for name in SWINS),
+            ModelInfo("gan-mlp", _gan_mlp, _GAN, generator=True),
+            ModelInfo("gan-dcgan", _gan_dcgan, _DCGAN, generator=True),
         )
     },
     _brought,
