@@ -8,8 +8,10 @@ from saddlepoint.defences.build import (
     build_objective,
     build_penalty,
     build_transform,
+    transform_word,
     transforms_of,
 )
+from saddlepoint.defences.defense_gan import GeneratorPurifier, defense_gan
 from saddlepoint.defences.dynamic_threshold import NaiveDynamicThreshold
 from saddlepoint.defences.ensemble import DeepEnsemble
 from saddlepoint.defences.held_out import Validation, Watch
@@ -44,6 +46,7 @@ from saddlepoint.defences.optimiser import Optimiser
 from saddlepoint.defences.orthogonal import Orthogonal
 from saddlepoint.defences.parameter_groups import layers_of, undecayed
 from saddlepoint.defences.power_iteration import singular_value
+from saddlepoint.defences.purifier import Purified, Purifier
 from saddlepoint.defences.quantisation import calibrate, quantise, unquantise
 from saddlepoint.defences.recipe import ModelTransform, Penalty, Recipe
 from saddlepoint.defences.recipe_fields import RecipeChange
@@ -83,6 +86,7 @@ __all__ = [
     "Distillation",
     "Free",
     "GaussianNoise",
+    "GeneratorPurifier",
     "HardLabels",
     "Mixed",
     "ModelTransform",
@@ -91,6 +95,8 @@ __all__ = [
     "Orthogonal",
     "Penalty",
     "PiecewiseLinear",
+    "Purified",
+    "Purifier",
     "RandomSelfEnsemble",
     "Recipe",
     "RecipeChange",
@@ -110,6 +116,7 @@ __all__ = [
     "build_penalty",
     "build_transform",
     "calibrate",
+    "defense_gan",
     "dense_operator",
     "fake_quantise",
     "label_loss",
@@ -126,6 +133,7 @@ __all__ = [
     "running",
     "singular_value",
     "threat_of",
+    "transform_word",
     "transforms_of",
     "undecayed",
     "unquantise",

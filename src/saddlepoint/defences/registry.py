@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from saddlepoint.configuration import source_of
+from saddlepoint.defences.defense_gan import defense_gan
 from saddlepoint.defences.objectives import (
     AWP,
     FGSMRS,
@@ -138,6 +139,12 @@ TRANSFORMS = _registry(
             ten_crop,
             "He et al. 2016, arXiv:1512.03385",
             "ten passes at inference",
+        ),
+        DefenceInfo(
+            "defense-gan",
+            defense_gan,
+            "Samangouei et al. 2018, arXiv:1805.06605",
+            "R·L passes of a generator each way per prediction (4 × 50)",
         ),
     ),
 )

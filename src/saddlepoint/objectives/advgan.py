@@ -78,7 +78,9 @@ class AdvGANGame:
 
     def hinge(self, shape: tuple[int, ...]) -> float:
         """Return c for images of a shape."""
-        return 0.5 * self.eps * float(torch.Size(shape).numel()) ** 0.5 if self.c is None else self.c
+        return (
+            0.5 * self.eps * float(torch.Size(shape).numel()) ** 0.5 if self.c is None else self.c
+        )
 
     def against(self, target: nn.Module) -> AdvGANAgainst:
         """Return the game against a target, which is trained."""
@@ -142,7 +144,9 @@ class AdvGANAgainst:
                 " of these classes"
             )
         if is_random(self.target):
-            raise InputError("the target is random at inference; train against it without its noise")
+            raise InputError(
+                "the target is random at inference; train against it without its noise"
+            )
 
     def begin(self, model: nn.Module, data: ImageData) -> AdvGANRun:
         """Return what runs in its place."""
@@ -165,9 +169,7 @@ class AdvGANRun(Standing):
     ['adversarial_loss', 'discriminator_loss', 'fooled', 'game_loss', 'hinge_loss']
     """
 
-    def __init__(
-        self, objective: AdvGANAgainst, model: nn.Module, shape: tuple[int, ...]
-    ) -> None:
+    def __init__(self, objective: AdvGANAgainst, model: nn.Module, shape: tuple[int, ...]) -> None:
         self.game, self.target = objective.game, objective.target
         self._fingerprint, self._c = objective.fingerprint, self.game.hinge(shape)
         self.critic = Critic(shape[0]).to(device_of(model))

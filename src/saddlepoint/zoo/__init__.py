@@ -35,10 +35,22 @@ from saddlepoint.zoo.build import (
     pretrained_classes,
     weights_inside,
 )
+from saddlepoint.zoo.dcgan import DCDiscriminator, DCGenerator
 from saddlepoint.zoo.decoding import Cache, causal_bias, padding_bias
 from saddlepoint.zoo.dirac import deepened
+from saddlepoint.zoo.discriminators import (
+    DISCRIMINATORS,
+    BuildDiscriminator,
+    discriminator_named,
+)
+from saddlepoint.zoo.gan import MaxoutDiscriminator, MLPDiscriminator, MLPGenerator
+from saddlepoint.zoo.generator import Generator, as_generator, check_latent
+from saddlepoint.zoo.generator_file import read_generator
 from saddlepoint.zoo.huggingface import HuggingFaceFolder, read_huggingface
+from saddlepoint.zoo.inversion import invert
 from saddlepoint.zoo.matching import Matched, match
+from saddlepoint.zoo.perturber import ConstantPerturber, Perturber
+from saddlepoint.zoo.perturber_file import PerturberFile, TrainedFor, as_perturber, read_perturber
 from saddlepoint.zoo.preact_block import PreActBlock
 from saddlepoint.zoo.preact_resnet import PreActResNet
 from saddlepoint.zoo.register import Entry, Published, Register, read_register
@@ -69,6 +81,7 @@ from saddlepoint.zoo.windows import Cut, Windows, attention_cost, window_attenti
 
 __all__ = [
     "BLOCKS",
+    "DISCRIMINATORS",
     "RESNETS",
     "SHORTCUTS",
     "ZOO",
@@ -76,15 +89,25 @@ __all__ = [
     "BasicBlock",
     "Bottleneck",
     "Build",
+    "BuildDiscriminator",
     "Cache",
+    "ConstantPerturber",
     "ConvBlock",
     "Cut",
+    "DCDiscriminator",
+    "DCGenerator",
     "Entry",
+    "Generator",
     "HuggingFaceFolder",
     "LoadReport",
+    "MLPDiscriminator",
+    "MLPGenerator",
     "Matched",
+    "MaxoutDiscriminator",
     "ModelInfo",
     "PadShortcut",
+    "Perturber",
+    "PerturberFile",
     "PreActBlock",
     "PreActResNet",
     "ProjectionShortcut",
@@ -96,11 +119,14 @@ __all__ = [
     "Size",
     "Swin",
     "SwinDesign",
+    "TrainedFor",
     "ViT",
     "ViTDesign",
     "WeightsFile",
     "WideResNet",
     "Windows",
+    "as_generator",
+    "as_perturber",
     "attention_cost",
     "attention_distance",
     "attention_divergence",
@@ -109,14 +135,17 @@ __all__ = [
     "build_model",
     "causal_bias",
     "changed_patches",
+    "check_latent",
     "check_spec",
     "class_names",
     "class_rollout",
     "deepened",
     "default_normalisation",
     "default_preprocessing",
+    "discriminator_named",
     "enlarged",
     "filter_components",
+    "invert",
     "is_generator",
     "is_whole",
     "layer_responses",
@@ -128,7 +157,9 @@ __all__ = [
     "padding_bias",
     "position_similarity",
     "pretrained_classes",
+    "read_generator",
     "read_huggingface",
+    "read_perturber",
     "read_register",
     "read_state",
     "read_weights",

@@ -13,7 +13,9 @@ from saddlepoint.configuration import source_of
 from saddlepoint.errors import InputError
 from saddlepoint.plugins import Registry
 from saddlepoint.zoo.carlini import Carlini
+from saddlepoint.zoo.dcgan import DCGenerator
 from saddlepoint.zoo.design import changed
+from saddlepoint.zoo.gan import MLPGenerator
 from saddlepoint.zoo.madry_cnn import MadryCNN
 from saddlepoint.zoo.maxout import Maxout
 from saddlepoint.zoo.perturber import ConstantPerturber, Perturber
@@ -155,6 +157,23 @@ def _constant_perturber(*, classes: int, channels: int, size: Size) -> nn.Module
     return ConstantPerturber(channels, size)
 
 
+def _gan_mlp(
+    *,
+    classes: int,
+    channels: int,
+    size: Size,
+    latent: int = 100,
+    widths: tuple[int, ...] = (256, 512),
+) -> nn.Module:
+    return MLPGenerator(latent, tuple(widths), channels=channels, size=size)
+
+
+def _gan_dcgan(
+    *, classes: int, channels: int, size: Size, latent: int = 100, maps: int = 64
+) -> nn.Module:
+    return DCGenerator(latent, maps, channels=channels, size=size)
+
+
 def _side(name: str) -> int:
     """Return the side of the images that the paper's networks were built for; ours are for 32."""
     return 32 if name.endswith("-micro") else 224
@@ -169,8 +188,11 @@ _SWIN = (
 _ADVGAN = (
     "Xiao et al., Generating Adversarial Examples with Adversarial Networks, 2018, arXiv:1801.02610"
 )
-_UNIVERSAL = (
-    "Moosavi-Dezfooli et al., Universal Adversarial Perturbations, 2017, arXiv:1610.08401"
+_UNIVERSAL = "Moosavi-Dezfooli et al., Universal Adversarial Perturbations, 2017, arXiv:1610.08401"
+_GAN = "Goodfellow et al., Generative Adversarial Nets, 2014, arXiv:1406.2661"
+_DCGAN = (
+    "Radford et al., Unsupervised Representation Learning with Deep Convolutional Generative"
+    " Adversarial Networks, 2016, arXiv:1511.06434"
 )
 _CARLINI = (
     "Carlini & Wagner, Towards Evaluating the Robustness of Neural Networks, 2017, arXiv:1608.04644"
@@ -224,6 +246,8 @@ ZOO: Registry[ModelInfo] = Registry(
             *(ModelInfo(name, partial(_swin, name), _SWIN, side=_side(name)) for name in SWINS),
             ModelInfo("perturber", _perturber, _ADVGAN, generator=True),
             ModelInfo("constant-perturber", _constant_perturber, _UNIVERSAL, generator=True),
+            ModelInfo("gan-mlp", _gan_mlp, _GAN, generator=True),
+            ModelInfo("gan-dcgan", _gan_dcgan, _DCGAN, generator=True),
         )
     },
     _brought,

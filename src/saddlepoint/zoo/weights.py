@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from saddlepoint.model import Normalised, Preprocessed, ReadOutput, TenCrop
 from saddlepoint.model.anchor import constants
 from saddlepoint.model.wrapped import bare, plain_name, plain_state
 from saddlepoint.reading import expanded, shown
+from saddlepoint.zoo.generator import Generator
 from saddlepoint.zoo.matching import NORMALISATION, Matched, match
 from saddlepoint.zoo.nearest import near_architectures
 from saddlepoint.zoo.normalisers import normalisers
@@ -26,6 +28,8 @@ from saddlepoint.zoo.state_file import WeightsFile, read_weights
 from saddlepoint.zoo.tables import resizing_hint
 
 _SAID = "normalisation"
+SHAPE = "shape"
+"""What a file says of the images that a generator in it makes."""
 Source = Path | str | WeightsFile
 
 
@@ -191,6 +195,8 @@ def save_weights(
     }
     inside = any(isinstance(each, Normalised) for each in module.modules())
     said = {**(told or {}), _SAID: "inside" if inside else "none"}
+    if isinstance(bare(module), Generator):
+        said[SHAPE] = json.dumps(bare(module).shape)
     return write(path, safetensors.torch.save(state, metadata=said))
 
 
