@@ -17,6 +17,7 @@ from saddlepoint.defences.ensemble import DeepEnsemble
 from saddlepoint.defences.held_out import Validation, Watch
 from saddlepoint.defences.levels import fake_quantise
 from saddlepoint.defences.linear_operator import dense_operator
+from saddlepoint.defences.mae_purify import MAEPurifier, mae_purify
 from saddlepoint.defences.objectives import (
     AWP,
     FGSMRS,
@@ -88,6 +89,7 @@ __all__ = [
     "GaussianNoise",
     "GeneratorPurifier",
     "HardLabels",
+    "MAEPurifier",
     "Mixed",
     "ModelTransform",
     "NaiveDynamicThreshold",
@@ -122,6 +124,7 @@ __all__ = [
     "label_loss",
     "layers_of",
     "load_recipe",
+    "mae_purify",
     "parse_recipe",
     "plateaus",
     "quantise",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from saddlepoint.objectives.adversarial_mae import AdversarialMAE
 from saddlepoint.objectives.advgan import AdvGANAgainst, AdvGANGame
 from saddlepoint.objectives.contract import (
+    PART_FILES,
     Running,
     Standing,
     StepOutput,
@@ -16,12 +18,16 @@ from saddlepoint.objectives.contract import (
     running,
     threat_of,
 )
+from saddlepoint.objectives.mae import MAE
 from saddlepoint.objectives.passes import label_loss
 from saddlepoint.objectives.standard import Standard
 
 __all__ = [
+    "MAE",
+    "PART_FILES",
     "AdvGANAgainst",
     "AdvGANGame",
+    "AdversarialMAE",
     "Running",
     "Standard",
     "Standing",

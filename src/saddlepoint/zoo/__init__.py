@@ -48,6 +48,24 @@ from saddlepoint.zoo.generator import Generator, as_generator, check_latent
 from saddlepoint.zoo.generator_file import read_generator
 from saddlepoint.zoo.huggingface import HuggingFaceFolder, read_huggingface
 from saddlepoint.zoo.inversion import invert
+from saddlepoint.zoo.mae import (
+    DecoderDesign,
+    MAEDecoder,
+    MaskedAutoencoder,
+    normalised_patches,
+    reconstruction_losses,
+    vit_of,
+)
+from saddlepoint.zoo.mae_weights import load_mae, save_decoder
+from saddlepoint.zoo.masking import (
+    MASKINGS,
+    kept_count,
+    masks,
+    patchify,
+    shuffle,
+    unpatchify,
+    unshuffle,
+)
 from saddlepoint.zoo.matching import Matched, match
 from saddlepoint.zoo.perturber import ConstantPerturber, Perturber
 from saddlepoint.zoo.perturber_file import PerturberFile, TrainedFor, as_perturber, read_perturber
@@ -82,6 +100,7 @@ from saddlepoint.zoo.windows import Cut, Windows, attention_cost, window_attenti
 __all__ = [
     "BLOCKS",
     "DISCRIMINATORS",
+    "MASKINGS",
     "RESNETS",
     "SHORTCUTS",
     "ZOO",
@@ -96,12 +115,15 @@ __all__ = [
     "Cut",
     "DCDiscriminator",
     "DCGenerator",
+    "DecoderDesign",
     "Entry",
     "Generator",
     "HuggingFaceFolder",
     "LoadReport",
+    "MAEDecoder",
     "MLPDiscriminator",
     "MLPGenerator",
+    "MaskedAutoencoder",
     "Matched",
     "MaxoutDiscriminator",
     "ModelInfo",
@@ -148,13 +170,18 @@ __all__ = [
     "invert",
     "is_generator",
     "is_whole",
+    "kept_count",
     "layer_responses",
+    "load_mae",
     "load_matched",
     "load_weights",
+    "masks",
     "match",
     "model_source",
+    "normalised_patches",
     "outputs_in",
     "padding_bias",
+    "patchify",
     "position_similarity",
     "pretrained_classes",
     "read_generator",
@@ -163,14 +190,20 @@ __all__ = [
     "read_register",
     "read_state",
     "read_weights",
+    "reconstruction_losses",
     "record_attention",
     "relative_index",
     "renew_head",
     "residual_branches",
     "resized_tables",
     "rollout",
+    "save_decoder",
     "save_weights",
+    "shuffle",
     "skip_gradient",
+    "unpatchify",
+    "unshuffle",
+    "vit_of",
     "weights_fingerprint",
     "weights_inside",
     "window_attention_cost",
