@@ -54,6 +54,8 @@ TINY = {
     },
     "attention-under-attack": {"seeds": "1", "budgets": "0.1,0.3", "patches": "1,4", "steps": "2"},
     "few-shot": {"seeds": "1", "shots": "1,5", "episodes": "3", "tuned": "1", "steps": "2"},
+    "advgan": {"perturber_epochs": "1", "steps": "2"},
+    "purify": {"latent": "4", "fit_epochs": "1", "descents": "2", "steps": "2", "eot": "1"},
 }
 
 _LARGER = (

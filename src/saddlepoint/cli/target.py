@@ -37,8 +37,8 @@ def with_target(
     if not isinstance(plan.objective, AdvGANGame):
         name = type(plan.objective).__name__
         raise InputError(f"{name} fools no target; leave --target out, or take --objective advgan")
-    name = model or read_given(weights).trained.get("model")
-    if not isinstance(name, str):
+    said = model or read_given(weights).trained.get("model")
+    if not isinstance(said, str):
         raise InputError(f"{shown(weights)} does not say its architecture; give --target-model")
-    target = build_surrogate(subject, name, weights, prepared)
+    target = build_surrogate(subject, said, weights, prepared)
     return replace(plan, objective=plan.objective.against(target))

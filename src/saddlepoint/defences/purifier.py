@@ -155,7 +155,7 @@ class Purified(nn.Module):
 
     def forward(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
         """Return the averaged logits of the purified images."""
-        outputs = [self.net(self.purifier(images)) for _ in range(self.draws)]
+        outputs: list[Tensor] = [self.net(self.purifier(images)) for _ in range(self.draws)]
         if len(outputs) == 1:
             return outputs[0]
         for output in outputs:

@@ -15,6 +15,7 @@ from saddlepoint.lab.adversarial_logistic import (
     draw_adversarial_logistic,
     run_logistic,
 )
+from saddlepoint.lab.advgan import AdvGANSettings, draw_advgan, run_advgan
 from saddlepoint.lab.alignment import AlignmentSettings, alignment, draw_alignment
 from saddlepoint.lab.architectures import (
     ArchitectureSettings,
@@ -49,6 +50,8 @@ from saddlepoint.lab.landscape import LandscapeSettings, draw_landscape, landsca
 from saddlepoint.lab.linear_example import LinearSettings, draw_linear_example, run_linear
 from saddlepoint.lab.lowest_bit import BitSettings, draw_lowest_bit, lowest_bit
 from saddlepoint.lab.objectives import ObjectiveSettings, compare_objectives, draw_objectives
+from saddlepoint.lab.purify import PurifySettings, run_purify
+from saddlepoint.lab.purify_figure import draw_purify
 from saddlepoint.lab.regularisation import RegularisationSettings, run_regularisation
 from saddlepoint.lab.regularisation_figure import draw_regularisation
 from saddlepoint.lab.residual import ResidualSettings, draw_residual, run_residual
@@ -75,6 +78,8 @@ _CARLINI = "Carlini and Wagner 2017, arXiv:1608.04644"
 _HE = "He et al. 2016, arXiv:1512.03385"
 _DOSOVITSKIY = "Dosovitskiy et al. 2021, arXiv:2010.11929"
 _LIU = "Liu et al. 2021, arXiv:2103.14030"
+_XIAO = "Xiao et al. 2018, arXiv:1801.02610"
+_ATHALYE = "Athalye et al. 2018, arXiv:1802.00420"
 _PAPERNOT = "Papernot et al. 2016, arXiv:1511.04508"
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
@@ -178,6 +183,14 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             Experiment(
                 "few-shot", "n images of each new class: ridge regression on features, and new heads",
                 _DOSOVITSKIY, FewShotSettings, run_few_shot, draw_few_shot, images=1000,
+            ),
+            Experiment(
+                "advgan", "perturbers trained against a network, against PGD: accuracy, time, passes",
+                _XIAO, AdvGANSettings, run_advgan, draw_advgan, images=500,
+            ),
+            Experiment(
+                "purify", "Defense-GAN and a masked autoencoder under the attacks made for them",
+                _ATHALYE, PurifySettings, run_purify, draw_purify, images=50,
             ),
         )
     }

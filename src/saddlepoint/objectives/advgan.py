@@ -193,7 +193,7 @@ class AdvGANRun(Standing):
                 game = logsigmoid(-fakes)
                 hinge = (delta.float().flatten(1).norm(dim=1) - self._c).clamp_min(0)
                 loss = (adversarial + self.game.alpha * game + self.game.beta * hinge).mean()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
         self.images += len(x)
         told = {"adversarial_loss": adversarial, "game_loss": game, "hinge_loss": hinge}
         sums = {name: (value.detach().sum(), len(x)) for name, value in told.items()}

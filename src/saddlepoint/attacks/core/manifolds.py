@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -33,6 +34,21 @@ class Generating:
         held = read_generator(own.generator) if own.generator else None
         object.__setattr__(self, "_held", held)
         object.__setattr__(self, "fingerprint", "" if held is None else weights_fingerprint(held))
+
+    def with_generator(self, generator: Generator) -> Self:
+        """Return the attack with a generator that is no file's: for one in memory.
+
+        >>> from saddlepoint.attacks import Latent
+        >>> from saddlepoint.threat import Linf
+        >>> from saddlepoint.zoo import MLPGenerator
+        >>> len(Latent(Linf(0.1)).with_generator(MLPGenerator(2, size=4)).fingerprint)
+        16
+        """
+        made = copy.copy(self)
+        held = as_generator(generator).eval()
+        object.__setattr__(made, "_held", held)
+        object.__setattr__(made, "fingerprint", weights_fingerprint(held))
+        return made
 
     def held_for(self, batch: Batch) -> Generator:
         """Return the generator on the batch's device; raises `InputError` where there is none, or it
