@@ -94,7 +94,7 @@ def test_manifold_finds_the_nearest_image_of_the_generator_across_the_boundary()
     matrix = torch.randn(N, D, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     made = of(matrix)
     z = torch.randn(6, D, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
-    x = made(0.3 * z).detach()  # on the manifold: the distance is to the boundary within it
+    x = made(0.1 * z).detach()  # on the manifold: the distance is to the boundary within it
     y = net(x).argmax(1)
     found = Manifold(L2(), steps=300, inversion_steps=300).with_generator(made)(net, x, y)
     q, _ = torch.linalg.qr(matrix)

@@ -92,8 +92,9 @@ class Purify:
     def tables(self) -> Mapping[str, Table]:
         """Return accuracy with its 95 % interval, passes per prediction and seconds; and the pairs."""
         cells = tuple(
-            (r.defence, r.attack, r.accuracy, *wilson_interval(r.right, r.images), r.passes, r.seconds)
+            (r.defence, r.attack, share.value, share.low, share.high, r.passes, r.seconds)
             for r in self.rows
+            for share in [Proportion(r.right, r.images)]
         )
         columns = ("defence", "attack", "accuracy", "low", "high", "passes per prediction", "seconds")
         return {

@@ -257,7 +257,7 @@ class AdvGANRun(Standing):
         for key, value in state.items():
             if key.startswith("adam/"):
                 _, number, name = key.split("/")
-                moments.setdefault(int(number), {})[name] = value
+                moments.setdefault(int(number), {})[name] = value.clone()
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
 
 
