@@ -66,12 +66,17 @@ def vanishing():
     return replace(right(Scaled(trained(), 1e4)), suite=suite)
 
 
+def purified(model):
+    return Purified(model, GeneratorPurifier(MLPGenerator(2, size=8), restarts=1, steps=1))
+
+
 PROBED = {
     "pixel-values": (divided, "suspicious"),
     "few-classes": (lambda: right(OneAlive(trained())), "undecidable"),
     "probabilities": (softmaxed, "suspicious"),
     "repeatable": (lambda: right(noisy()), "undecidable"),
     "gradient-inside": (lambda: right(Inward(trained())), "undecidable"),
+    "purification": (lambda: right(purified(trained())), "undecidable"),
     "logit-scale": (vanishing, "broken"),
     "zero-gradient": (lambda: right(Rounding(trained())), "broken"),
     "gradient-agreement": (lambda: right(Rounding(trained(), share=-1.0)), "broken"),

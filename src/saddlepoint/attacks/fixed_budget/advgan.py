@@ -47,6 +47,7 @@ class AdvGAN(FixedBudget):
     paper = "Xiao et al. 2018, arXiv:1801.02610"
     cost = "1 forward, and 1 of G; G is trained before"
     gradient_free = True
+    from_file = "file"
 
     def __post_init__(self) -> None:
         super().__post_init__()

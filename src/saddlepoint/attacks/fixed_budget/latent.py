@@ -61,6 +61,7 @@ class Latent(Generating, FixedBudget):
     loss: Loss = "margin"
 
     norms = ("Linf", "L2")
+    from_file = "generator"
     paper = "after Jalal et al. 2017, arXiv:1712.09196"
     cost = "steps × restarts (40 × 1) each way, 1 forward per restart; as many of G, and 400 before"
 

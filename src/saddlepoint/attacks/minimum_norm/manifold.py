@@ -54,6 +54,7 @@ class Manifold(Generating, MinimumNorm):
     loss: Loss = "margin"
 
     norms = ("L2",)
+    from_file = "generator"
     paper = "Athalye et al. 2018, arXiv:1802.00420"
     cost = "steps (100) each way, 1 forward; twice as many of G, and 400 before"
 
