@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from saddlepoint.configuration import source_of
+from saddlepoint.defences.linear_probe import linear_probe
 from saddlepoint.defences.objectives import (
     AWP,
     FGSMRS,
@@ -31,6 +32,7 @@ from saddlepoint.defences.self_ensemble import random_self_ensemble
 from saddlepoint.defences.spectral import SpectralNorm
 from saddlepoint.errors import InputError
 from saddlepoint.model import ten_crop
+from saddlepoint.objectives import MAE, AdversarialMAE
 from saddlepoint.plugins import Registry, lacks, parameter_types
 
 
@@ -109,6 +111,8 @@ OBJECTIVES = _registry(
             "awp": AWP,
             "distillation": Distillation,
             "hard-labels": HardLabels,
+            "mae": MAE,
+            "adversarial-mae": AdversarialMAE,
         }.items()
     ),
 )
@@ -136,6 +140,12 @@ TRANSFORMS = _registry(
             ten_crop,
             "He et al. 2016, arXiv:1512.03385",
             "ten passes at inference",
+        ),
+        DefenceInfo(
+            "linear-probe",
+            linear_probe,
+            "He et al. 2022, arXiv:2111.06377",
+            "none: the head alone is trained",
         ),
     ),
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from saddlepoint.objectives.adversarial_mae import AdversarialMAE
 from saddlepoint.objectives.contract import (
+    PART_FILES,
     Running,
     Standing,
     StepOutput,
@@ -15,10 +17,14 @@ from saddlepoint.objectives.contract import (
     running,
     threat_of,
 )
+from saddlepoint.objectives.mae import MAE
 from saddlepoint.objectives.passes import label_loss
 from saddlepoint.objectives.standard import Standard
 
 __all__ = [
+    "MAE",
+    "PART_FILES",
+    "AdversarialMAE",
     "Running",
     "Standard",
     "Standing",
