@@ -32,7 +32,7 @@ from saddlepoint.defences.self_ensemble import random_self_ensemble
 from saddlepoint.defences.spectral import SpectralNorm
 from saddlepoint.errors import InputError
 from saddlepoint.model import ten_crop
-from saddlepoint.objectives import MAE, AdversarialMAE
+from saddlepoint.objectives import GAN, MAE, AdversarialMAE
 from saddlepoint.plugins import Registry, lacks, parameter_types
 
 
@@ -113,6 +113,7 @@ OBJECTIVES = _registry(
             "hard-labels": HardLabels,
             "mae": MAE,
             "adversarial-mae": AdversarialMAE,
+            "gan": GAN,
         }.items()
     ),
 )
