@@ -17,9 +17,8 @@ from saddlepoint.objectives.contract import (
     running,
     threat_of,
 )
-from saddlepoint.objectives.game import Game
 from saddlepoint.objectives.game_losses import GENERATOR_LOSSES, game_value, minimax, non_saturating
-from saddlepoint.objectives.gan import GAN
+from saddlepoint.objectives.gan import GAN, Game
 from saddlepoint.objectives.mae import MAE
 from saddlepoint.objectives.passes import label_loss
 from saddlepoint.objectives.standard import Standard
