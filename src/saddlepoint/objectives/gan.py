@@ -154,7 +154,8 @@ class Game(Standing):
         device = next(iter(model.parameters())).device
         real, fake = [], []
         with evaluating(model), evaluating(self.discriminator), torch.no_grad():
-            for ids in torch.arange(len(data)).split(_ROWS):
+            for start in range(0, len(data), _ROWS):
+                ids = torch.arange(start, min(start + _ROWS, len(data)))
                 z = Keys(0, ids.to(device)).normal((generator.latent,))
                 real.append(self.discriminator(data.images(ids).to(device)))
                 fake.append(self.discriminator(model(z)))
