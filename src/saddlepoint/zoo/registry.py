@@ -154,7 +154,8 @@ def _gan_mlp(
     latent: int = 100,
     widths: tuple[int, ...] = (256, 512),
 ) -> nn.Module:
-    return MLPGenerator(latent, tuple(widths), channels=channels, size=size)
+    found = tuple(widths) if isinstance(widths, list) else widths  # as a record has them
+    return MLPGenerator(latent, found, channels=channels, size=size)
 
 
 def _gan_dcgan(

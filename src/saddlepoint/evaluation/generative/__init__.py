@@ -7,8 +7,17 @@ from saddlepoint.evaluation.generative.measures import SampleMeasures, measure_s
 from saddlepoint.evaluation.generative.neighbours import Neighbours, nearest
 from saddlepoint.evaluation.generative.parzen import Parzen, log_densities, parzen_log_likelihood
 from saddlepoint.evaluation.generative.sampling import draw_samples
+from saddlepoint.evaluation.generative.sheet import (
+    SAMPLES_FILE,
+    SHEET_FILE,
+    save_samples,
+    sheet,
+    sheet_png,
+)
 
 __all__ = [
+    "SAMPLES_FILE",
+    "SHEET_FILE",
     "ClassHistogram",
     "Neighbours",
     "Parzen",
@@ -19,4 +28,7 @@ __all__ = [
     "measure_samples",
     "nearest",
     "parzen_log_likelihood",
+    "save_samples",
+    "sheet",
+    "sheet_png",
 ]

@@ -36,6 +36,7 @@ def class_histogram(model: nn.Module, images: Float[Tensor, "n c h w"]) -> Class
     """Return how many images a classifier takes for each class, those of its logits.
 
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    >>> import torch
     >>> sum(class_histogram(net, torch.rand(10, 1, 2, 2)).counts)
     10
     """
