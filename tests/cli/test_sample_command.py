@@ -1,6 +1,7 @@
 """`saddlepoint sample`: files, numbers, and refusals."""
 
 import io
+import re
 
 import pytest
 import safetensors.torch
@@ -8,7 +9,7 @@ from commandline import *  # noqa: F403
 from PIL import Image
 
 GAME = ("train", "--data", "digits", "--limit", 64, "--model", "gan-mlp", "--model-option",
-        "widths=16,16", "--recipe", "gan", "--epochs", 1)  # fmt: skip
+        "widths=16", "--recipe", "gan", "--epochs", 1)  # fmt: skip
 
 
 def words(folder, out, *more):
@@ -37,7 +38,7 @@ def test_samples_are_drawn_and_measured_with_classes(cli, game, net, tmp_path):
     assert images.shape == (30, 1, 8, 8)
     assert Image.open(io.BytesIO((out / "samples.png").read_bytes())).size == (89, 26)
     page = (out / "sample.html").read_text(encoding="utf-8")
-    assert "http" not in page.replace("http://www.w3.org", "")  # it needs nothing else
+    assert not re.search(r"(?:src|href)=.(?!data:|#)", page)  # it needs nothing else
     # The same again is read, another seed draws others.
     assert cli(*words(game, out, *known, "--json")).json == numbers
     assert cli(*words(game, tmp_path / "other", "--seed", 1)).status == 0
@@ -52,11 +53,11 @@ def test_what_cannot_be_sampled_is_refused(refused, game, net, tmp_path):
     assert "give --weights" in refused(*base, "--model", "gan-mlp")
     assert "is two options" in refused(*words(game, out, "--classifier", net[0]))
     wrong = ("sample", "--data", "mnist", "--out", out, "--model", "gan-mlp", "--weights", game)
-    assert "shape" in refused(*wrong)
+    assert "images other than 1×28×28" in refused(*wrong)
     assert not out.exists()
 
 
 def test_a_generator_is_no_classifier(refused, game, tmp_path):
-    told = refused("evaluate", "--data", "digits", "--model", "gan-mlp", "--weights", game, "--out",
-                   tmp_path / "e")  # fmt: skip
+    told = refused("evaluate", "--data", "digits", "--model", "gan-mlp", "--weights", game, "--eps",
+                   "0.1", "--suite", "quick", "--out", tmp_path / "e")  # fmt: skip
     assert "makes images, and classifies none" in told

@@ -152,9 +152,9 @@ def _gan_mlp(
     channels: int,
     size: Size,
     latent: int = 100,
-    widths: tuple[int, ...] = (256, 512),
+    widths: int | tuple[int, ...] = (256, 512),
 ) -> nn.Module:
-    found = tuple(widths) if isinstance(widths, list) else widths  # as a record has them
+    found = (widths,) if isinstance(widths, int) else tuple(widths)  # a record has a list
     return MLPGenerator(latent, found, channels=channels, size=size)
 
 
