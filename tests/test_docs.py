@@ -29,6 +29,7 @@ PAGES = (
     "docs/attacks.md",
     "docs/portfolio.md",
     "docs/randomised.md",
+    "docs/purify.md",
     "docs/corruptions.md",
     "docs/verdict.md",
     "docs/testing.md",

@@ -25,6 +25,7 @@ from saddlepoint.cli.lists import attacks, corruptions, data, defences, models, 
 from saddlepoint.cli.look import look
 from saddlepoint.cli.open import open_page
 from saddlepoint.cli.rejudge import rejudge
+from saddlepoint.cli.sample import sample
 from saddlepoint.cli.streams import failed, flushed, occupy, of_a_stream
 from saddlepoint.cli.study import study
 from saddlepoint.cli.train import train
@@ -63,6 +64,7 @@ for command in (
     evaluate,
     diagnose,
     look,
+    sample,
     corrupt,
     compare,
     rejudge,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ATTACKS = (
+    "advgan",
     "alma",
     "apgd",
     "bim",
@@ -25,6 +26,8 @@ ATTACKS = (
     "hop-skip-jump",
     "jsma",
     "l-bfgs",
+    "latent",
+    "manifold",
     "md",
     "mi-fgsm",
     "nine-defences-pgd",
@@ -67,8 +70,10 @@ DATA = (
 MODELS = (
     "zoo:carlini-cifar",
     "zoo:carlini-mnist",
+    "zoo:constant-perturber",
     "zoo:madry-cnn",
     "zoo:maxout",
+    "zoo:perturber",
     "zoo:plain20",
     "zoo:plain32",
     "zoo:plain44",

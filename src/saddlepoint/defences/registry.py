@@ -34,7 +34,7 @@ from saddlepoint.defences.self_ensemble import random_self_ensemble
 from saddlepoint.defences.spectral import SpectralNorm
 from saddlepoint.errors import InputError
 from saddlepoint.model import ten_crop
-from saddlepoint.objectives import MAE, AdversarialMAE, AdvGANGame
+from saddlepoint.objectives import GAN, MAE, AdversarialMAE, AdvGANGame
 from saddlepoint.plugins import Registry, lacks, parameter_types
 
 
@@ -116,6 +116,7 @@ OBJECTIVES = _registry(
             "advgan": AdvGANGame,
             "mae": MAE,
             "adversarial-mae": AdversarialMAE,
+            "gan": GAN,
         }.items()
     ),
 )

@@ -84,5 +84,7 @@ def overpowered(
             found |= now
             far = ~near[:, None]
             z = torch.where(far, z - length * unit(towards[0], 2), z)
-            other = torch.where(far, other - length * unit(towards[1], 2), other + length * unit(slope, 2))
+            other = torch.where(
+                far, other - length * unit(towards[1], 2), other + length * unit(slope, 2)
+            )
     return Pairs(*best, found)

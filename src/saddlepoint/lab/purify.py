@@ -96,7 +96,15 @@ class Purify:
             for r in self.rows
             for share in [Proportion(r.right, r.images)]
         )
-        columns = ("defence", "attack", "accuracy", "low", "high", "passes per prediction", "seconds")
+        columns = (
+            "defence",
+            "attack",
+            "accuracy",
+            "low",
+            "high",
+            "passes per prediction",
+            "seconds",
+        )
         return {
             "summary": Table(columns, cells),
             "overpowered": Table(("near pairs of two classes",), ((self.pairs,),)),

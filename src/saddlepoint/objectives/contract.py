@@ -17,7 +17,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.streams import Keys
 from saddlepoint.threat import ThreatModel
 
-PART_FILES = ("decoder.safetensors",)
+PART_FILES = ("decoder.safetensors", "discriminator.safetensors")
 """What a running objective's `save` may write into the folder of a training, beside the model."""
 
 

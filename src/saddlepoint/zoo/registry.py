@@ -163,9 +163,10 @@ def _gan_mlp(
     channels: int,
     size: Size,
     latent: int = 100,
-    widths: tuple[int, ...] = (256, 512),
+    widths: int | tuple[int, ...] = (256, 512),
 ) -> nn.Module:
-    return MLPGenerator(latent, tuple(widths), channels=channels, size=size)
+    found = (widths,) if isinstance(widths, int) else tuple(widths)  # a record has a list
+    return MLPGenerator(latent, found, channels=channels, size=size)
 
 
 def _gan_dcgan(

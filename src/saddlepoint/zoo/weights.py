@@ -120,7 +120,7 @@ def load_matched(module: nn.Module, found: Matched, file: WeightsFile) -> LoadRe
             raise InputError(f"{shown(path)}: {shown(key)} is complex, but the model is real")
         if value.shape != expected.shape:
             seen = tuple(value.shape), tuple(expected.shape)
-            raise _shape_error(file, key, *seen, resizing_hint(target, key, value))
+            raise _shape_error(file, key, *seen, _hint(target, key, value))
         if (value.is_floating_point() or value.is_complex()) and not value.isfinite().all():
             raise InputError(
                 f"{shown(path)}: {shown(key)} holds NaN or an infinity; the training had diverged"
@@ -244,12 +244,19 @@ def _described(value: object) -> object:
     return [str(value.dtype), list(value.shape), hashlib.sha256(raw.data).hexdigest()]
 
 
+def _hint(network: nn.Module, key: str, value: Tensor) -> str:
+    if isinstance(network, Generator):
+        shape = "×".join(map(str, network.shape))
+        return f"was it trained for images other than {shape}, or with other options?"
+    return resizing_hint(network, key, value)
+
+
 def _shape_error(
-    file: WeightsFile, key: str, seen: tuple[int, ...], expected: tuple[int, ...], resizing: str
+    file: WeightsFile, key: str, seen: tuple[int, ...], expected: tuple[int, ...], known: str
 ) -> InputError:
     first = next(iter(file.parts.values()))
-    hint = resizing or f"is it another architecture?\n{near_architectures(first)}"
-    if resizing:
+    hint = known or f"is it another architecture?\n{near_architectures(first)}"
+    if known:
         pass
     elif seen and expected and seen[1:] == expected[1:]:
         hint = f"was it built for {seen[0]} classes, not {expected[0]}?"
