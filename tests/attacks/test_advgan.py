@@ -12,6 +12,7 @@ from saddlepoint.configuration import configuration
 from saddlepoint.defences import Optimiser, Recipe
 from saddlepoint.errors import InputError
 from saddlepoint.objectives import AdvGANGame, TrainingBatch, running
+from saddlepoint.objectives.advgan import AdvGANRun
 from saddlepoint.threat import L2, Linf
 from saddlepoint.training import train
 from saddlepoint.zoo import (
@@ -185,9 +186,7 @@ def test_images_of_another_shape_are_refused(played):
 
 def test_a_resumed_game_is_bit_identical(played, tmp_path, monkeypatch):
     torch.manual_seed(0)
-    target, out, _ = played
-    from saddlepoint.objectives.advgan import AdvGANRun
-
+    target, _, _ = played
     steps = 0
 
     def accumulate(self, model, batch, original=AdvGANRun.accumulate):

@@ -20,7 +20,8 @@ from saddlepoint.zoo import Generator
 class Pairs:
     """Pairs z, z′: how far their images are apart in L2, and which are found.
 
-    >>> Pairs(torch.zeros(2, 1), torch.zeros(2, 1), torch.tensor([0.5, 2.0]), torch.tensor([True, False])).share
+    >>> z, found = torch.zeros(2, 1), torch.tensor([True, False])
+    >>> Pairs(z, z, torch.tensor([0.5, 2.0]), found).share
     0.5
     """
 
