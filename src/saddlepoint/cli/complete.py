@@ -115,6 +115,7 @@ SPLITS = ("test", "train", "all")
 EXPERIMENTS = (
     "accuracy-against-eps",
     "adversarial-logistic",
+    "advgan",
     "alignment",
     "architectures",
     "attention-under-attack",
@@ -131,6 +132,7 @@ EXPERIMENTS = (
     "linear-example",
     "lowest-bit",
     "objectives",
+    "purify",
     "regularisation",
     "residual",
     "segments",

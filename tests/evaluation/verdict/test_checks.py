@@ -78,7 +78,6 @@ PROBED = {
     "probabilities": (softmaxed, "suspicious"),
     "repeatable": (lambda: right(noisy()), "undecidable"),
     "gradient-inside": (lambda: right(Inward(trained())), "undecidable"),
-    "purification": (lambda: right(purified(trained())), "undecidable"),
     "logit-scale": (vanishing, "broken"),
     "zero-gradient": (lambda: right(Rounding(trained())), "broken"),
     "gradient-agreement": (lambda: right(Rounding(trained(), share=-1.0)), "broken"),
@@ -87,6 +86,7 @@ PROBED = {
     "not-monotone": (bent, "broken"),
     "smoothed-gradient": (lambda: right(Wavy(trained())), "broken"),
     "unbounded": (lambda: right(Rounding(trained())), "broken"),
+    "purification": (lambda: right(purified(trained())), "undecidable"),
 }
 
 

@@ -68,6 +68,7 @@ def nearest(
 ) -> Float[Tensor, "m d"]:
     """Return for each image the z whose image is nearest, of several descents from keyed draws.
 
+    >>> import torch
     >>> from saddlepoint.attacks import Misclassified
     >>> from saddlepoint.model import Guard
     >>> from saddlepoint.streams import Keys
@@ -87,6 +88,7 @@ def nearest(
 def made(generator: nn.Module, z: Float[Tensor, "m d"], like: Tensor) -> Float[Tensor, "m ..."]:
     """Return G(z) in the type of `like`, in which images and budgets are.
 
+    >>> import torch
     >>> made(nn.Linear(2, 3), torch.zeros(1, 2), torch.zeros(1, dtype=torch.float64)).dtype
     torch.float64
     """
