@@ -112,7 +112,7 @@ def test_a_constant_perturber_is_a_universal_perturbation_and_optimal_for_a_line
     # With no game and no hinge the best δ is −eps·sign(w), whatever the image.
     game = AdvGANGame(threat=Linf(0.1), alpha=0.0, beta=0.0, confidence=1e6).against(target)
     net = ConstantPerturber(1, 8)
-    run, step = running(game, net, digits()), torch.optim.Adam(net.parameters(), 0.1)
+    run, step = running(game, net, digits()), torch.optim.Adam(net.parameters(), 0.003)
     for _ in range(150):
         step.zero_grad()
         run.accumulate(net, TrainingBatch(x, y, torch.arange(32), seed=0))

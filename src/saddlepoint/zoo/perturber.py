@@ -13,6 +13,8 @@ from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, check_value
 from saddlepoint.zoo.shapes import Size, check_counts, sides
 
+_GAIN = 30
+# Adam moves a number by its rate at each step: at the rate of networks, 1e-3, tanh would be reached late.
 SMALLEST = 8
 """The least side of images that a `Perturber` halves twice."""
 
@@ -74,7 +76,7 @@ class Perturber(nn.Module):
 
 
 class ConstantPerturber(nn.Module):
-    """The same δ/eps = tanh(v) for every image: a universal perturbation, of any shape.
+    """The same δ/eps = tanh(30 v) for every image: a universal perturbation, of any shape.
 
     Reference: Moosavi-Dezfooli et al. 2017, arXiv:1610.08401.
 
@@ -88,13 +90,12 @@ class ConstantPerturber(nn.Module):
         check_counts(2, channels)
         self.shape = (channels, *sides(size))
         self.options: dict[str, Any] = {}
-        # Not at 0 alone: a margin's gradient there may be the same for all images of a class.
-        self.before_tanh = nn.Parameter(0.01 * torch.randn(self.shape))
+        self.v = nn.Parameter(torch.randn(self.shape) / 1000)
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Return δ/eps, as often as there are images."""
         _check(self.shape, images)
-        return self.before_tanh.tanh().to(images.dtype).expand(images.shape)
+        return (_GAIN * self.v).tanh().to(images.dtype).expand(images.shape)
 
 
 PERTURBERS: dict[str, type[Perturber] | type[ConstantPerturber]] = {
