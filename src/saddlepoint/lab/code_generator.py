@@ -43,10 +43,10 @@ def fitted_generator(data: ImageData, latent: int, epochs: int, seed: int) -> ML
     optimiser = torch.optim.Adam(net.parameters(), _RATE)
     draws = drawn(seed, "codes")
     for _ in range(epochs):
-        for rows in torch.randperm(len(x), generator=draws).split(_BATCH):
+        for rows in torch.split(torch.randperm(len(x), generator=draws), _BATCH):
             noise = _NOISE * torch.randn(len(rows), latent, generator=draws)
             optimiser.zero_grad(set_to_none=True)
             error = (net(z[rows] + noise.to(z)) - x[rows]).square().flatten(1).sum(1).mean()
-            error.backward()  # type: ignore[no-untyped-call]
+            error.backward()
             optimiser.step()
     return net.eval().requires_grad_(False)
