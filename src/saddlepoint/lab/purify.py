@@ -117,8 +117,8 @@ def run_purify(bench: Bench, settings: PurifySettings) -> Purify:
     "transfer" is PGD on the network alone, "BPDA" PGD with the identity in place of the purifier's
     gradient, "unrolled" PGD through all that it does, both on the expectation; "latent" searches z in
     the same ball on the network alone, and "manifold" the generator's images, in no ball. All are
-    offered to the defended network; "worst" counts what stands against all within the ball. After Athalye et al. 2018, arXiv:1802.00420, and Jalal et al. 2017,
-    arXiv:1712.09196.
+    offered to the defended network; "worst" counts what stands against all within the
+    ball. After Athalye et al. 2018, arXiv:1802.00420, and Jalal et al. 2017, arXiv:1712.09196.
 
     Raises `InputError` for files that cannot be read, or are of other images.
 
