@@ -20,7 +20,7 @@ from saddlepoint.zoo.generator_file import read_generator
 from saddlepoint.zoo.inversion import invert
 
 PUBLISHED: Mapping[str, int] = MappingProxyType({"restarts": 10, "steps": 200})
-"""The paper's R and L: 2,010 passes of the generator forward for each prediction."""
+"""The paper's R and L: 2,011 passes of the generator forward for each prediction."""
 
 
 @identified("saddlepoint.defences.defense_gan.defense_gan")
