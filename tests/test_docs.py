@@ -30,6 +30,7 @@ PAGES = (
     "docs/attacks.md",
     "docs/portfolio.md",
     "docs/randomised.md",
+    "docs/purify.md",
     "docs/corruptions.md",
     "docs/verdict.md",
     "docs/testing.md",

@@ -59,6 +59,8 @@ TINY = {
     "mae-decoder": {**MAE, "variants": "as it is,tokens in the encoder", "share": "0.2"},
     "mae-robust": {**MAE, "share": "0.2", "steps": "1", "masked_steps": "1", "measured": "2"},
     "mae-interpolation": {**MAE, "ratios": "0.5,0.75"},
+    "advgan": {"perturber_epochs": "1", "steps": "2"},
+    "purify": {"latent": "4", "fit_epochs": "1", "descents": "2", "steps": "2", "eot": "1"},
 }
 
 _LARGER = (

@@ -26,6 +26,7 @@ from saddlepoint.cli.look import look
 from saddlepoint.cli.open import open_page
 from saddlepoint.cli.reconstruct import reconstruct
 from saddlepoint.cli.rejudge import rejudge
+from saddlepoint.cli.sample import sample
 from saddlepoint.cli.streams import failed, flushed, occupy, of_a_stream
 from saddlepoint.cli.study import study
 from saddlepoint.cli.train import train
@@ -65,6 +66,7 @@ for command in (
     diagnose,
     look,
     reconstruct,
+    sample,
     corrupt,
     compare,
     rejudge,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ATTACKS = (
+    "advgan",
     "alma",
     "apgd",
     "bim",
@@ -25,6 +26,8 @@ ATTACKS = (
     "hop-skip-jump",
     "jsma",
     "l-bfgs",
+    "latent",
+    "manifold",
     "md",
     "mi-fgsm",
     "nine-defences-pgd",
@@ -67,8 +70,10 @@ DATA = (
 MODELS = (
     "zoo:carlini-cifar",
     "zoo:carlini-mnist",
+    "zoo:constant-perturber",
     "zoo:madry-cnn",
     "zoo:maxout",
+    "zoo:perturber",
     "zoo:plain20",
     "zoo:plain32",
     "zoo:plain44",
@@ -111,6 +116,7 @@ MASKINGS = ("random", "block", "grid")
 EXPERIMENTS = (
     "accuracy-against-eps",
     "adversarial-logistic",
+    "advgan",
     "alignment",
     "architectures",
     "attention-under-attack",
@@ -131,6 +137,7 @@ EXPERIMENTS = (
     "mae-labels",
     "mae-robust",
     "objectives",
+    "purify",
     "regularisation",
     "residual",
     "segments",

@@ -15,6 +15,7 @@ from saddlepoint.lab.adversarial_logistic import (
     draw_adversarial_logistic,
     run_logistic,
 )
+from saddlepoint.lab.advgan import AdvGANSettings, draw_advgan, run_advgan
 from saddlepoint.lab.alignment import AlignmentSettings, alignment, draw_alignment
 from saddlepoint.lab.architectures import (
     ArchitectureSettings,
@@ -59,6 +60,8 @@ from saddlepoint.lab.mae_interpolation import InterpolationSettings, run_mae_int
 from saddlepoint.lab.mae_labels import LabelSettings, run_mae_labels
 from saddlepoint.lab.mae_robust import RobustSettings, run_mae_robust
 from saddlepoint.lab.objectives import ObjectiveSettings, compare_objectives, draw_objectives
+from saddlepoint.lab.purify import PurifySettings, run_purify
+from saddlepoint.lab.purify_figure import draw_purify
 from saddlepoint.lab.regularisation import RegularisationSettings, run_regularisation
 from saddlepoint.lab.regularisation_figure import draw_regularisation
 from saddlepoint.lab.residual import ResidualSettings, draw_residual, run_residual
@@ -86,6 +89,8 @@ _HE = "He et al. 2016, arXiv:1512.03385"
 _DOSOVITSKIY = "Dosovitskiy et al. 2021, arXiv:2010.11929"
 _LIU = "Liu et al. 2021, arXiv:2103.14030"
 _MAE = "He et al. 2022, arXiv:2111.06377"
+_XIAO = "Xiao et al. 2018, arXiv:1801.02610"
+_ATHALYE = "Athalye et al. 2018, arXiv:1802.00420"
 _PAPERNOT = "Papernot et al. 2016, arXiv:1511.04508"
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
@@ -205,6 +210,14 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             Experiment(
                 "mae-interpolation", "what a masked autoencoder knows more than a blend of neighbours",
                 _MAE, InterpolationSettings, run_mae_interpolation, draw_mae_interpolation, images=1000,
+            ),
+            Experiment(
+                "advgan", "perturbers trained against a network, against PGD: accuracy, time, passes",
+                _XIAO, AdvGANSettings, run_advgan, draw_advgan, images=500,
+            ),
+            Experiment(
+                "purify", "Defense-GAN and a masked autoencoder under the attacks made for them",
+                _ATHALYE, PurifySettings, run_purify, draw_purify, images=50,
             ),
         )
     }

@@ -17,7 +17,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.streams import Keys
 from saddlepoint.threat import ThreatModel
 
-PART_FILES = ("decoder.safetensors",)
+PART_FILES = ("decoder.safetensors", "discriminator.safetensors")
 """What a running objective's `save` may write into the folder of a training, beside the model."""
 
 
@@ -124,7 +124,8 @@ class Running(TrainingObjective, Protocol):
 
     It may have `parts`, a module that is trained beside the model by the same optimiser (a decoder);
     `state_dict` holds what it has of them. It may have `save(out)`, which writes them into the folder
-    of a training that has ended, in files of `PART_FILES`.
+    of a training that has ended, in files of `PART_FILES`; and `metadata(model)`, text by name that the
+    final file of the model's weights holds beside them.
 
     >>> isinstance(running(Standing(), nn.Linear(1, 1)), Running)
     True

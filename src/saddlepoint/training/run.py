@@ -108,7 +108,9 @@ class Run:
             save = getattr(self.state.objective, "save", None)
             if callable(save):
                 save(self.out)
-            save_weights(self.state.model, self.out / WEIGHTS_FILE)
+            metadata = getattr(self.state.objective, "metadata", None)
+            told = metadata(self.state.model) if callable(metadata) else None
+            save_weights(self.state.model, self.out / WEIGHTS_FILE, told)
 
     def close(self) -> None:
         """Release the tracker."""
