@@ -23,6 +23,8 @@ PAGES = (
     "docs/which.md",
     "docs/models.md",
     "docs/look.md",
+    "docs/gan.md",
+    "docs/two-players.md",
     "docs/defences.md",
     "docs/recipes.md",
     "docs/studies.md",

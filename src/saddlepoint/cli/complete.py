@@ -67,6 +67,8 @@ DATA = (
 MODELS = (
     "zoo:carlini-cifar",
     "zoo:carlini-mnist",
+    "zoo:gan-dcgan",
+    "zoo:gan-mlp",
     "zoo:madry-cnn",
     "zoo:maxout",
     "zoo:plain20",
@@ -121,6 +123,8 @@ EXPERIMENTS = (
     "distillation-transfer",
     "few-shot",
     "fgsm-ray",
+    "gan-game",
+    "gan-toy",
     "l2-overestimate",
     "landscape",
     "linear-example",
