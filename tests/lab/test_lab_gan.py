@@ -22,7 +22,7 @@ P, G = (0.5, 0.3, 0.2), (0.1, 0.3, 0.6)
 
 
 def tensor(values):
-    return torch.tensor(values).double()
+    return torch.tensor(values, dtype=torch.float64)
 
 
 @pytest.mark.parametrize(("g", "value"), [(P, -1.3862944), (G, -1.1360931)])
