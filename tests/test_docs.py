@@ -24,6 +24,8 @@ PAGES = (
     "docs/models.md",
     "docs/look.md",
     "docs/mae.md",
+    "docs/gan.md",
+    "docs/two-players.md",
     "docs/defences.md",
     "docs/recipes.md",
     "docs/studies.md",

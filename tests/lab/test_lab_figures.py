@@ -54,6 +54,8 @@ TINY = {
         "steps": "2",
     },
     "attention-under-attack": {"seeds": "1", "budgets": "0.1,0.3", "patches": "1,4", "steps": "2"},
+    "gan-toy": {"steps": "10", "seeds": "1", "hidden": "4"},
+    "gan-game": {"samples": "30"},
     "few-shot": {"seeds": "1", "shots": "1,5", "episodes": "3", "tuned": "1", "steps": "2"},
     "mae-labels": {**MAE, "ratios": "0.5,0.75", "shares": "0.1,0.3", "rates": "0.001,0.002"},
     "mae-decoder": {**MAE, "variants": "as it is,tokens in the encoder", "share": "0.2"},
@@ -67,6 +69,7 @@ _LARGER = (
     "adversarial-logistic",
     "attention-under-attack",
     "few-shot",
+    "gan-game",
 )  # need images of both kinds
 
 

@@ -20,6 +20,12 @@ from saddlepoint.lab.capacity import CapacitySettings, run_capacity
 from saddlepoint.lab.capacity_found import Capacity
 from saddlepoint.lab.constant_c import ConstantC, ConstantSettings, constant_c
 from saddlepoint.lab.controls import Controls, ControlSettings, Measurement, run_controls
+from saddlepoint.lab.discrete_game import (
+    best_discriminator,
+    fitted_discriminator,
+    jensen_shannon,
+    value_of,
+)
 from saddlepoint.lab.distillation import (
     Blow,
     DistillationFindings,
@@ -41,6 +47,8 @@ from saddlepoint.lab.distillation_transfer import (
 )
 from saddlepoint.lab.experiment import Experiment, Findings, PerModel, Settings, per_model
 from saddlepoint.lab.fgsm_ray import FgsmRay, RaySettings, fgsm_ray
+from saddlepoint.lab.gan_game import GameFindings, GameSettings, run_gan_game
+from saddlepoint.lab.gan_toy import ToyFindings, ToySettings, run_gan_toy
 from saddlepoint.lab.l2_overestimate import (
     L2Overestimate,
     OverestimateSettings,
@@ -48,6 +56,7 @@ from saddlepoint.lab.l2_overestimate import (
     run_l2_overestimate,
 )
 from saddlepoint.lab.landscape import LandscapeSettings, LossLandscape, landscape
+from saddlepoint.lab.line_game import LineRecord, play_on_line
 from saddlepoint.lab.linear_example import LinearExample, LinearSettings, linear_example, run_linear
 from saddlepoint.lab.lowest_bit import BitSettings, LowestBits, SmallestBits, lowest_bit
 from saddlepoint.lab.mae_decoder import DecoderSettings, run_mae_decoder
@@ -112,6 +121,8 @@ __all__ = [
     "Experiment",
     "FgsmRay",
     "Findings",
+    "GameFindings",
+    "GameSettings",
     "InterpolationSettings",
     "JsmaCase",
     "JsmaFindings",
@@ -119,6 +130,7 @@ __all__ = [
     "L2Overestimate",
     "LabelSettings",
     "LandscapeSettings",
+    "LineRecord",
     "LinearExample",
     "LinearSettings",
     "LogisticPath",
@@ -146,6 +158,8 @@ __all__ = [
     "SyntheticDigits",
     "SyntheticSettings",
     "Table",
+    "ToyFindings",
+    "ToySettings",
     "TransferConfidence",
     "TransferOutcome",
     "TransferSettings",
@@ -154,18 +168,24 @@ __all__ = [
     "Written",
     "accuracy_against_eps",
     "alignment",
+    "best_discriminator",
     "compare_objectives",
     "constant_c",
     "fgsm_ray",
+    "fitted_discriminator",
+    "jensen_shannon",
     "l2_distances",
     "landscape",
     "linear_example",
     "lowest_bit",
     "per_model",
+    "play_on_line",
     "run_capacity",
     "run_controls",
     "run_distillation",
     "run_distillation_transfer",
+    "run_gan_game",
+    "run_gan_toy",
     "run_jsma",
     "run_l2_overestimate",
     "run_linear",
@@ -183,5 +203,6 @@ __all__ = [
     "synthetic_digits",
     "transfer_confidence",
     "transfer_table",
+    "value_of",
     "write_experiment",
 ]

@@ -41,6 +41,10 @@ from saddlepoint.lab.experiment import Experiment, per_model
 from saddlepoint.lab.few_shot import FewShotSettings, run_few_shot
 from saddlepoint.lab.few_shot_figure import draw_few_shot
 from saddlepoint.lab.fgsm_ray import RaySettings, draw_fgsm_ray, fgsm_ray
+from saddlepoint.lab.gan_game import GameSettings, run_gan_game
+from saddlepoint.lab.gan_game_figure import draw_gan_game
+from saddlepoint.lab.gan_toy import ToySettings, run_gan_toy
+from saddlepoint.lab.gan_toy_figure import draw_gan_toy
 from saddlepoint.lab.l2_overestimate import (
     OverestimateSettings,
     draw_l2_overestimate,
@@ -91,6 +95,7 @@ _LIU = "Liu et al. 2021, arXiv:2103.14030"
 _MAE = "He et al. 2022, arXiv:2111.06377"
 _XIAO = "Xiao et al. 2018, arXiv:1801.02610"
 _ATHALYE = "Athalye et al. 2018, arXiv:1802.00420"
+_GAN = "Goodfellow et al. 2014, arXiv:1406.2661"
 _PAPERNOT = "Papernot et al. 2016, arXiv:1511.04508"
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
@@ -218,6 +223,14 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             Experiment(
                 "purify", "Defense-GAN and a masked autoencoder under the attacks made for them",
                 _ATHALYE, PurifySettings, run_purify, draw_purify, images=50,
+            ),
+            Experiment(
+                "gan-toy", "the game of GANs on toys: does it end where the theory says?",
+                _GAN, ToySettings, run_gan_toy, draw_gan_toy, images=1,
+            ),
+            Experiment(
+                "gan-game", "the game of GANs on images: D by epoch, classes, neighbours, likelihood",
+                _GAN, GameSettings, run_gan_game, draw_gan_game, images=10_000,
             ),
         )
     }
