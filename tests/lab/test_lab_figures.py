@@ -17,6 +17,7 @@ from saddlepoint.lab.experiment import PerModel
 from saddlepoint.lab.fgsm_ray import FgsmRay, draw_fgsm_ray
 from saddlepoint.lab.panels import looks
 
+MAE = {"patch": "2", "seeds": "1", "tuned": "1"}
 TINY = {
     "linear-example": {"dimensions": "1,10,100"},
     "fgsm-ray": {"points": "10"},
@@ -53,16 +54,25 @@ TINY = {
         "steps": "2",
     },
     "attention-under-attack": {"seeds": "1", "budgets": "0.1,0.3", "patches": "1,4", "steps": "2"},
+    "gan-toy": {"steps": "10", "seeds": "1", "hidden": "4"},
+    "gan-game": {"samples": "30"},
     "few-shot": {"seeds": "1", "shots": "1,5", "episodes": "3", "tuned": "1", "steps": "2"},
     "attention-scale": {"widths": "4,64", "draws": "50"},
     "norms-on-lengths": {"spreads": "0,8", "longer": "1,2", "batches": "10"},
     "attention-cost": {"lengths": "16,64", "widths": "16,64", "length": "16", "repeats": "1"},
+    "mae-labels": {**MAE, "ratios": "0.5,0.75", "shares": "0.1,0.3", "rates": "0.001,0.002"},
+    "mae-decoder": {**MAE, "variants": "as it is,tokens in the encoder", "share": "0.2"},
+    "mae-robust": {**MAE, "share": "0.2", "steps": "1", "masked_steps": "1", "measured": "2"},
+    "mae-interpolation": {**MAE, "ratios": "0.5,0.75"},
+    "advgan": {"perturber_epochs": "1", "steps": "2"},
+    "purify": {"latent": "4", "fit_epochs": "1", "descents": "2", "steps": "2", "eot": "1"},
 }
 
 _LARGER = (
     "adversarial-logistic",
     "attention-under-attack",
     "few-shot",
+    "gan-game",
 )  # need images of both kinds
 
 

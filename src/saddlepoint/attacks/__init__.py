@@ -23,7 +23,9 @@ from saddlepoint.attacks.core.stages import Stages
 from saddlepoint.attacks.core.targets import TargetsResult, attack_targets
 from saddlepoint.attacks.core.ties import tie_note
 from saddlepoint.attacks.core.tracker import Best, Last, Nearest, Tracker
+from saddlepoint.attacks.fixed_budget.advgan import AdvGAN
 from saddlepoint.attacks.fixed_budget.apgd import APGD
+from saddlepoint.attacks.fixed_budget.latent import Latent
 from saddlepoint.attacks.fixed_budget.margin_decomposition import MarginDecomposition
 from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
 from saddlepoint.attacks.fixed_budget.noise import UniformNoise
@@ -44,6 +46,7 @@ from saddlepoint.attacks.minimum_norm.fmn import FMN
 from saddlepoint.attacks.minimum_norm.hopskipjump import HopSkipJump
 from saddlepoint.attacks.minimum_norm.jsma import JSMA
 from saddlepoint.attacks.minimum_norm.lbfgs import LBFGS
+from saddlepoint.attacks.minimum_norm.manifold import Manifold
 from saddlepoint.attacks.minimum_norm.pdpgd import PDGD, PDPGD
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.registry import (
@@ -93,6 +96,7 @@ __all__ = [
     "PGD",
     "WRAPPERS",
     "AcceptedAsOther",
+    "AdvGAN",
     "Aimed",
     "AtBudget",
     "Attack",
@@ -115,6 +119,8 @@ __all__ = [
     "Hard",
     "HopSkipJump",
     "Last",
+    "Latent",
+    "Manifold",
     "MarginDecomposition",
     "MinimumNorm",
     "Misclassified",

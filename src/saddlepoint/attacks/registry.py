@@ -10,7 +10,9 @@ from typing import Any, cast
 
 from saddlepoint.attacks.core.contract import Attack, FixedBudget, MinimumNorm
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM
+from saddlepoint.attacks.fixed_budget.advgan import AdvGAN
 from saddlepoint.attacks.fixed_budget.apgd import APGD
+from saddlepoint.attacks.fixed_budget.latent import Latent
 from saddlepoint.attacks.fixed_budget.margin_decomposition import MarginDecomposition
 from saddlepoint.attacks.fixed_budget.mi_fgsm import MIFGSM
 from saddlepoint.attacks.fixed_budget.noise import UniformNoise
@@ -31,6 +33,7 @@ from saddlepoint.attacks.minimum_norm.fmn import FMN
 from saddlepoint.attacks.minimum_norm.hopskipjump import HopSkipJump
 from saddlepoint.attacks.minimum_norm.jsma import JSMA
 from saddlepoint.attacks.minimum_norm.lbfgs import LBFGS
+from saddlepoint.attacks.minimum_norm.manifold import Manifold
 from saddlepoint.attacks.minimum_norm.pdpgd import PDGD, PDPGD
 from saddlepoint.attacks.minimum_norm.sigma_zero import SigmaZero
 from saddlepoint.attacks.wrappers.at_budget import AtBudget
@@ -114,6 +117,8 @@ _CLASSES: Mapping[str, type[FixedBudget] | type[MinimumNorm]] = {
     "sparse-rs": SparseRS,
     "square": Square,
     "uniform-noise": UniformNoise,
+    "advgan": AdvGAN,
+    "latent": Latent,
     "hard": Hard,
     "deepfool": DeepFool,
     "fab": FAB,
@@ -132,6 +137,7 @@ _CLASSES: Mapping[str, type[FixedBudget] | type[MinimumNorm]] = {
     "l-bfgs": LBFGS,
     "portfolio": Portfolio,
     "hop-skip-jump": HopSkipJump,
+    "manifold": Manifold,
 }
 # Those that a function builds, and what is said of them in place of the class's own.
 _BUILDERS: Mapping[str, tuple[Callable[..., Attack], str, str]] = {

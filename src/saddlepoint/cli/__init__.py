@@ -24,7 +24,9 @@ from saddlepoint.cli.lab import lab
 from saddlepoint.cli.lists import attacks, corruptions, data, defences, models, recipes
 from saddlepoint.cli.look import look
 from saddlepoint.cli.open import open_page
+from saddlepoint.cli.reconstruct import reconstruct
 from saddlepoint.cli.rejudge import rejudge
+from saddlepoint.cli.sample import sample
 from saddlepoint.cli.streams import failed, flushed, occupy, of_a_stream
 from saddlepoint.cli.study import study
 from saddlepoint.cli.train import train
@@ -63,6 +65,8 @@ for command in (
     evaluate,
     diagnose,
     look,
+    reconstruct,
+    sample,
     corrupt,
     compare,
     rejudge,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ATTACKS = (
+    "advgan",
     "alma",
     "apgd",
     "bim",
@@ -25,6 +26,8 @@ ATTACKS = (
     "hop-skip-jump",
     "jsma",
     "l-bfgs",
+    "latent",
+    "manifold",
     "md",
     "mi-fgsm",
     "nine-defences-pgd",
@@ -67,8 +70,12 @@ DATA = (
 MODELS = (
     "zoo:carlini-cifar",
     "zoo:carlini-mnist",
+    "zoo:constant-perturber",
+    "zoo:gan-dcgan",
+    "zoo:gan-mlp",
     "zoo:madry-cnn",
     "zoo:maxout",
+    "zoo:perturber",
     "zoo:plain20",
     "zoo:plain32",
     "zoo:plain44",
@@ -107,9 +114,11 @@ NORMS = ("linf", "l2", "l1", "l0", "patches:")
 PREPROCESSING = ("auto", "own", "none")
 SPACES = ("pixels", "normalised")
 SPLITS = ("test", "train", "all")
+MASKINGS = ("random", "block", "grid")
 EXPERIMENTS = (
     "accuracy-against-eps",
     "adversarial-logistic",
+    "advgan",
     "alignment",
     "architectures",
     "attention-cost",
@@ -123,12 +132,19 @@ EXPERIMENTS = (
     "distillation-transfer",
     "few-shot",
     "fgsm-ray",
+    "gan-game",
+    "gan-toy",
     "l2-overestimate",
     "landscape",
     "linear-example",
     "lowest-bit",
     "norms-on-lengths",
+    "mae-decoder",
+    "mae-interpolation",
+    "mae-labels",
+    "mae-robust",
     "objectives",
+    "purify",
     "regularisation",
     "residual",
     "segments",

@@ -116,6 +116,7 @@ def lab(
     def fresh(seed: int) -> nn.Module:
         return fresh_model(subject, tests, place, seed)
 
+    folder = out or Path("runs/lab") / name
     with progress(name) as tick:
         bench = Bench(
             test=tests,
@@ -126,6 +127,7 @@ def lab(
             epochs=epochs,
             seed=subject.seed,
             progress=tick,
+            parts=folder / "parts",
         )
         identity = {
             "model": subject.model or None,
@@ -135,9 +137,7 @@ def lab(
             **({} if prepared is None else prepared.identity),
             "data": subject.data, "train_limit": train_limit,
         }  # fmt: skip
-        written = write_experiment(
-            experiment, bench, settings, out or Path("runs/lab") / name, identity
-        )
+        written = write_experiment(experiment, bench, settings, folder, identity)
     summary = written.summary
     record = {
         "experiment": name,

@@ -58,14 +58,14 @@ def read_given(weights: Path | None, offered: Sequence[str] | None = None) -> Lo
 
     Raises `InputError` where there are no weights, or no such training.
     """
-    from saddlepoint.defences import build_transform, transforms_of
+    from saddlepoint.defences import build_transform, transform_word, transforms_of
     from saddlepoint.plugins import is_file_spec
     from saddlepoint.training import WEIGHTS_FILE
     from saddlepoint.zoo import read_weights
 
     files = [each for each in offered or () if is_file_spec(each)]
-    named = [each for each in offered or () if not is_file_spec(each)]
-    views = [build_transform(each) for each in named]
+    words = [transform_word(each) for each in offered or () if not is_file_spec(each)]
+    named, views = [name for name, _ in words], [build_transform(*each) for each in words]
     if files and (weights is None or not weights.is_dir()):
         raise InputError("--transform goes with --weights FOLDER of a training; give the folder")
     if weights is None:

@@ -182,7 +182,8 @@ TransformFiles = Annotated[
     list[str] | None,
     typer.Option(
         help="FILE.py:NAME of a transform that the training in --weights used, whose code is run; or"
-        " NAME of one for the model as it is, such as ten-crop; repeatable.",
+        " NAME or NAME:KEY=VALUE,… of one for the model as it is, such as ten-crop or"
+        " defense-gan:generator=FOLDER,restarts=10; repeatable.",
     ),
 ]
 

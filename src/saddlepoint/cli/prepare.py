@@ -138,8 +138,11 @@ def fresh_model(given: Subject, data: ImageData, device: torch.device, seed: int
     return build(unweighted, data, Loaded(), measured=False).model.to(device)
 
 
-def build_surrogate(given: Subject, name: str, weights: Path, subject: Prepared) -> nn.Module:
-    """Return a model that is attacked in the subject's place, on its images and its device.
+def build_surrogate(
+    given: Subject, name: str, weights: Path, subject: Prepared, what: str = "the surrogate"
+) -> nn.Module:
+    """Return a model that stands beside the subject, on its images and its device: one that is
+    attacked in its place, or tells the classes of its samples.
 
     Its file's normalisation is taken without a word, whatever the subject's is.
     """
@@ -153,7 +156,7 @@ def build_surrogate(given: Subject, name: str, weights: Path, subject: Prepared)
         own = replace(own, normalisation="auto", mean=None, std=None)
     built = build(own, subject.data, loaded)
     surrogate = _placed(own, built, subject.data, subject.device, None, True)
-    check_outputs(surrogate.model, subject.data, what="the surrogate")
+    check_outputs(surrogate.model, subject.data, what=what)
     return surrogate.model
 
 

@@ -12,6 +12,7 @@ from saddlepoint.cli.assignments import changed, weighted
 from saddlepoint.cli.console import command_line, note, progress, result, table
 from saddlepoint.cli.images import read_data
 from saddlepoint.cli.prepare import Place, prepare, read_teacher
+from saddlepoint.cli.target import with_target
 from saddlepoint.counts import MOST, MOST_THREADS
 
 if TYPE_CHECKING:
@@ -87,6 +88,16 @@ def train(
             " without it one is trained first, into OUT/teacher."
         ),
     ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of advgan: the network that the perturber learns to fool, the folder of its training or"
+            " a file with --target-model."
+        ),
+    ] = None,
+    target_model: Annotated[
+        str | None, typer.Option(help="The target's architecture, if not its folder's.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint.")
     ] = False,
@@ -140,7 +151,9 @@ def train(
     if tests is not None and tests.split == images.split:
         tests = None  # a source of one set: accuracy on its training images is no test
         note(f"note: {images.name} has no test images apart; no test accuracy is measured")
-    plan = plan_for(prepared.statistics, images.shape)
+    plan = with_target(
+        plan_for(prepared.statistics, images.shape), subject, target, target_model, prepared
+    )
     identity = {
         **prepared.identity,
         "data": subject.data,

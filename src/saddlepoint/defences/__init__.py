@@ -8,13 +8,17 @@ from saddlepoint.defences.build import (
     build_objective,
     build_penalty,
     build_transform,
+    transform_word,
     transforms_of,
 )
+from saddlepoint.defences.defense_gan import GeneratorPurifier, defense_gan
 from saddlepoint.defences.dynamic_threshold import NaiveDynamicThreshold
 from saddlepoint.defences.ensemble import DeepEnsemble
 from saddlepoint.defences.held_out import Validation, Watch
 from saddlepoint.defences.levels import fake_quantise
 from saddlepoint.defences.linear_operator import dense_operator
+from saddlepoint.defences.linear_probe import linear_probe
+from saddlepoint.defences.mae_purify import MAEPurifier, mae_purify
 from saddlepoint.defences.objectives import (
     AWP,
     FGSMRS,
@@ -44,6 +48,7 @@ from saddlepoint.defences.optimiser import Optimiser
 from saddlepoint.defences.orthogonal import Orthogonal
 from saddlepoint.defences.parameter_groups import layers_of, undecayed
 from saddlepoint.defences.power_iteration import singular_value
+from saddlepoint.defences.purifier import Purified, Purifier
 from saddlepoint.defences.quantisation import calibrate, quantise, unquantise
 from saddlepoint.defences.recipe import ModelTransform, Penalty, Recipe
 from saddlepoint.defences.recipe_fields import RecipeChange
@@ -83,7 +88,9 @@ __all__ = [
     "Distillation",
     "Free",
     "GaussianNoise",
+    "GeneratorPurifier",
     "HardLabels",
+    "MAEPurifier",
     "Mixed",
     "ModelTransform",
     "NaiveDynamicThreshold",
@@ -91,6 +98,8 @@ __all__ = [
     "Orthogonal",
     "Penalty",
     "PiecewiseLinear",
+    "Purified",
+    "Purifier",
     "RandomSelfEnsemble",
     "Recipe",
     "RecipeChange",
@@ -110,11 +119,14 @@ __all__ = [
     "build_penalty",
     "build_transform",
     "calibrate",
+    "defense_gan",
     "dense_operator",
     "fake_quantise",
     "label_loss",
     "layers_of",
+    "linear_probe",
     "load_recipe",
+    "mae_purify",
     "parse_recipe",
     "plateaus",
     "quantise",
@@ -126,6 +138,7 @@ __all__ = [
     "running",
     "singular_value",
     "threat_of",
+    "transform_word",
     "transforms_of",
     "undecayed",
     "unquantise",

@@ -87,6 +87,29 @@ def build_transform(name: str, options: Mapping[str, Any] | None = None) -> Mode
     return functools.partial(info.build, **resolved(info, options))
 
 
+def transform_word(word: str) -> tuple[str, dict[str, str]]:
+    """Return the name and the options of a transform as a command line writes it: `NAME`,
+    `NAME:KEY=VALUE,KEY=VALUE`, or `FILE.py:NAME`, which takes none.
+
+    Raises `InputError` for what is no option.
+
+    >>> transform_word("defense-gan:generator=runs/gan,restarts=10")
+    ('defense-gan', {'generator': 'runs/gan', 'restarts': '10'})
+    >>> transform_word("mine.py:Mine")
+    ('mine.py:Mine', {})
+    """
+    name, colon, rest = word.partition(":")
+    if is_file_spec(word) or not colon:
+        return word, {}
+    options = {}
+    for each in rest.split(","):
+        key, equals, value = (part.strip() for part in each.partition("="))
+        if not equals or not key or not value:
+            raise InputError(f"--transform {word}: write {name}:KEY=VALUE,KEY=VALUE")
+        options[key] = value
+    return name, options
+
+
 def build_penalty(name: str, options: Mapping[str, Any] | None = None) -> Penalty:
     """Return the penalty of that name with its options; raises as `build_objective`.
 

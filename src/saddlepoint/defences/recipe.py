@@ -136,17 +136,26 @@ class Recipe:
             raise InputError(
                 f"{told(self.objective)} is a loss of one class for each image; leave mixup and cutmix out"
             )
-        if self.validation is not None and not is_classification(self.objective):
-            raise InputError(
-                f"validation chooses by accuracy, and {told(self.objective)} trains no classifier; leave"
-                " it out"
-            )
+        if not is_classification(self.objective):
+            self._check_no_classifier()
         _check_watch(self.watch, self.objective)
         threat = threat_of(self.objective)
         if threat is not None and (self.watch or self.validation):
             PGD(threat)  # which they look by; it refuses what it has no form for
         for weight, penalty in self.penalties:
             check_value(f"the weight of {penalty}", weight, NonNegative)
+
+    def _check_no_classifier(self) -> None:
+        asked = {
+            "validation chooses by accuracy": self.validation,
+            "mixup and cutmix mix labels": self.mixup or self.cutmix,
+            "watch attacks a classifier": self.watch,
+        }
+        for what, given in asked.items():
+            if given is not None:
+                raise InputError(
+                    f"{what}, and {told(self.objective)} trains no classifier; leave it out"
+                )
 
     def decay(self, steps: int) -> float | None:
         """Return the decay of the moving average per optimiser step, of so many in an epoch.

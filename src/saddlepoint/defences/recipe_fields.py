@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from saddlepoint.defences.build import BUDGET_FIELDS, named, options_of
+from saddlepoint.defences.build import BUDGET_FIELDS, named, options_of, transform_word
 from saddlepoint.defences.objective_budget import budget_places, lent
 from saddlepoint.defences.recipe import Recipe
 from saddlepoint.defences.registry import OBJECTIVES
@@ -54,7 +54,9 @@ class RecipeChange:
             added = [{"name": name, "weight": weight} for name, weight in self.penalties]
             whole["penalties"] = [*(whole.get("penalties") or []), *added]
         if self.transforms:
-            whole["transforms"] = [*(whole.get("transforms") or []), *self.transforms]
+            words = (transform_word(each) for each in self.transforms)
+            more = [{"name": name, **options} if options else name for name, options in words]
+            whole["transforms"] = [*(whole.get("transforms") or []), *more]
         changed = {self._place(name, whole): text for name, text in self.fields.items()}
         whole = with_fields(whole, changed, source)
         places = budget_places(whole.get("objective") or "standard") if self.budget else ()

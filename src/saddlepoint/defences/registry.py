@@ -10,6 +10,9 @@ from typing import Any
 from torch import nn
 
 from saddlepoint.configuration import source_of
+from saddlepoint.defences.defense_gan import defense_gan
+from saddlepoint.defences.linear_probe import linear_probe
+from saddlepoint.defences.mae_purify import mae_purify
 from saddlepoint.defences.objectives import (
     AWP,
     FGSMRS,
@@ -31,6 +34,7 @@ from saddlepoint.defences.self_ensemble import random_self_ensemble
 from saddlepoint.defences.spectral import SpectralNorm
 from saddlepoint.errors import InputError
 from saddlepoint.model import ten_crop
+from saddlepoint.objectives import GAN, MAE, AdversarialMAE, AdvGANGame
 from saddlepoint.plugins import Registry, lacks, parameter_types
 
 
@@ -109,6 +113,10 @@ OBJECTIVES = _registry(
             "awp": AWP,
             "distillation": Distillation,
             "hard-labels": HardLabels,
+            "advgan": AdvGANGame,
+            "mae": MAE,
+            "adversarial-mae": AdversarialMAE,
+            "gan": GAN,
         }.items()
     ),
 )
@@ -136,6 +144,24 @@ TRANSFORMS = _registry(
             ten_crop,
             "He et al. 2016, arXiv:1512.03385",
             "ten passes at inference",
+        ),
+        DefenceInfo(
+            "defense-gan",
+            defense_gan,
+            "Samangouei et al. 2018, arXiv:1805.06605",
+            "R·L passes of a generator each way per prediction (4 × 50)",
+        ),
+        DefenceInfo(
+            "mae-purify",
+            mae_purify,
+            "after He et al. 2022, arXiv:2111.06377",
+            "k passes of the model and of an autoencoder per prediction (4)",
+        ),
+        DefenceInfo(
+            "linear-probe",
+            linear_probe,
+            "He et al. 2022, arXiv:2111.06377",
+            "none: the head alone is trained",
         ),
     ),
 )

@@ -22,6 +22,12 @@ from saddlepoint.lab.capacity import CapacitySettings, run_capacity
 from saddlepoint.lab.capacity_found import Capacity
 from saddlepoint.lab.constant_c import ConstantC, ConstantSettings, constant_c
 from saddlepoint.lab.controls import Controls, ControlSettings, Measurement, run_controls
+from saddlepoint.lab.discrete_game import (
+    best_discriminator,
+    fitted_discriminator,
+    jensen_shannon,
+    value_of,
+)
 from saddlepoint.lab.distillation import (
     Blow,
     DistillationFindings,
@@ -43,6 +49,8 @@ from saddlepoint.lab.distillation_transfer import (
 )
 from saddlepoint.lab.experiment import Experiment, Findings, PerModel, Settings, per_model
 from saddlepoint.lab.fgsm_ray import FgsmRay, RaySettings, fgsm_ray
+from saddlepoint.lab.gan_game import GameFindings, GameSettings, run_gan_game
+from saddlepoint.lab.gan_toy import ToyFindings, ToySettings, run_gan_toy
 from saddlepoint.lab.l2_overestimate import (
     L2Overestimate,
     OverestimateSettings,
@@ -50,8 +58,13 @@ from saddlepoint.lab.l2_overestimate import (
     run_l2_overestimate,
 )
 from saddlepoint.lab.landscape import LandscapeSettings, LossLandscape, landscape
+from saddlepoint.lab.line_game import LineRecord, play_on_line
 from saddlepoint.lab.linear_example import LinearExample, LinearSettings, linear_example, run_linear
 from saddlepoint.lab.lowest_bit import BitSettings, LowestBits, SmallestBits, lowest_bit
+from saddlepoint.lab.mae_decoder import DecoderSettings, run_mae_decoder
+from saddlepoint.lab.mae_interpolation import InterpolationSettings, run_mae_interpolation
+from saddlepoint.lab.mae_labels import LabelSettings, run_mae_labels
+from saddlepoint.lab.mae_robust import RobustSettings, run_mae_robust
 from saddlepoint.lab.norms_on_lengths import LengthSettings, NormsOnLengths, norms_on_lengths
 from saddlepoint.lab.objectives import (
     CaseStatistics,
@@ -106,6 +119,7 @@ __all__ = [
     "ControlSettings",
     "Controls",
     "CostSettings",
+    "DecoderSettings",
     "DistillationFindings",
     "DistillationSettings",
     "DistillationTransfer",
@@ -113,12 +127,17 @@ __all__ = [
     "Experiment",
     "FgsmRay",
     "Findings",
+    "GameFindings",
+    "GameSettings",
+    "InterpolationSettings",
     "JsmaCase",
     "JsmaFindings",
     "JsmaSettings",
     "L2Overestimate",
+    "LabelSettings",
     "LandscapeSettings",
     "LengthSettings",
+    "LineRecord",
     "LinearExample",
     "LinearSettings",
     "LogisticPath",
@@ -137,6 +156,7 @@ __all__ = [
     "RaySettings",
     "Regularisation",
     "RegularisationSettings",
+    "RobustSettings",
     "Saturation",
     "ScaleSettings",
     "SegmentSettings",
@@ -147,6 +167,8 @@ __all__ = [
     "SyntheticDigits",
     "SyntheticSettings",
     "Table",
+    "ToyFindings",
+    "ToySettings",
     "TransferConfidence",
     "TransferOutcome",
     "TransferSettings",
@@ -157,23 +179,33 @@ __all__ = [
     "alignment",
     "attention_cost",
     "attention_scale",
+    "best_discriminator",
     "compare_objectives",
     "constant_c",
     "fgsm_ray",
+    "fitted_discriminator",
+    "jensen_shannon",
     "l2_distances",
     "landscape",
     "linear_example",
     "lowest_bit",
     "norms_on_lengths",
     "per_model",
+    "play_on_line",
     "run_capacity",
     "run_controls",
     "run_distillation",
     "run_distillation_transfer",
+    "run_gan_game",
+    "run_gan_toy",
     "run_jsma",
     "run_l2_overestimate",
     "run_linear",
     "run_logistic",
+    "run_mae_decoder",
+    "run_mae_interpolation",
+    "run_mae_labels",
+    "run_mae_robust",
     "run_regularisation",
     "run_transfer",
     "run_transfer_table",
@@ -183,5 +215,6 @@ __all__ = [
     "synthetic_digits",
     "transfer_confidence",
     "transfer_table",
+    "value_of",
     "write_experiment",
 ]

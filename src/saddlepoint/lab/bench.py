@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -14,9 +16,11 @@ from saddlepoint.attacks import PGD
 from saddlepoint.counts import check_seed
 from saddlepoint.data import ImageData, TensorData
 from saddlepoint.defences import AdversarialTraining, Recipe, Standard, TrainingObjective
+from saddlepoint.files import write_json
 from saddlepoint.model import Normalised
 from saddlepoint.option_values import Count, Positive, check_fields
 from saddlepoint.progress import Course, Progress
+from saddlepoint.reading import read_json
 from saddlepoint.threat import Linf
 from saddlepoint.training import train
 from saddlepoint.zoo import build_model
@@ -37,6 +41,7 @@ class Bench:
         epochs: of each training.
         seed: of weights, orders and attacks.
         progress: told of every step of a training.
+        parts: a folder in which long experiments keep what is done; None keeps nothing.
 
     >>> from saddlepoint.data import load_data
     >>> test = load_data("digits", split="test", limit=4)
@@ -53,6 +58,7 @@ class Bench:
     epochs: Count = 10
     seed: int = 0
     progress: Progress | None = None
+    parts: Path | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -90,6 +96,16 @@ class Bench:
             "standard": self.trained("standard"),
             "adversarial": self.trained("adversarial", AdversarialTraining(inner)),
         }
+
+    def part(self, name: str, compute: Callable[[], Any]) -> Any:
+        """Return what `compute` returns, JSON values; of a part that was done before what it was."""
+        if self.parts is None:
+            return compute()
+        path = self.parts / f"{name}.json"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, compute())
+        return read_json(path)
 
     def trained(
         self,

@@ -15,6 +15,7 @@ from saddlepoint.lab.adversarial_logistic import (
     draw_adversarial_logistic,
     run_logistic,
 )
+from saddlepoint.lab.advgan import AdvGANSettings, draw_advgan, run_advgan
 from saddlepoint.lab.alignment import AlignmentSettings, alignment, draw_alignment
 from saddlepoint.lab.architectures import (
     ArchitectureSettings,
@@ -42,6 +43,10 @@ from saddlepoint.lab.experiment import Experiment, per_model
 from saddlepoint.lab.few_shot import FewShotSettings, run_few_shot
 from saddlepoint.lab.few_shot_figure import draw_few_shot
 from saddlepoint.lab.fgsm_ray import RaySettings, draw_fgsm_ray, fgsm_ray
+from saddlepoint.lab.gan_game import GameSettings, run_gan_game
+from saddlepoint.lab.gan_game_figure import draw_gan_game
+from saddlepoint.lab.gan_toy import ToySettings, run_gan_toy
+from saddlepoint.lab.gan_toy_figure import draw_gan_toy
 from saddlepoint.lab.l2_overestimate import (
     OverestimateSettings,
     draw_l2_overestimate,
@@ -50,8 +55,20 @@ from saddlepoint.lab.l2_overestimate import (
 from saddlepoint.lab.landscape import LandscapeSettings, draw_landscape, landscape
 from saddlepoint.lab.linear_example import LinearSettings, draw_linear_example, run_linear
 from saddlepoint.lab.lowest_bit import BitSettings, draw_lowest_bit, lowest_bit
+from saddlepoint.lab.mae_decoder import DecoderSettings, run_mae_decoder
+from saddlepoint.lab.mae_figure import (
+    draw_mae_decoder,
+    draw_mae_interpolation,
+    draw_mae_labels,
+    draw_mae_robust,
+)
+from saddlepoint.lab.mae_interpolation import InterpolationSettings, run_mae_interpolation
+from saddlepoint.lab.mae_labels import LabelSettings, run_mae_labels
+from saddlepoint.lab.mae_robust import RobustSettings, run_mae_robust
 from saddlepoint.lab.norms_on_lengths import LengthSettings, draw_norms_on_lengths, norms_on_lengths
 from saddlepoint.lab.objectives import ObjectiveSettings, compare_objectives, draw_objectives
+from saddlepoint.lab.purify import PurifySettings, run_purify
+from saddlepoint.lab.purify_figure import draw_purify
 from saddlepoint.lab.regularisation import RegularisationSettings, run_regularisation
 from saddlepoint.lab.regularisation_figure import draw_regularisation
 from saddlepoint.lab.residual import ResidualSettings, draw_residual, run_residual
@@ -79,6 +96,10 @@ _HE = "He et al. 2016, arXiv:1512.03385"
 _DOSOVITSKIY = "Dosovitskiy et al. 2021, arXiv:2010.11929"
 _LIU = "Liu et al. 2021, arXiv:2103.14030"
 _VASWANI = "Vaswani et al. 2017, arXiv:1706.03762"
+_MAE = "He et al. 2022, arXiv:2111.06377"
+_XIAO = "Xiao et al. 2018, arXiv:1801.02610"
+_ATHALYE = "Athalye et al. 2018, arXiv:1802.00420"
+_GAN = "Goodfellow et al. 2014, arXiv:1406.2661"
 _PAPERNOT = "Papernot et al. 2016, arXiv:1511.04508"
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
@@ -195,6 +216,38 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             Experiment(
                 "attention-cost", "seconds of attention, recurrence, convolution against n and d",
                 _VASWANI, CostSettings, attention_cost, draw_attention_cost, images=1,
+            ),
+            Experiment(
+                "mae-labels", "masked autoencoding by ratio, then few labels: fine-tuning and probe",
+                _MAE, LabelSettings, run_mae_labels, draw_mae_labels, images=10_000,
+            ),
+            Experiment(
+                "mae-decoder", "depth of the decoder, mask tokens in the encoder, masks, targets",
+                _MAE, DecoderSettings, run_mae_decoder, draw_mae_decoder, images=10_000,
+            ),
+            Experiment(
+                "mae-robust", "adversarial training from scratch, after MAE, after adversarial MAE",
+                _MAE, RobustSettings, run_mae_robust, draw_mae_robust, images=1000,
+            ),
+            Experiment(
+                "mae-interpolation", "what a masked autoencoder knows more than a blend of neighbours",
+                _MAE, InterpolationSettings, run_mae_interpolation, draw_mae_interpolation, images=1000,
+            ),
+            Experiment(
+                "advgan", "perturbers trained against a network, against PGD: accuracy, time, passes",
+                _XIAO, AdvGANSettings, run_advgan, draw_advgan, images=500,
+            ),
+            Experiment(
+                "purify", "Defense-GAN and a masked autoencoder under the attacks made for them",
+                _ATHALYE, PurifySettings, run_purify, draw_purify, images=50,
+            ),
+            Experiment(
+                "gan-toy", "the game of GANs on toys: does it end where the theory says?",
+                _GAN, ToySettings, run_gan_toy, draw_gan_toy, images=1,
+            ),
+            Experiment(
+                "gan-game", "the game of GANs on images: D by epoch, classes, neighbours, likelihood",
+                _GAN, GameSettings, run_gan_game, draw_gan_game, images=10_000,
             ),
         )
     }

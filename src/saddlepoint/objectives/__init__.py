@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from saddlepoint.objectives.adversarial_mae import AdversarialMAE
+from saddlepoint.objectives.advgan import AdvGANAgainst, AdvGANGame
 from saddlepoint.objectives.contract import (
+    PART_FILES,
     Running,
     Standing,
     StepOutput,
@@ -15,18 +18,32 @@ from saddlepoint.objectives.contract import (
     running,
     threat_of,
 )
+from saddlepoint.objectives.game_losses import GENERATOR_LOSSES, game_value, minimax, non_saturating
+from saddlepoint.objectives.gan import GAN, Game
+from saddlepoint.objectives.mae import MAE
 from saddlepoint.objectives.passes import label_loss
 from saddlepoint.objectives.standard import Standard
 
 __all__ = [
+    "GAN",
+    "GENERATOR_LOSSES",
+    "MAE",
+    "PART_FILES",
+    "AdvGANAgainst",
+    "AdvGANGame",
+    "AdversarialMAE",
+    "Game",
     "Running",
     "Standard",
     "Standing",
     "StepOutput",
     "TrainingBatch",
     "TrainingObjective",
+    "game_value",
     "is_classification",
     "label_loss",
+    "minimax",
+    "non_saturating",
     "one_class",
     "parts_of",
     "repeats_of",

@@ -17,6 +17,9 @@ from saddlepoint.errors import InputError
 from saddlepoint.streams import Keys
 from saddlepoint.threat import ThreatModel
 
+PART_FILES = ("decoder.safetensors", "discriminator.safetensors")
+"""What a running objective's `save` may write into the folder of a training, beside the model."""
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingBatch:
@@ -120,7 +123,9 @@ class Running(TrainingObjective, Protocol):
     """An objective that carries something from step to step.
 
     It may have `parts`, a module that is trained beside the model by the same optimiser (a decoder);
-    `state_dict` holds what it has of them.
+    `state_dict` holds what it has of them. It may have `save(out)`, which writes them into the folder
+    of a training that has ended, in files of `PART_FILES`; and `metadata(model)`, text by name that the
+    final file of the model's weights holds beside them.
 
     >>> isinstance(running(Standing(), nn.Linear(1, 1)), Running)
     True

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from saddlepoint.objectives import PART_FILES
 from saddlepoint.reading import decoding, read_json
 from saddlepoint.run_folders import RUN_FILE, Found
 from saddlepoint.training.checkpoint import (
@@ -30,7 +31,7 @@ from saddlepoint.training.state import State
 from saddlepoint.zoo import save_weights
 
 WEIGHTS_FILE = "model.safetensors"
-FILES = (FOLDER, METRICS_FILE, WEIGHTS_FILE, BEST_FILE, SOUND, SPLIT_FILE)
+FILES = (FOLDER, METRICS_FILE, WEIGHTS_FILE, BEST_FILE, SOUND, SPLIT_FILE, *PART_FILES)
 """What a training writes into its folder besides `run.json`."""
 
 
@@ -100,9 +101,16 @@ class Run:
         raise Interrupted(signal, saved=self.out is not None)
 
     def finish(self) -> None:
-        """Write the final weights, once."""
+        """Write the final weights, once: those of the objective's parts, then the model's, by which
+        the run is known to be finished.
+        """
         if self.out is not None and not self.finished:
-            save_weights(self.state.model, self.out / WEIGHTS_FILE)
+            save = getattr(self.state.objective, "save", None)
+            if callable(save):
+                save(self.out)
+            metadata = getattr(self.state.objective, "metadata", None)
+            told = metadata(self.state.model) if callable(metadata) else None
+            save_weights(self.state.model, self.out / WEIGHTS_FILE, told)
 
     def close(self) -> None:
         """Release the tracker."""

@@ -129,8 +129,8 @@ class State:
         """
         losses = torch.stack([output.loss + penalty, penalty]).double()
         counted = {
+            **output.sums,  # first, since it may say what spoilt the loss
             "loss": (losses[0] * images, images),
-            **output.sums,
             "penalty": (losses[1] * images, images),
         }
         for name, (value, count) in counted.items():
@@ -156,6 +156,7 @@ class State:
         curve = torch.stack([piece.mean(0) for piece in pieces]).tolist()
         record = {
             "epoch": self.epoch,
+            "loss": means.pop("loss"),
             **means,
             "learning_rate": self.learning_rate(),
             "seconds": round(self.seconds, 3),

@@ -35,10 +35,40 @@ from saddlepoint.zoo.build import (
     pretrained_classes,
     weights_inside,
 )
+from saddlepoint.zoo.dcgan import DCDiscriminator, DCGenerator
 from saddlepoint.zoo.decoding import Cache, causal_bias, padding_bias
 from saddlepoint.zoo.dirac import deepened
+from saddlepoint.zoo.discriminators import (
+    DISCRIMINATORS,
+    BuildDiscriminator,
+    discriminator_named,
+)
+from saddlepoint.zoo.gan import MaxoutDiscriminator, MLPDiscriminator, MLPGenerator
+from saddlepoint.zoo.generator import Generator, as_generator, check_latent
+from saddlepoint.zoo.generator_file import read_generator
 from saddlepoint.zoo.huggingface import HuggingFaceFolder, read_huggingface
+from saddlepoint.zoo.inversion import invert
+from saddlepoint.zoo.mae import (
+    DecoderDesign,
+    MAEDecoder,
+    MaskedAutoencoder,
+    normalised_patches,
+    reconstruction_losses,
+    vit_of,
+)
+from saddlepoint.zoo.mae_weights import load_mae, save_decoder
+from saddlepoint.zoo.masking import (
+    MASKINGS,
+    kept_count,
+    masks,
+    patchify,
+    shuffle,
+    unpatchify,
+    unshuffle,
+)
 from saddlepoint.zoo.matching import Matched, match
+from saddlepoint.zoo.perturber import ConstantPerturber, Perturber
+from saddlepoint.zoo.perturber_file import PerturberFile, TrainedFor, as_perturber, read_perturber
 from saddlepoint.zoo.preact_block import PreActBlock
 from saddlepoint.zoo.preact_resnet import PreActResNet
 from saddlepoint.zoo.register import Entry, Published, Register, read_register
@@ -69,6 +99,8 @@ from saddlepoint.zoo.windows import Cut, Windows, attention_cost, window_attenti
 
 __all__ = [
     "BLOCKS",
+    "DISCRIMINATORS",
+    "MASKINGS",
     "RESNETS",
     "SHORTCUTS",
     "ZOO",
@@ -76,15 +108,28 @@ __all__ = [
     "BasicBlock",
     "Bottleneck",
     "Build",
+    "BuildDiscriminator",
     "Cache",
+    "ConstantPerturber",
     "ConvBlock",
     "Cut",
+    "DCDiscriminator",
+    "DCGenerator",
+    "DecoderDesign",
     "Entry",
+    "Generator",
     "HuggingFaceFolder",
     "LoadReport",
+    "MAEDecoder",
+    "MLPDiscriminator",
+    "MLPGenerator",
+    "MaskedAutoencoder",
     "Matched",
+    "MaxoutDiscriminator",
     "ModelInfo",
     "PadShortcut",
+    "Perturber",
+    "PerturberFile",
     "PreActBlock",
     "PreActResNet",
     "ProjectionShortcut",
@@ -96,11 +141,14 @@ __all__ = [
     "Size",
     "Swin",
     "SwinDesign",
+    "TrainedFor",
     "ViT",
     "ViTDesign",
     "WeightsFile",
     "WideResNet",
     "Windows",
+    "as_generator",
+    "as_perturber",
     "attention_cost",
     "attention_distance",
     "attention_divergence",
@@ -109,37 +157,53 @@ __all__ = [
     "build_model",
     "causal_bias",
     "changed_patches",
+    "check_latent",
     "check_spec",
     "class_names",
     "class_rollout",
     "deepened",
     "default_normalisation",
     "default_preprocessing",
+    "discriminator_named",
     "enlarged",
     "filter_components",
+    "invert",
     "is_generator",
     "is_whole",
+    "kept_count",
     "layer_responses",
+    "load_mae",
     "load_matched",
     "load_weights",
+    "masks",
     "match",
     "model_source",
+    "normalised_patches",
     "outputs_in",
     "padding_bias",
+    "patchify",
     "position_similarity",
     "pretrained_classes",
+    "read_generator",
     "read_huggingface",
+    "read_perturber",
     "read_register",
     "read_state",
     "read_weights",
+    "reconstruction_losses",
     "record_attention",
     "relative_index",
     "renew_head",
     "residual_branches",
     "resized_tables",
     "rollout",
+    "save_decoder",
     "save_weights",
+    "shuffle",
     "skip_gradient",
+    "unpatchify",
+    "unshuffle",
+    "vit_of",
     "weights_fingerprint",
     "weights_inside",
     "window_attention_cost",

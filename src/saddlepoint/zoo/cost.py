@@ -11,7 +11,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from saddlepoint.errors import InputError
+from saddlepoint.zoo.generator import Generator
 from saddlepoint.zoo.registry import ModelInfo
+from saddlepoint.zoo.skeleton import skeletons
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class ModelCost:
 
 
 def model_cost(info: ModelInfo, classes: int = 10, channels: int = 3, size: int = 32) -> ModelCost:
-    """Return what a pass of one image costs; nothing is computed, and no memory is taken.
+    """Return what a pass of one image costs, of a generator what making one does; nothing is
+    computed, and no memory is taken.
 
     Raises `InputError` for a network of a plug-in that cannot be built or passed so.
 
@@ -39,14 +42,16 @@ def model_cost(info: ModelInfo, classes: int = 10, channels: int = 3, size: int 
     269722
     """
     try:
-        with torch.device("meta"):
+        with skeletons():
             network = info.build(classes=classes, channels=channels, size=size).eval()
-            return network_cost(network, torch.zeros(1, channels, size, size))
+        with torch.device("meta"):
+            takes = (network.latent,) if isinstance(network, Generator) else (channels, size, size)
+            return network_cost(network, torch.zeros(1, *takes))
     except Exception as error:
         raise InputError(f"the cost of {info.name} cannot be counted: {error}") from error
 
 
-def network_cost(network: nn.Module, image: Float[Tensor, "1 c h w"]) -> ModelCost:
+def network_cost(network: nn.Module, image: Float[Tensor, "1 ..."]) -> ModelCost:
     """Return what a pass of one image through a network costs.
 
     >>> network_cost(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), torch.zeros(1, 1, 2, 2))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-import torch
 from torch import Tensor
 
 from saddlepoint.zoo.registry import ZOO
+from saddlepoint.zoo.skeleton import skeletons
 
 _NEAR = 0.6  # of the shapes that either has; below that they have little in common
 _SIDES = (32, 28, 8)  # of images: some networks of the zoo are built for one size
@@ -46,6 +47,7 @@ def near_architectures(state: Mapping[str, Tensor]) -> str:
     Those of the zoo are compared by their shapes, those of timm and torchvision are known by the
     names of their tensors.
 
+    >>> import torch
     >>> near_architectures({"layer": torch.zeros(3)})
     'bring its own code as FILE.py:CALLABLE'
     """
@@ -65,12 +67,9 @@ def _of_zoo(state: Mapping[str, Tensor]) -> list[str]:
     for info in ZOO.own.values():  # no plug-in is run to tell what went wrong
         seen: list[Counter[tuple[int, ...]]] = []
         for side in _SIDES:
-            try:
-                with torch.device("meta"):
-                    model = info.build(classes=classes, channels=int(images), size=side)
-            except Exception:  # it cannot be built so; others can
+            ours = _shapes_of(info.name, classes, int(images), side)
+            if ours is None:
                 continue
-            ours = _shapes(model.state_dict())
             share = (ours & theirs).total() / (ours | theirs).total()
             scores[info.name] = max(share, scores.get(info.name, 0.0))
             if ours in seen:  # it is for every size
@@ -78,6 +77,19 @@ def _of_zoo(state: Mapping[str, Tensor]) -> list[str]:
             seen.append(ours)
     near = sorted((name for name in scores if scores[name] >= _NEAR), key=lambda n: -scores[n])
     return [f"zoo:{name} ({scores[name]:.0%} of the shapes)" for name in near[:2]]
+
+
+@functools.lru_cache(maxsize=256)
+def _shapes_of(
+    name: str, classes: int, channels: int, side: int
+) -> Counter[tuple[int, ...]] | None:
+    """Return the shapes of a network of the zoo; None where it cannot be built so."""
+    try:
+        with skeletons():
+            model = ZOO.own[name].build(classes=classes, channels=channels, size=side)
+    except Exception:
+        return None
+    return _shapes(model.state_dict())
 
 
 def _shapes(state: Mapping[str, Tensor]) -> Counter[tuple[int, ...]]:

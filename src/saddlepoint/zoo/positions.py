@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -55,8 +55,13 @@ class NoPositions(nn.Module):
         """Return the tokens of a grid with their codes."""
         return tokens
 
-    def bias(self, query: Float[Tensor, "n h t e"], grid: Grid) -> Float[Tensor, "n h t t"] | None:
-        """Return what the code adds to the logits of every attention."""
+    def bias(
+        self,
+        query: Float[Tensor, "n h t e"],
+        grid: Grid,
+        kept: Int64[Tensor, "n v"] | None = None,
+    ) -> Float[Tensor, "n h t t"] | None:
+        """Return what the code adds to the logits of every attention, of the patches that are kept."""
         return None
 
 
@@ -158,12 +163,19 @@ class RelativePositions(NoPositions):
         shape = (*offsets(places.grid), places.d // places.heads)
         self.table = nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=_STD))
 
-    def bias(self, query: Float[Tensor, "n h t e"], grid: Grid) -> Float[Tensor, "n h t t"] | None:
-        """Return q·r/√d_h for each pair of patches."""
+    def bias(
+        self,
+        query: Float[Tensor, "n h t e"],
+        grid: Grid,
+        kept: Int64[Tensor, "n v"] | None = None,
+    ) -> Float[Tensor, "n h t t"] | None:
+        """Return q·r/√d_h for each pair of patches, of those that are kept."""
         first = int(self.places.classed)
         asking = query[..., first:, :] * query.shape[-1] ** -0.5
         table = resized_grid(self.table, offsets(grid)).flatten(0, 1)
         index = relative_index(grid, query.device)
+        if kept is not None:
+            index = index[kept[:, :, None], kept[:, None, :]][:, None]
         # One product for each offset, and each pair takes that of its own.
         found = (asking @ table.T).gather(-1, index.expand(*asking.shape[:-1], -1))
         return functional.pad(found, (first, 0, first, 0))

@@ -13,9 +13,12 @@ from saddlepoint.configuration import source_of
 from saddlepoint.errors import InputError
 from saddlepoint.plugins import Registry
 from saddlepoint.zoo.carlini import Carlini
+from saddlepoint.zoo.dcgan import DCGenerator
 from saddlepoint.zoo.design import changed
+from saddlepoint.zoo.gan import MLPGenerator
 from saddlepoint.zoo.madry_cnn import MadryCNN
 from saddlepoint.zoo.maxout import Maxout
+from saddlepoint.zoo.perturber import ConstantPerturber, Perturber
 from saddlepoint.zoo.preact_resnet import PreActResNet
 from saddlepoint.zoo.residual_block import StrideOn
 from saddlepoint.zoo.resnet import RESNETS, ResNet
@@ -46,8 +49,8 @@ class Build(Protocol):
 @dataclass(frozen=True)
 class ModelInfo:
     """A name, how to build the network, and where it was published; `source` is the plug-in that
-    brought it, `side` that of the images that its cost is told for. A `generator` makes images of
-    noise, and is no classifier.
+    brought it, `side` that of the images that its cost is told for. A `generator` makes images, of
+    noise or of images, and is no classifier.
 
     >>> ZOO["resnet20"].reference
     'He et al., Deep Residual Learning for Image Recognition, 2016, arXiv:1512.03385'
@@ -144,6 +147,34 @@ def _swin(name: str, *, classes: int, channels: int, size: Size, **options: Any)
     return Swin(design, classes=classes, channels=channels, size=size)
 
 
+def _perturber(
+    *, classes: int, channels: int, size: Size, width: int = 16, blocks: int = 2
+) -> nn.Module:
+    return Perturber(channels, size, width=width, blocks=blocks)
+
+
+def _constant_perturber(*, classes: int, channels: int, size: Size) -> nn.Module:
+    return ConstantPerturber(channels, size)
+
+
+def _gan_mlp(
+    *,
+    classes: int,
+    channels: int,
+    size: Size,
+    latent: int = 100,
+    widths: int | tuple[int, ...] = (256, 512),
+) -> nn.Module:
+    found = (widths,) if isinstance(widths, int) else tuple(widths)  # a record has a list
+    return MLPGenerator(latent, found, channels=channels, size=size)
+
+
+def _gan_dcgan(
+    *, classes: int, channels: int, size: Size, latent: int = 100, maps: int = 64
+) -> nn.Module:
+    return DCGenerator(latent, maps, channels=channels, size=size)
+
+
 def _side(name: str) -> int:
     """Return the side of the images that the paper's networks were built for; ours are for 32."""
     return 32 if name.endswith("-micro") else 224
@@ -154,6 +185,15 @@ _VIT = "Dosovitskiy et al., An Image is Worth 16x16 Words, 2021, arXiv:2010.1192
 _SWIN = (
     "Liu et al., Swin Transformer: Hierarchical Vision Transformer using Shifted Windows, 2021,"
     " arXiv:2103.14030"
+)
+_ADVGAN = (
+    "Xiao et al., Generating Adversarial Examples with Adversarial Networks, 2018, arXiv:1801.02610"
+)
+_UNIVERSAL = "Moosavi-Dezfooli et al., Universal Adversarial Perturbations, 2017, arXiv:1610.08401"
+_GAN = "Goodfellow et al., Generative Adversarial Nets, 2014, arXiv:1406.2661"
+_DCGAN = (
+    "Radford et al., Unsupervised Representation Learning with Deep Convolutional Generative"
+    " Adversarial Networks, 2016, arXiv:1511.06434"
 )
 _CARLINI = (
     "Carlini & Wagner, Towards Evaluating the Robustness of Neural Networks, 2017, arXiv:1608.04644"
@@ -205,6 +245,10 @@ ZOO: Registry[ModelInfo] = Registry(
             ),
             *(ModelInfo(name, partial(_vit, name), _VIT, side=_side(name)) for name in VITS),
             *(ModelInfo(name, partial(_swin, name), _SWIN, side=_side(name)) for name in SWINS),
+            ModelInfo("perturber", _perturber, _ADVGAN, generator=True),
+            ModelInfo("constant-perturber", _constant_perturber, _UNIVERSAL, generator=True),
+            ModelInfo("gan-mlp", _gan_mlp, _GAN, generator=True),
+            ModelInfo("gan-dcgan", _gan_dcgan, _DCGAN, generator=True),
         )
     },
     _brought,

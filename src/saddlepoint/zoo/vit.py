@@ -6,7 +6,7 @@ from collections import OrderedDict
 from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from saddlepoint.zoo.drop_path import rising
@@ -14,6 +14,7 @@ from saddlepoint.zoo.initialise import transformer_normal
 from saddlepoint.zoo.positions import POSITIONS, NoPositions, Places
 from saddlepoint.zoo.shapes import Size, check_counts, sides
 from saddlepoint.zoo.stems import STEMS
+from saddlepoint.zoo.tables import Grid
 from saddlepoint.zoo.transformer_block import Regulariser, TransformerBlock
 from saddlepoint.zoo.vit_design import VITS, ViTDesign
 
@@ -84,15 +85,41 @@ class ViT(nn.Module):
     def tokens(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n t d"]:
         """Return the tokens after the last block, normalised, the class token first."""
         grid = self.design.grid((images.shape[2], images.shape[3]))
-        x = self.embed(images).flatten(2).transpose(1, 2)
+        return self.encoded(self.embedded(images), grid)
+
+    def embedded(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n l d"]:
+        """Return the features of each patch, without a code of its place."""
+        patches: Tensor = self.embed(images).flatten(2).transpose(1, 2)
+        return patches
+
+    def encoded(
+        self, x: Float[Tensor, "n l d"], grid: Grid, kept: Int64[Tensor, "n v"] | None = None
+    ) -> Float[Tensor, "n t d"]:
+        """Return the tokens after the last block, normalised, of embedded patches of a grid.
+
+        Args:
+            x: features of all patches.
+            grid: of them.
+            kept: the patches of each image that are looked at, after all have got their codes; None
+                is all of them.
+        """
         if self.class_token is not None:
             x = torch.cat([self.class_token.expand(len(x), 1, -1), x], 1)
-        z = self.dropout(self.positions(x, grid))
-        bias = partial(self.positions.bias, grid=grid)
+        z = self.positions(x, grid)
+        if kept is not None:
+            z = z.gather(1, self._places(kept)[:, :, None].expand(-1, -1, z.shape[2]))
+        z = self.dropout(z)
+        bias = partial(self.positions.bias, grid=grid, kept=kept)
         for block in self.blocks:
             z = block(z, bias)
         out: Tensor = self.norm(z)
         return out
+
+    def _places(self, kept: Int64[Tensor, "n v"]) -> Int64[Tensor, "n t"]:
+        """Return where patches and the class token stand among all tokens."""
+        if self.class_token is None:
+            return kept
+        return torch.cat([kept.new_zeros(len(kept), 1), kept + 1], 1)
 
     def pooled(self, tokens: Float[Tensor, "n t d"]) -> Float[Tensor, "n d"]:
         """Return what the head is given: the class token, or the mean of the patches."""

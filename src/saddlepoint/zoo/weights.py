@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from saddlepoint.model import Normalised, Preprocessed, ReadOutput, TenCrop
 from saddlepoint.model.anchor import constants
 from saddlepoint.model.wrapped import bare, plain_name, plain_state
 from saddlepoint.reading import expanded, shown
+from saddlepoint.zoo.generator import Generator
 from saddlepoint.zoo.matching import NORMALISATION, Matched, match
 from saddlepoint.zoo.nearest import near_architectures
 from saddlepoint.zoo.normalisers import normalisers
@@ -26,6 +28,8 @@ from saddlepoint.zoo.state_file import WeightsFile, read_weights
 from saddlepoint.zoo.tables import resizing_hint
 
 _SAID = "normalisation"
+SHAPE = "shape"
+"""What a file says of the images that a generator in it makes."""
 Source = Path | str | WeightsFile
 
 
@@ -116,7 +120,7 @@ def load_matched(module: nn.Module, found: Matched, file: WeightsFile) -> LoadRe
             raise InputError(f"{shown(path)}: {shown(key)} is complex, but the model is real")
         if value.shape != expected.shape:
             seen = tuple(value.shape), tuple(expected.shape)
-            raise _shape_error(file, key, *seen, resizing_hint(target, key, value))
+            raise _shape_error(file, key, *seen, _hint(target, key, value))
         if (value.is_floating_point() or value.is_complex()) and not value.isfinite().all():
             raise InputError(
                 f"{shown(path)}: {shown(key)} holds NaN or an infinity; the training had diverged"
@@ -169,8 +173,11 @@ def _of_right_count(
     return match(plain_state(build(least)), file).state
 
 
-def save_weights(module: nn.Module, path: Path | str) -> Path:
-    """Write the module's state dict to a `.safetensors` file, all of it or nothing.
+def save_weights(
+    module: nn.Module, path: Path | str, told: Mapping[str, str] | None = None
+) -> Path:
+    """Write the module's state dict to a `.safetensors` file, all of it or nothing; beside it stands
+    what else is `told`.
 
     Raises `InputError` for another suffix and `OutputError` where the disk refuses.
 
@@ -187,7 +194,9 @@ def save_weights(module: nn.Module, path: Path | str) -> Path:
         key: value.detach().cpu().contiguous().clone() for key, value in plain_state(module).items()
     }
     inside = any(isinstance(each, Normalised) for each in module.modules())
-    said = {_SAID: "inside" if inside else "none"}
+    said = {**(told or {}), _SAID: "inside" if inside else "none"}
+    if isinstance(bare(module), Generator):
+        said[SHAPE] = json.dumps(bare(module).shape)
     return write(path, safetensors.torch.save(state, metadata=said))
 
 
@@ -235,12 +244,19 @@ def _described(value: object) -> object:
     return [str(value.dtype), list(value.shape), hashlib.sha256(raw.data).hexdigest()]
 
 
+def _hint(network: nn.Module, key: str, value: Tensor) -> str:
+    if isinstance(network, Generator):
+        shape = "×".join(map(str, network.shape))
+        return f"was it trained for images other than {shape}, or with other options?"
+    return resizing_hint(network, key, value)
+
+
 def _shape_error(
-    file: WeightsFile, key: str, seen: tuple[int, ...], expected: tuple[int, ...], resizing: str
+    file: WeightsFile, key: str, seen: tuple[int, ...], expected: tuple[int, ...], known: str
 ) -> InputError:
     first = next(iter(file.parts.values()))
-    hint = resizing or f"is it another architecture?\n{near_architectures(first)}"
-    if resizing:
+    hint = known or f"is it another architecture?\n{near_architectures(first)}"
+    if known:
         pass
     elif seen and expected and seen[1:] == expected[1:]:
         hint = f"was it built for {seen[0]} classes, not {expected[0]}?"

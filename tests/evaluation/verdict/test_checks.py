@@ -27,6 +27,7 @@ from small import trained
 from torch import nn
 
 from saddlepoint.attacks import PGD, Misclassified, Transfer
+from saddlepoint.defences import GeneratorPurifier, Purified
 from saddlepoint.evaluation import build_suite
 from saddlepoint.evaluation.verdict.check import Subject
 from saddlepoint.evaluation.verdict.checks.registry import (
@@ -40,6 +41,7 @@ from saddlepoint.evaluation.verdict.checks.silent_success import SilentSuccess
 from saddlepoint.evaluation.verdict.checks.surrogate import Surrogate
 from saddlepoint.evaluation.verdict.checks.twin import Twin
 from saddlepoint.threat import L0, Linf
+from saddlepoint.zoo import MLPGenerator
 
 # An examination says by its findings what the attacks warn of.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:saddlepoint")
@@ -66,6 +68,10 @@ def vanishing():
     return replace(right(Scaled(trained(), 1e4)), suite=suite)
 
 
+def purified(model):
+    return Purified(model, GeneratorPurifier(MLPGenerator(2, size=8), restarts=1, steps=1))
+
+
 PROBED = {
     "pixel-values": (divided, "suspicious"),
     "few-classes": (lambda: right(OneAlive(trained())), "undecidable"),
@@ -80,6 +86,7 @@ PROBED = {
     "not-monotone": (bent, "broken"),
     "smoothed-gradient": (lambda: right(Wavy(trained())), "broken"),
     "unbounded": (lambda: right(Rounding(trained())), "broken"),
+    "purification": (lambda: right(purified(trained())), "undecidable"),
 }
 
 

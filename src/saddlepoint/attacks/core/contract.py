@@ -82,6 +82,8 @@ class Attack(ABC):
     """The passes of the defaults, in words."""
     gradient_free: ClassVar[bool] = False
     """Whether it asks for no gradient."""
+    from_file: ClassVar[str] = ""
+    """The option that names a file without which it cannot be run; "" where it needs none."""
     first_look: ClassVar[int] = 0
     """How many of its stages are worth their passes on all samples before any sample gets the rest;
     0 is none. Where the time is limited, they are run so."""

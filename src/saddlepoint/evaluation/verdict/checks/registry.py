@@ -25,6 +25,7 @@ from saddlepoint.evaluation.verdict.checks.not_monotone import NotMonotone
 from saddlepoint.evaluation.verdict.checks.one_step import OneStep
 from saddlepoint.evaluation.verdict.checks.pixel_values import PixelValues
 from saddlepoint.evaluation.verdict.checks.probabilities import Probabilities
+from saddlepoint.evaluation.verdict.checks.purifier import Purification
 from saddlepoint.evaluation.verdict.checks.repeatable import Repeatable
 from saddlepoint.evaluation.verdict.checks.silent_success import SilentSuccess
 from saddlepoint.evaluation.verdict.checks.single_step import SingleStep
@@ -37,7 +38,7 @@ from saddlepoint.evaluation.verdict.checks.zero_gradient import ZeroGradient
 
 PROBES: tuple[type[Probe], ...] = (
     PixelValues, FewClasses, Probabilities, Repeatable, GradientInside, LogitScale, ZeroGradient,
-    GradientAgreement, UnstableLoss, Imbalance, NotMonotone, SmoothedGradient, Unbounded,
+    GradientAgreement, UnstableLoss, Imbalance, NotMonotone, SmoothedGradient, Unbounded, Purification,
 )  # fmt: skip
 CONTROLS: tuple[type[Control], ...] = (
     Noise, OneStep, DiversifiedStart, AnotherStart, BlackBox, MoreSteps,
