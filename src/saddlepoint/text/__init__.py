@@ -8,6 +8,7 @@ from saddlepoint.text.bert import BERTS, Bert, BertDesign
 from saddlepoint.text.blocks import NORM_ORDERS, BlockDesign, DecoderBlock, EncoderBlock
 from saddlepoint.text.caches import DecoderCache
 from saddlepoint.text.decoding import BeamSearch, Greedy, Written
+from saddlepoint.text.embedded import EmbeddedText, Embeds, FromEmbedding, flagged
 from saddlepoint.text.framing import Framed, Framing, next_tokens
 from saddlepoint.text.heads import (
     ClassificationHead,
@@ -66,10 +67,13 @@ __all__ = [
     "ClassificationHead",
     "DecoderBlock",
     "DecoderCache",
+    "EmbeddedText",
+    "Embeds",
     "EncoderBlock",
     "Example",
     "Framed",
     "Framing",
+    "FromEmbedding",
     "Greedy",
     "Kept",
     "MLMHead",
@@ -99,6 +103,7 @@ __all__ = [
     "check_vocabulary",
     "documents_of",
     "fit_ibm1",
+    "flagged",
     "last_four",
     "load_tokeniser",
     "masked_loss",

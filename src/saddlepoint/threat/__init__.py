@@ -12,6 +12,7 @@ from saddlepoint.threat.patches import Patches
 from saddlepoint.threat.protocol import (
     Ascendable,
     Clippable,
+    Holding,
     Normed,
     ThreatModel,
     counted,
@@ -19,7 +20,9 @@ from saddlepoint.threat.protocol import (
     norm_of,
     unlimited,
 )
+from saddlepoint.threat.root_length import PerRootLength
 from saddlepoint.threat.spaces import Rescaled
+from saddlepoint.threat.tokens import EachTokenL2, TokenBall, TokenL2, TokenLinf
 
 __all__ = [
     "L0",
@@ -29,13 +32,19 @@ __all__ = [
     "Ascendable",
     "Box",
     "Clippable",
+    "EachTokenL2",
+    "Holding",
     "Linf",
     "NormBall",
     "Normed",
     "Patches",
+    "PerRootLength",
     "Rescaled",
     "Statistics",
     "ThreatModel",
+    "TokenBall",
+    "TokenL2",
+    "TokenLinf",
     "counted",
     "eps_of",
     "format_eps",
