@@ -71,12 +71,15 @@ TEXT_SETS: Mapping[str, TextSet] = MappingProxyType(
 
 
 def is_text(spec: str) -> bool:
-    """Return whether a name or a file is one of texts by its name alone; a .parquet may be either.
+    """Return whether a name or a file can be of nothing but texts; a .parquet may be of images.
 
-    >>> is_text("rules:copy"), is_text("reviews.csv"), is_text("digits")
-    (True, True, False)
+    >>> is_text("rules:copy"), is_text("reviews.csv"), is_text("digits"), is_text("a.parquet")
+    (True, True, False, False)
     """
-    return spec.startswith(RULE) or spec in TEXT_SETS or Path(spec).suffix.lower() in READERS
+    suffix = Path(spec).suffix.lower()
+    return (
+        spec.startswith(RULE) or spec in TEXT_SETS or (suffix in READERS and suffix != ".parquet")
+    )
 
 
 def load_text(
