@@ -11,9 +11,11 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from saddlepoint.data import ImageBatches
 from saddlepoint.data.checks import checked_labels
 from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint
+from saddlepoint.text.framed import FramedText
 from saddlepoint.text.tokenisers import Tokeniser
 from saddlepoint.text.tokens import BOS, CLS, EOS, MASK, PAD, SEP, Tokens
 from saddlepoint.threat.tokens import FIXED, FREE, PADDING
@@ -107,7 +109,7 @@ def _movable(tokens: Tokens, held: Sequence[int]) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class EmbeddedText:
+class EmbeddedText(ImageBatches):
     """Labelled sentences as a data set of embeddings (T, d + 1), T the length of the longest: what
     `evaluate` and every attack read in place of images.
 
@@ -147,6 +149,29 @@ class EmbeddedText:
         if bool(fixed.any()):
             row = int(fixed.nonzero()[0, 0])
             raise InputError(f"sentence {row} has no token that may be moved; leave it out")
+
+    @classmethod
+    def of(cls, framed: FramedText, classifier: nn.Module) -> EmbeddedText:
+        """Return the sentences, or pairs, of a data set as a classifier embeds them.
+
+        Raises `InputError` where they have no labels.
+
+        >>> from saddlepoint.text import (
+        ...     Bert, BertDesign, Framing, Sentences, WordTokeniser, load_text, with_head,
+        ... )
+        >>> texts = load_text("rules:sentiment", limit=9)
+        >>> framing = Framing(WordTokeniser.trained([row[0] for row in texts.rows], 99))
+        >>> net = with_head(Bert(BertDesign(len(framing.tokeniser), 16, 1, 2, 32)), 2)
+        >>> EmbeddedText.of(Sentences(texts, framing), net).words(0)[0]
+        '[CLS]'
+        """
+        labels = framed.data.labels
+        if labels is None:
+            raise InputError(f"{framed.name} has no labels; name their column, or give other texts")
+        return cls(
+            framed.inputs, labels, classifier, framed.classes, framed.name, framed.split,
+            tokeniser=framed.framing.tokeniser,
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.tokens)
