@@ -6,7 +6,14 @@ from saddlepoint.threat.ball import NormBall
 from saddlepoint.threat.balls import L0, L1, L2, Linf
 from saddlepoint.threat.box import Box
 from saddlepoint.threat.budgets import format_eps, parse_eps
-from saddlepoint.threat.named import NORMS, Statistics, norm_ball, threat_from
+from saddlepoint.threat.named import (
+    EMBEDDING,
+    NORMS,
+    TOKEN_NORMS,
+    Statistics,
+    norm_ball,
+    threat_from,
+)
 from saddlepoint.threat.norms import norm, unit
 from saddlepoint.threat.patches import Patches
 from saddlepoint.threat.protocol import (
@@ -25,10 +32,12 @@ from saddlepoint.threat.spaces import Rescaled
 from saddlepoint.threat.tokens import EachTokenL2, TokenBall, TokenL2, TokenLinf
 
 __all__ = [
+    "EMBEDDING",
     "L0",
     "L1",
     "L2",
     "NORMS",
+    "TOKEN_NORMS",
     "Ascendable",
     "Box",
     "Clippable",
