@@ -48,6 +48,7 @@ from saddlepoint.text.tokenisers import (
 )
 from saddlepoint.text.tokens import Tokens, padded
 from saddlepoint.text.transformer import TRANSFORMERS, Transformer, TransformerDesign
+from saddlepoint.text.translating import CrossAttention, Translated, cross_attention, translate
 from saddlepoint.text.translation import (
     Baselines,
     Bleu,
@@ -80,6 +81,7 @@ __all__ = [
     "BlockDesign",
     "CharacterTokeniser",
     "ClassificationHead",
+    "CrossAttention",
     "DecoderBlock",
     "DecoderCache",
     "EncoderBlock",
@@ -114,6 +116,7 @@ __all__ = [
     "TrainedText",
     "Transformer",
     "TransformerDesign",
+    "Translated",
     "Translations",
     "WordPieceTokeniser",
     "WordTable",
@@ -123,6 +126,7 @@ __all__ = [
     "baselines",
     "bleu",
     "check_vocabulary",
+    "cross_attention",
     "described",
     "documents_of",
     "fit_ibm1",
@@ -145,6 +149,7 @@ __all__ = [
     "sinusoids",
     "text_model",
     "told_of",
+    "translate",
     "with_head",
     "without_those_of",
 ]
