@@ -20,6 +20,12 @@ from saddlepoint.text.heads import (
     TokenHead,
     last_four,
 )
+from saddlepoint.text.huggingface import (
+    HuggingFaceClassifier,
+    HuggingFaceTokeniser,
+    load_huggingface_text,
+    load_text_classifier,
+)
 from saddlepoint.text.masking import MASKINGS, Masked, Masking
 from saddlepoint.text.mending import mended
 from saddlepoint.text.next_sentence import SentencePair, documents_of, sentence_pairs, sentences
@@ -90,6 +96,8 @@ __all__ = [
     "FramedText",
     "Framing",
     "Greedy",
+    "HuggingFaceClassifier",
+    "HuggingFaceTokeniser",
     "Kept",
     "MLMHead",
     "Masked",
@@ -132,7 +140,9 @@ __all__ = [
     "fit_ibm1",
     "is_text",
     "last_four",
+    "load_huggingface_text",
     "load_text",
+    "load_text_classifier",
     "load_tokeniser",
     "load_trained_text",
     "masked_loss",
