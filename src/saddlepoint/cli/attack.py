@@ -14,6 +14,7 @@ from saddlepoint.cli.console import command_line, progress, result, table
 from saddlepoint.cli.embedding import prepare_in, show_sentences
 from saddlepoint.cli.model import note_random_weights
 from saddlepoint.cli.prepare import Place
+from saddlepoint.cli.text_options import TextReading
 from saddlepoint.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def attack(
     ],
     out: options.Out,
     given: AttackOptions,
-    texts: options.TextReading,
+    texts: TextReading,
     png: Annotated[
         bool, typer.Option("--png", help="Also write 8-bit PNG files, judged again after rounding.")
     ] = False,

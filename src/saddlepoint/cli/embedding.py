@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from saddlepoint.cli.console import note, progress
 from saddlepoint.cli.display import printable
 from saddlepoint.cli.images import choose_device
-from saddlepoint.cli.options import Corruptible, TextReading
+from saddlepoint.cli.options import Corruptible
 from saddlepoint.cli.prepare import Check, Place, Prepared, prepare
+from saddlepoint.cli.text_options import TextReading
 from saddlepoint.cli.train_text import check_no_images
 from saddlepoint.errors import InputError
 

@@ -14,6 +14,7 @@ from saddlepoint.cli.embedding import prepare_in, show_sentences
 from saddlepoint.cli.limits import LimitOptions, limits_of
 from saddlepoint.cli.model import note_random_weights
 from saddlepoint.cli.prepare import Place
+from saddlepoint.cli.text_options import TextReading
 
 if TYPE_CHECKING:
     from saddlepoint.evaluation import Evaluation
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @options.bundled
 def evaluate(
     subject: options.Corruptible,
-    texts: options.TextReading,
+    texts: TextReading,
     diagnosis: DiagnosisOptions,
     limits: LimitOptions,
     eps: Annotated[

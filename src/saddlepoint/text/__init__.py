@@ -21,6 +21,12 @@ from saddlepoint.text.heads import (
     TokenHead,
     last_four,
 )
+from saddlepoint.text.huggingface import (
+    HuggingFaceClassifier,
+    HuggingFaceTokeniser,
+    load_huggingface_text,
+    load_text_classifier,
+)
 from saddlepoint.text.masking import MASKINGS, Masked, Masking
 from saddlepoint.text.mending import mended
 from saddlepoint.text.next_sentence import SentencePair, documents_of, sentence_pairs, sentences
@@ -49,6 +55,7 @@ from saddlepoint.text.tokenisers import (
 )
 from saddlepoint.text.tokens import Tokens, padded
 from saddlepoint.text.transformer import TRANSFORMERS, Transformer, TransformerDesign
+from saddlepoint.text.translating import CrossAttention, Translated, cross_attention, translate
 from saddlepoint.text.translation import (
     Baselines,
     Bleu,
@@ -81,6 +88,7 @@ __all__ = [
     "BlockDesign",
     "CharacterTokeniser",
     "ClassificationHead",
+    "CrossAttention",
     "DecoderBlock",
     "DecoderCache",
     "EmbeddedText",
@@ -92,6 +100,8 @@ __all__ = [
     "Framing",
     "FromEmbedding",
     "Greedy",
+    "HuggingFaceClassifier",
+    "HuggingFaceTokeniser",
     "Kept",
     "MLMHead",
     "Masked",
@@ -118,6 +128,7 @@ __all__ = [
     "TrainedText",
     "Transformer",
     "TransformerDesign",
+    "Translated",
     "Translations",
     "WordPieceTokeniser",
     "WordTable",
@@ -127,13 +138,16 @@ __all__ = [
     "baselines",
     "bleu",
     "check_vocabulary",
+    "cross_attention",
     "described",
     "documents_of",
     "fit_ibm1",
     "flagged",
     "is_text",
     "last_four",
+    "load_huggingface_text",
     "load_text",
+    "load_text_classifier",
     "load_tokeniser",
     "load_trained_text",
     "masked_loss",
@@ -150,6 +164,7 @@ __all__ = [
     "sinusoids",
     "text_model",
     "told_of",
+    "translate",
     "with_head",
     "without_those_of",
 ]
