@@ -219,7 +219,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 draw_norms_on_lengths, images=1,
             ),
             Experiment(
-                "embedding-robustness", "training on perturbed embeddings: accuracy, clean and within budgets",
+                "embedding-robustness", "training on perturbed embeddings: clean accuracy, and within eps",
                 "Zhu et al. 2020, arXiv:1909.11764", EmbeddingSettings, embedding_robustness,
                 draw_embedding_robustness, images=1,
             ),
