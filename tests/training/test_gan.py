@@ -74,7 +74,9 @@ def test_a_step_is_that_of_a_loop_by_hand(loss, k):
     game.opponent.network.double().eval()  # no dropout, which draws
     d = MLPDiscriminator(size=8).double().eval()
     d.load_state_dict(game.opponent.network.state_dict())
-    game.opponent.optimiser = torch.optim.Adam(game.opponent.network.parameters(), 2e-4, (0.5, 0.999))
+    game.opponent.optimiser = torch.optim.Adam(
+        game.opponent.network.parameters(), 2e-4, (0.5, 0.999)
+    )
     adam = torch.optim.Adam(d.parameters(), 2e-4, (0.5, 0.999))
     taken = replace(batch(), images=batch().images.double())
 
