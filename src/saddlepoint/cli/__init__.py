@@ -30,6 +30,7 @@ from saddlepoint.cli.sample import sample
 from saddlepoint.cli.streams import failed, flushed, occupy, of_a_stream
 from saddlepoint.cli.study import study
 from saddlepoint.cli.train import train
+from saddlepoint.cli.translate import translate
 from saddlepoint.errors import InputError
 
 app = typer.Typer(
@@ -67,6 +68,7 @@ for command in (
     look,
     reconstruct,
     sample,
+    translate,
     corrupt,
     compare,
     rejudge,

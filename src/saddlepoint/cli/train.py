@@ -9,11 +9,14 @@ import typer
 
 from saddlepoint.cli import complete, options
 from saddlepoint.cli.assignments import changed, weighted
-from saddlepoint.cli.console import command_line, note, progress, result, table
+from saddlepoint.cli.console import note, progress
 from saddlepoint.cli.images import read_data
 from saddlepoint.cli.prepare import Place, prepare, read_teacher
 from saddlepoint.cli.target import with_target
+from saddlepoint.cli.train_text import check_no_images, train_text
+from saddlepoint.cli.trained import Told, tell_trained
 from saddlepoint.counts import MOST, MOST_THREADS
+from saddlepoint.errors import InputError
 
 if TYPE_CHECKING:
     from saddlepoint.data import ImageData
@@ -32,6 +35,7 @@ def train(
         ),
     ],
     out: options.Out,
+    texts: options.TextOptions,
     eps: Annotated[
         str | None,
         typer.Option(help="The budget that is trained for, in place of the recipe's: 8/255, 0.5 …"),
@@ -108,17 +112,16 @@ def train(
     ] = 0,
     as_json: options.Json = False,
 ) -> None:
-    """Train a model by a recipe, with a checkpoint every epoch.
+    """Train a model by a recipe, with a checkpoint every epoch: on images, or on texts where the model
+    is a Transformer or a BERT.
 
     The result is OUT/model.safetensors, with the normalisation inside. Ctrl-C stops after a
     checkpoint; the same command with --resume goes on, on a CPU to the bit-identical result.
     """
     from saddlepoint.defences import Recipe, RecipeChange, load_recipe, threat_of
-    from saddlepoint.objectives import is_classification
-    from saddlepoint.reports.page.document import PAGE
-    from saddlepoint.reports.training import training_document
+    from saddlepoint.text import TEXT_MODELS, is_text
     from saddlepoint.threat import NormBall, Statistics
-    from saddlepoint.training import BEST_FILE, FILES, WEIGHTS_FILE, counted
+    from saddlepoint.training import FILES
     from saddlepoint.training import train as run
     from saddlepoint.zoo import weights_fingerprint
 
@@ -136,6 +139,22 @@ def train(
         budget=budget,
         fields=changed(option, flags),
     )
+
+    if subject.model in TEXT_MODELS:
+        others = {"--teacher": teacher, "--target": target, "--target-model": target_model,
+                  "--workers": workers or None}  # fmt: skip
+        check_no_images(subject, others)
+        train_text(
+            subject, texts, load_recipe(recipe, None, change), out, resume=resume, track=track,
+            as_json=as_json,
+        )  # fmt: skip
+        return
+    texts.check_unused()
+    if is_text(subject.data):
+        raise InputError(
+            f"{subject.data} holds texts, and {subject.model} is of images; give one of"
+            f" {', '.join(TEXT_MODELS)}"
+        )
 
     def plan_for(statistics: Statistics, shape: tuple[int, ...] | None) -> Recipe:
         plan = load_recipe(recipe, statistics, change)
@@ -188,27 +207,17 @@ def train(
             workers=workers,
             progress=tell,
         )
-    page = training_document(trained.metrics, out, name=subject.model, command=command_line())
-    page.save(out / PAGE)
-    last = trained.metrics[-1] if trained.metrics else {}  # its file may have been deleted
-    record = {
-        "weights": str(out / WEIGHTS_FILE),
-        "model": subject.model,
-        "normalisation": prepared.identity["normalisation"],
-        "data": images.name,
-        "epochs": plan.epochs,
-        "loss": last.get("loss"),
-        **(
-            dict.fromkeys(("accuracy", "test_accuracy"))
-            if is_classification(plan.objective)
-            else {}
+    tell_trained(
+        trained,
+        Told(
+            subject.model,
+            images.name,
+            out,
+            plan,
+            {"normalisation": prepared.identity["normalisation"]},
         ),
-        **counted(last),
-        "seconds": trained.seconds,
-        **({"stopped": trained.stopped} if trained.stopped else {}),
-        **({"best": str(out / BEST_FILE)} if trained.best is not None else {}),
-    }
-    result(record, as_json, lambda: _show(record, counted(last), Path(out)))
+        as_json,
+    )
 
 
 def _trained_for(objective: TrainingObjective) -> str:
@@ -223,22 +232,3 @@ def _trained_for(objective: TrainingObjective) -> str:
     steps = getattr(attack, "steps", None)
     length = "" if steps is None else f", {steps} step{'' if steps == 1 else 's'}"
     return f"against {threat} by {type(attack).__name__}{length}"
-
-
-def _show(record: dict[str, object], measured: dict[str, float], out: Path) -> None:
-    loss = "–" if record["loss"] is None else f"{record['loss']:.4f}"
-    told = {
-        key.replace("_", " "): f"{value:.2%}" if key.endswith("accuracy") else f"{value:.4f}"
-        for key, value in measured.items()
-    }
-    headings = ["accuracy in training" if key == "accuracy" else key for key in told]
-    table(
-        ("epochs", "loss", *headings, "seconds"),
-        [(str(record["epochs"]), loss, *told.values(), f"{record['seconds']:.1f}")],
-    )
-    print(
-        f"weights {record['weights']}\nmetrics {out / 'metrics.jsonl'}\npage {out / 'report.html'}"
-    )
-    for name, words in {"best": "best of validation", "stopped": "stopped early:"}.items():
-        if name in record:
-            print(f"{words} {record[name]}")

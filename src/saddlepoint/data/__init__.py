@@ -21,7 +21,7 @@ from saddlepoint.data.augmentation import (
     mix,
     one_after_the_other,
 )
-from saddlepoint.data.base import ImageData, data_identity
+from saddlepoint.data.base import Data, ImageBatches, ImageData, data_identity
 from saddlepoint.data.batches import LabelledBatch, batches, epoch_order
 from saddlepoint.data.brought import SOURCES, DataSource
 from saddlepoint.data.class_map import ClassMap, named_outputs, read_class_map
@@ -46,10 +46,12 @@ __all__ = [
     "Corruption",
     "Crop",
     "CropFlip",
+    "Data",
     "DataLike",
     "DataSource",
     "DatasetInfo",
     "FolderData",
+    "ImageBatches",
     "ImageData",
     "LabelledBatch",
     "Pairs",

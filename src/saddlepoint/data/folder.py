@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from saddlepoint.checks import as_pixels
+from saddlepoint.data.base import ImageBatches
 from saddlepoint.data.decode import check_side, decode, decode_all, probe, sizes_differ
 from saddlepoint.data.layout import Entry, scan
 from saddlepoint.data.tensor_data import TensorData, statistics
@@ -28,7 +29,7 @@ _SAMPLED = 1024  # images decoded for mean and standard deviation
 
 
 @dataclass(frozen=True, eq=False)
-class FolderData(Dataset[tuple[Tensor, int]]):
+class FolderData(ImageBatches, Dataset[tuple[Tensor, int]]):
     """Images on disk, one folder per class. Build it with `of`.
 
     Also a map-style `torch.utils.data.Dataset` of (uint8 image, label), so that worker processes

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from saddlepoint.checks import as_pixels
+from saddlepoint.data.base import ImageBatches
 from saddlepoint.data.checks import Array, checked_images, checked_labels, chunks
 from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint
@@ -20,7 +21,7 @@ _LEAST_STD = 1e-3  # a constant channel must not make normalisation divide by ze
 
 
 @dataclass(frozen=True, eq=False)
-class TensorData:
+class TensorData(ImageBatches):
     """Resident images: uint8 or float32, (N, C, H, W), or (N, D) vectors. Build it with `of`.
 
     >>> data = TensorData.of(torch.rand(10, 3, 8, 8), torch.arange(10) % 2, name="noise")

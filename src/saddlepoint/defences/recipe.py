@@ -19,6 +19,7 @@ from saddlepoint.objectives import (
     TrainingObjective,
     is_classification,
     one_class,
+    reads_text,
     threat_of,
 )
 from saddlepoint.option_values import (
@@ -100,6 +101,8 @@ class Recipe:
         watch: looks for catastrophic overfitting; None does not.
         validation: holds training images out to choose the best epoch by, and to stop by; None
             trains on all.
+        batch_tokens: of texts: a batch has sentences of like length, and of each side at most so many
+            tokens, padding among them; None takes `batch_size` sentences as they come.
         mixup, cutmix: α of Beta(α, α): images and labels are mixed in pairs after the augmentation;
             of both, one is drawn for each batch. See `saddlepoint.data.mix`.
 
@@ -123,6 +126,7 @@ class Recipe:
     validation: Validation | None = added(None)
     mixup: Positive | None = added(None)
     cutmix: Positive | None = added(None)
+    batch_tokens: Count | None = added(None)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -138,6 +142,12 @@ class Recipe:
             )
         if not is_classification(self.objective):
             self._check_no_classifier()
+        if reads_text(self.objective):
+            self._check_text()
+        elif self.batch_tokens is not None:
+            raise InputError(
+                f"batch_tokens is of texts, and {told(self.objective)} is of images; give batch_size"
+            )
         _check_watch(self.watch, self.objective)
         threat = threat_of(self.objective)
         if threat is not None and (self.watch or self.validation):
@@ -156,6 +166,18 @@ class Recipe:
             if given is not None:
                 raise InputError(
                     f"{what}, and {told(self.objective)} trains no classifier; leave it out"
+                )
+
+    def _check_text(self) -> None:
+        asked = {
+            "augmentation": self.augmentation != "none",
+            "transforms": self.transforms,
+            "penalties": self.penalties,
+        }
+        for what, given in asked.items():
+            if given:
+                raise InputError(
+                    f"{what} are of images, and {told(self.objective)} is of texts; leave them out"
                 )
 
     def decay(self, steps: int) -> float | None:

@@ -87,6 +87,7 @@ class _RecipeSpec:
     validation: _ValidationSpec | None = None
     mixup: float | None = None
     cutmix: float | None = None
+    batch_tokens: int | None = None
 
 
 _PARTS: Mapping[str, type[Any]] = {
@@ -195,7 +196,17 @@ def parse_recipe(
     """
     spec = _validated(values, source)
     objective = build_objective(*named(spec.objective, "objective"), statistics)
-    names = ("epochs", "batch_size", "ema", "swa", "autocast", "ema_at", "mixup", "cutmix")
+    names = (
+        "epochs",
+        "batch_size",
+        "ema",
+        "swa",
+        "autocast",
+        "ema_at",
+        "mixup",
+        "cutmix",
+        "batch_tokens",
+    )
     plain = {name: getattr(spec, name) for name in names}
     augmentation = spec.augmentation
     return Recipe(

@@ -34,7 +34,16 @@ from saddlepoint.defences.self_ensemble import random_self_ensemble
 from saddlepoint.defences.spectral import SpectralNorm
 from saddlepoint.errors import InputError
 from saddlepoint.model import ten_crop
-from saddlepoint.objectives import GAN, MAE, AdversarialMAE, AdvGANGame
+from saddlepoint.objectives import (
+    GAN,
+    MAE,
+    AdversarialMAE,
+    AdvGANGame,
+    Classify,
+    LeftToRight,
+    MaskedLanguage,
+    Translate,
+)
 from saddlepoint.plugins import Registry, lacks, parameter_types
 
 
@@ -117,6 +126,10 @@ OBJECTIVES = _registry(
             "mae": MAE,
             "adversarial-mae": AdversarialMAE,
             "gan": GAN,
+            "translate": Translate,
+            "classify": Classify,
+            "masked-language": MaskedLanguage,
+            "left-to-right": LeftToRight,
         }.items()
     ),
 )

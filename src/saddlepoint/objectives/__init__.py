@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from saddlepoint.objectives.adversarial_mae import AdversarialMAE
 from saddlepoint.objectives.advgan import AdvGANAgainst, AdvGANGame
+from saddlepoint.objectives.classify import Classify
 from saddlepoint.objectives.contract import (
     PART_FILES,
     Running,
@@ -14,15 +15,20 @@ from saddlepoint.objectives.contract import (
     is_classification,
     one_class,
     parts_of,
+    reads_text,
     repeats_of,
     running,
     threat_of,
 )
 from saddlepoint.objectives.game_losses import GENERATOR_LOSSES, game_value, minimax, non_saturating
 from saddlepoint.objectives.gan import GAN, Game
+from saddlepoint.objectives.left_to_right import LeftToRight
 from saddlepoint.objectives.mae import MAE
+from saddlepoint.objectives.masked_language import MaskedLanguage
 from saddlepoint.objectives.passes import label_loss
 from saddlepoint.objectives.standard import Standard
+from saddlepoint.objectives.text_objective import TextObjective
+from saddlepoint.objectives.translate import Translate
 
 __all__ = [
     "GAN",
@@ -32,13 +38,18 @@ __all__ = [
     "AdvGANAgainst",
     "AdvGANGame",
     "AdversarialMAE",
+    "Classify",
     "Game",
+    "LeftToRight",
+    "MaskedLanguage",
     "Running",
     "Standard",
     "Standing",
     "StepOutput",
+    "TextObjective",
     "TrainingBatch",
     "TrainingObjective",
+    "Translate",
     "game_value",
     "is_classification",
     "label_loss",
@@ -46,6 +57,7 @@ __all__ = [
     "non_saturating",
     "one_class",
     "parts_of",
+    "reads_text",
     "repeats_of",
     "running",
     "threat_of",

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from saddlepoint.attacks import Attack
 from saddlepoint.counts import check_count
-from saddlepoint.data import ImageData
+from saddlepoint.data import Data
 from saddlepoint.errors import InputError
 from saddlepoint.streams import Keys
+from saddlepoint.text import Tokens
 from saddlepoint.threat import ThreatModel
 
 PART_FILES = ("decoder.safetensors", "discriminator.safetensors")
@@ -26,7 +27,7 @@ class TrainingBatch:
     """A batch as an objective sees it.
 
     Attributes:
-        images: (n, c, h, w) in [0, 1], augmented.
+        inputs: images (n, c, h, w) in [0, 1], augmented, or sequences of tokens.
         labels: (n,) classes.
         ids: (n,) indices in the data set; with `seed` the key of every random draw.
         seed: differs in every epoch.
@@ -35,11 +36,12 @@ class TrainingBatch:
         soft: (n, k) probabilities that a teacher gave these images; None without one.
         targets: (n, k) probabilities of the classes where images are mixed, whose greater part is that
             of `labels`; None where the labels say all. `label_loss` goes by them.
+        written: [BOS] and the sequences that are to be written, of translations alone.
 
     >>> TrainingBatch(torch.zeros(1, 1, 2, 2), torch.zeros(1).long(), torch.zeros(1).long(), seed=0).amp
     """
 
-    images: Float[Tensor, "n ..."]
+    inputs: Tensor | Tokens
     labels: Int64[Tensor, " n"]
     ids: Int64[Tensor, " n"]
     seed: int
@@ -47,10 +49,25 @@ class TrainingBatch:
     epoch: int = 0
     soft: Float[Tensor, "n k"] | None = None
     targets: Float[Tensor, "n k"] | None = None
+    written: Tokens | None = None
+
+    @property
+    def images(self) -> Float[Tensor, "n ..."]:
+        """The inputs, of a training on images."""
+        if not isinstance(self.inputs, Tensor):
+            raise TypeError("the inputs are tokens; an objective of images cannot read them")
+        return self.inputs
+
+    @property
+    def tokens(self) -> Tokens:
+        """The inputs, of a training on texts."""
+        if not isinstance(self.inputs, Tokens):
+            raise TypeError("the inputs are images; an objective of texts cannot read them")
+        return self.inputs
 
     def autocast(self) -> torch.autocast:
         """Return the context in which the model is called."""
-        kind = self.images.device.type
+        kind = self.ids.device.type
         return torch.autocast(kind, dtype=self.amp, enabled=self.amp is not None)
 
     @property
@@ -99,6 +116,7 @@ class TrainingObjective(Protocol):
     - `begin(model, data)`, which returns what runs in its place and may change from step to step: a
       `Running`, whose state the checkpoints hold. It is called once, before the first step and
       before a checkpoint is read.
+    - `reads_text`, True where the inputs are `Tokens`; else they are images.
     - `one_class`, True where its loss has no form for `TrainingBatch.targets` (MART).
     - `teacher` and `soft_labels(logits)`: the objective of a network that is trained first, and what
       its logits become in `TrainingBatch.soft` (distillation).
@@ -181,9 +199,7 @@ class _Stateless(Standing):
             after(model)
 
 
-def running(
-    objective: TrainingObjective, model: nn.Module, data: ImageData | None = None
-) -> Running:
+def running(objective: TrainingObjective, model: nn.Module, data: Data | None = None) -> Running:
     """Return what runs in an objective's place: what its `begin` returns, where it has one.
 
     Args:
@@ -226,6 +242,16 @@ def is_classification(objective: object) -> bool:
     True
     """
     return not callable(getattr(objective, "check", None))
+
+
+def reads_text(objective: object) -> bool:
+    """Return whether an objective is of texts.
+
+    >>> from saddlepoint.objectives import Classify, Standard
+    >>> reads_text(Classify()), reads_text(Standard())
+    (True, False)
+    """
+    return bool(getattr(objective, "reads_text", False))
 
 
 def threat_of(objective: object) -> ThreatModel | None:

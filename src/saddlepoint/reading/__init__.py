@@ -9,6 +9,7 @@ whatever a decoder raises becomes one line with the file's name.
     formats    what a file of weights is
     tensors    .pt and .safetensors
     tables     .parquet
+    records    rows of named columns: CSV, Parquet, JSON lines, lines of text
 
 The formats are imported where they are needed: the libraries behind them are slow to import.
 """

@@ -8,6 +8,8 @@ from saddlepoint.text.bert import BERTS, Bert, BertDesign
 from saddlepoint.text.blocks import NORM_ORDERS, BlockDesign, DecoderBlock, EncoderBlock
 from saddlepoint.text.caches import DecoderCache
 from saddlepoint.text.decoding import BeamSearch, Greedy, Written
+from saddlepoint.text.folder import TOKENISER_FILE, TrainedText, load_trained_text, told_of
+from saddlepoint.text.framed import FramedText, NextSentences, Sentences, Translations
 from saddlepoint.text.framing import Framed, Framing, next_tokens
 from saddlepoint.text.heads import (
     ClassificationHead,
@@ -22,8 +24,19 @@ from saddlepoint.text.masking import MASKINGS, Masked, Masking
 from saddlepoint.text.mending import mended
 from saddlepoint.text.next_sentence import SentencePair, documents_of, sentence_pairs, sentences
 from saddlepoint.text.positions import TEXT_POSITIONS, sinusoids
+from saddlepoint.text.registry import (
+    TEXT_MODELS,
+    TextModelInfo,
+    described,
+    rebuilt,
+    text_model,
+    with_head,
+)
 from saddlepoint.text.rules import RULES, Example, Rule, RuleSet, rule_set
 from saddlepoint.text.smoothing import SMOOTHINGS, OverAll, OverOthers, masked_loss
+from saddlepoint.text.text_data import Row, TextData
+from saddlepoint.text.text_files import TextColumns, read_texts
+from saddlepoint.text.text_sets import TEXT_SETS, TextSet, is_text, load_text, of_rules
 from saddlepoint.text.tokenisers import (
     TOKENISERS,
     CharacterTokeniser,
@@ -35,6 +48,7 @@ from saddlepoint.text.tokenisers import (
 )
 from saddlepoint.text.tokens import Tokens, padded
 from saddlepoint.text.transformer import TRANSFORMERS, Transformer, TransformerDesign
+from saddlepoint.text.translating import CrossAttention, Translated, cross_attention, translate
 from saddlepoint.text.translation import (
     Baselines,
     Bleu,
@@ -53,8 +67,11 @@ __all__ = [
     "NORM_ORDERS",
     "RULES",
     "SMOOTHINGS",
+    "TEXT_MODELS",
     "TEXT_POSITIONS",
+    "TEXT_SETS",
     "TOKENISERS",
+    "TOKENISER_FILE",
     "TRANSFORMERS",
     "Baselines",
     "BeamSearch",
@@ -64,11 +81,13 @@ __all__ = [
     "BlockDesign",
     "CharacterTokeniser",
     "ClassificationHead",
+    "CrossAttention",
     "DecoderBlock",
     "DecoderCache",
     "EncoderBlock",
     "Example",
     "Framed",
+    "FramedText",
     "Framing",
     "Greedy",
     "Kept",
@@ -76,19 +95,29 @@ __all__ = [
     "Masked",
     "Masking",
     "NSPHead",
+    "NextSentences",
     "OverAll",
     "OverOthers",
     "PairFilter",
+    "Row",
     "Rule",
     "RuleSet",
     "SentencePair",
+    "Sentences",
     "SequenceClassifier",
+    "TextColumns",
+    "TextData",
+    "TextModelInfo",
+    "TextSet",
     "TokenClassifier",
     "TokenHead",
     "Tokeniser",
     "Tokens",
+    "TrainedText",
     "Transformer",
     "TransformerDesign",
+    "Translated",
+    "Translations",
     "WordPieceTokeniser",
     "WordTable",
     "WordTokeniser",
@@ -97,18 +126,30 @@ __all__ = [
     "baselines",
     "bleu",
     "check_vocabulary",
+    "cross_attention",
+    "described",
     "documents_of",
     "fit_ibm1",
+    "is_text",
     "last_four",
+    "load_text",
     "load_tokeniser",
+    "load_trained_text",
     "masked_loss",
     "mended",
     "next_tokens",
+    "of_rules",
     "padded",
     "read_pairs",
+    "read_texts",
+    "rebuilt",
     "rule_set",
     "sentence_pairs",
     "sentences",
     "sinusoids",
+    "text_model",
+    "told_of",
+    "translate",
+    "with_head",
     "without_those_of",
 ]

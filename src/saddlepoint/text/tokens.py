@@ -60,6 +60,12 @@ class Tokens:
         segments = None if self.segments is None else self.segments[index]
         return Tokens(self.ids[index], self.keep[index], segments)
 
+    def trimmed(self) -> Tokens:
+        """Return the same without the columns that are padding of all sequences."""
+        longest = int(self.lengths.max()) if len(self) else 0
+        segments = None if self.segments is None else self.segments[:, :longest]
+        return Tokens(self.ids[:, :longest], self.keep[:, :longest], segments)
+
     def to(self, device: torch.device | str) -> Tokens:
         """Return the same on another device."""
         segments = None if self.segments is None else self.segments.to(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -40,8 +41,8 @@ class Feed:
     >>> from saddlepoint.data import load_data
     >>> data = load_data("digits", split="train", limit=64)
     >>> feed = Feed(data, Recipe(batch_size=24), seed=0, device=torch.device("cpu"))
-    >>> feed.first().shape, [len(images) for images in feed.images(epoch=1)]
-    (torch.Size([24, 1, 8, 8]), [24, 24, 16])
+    >>> feed.steps, feed.first().shape, [len(images) for images in feed.images(epoch=1)]
+    (3, torch.Size([24, 1, 8, 8]), [24, 24, 16])
     """
 
     data: ImageData
@@ -54,6 +55,11 @@ class Feed:
 
     def __len__(self) -> int:
         return len(self.data) if self.chosen is None else len(self.chosen)
+
+    @property
+    def steps(self) -> int:
+        """The batches of an epoch."""
+        return math.ceil(len(self) / self.recipe.batch_size)
 
     def first(self) -> Float[Tensor, "n ..."]:
         """Return the first batch, as it is without augmentation: layers and penalties begin by it."""
@@ -90,7 +96,7 @@ class Feed:
         images, pairs = mix(batch.images, torch.Generator().manual_seed(seed), mixup, cutmix)
         hard = functional.one_hot(batch.labels, len(self.data.classes)).to(images.dtype)
         soft = None if batch.soft is None else pairs.mixed(batch.soft)
-        return replace(batch, images=images, targets=pairs.mixed(hard), soft=soft)
+        return replace(batch, inputs=images, targets=pairs.mixed(hard), soft=soft)
 
     def _batches(self, epoch: int, start: int = 0) -> Iterator[LabelledBatch]:
         return batches(

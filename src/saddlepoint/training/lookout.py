@@ -16,7 +16,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from saddlepoint.attacks import PGD, predict
-from saddlepoint.data import ImageData
+from saddlepoint.data import Data
 from saddlepoint.defences import Validation, Watch, threat_of
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
@@ -60,13 +60,14 @@ class Lookout:
     def __init__(
         self,
         state: State,
-        data: ImageData,
+        data: Data,
         split: Split,
         out: Path | None,
         seed: int,
         refresh: Callable[[], None],
     ) -> None:
-        self.state, self.data, self.split, self.out = state, data, split, out
+        self.state, self.split, self.out = state, split, out
+        self.data: Any = data  # images wherever there is a watch or a validation
         self.seed, self.refresh = seed, refresh
         self.best = None
         self._sound: Any = None

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.counts import MOST_THREADS, check_count, check_seed
-from saddlepoint.data import DataLike, as_data, data_identity
+from saddlepoint.data import DataLike, ImageData, as_data, data_identity
 from saddlepoint.defences import Penalty, Recipe, StepOutput, TrainingBatch, load_recipe
 from saddlepoint.defences.optimiser import SCALE
 from saddlepoint.defences.recipe import told
@@ -26,6 +26,7 @@ from saddlepoint.model import Guard, device_of
 from saddlepoint.progress import Course, Meter, Progress
 from saddlepoint.run_folders import check_free, claimed
 from saddlepoint.streams import derive
+from saddlepoint.text import TOKENISER_FILE, FramedText
 from saddlepoint.training.averages import Ema, refresh_batch_norm
 from saddlepoint.training.feed import Feed
 from saddlepoint.training.lookout import Lookout
@@ -44,17 +45,18 @@ from saddlepoint.training.signals import stop_on_signals
 from saddlepoint.training.split import Split
 from saddlepoint.training.state import State
 from saddlepoint.training.teacher import needs_teacher, teach
+from saddlepoint.training.text_feed import TextFeed
 
 REFRESH = 100  # batches that BatchNorm statistics are measured on after averaging the weights
 
 
 def train(
     model: nn.Module,
-    data: DataLike,
+    data: DataLike | FramedText,
     recipe: Recipe | str,
     *,
     out: Path | str | None = None,
-    test: DataLike | None = None,
+    test: DataLike | FramedText | None = None,
     seed: int = 0,
     resume: bool = False,
     teacher: nn.Module | None = None,
@@ -69,7 +71,7 @@ def train(
         model: from images in [0, 1] to logits; the recipe's transforms are applied to it first.
         recipe: how; or its name, or the path of its file, as `load_recipe` takes it.
         data, test: training images, and images whose clean accuracy is reported after every epoch,
-            in any form that `as_data` takes.
+            in any form that `as_data` takes; or sequences of texts, whose model takes `Tokens`.
         out: a folder for checkpoints (one per epoch, and one on SIGINT or SIGTERM) and
             `metrics.jsonl`.
         seed: of the order, the augmentation and the attacks; the initial weights are the caller's.
@@ -103,10 +105,12 @@ def train(
     check_seed(seed)
     check_count("workers", workers, least=0, most=MOST_THREADS)
     Guard(model, 0)  # refuses what is no module
-    data = as_data(data)
-    test = None if test is None else as_data(test)
+    data = _as_data(data)
+    test = None if test is None else _as_data(test)
     if isinstance(recipe, str):
-        recipe = load_recipe(recipe, (data.mean, data.std))
+        recipe = load_recipe(
+            recipe, None if isinstance(data, FramedText) else (data.mean, data.std)
+        )
     if not isinstance(recipe, Recipe):
         raise InputError(f"the recipe is {recipe!r:.60}; give a Recipe, or the name of one")
 
@@ -134,7 +138,12 @@ def train(
     split = Split.of(data, recipe, seed)
     chosen = split.trained_on if len(split.held_out) else None
     soft = None if taught is None else taught.soft
-    feed = Feed(data, recipe, seed, device_of(model), workers, chosen, soft)
+    device = device_of(model)
+    feed: Feed | TextFeed = (
+        TextFeed(data, recipe, seed, device)
+        if isinstance(data, FramedText)
+        else Feed(data, recipe, seed, device, workers, chosen, soft)
+    )
     state = _prepared(model, feed)  # by the first batch of the first epoch, resumed or not
     model = state.model
 
@@ -158,6 +167,8 @@ def train(
         with stop_on_signals() as stop, forked_random_state(), contextlib.closing(run):
             if found != "finished" and out is not None:
                 split.save(out)
+                if isinstance(data, FramedText):
+                    data.framing.tokeniser.save(out / TOKENISER_FILE)
             while state.epoch < recipe.epochs and not state.stopped:
                 # Resumed within an epoch, its time goes on from the checkpoint's, and its batches
                 # from the checkpoint's step in the same order: that is a function of the epoch.
@@ -192,14 +203,18 @@ def train(
     return TrainingResult(model.eval(), run.metrics, seconds, lookout.best, state.stopped)
 
 
-def _prepared(model: nn.Module, feed: Feed) -> State:
+def _as_data(given: DataLike | FramedText) -> ImageData | FramedText:
+    return given if isinstance(given, FramedText) else as_data(given)
+
+
+def _prepared(model: nn.Module, feed: Feed | TextFeed) -> State:
     """Return the state before the first step: the model transformed, and fit for the data."""
     with forked_random_state():
         seed_layers(feed.device, derive(feed.seed, "transforms"))
         model = feed.recipe.prepare(model).to(feed.device)
         check_training(model, feed.data, feed.recipe.objective)
         check_declared(model, feed.data, feed.recipe)
-        return State(model, feed.recipe, len(feed), feed.first(), feed.data)
+        return State(model, feed.recipe, len(feed), feed.first(), feed.data, feed.steps)
 
 
 def take_step(state: State, batch: TrainingBatch) -> None:

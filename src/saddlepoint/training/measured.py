@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from saddlepoint.data import ImageData
+from saddlepoint.data import Data, ImageData
 from saddlepoint.objectives import is_classification
 from saddlepoint.training.accuracy import accuracy
 from saddlepoint.training.state import State
 
 
-def measured(state: State, test: ImageData, workers: int = 0) -> dict[str, float]:
+def measured(state: State, test: Data, workers: int = 0) -> dict[str, float]:
     """Return the metrics of the test images by name, each beginning with "test_".
 
     Of an objective that trains no classifier they are what its `measure` returns, or that of what
@@ -22,7 +22,7 @@ def measured(state: State, test: ImageData, workers: int = 0) -> dict[str, float
     >>> list(measured(State(net, Recipe(), images=20), data))
     ['test_accuracy']
     """
-    if is_classification(state.recipe.objective):
+    if isinstance(test, ImageData) and is_classification(state.recipe.objective):
         return {"test_accuracy": accuracy(state.model, test, workers=workers)}
     for told in (state.objective, state.recipe.objective):
         measure = getattr(told, "measure", None)

@@ -10,18 +10,18 @@ from torch import Tensor, nn
 
 from saddlepoint.answers import check_answered, check_logits, unanswered
 from saddlepoint.checks import check_class_names
-from saddlepoint.data import ImageData
+from saddlepoint.data import Data, ImageData
 from saddlepoint.defences import Recipe
 from saddlepoint.defences.recipe import told
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, full_precision, is_random
-from saddlepoint.objectives import Standard, is_classification
+from saddlepoint.objectives import Standard, is_classification, reads_text
 from saddlepoint.training.state import State
 
 CLASSIFICATION = Standard()
 
 
-def check_training(model: nn.Module, data: ImageData, objective: object = CLASSIFICATION) -> None:
+def check_training(model: nn.Module, data: Data, objective: object = CLASSIFICATION) -> None:
     """Raise `InputError` unless the model has weights to train and logits for the data's classes, or
     is what the objective's own check wants.
 
@@ -33,11 +33,18 @@ def check_training(model: nn.Module, data: ImageData, objective: object = CLASSI
     """
     if not len(data):
         raise InputError(f"{data.name} has no images; train on at least one")
+    if reads_text(objective) == isinstance(data, ImageData):
+        what, held = ("texts", "images") if reads_text(objective) else ("images", "texts")
+        raise InputError(
+            f"the objective {told(objective)} is of {what}, and {data.name} holds {held}; give another"
+            " recipe, or other data"
+        )
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("the model has no weights that can be trained")
     if not is_classification(objective):
         objective.check(model, data)  # type: ignore[attr-defined]
         return
+    assert isinstance(data, ImageData)
     logits = _logits(model, data)
     check_logits(logits)
     silent = unanswered(logits)
@@ -50,7 +57,7 @@ def check_training(model: nn.Module, data: ImageData, objective: object = CLASSI
     check_class_names(data.labels, data.classes, logits.shape[1])
 
 
-def check_declared(model: nn.Module, data: ImageData, recipe: Recipe) -> None:
+def check_declared(model: nn.Module, data: Data, recipe: Recipe) -> None:
     """Raise `InputError` where a transform has made the model random at inference, and neither it nor
     a layer says so: attacks would take one draw for the model.
 
@@ -68,6 +75,7 @@ def check_declared(model: nn.Module, data: ImageData, recipe: Recipe) -> None:
     """
     if not recipe.transforms or not is_classification(recipe.objective) or is_random(model):
         return
+    assert isinstance(data, ImageData)
     images = data.images(torch.arange(min(2, len(data))))
     with Guard(model, len(images)) as guard, full_precision(guard.device):
         if guard.passes_agree(images.to(guard.device)):
@@ -79,7 +87,7 @@ def check_declared(model: nn.Module, data: ImageData, recipe: Recipe) -> None:
     )
 
 
-def check_sound(model: nn.Module, data: ImageData, recipe: Recipe, epoch: int) -> None:
+def check_sound(model: nn.Module, data: Data, recipe: Recipe, epoch: int) -> None:
     """Raise `InputError` where training has blown the model up: it must not become a checkpoint.
 
     >>> from saddlepoint.data import load_data
@@ -88,6 +96,7 @@ def check_sound(model: nn.Module, data: ImageData, recipe: Recipe, epoch: int) -
     if not is_classification(recipe.objective):
         recipe.objective.check(model, data)  # type: ignore[attr-defined]
         return
+    assert isinstance(data, ImageData)
     if bool(unanswered(_logits(model, data)).any()):
         raise InputError(
             f"after epoch {epoch} the model returns NaN or infinite logits; lower the learning rate"

@@ -11,6 +11,7 @@ import torch
 from saddlepoint.objectives import PART_FILES
 from saddlepoint.reading import decoding, read_json
 from saddlepoint.run_folders import RUN_FILE, Found
+from saddlepoint.text import TOKENISER_FILE
 from saddlepoint.training.checkpoint import (
     FOLDER,
     forget_checkpoints_after,
@@ -31,7 +32,16 @@ from saddlepoint.training.state import State
 from saddlepoint.zoo import save_weights
 
 WEIGHTS_FILE = "model.safetensors"
-FILES = (FOLDER, METRICS_FILE, WEIGHTS_FILE, BEST_FILE, SOUND, SPLIT_FILE, *PART_FILES)
+FILES = (
+    FOLDER,
+    METRICS_FILE,
+    WEIGHTS_FILE,
+    BEST_FILE,
+    SOUND,
+    SPLIT_FILE,
+    TOKENISER_FILE,
+    *PART_FILES,
+)
 """What a training writes into its folder besides `run.json`."""
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from saddlepoint.data import ImageData
+from saddlepoint.data import Data
 from saddlepoint.defences import Recipe
 from saddlepoint.errors import InputError
 from saddlepoint.files import write_json
@@ -30,7 +30,7 @@ class Split:
     held_out: Int64[Tensor, " m"]
 
     @classmethod
-    def of(cls, data: ImageData, recipe: Recipe, seed: int) -> Split:
+    def of(cls, data: Data, recipe: Recipe, seed: int) -> Split:
         """Return the split of a recipe: a function of the seed, the share and the number of images.
 
         Raises `InputError` where one of the two would be empty.

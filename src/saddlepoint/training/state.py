@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.data import ImageData
+from saddlepoint.data import Data
 from saddlepoint.defences import Recipe, calibrate
 from saddlepoint.errors import InputError
 from saddlepoint.objectives import StepOutput, parts_of, repeats_of, running
@@ -35,10 +35,11 @@ class State:
     Args:
         model: to be trained; its device is that of everything else here.
         recipe: how.
-        images: the size of the training set.
+        images: the size of the training set, texts too.
         first: (n, ...) some of its images: quantised activations find their ranges by them, and
             penalties the sizes of their layers; None where there are neither.
         data: what is trained on, which some objectives look at before they begin.
+        steps: of an epoch; None goes by the recipe's batch size.
 
     >>> from saddlepoint.defences import Recipe
     >>> state = State(nn.Linear(2, 2), Recipe(batch_size=32), images=100)
@@ -52,11 +53,12 @@ class State:
         recipe: Recipe,
         images: int,
         first: Tensor | None = None,
-        data: ImageData | None = None,
+        data: Data | None = None,
+        steps: int | None = None,
     ) -> None:
         self.model, self.recipe, self.data = model, recipe, data
         self.device = next(iter(model.parameters())).device
-        self.steps = math.ceil(images / recipe.batch_size)
+        self.steps = math.ceil(images / recipe.batch_size) if steps is None else steps
         self.epoch = self.step = 0
         self.seconds = 0.0
         self.penalties = copy.deepcopy(recipe.penalties)  # training twice must give the same twice

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saddlepoint.data import ImageData, batches
+from saddlepoint.data import Data, ImageData, batches
 from saddlepoint.defences import Recipe, TrainingObjective
 from saddlepoint.defences.recipe import told
 from saddlepoint.errors import InputError
@@ -50,7 +50,7 @@ def needs_teacher(recipe: Recipe, teacher: nn.Module | None) -> bool:
 
 def teach(
     model: nn.Module,
-    data: ImageData,
+    data: Data,
     recipe: Recipe,
     teacher: nn.Module | None,
     out: Path | None,
@@ -82,6 +82,7 @@ def teach(
                 f"{told(objective)} learns from no teacher; leave it out, or train by distillation"
             )
         return None
+    assert isinstance(data, ImageData)  # no objective of texts has a teacher
     if teacher is None:
         folder = None if out is None else out / TEACHER
         first = replace(recipe, objective=own)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from saddlepoint.checks import as_pixels
 from saddlepoint.counts import check_seed
-from saddlepoint.data.base import ImageData
+from saddlepoint.data.base import ImageBatches, ImageData
 from saddlepoint.data.corruptions.constants import VERSION, Form, check_form, form_for
 from saddlepoint.data.corruptions.corruption import Corruption, check_severity, check_shape
 from saddlepoint.data.corruptions.registry import corruption_named
@@ -21,7 +21,7 @@ _KEPT_BYTES = 1 << 30  # images of larger data sets are corrupted anew whenever 
 
 
 @dataclass(frozen=True, eq=False)
-class CorruptedData:
+class CorruptedData(ImageBatches):
     """Labelled images under a corruption. Build it with `corrupted`.
 
     Attributes:

@@ -1,0 +1,109 @@
+"""What objectives of texts share: what they are given, what they check, what is written at the end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from saddlepoint.data import Data
+from saddlepoint.errors import InputError
+from saddlepoint.objectives.contract import Standing, StepOutput, TrainingBatch
+from saddlepoint.objectives.passes import evaluating
+from saddlepoint.text import FramedText, Framing, Sentences, TextData, Tokens
+from saddlepoint.text.folder import METADATA, told_of
+from saddlepoint.text.tokenisers import check_vocabulary
+
+_ROWS = 128  # test sequences in one pass
+
+
+class TextObjective(ABC):
+    """A loss of sequences of tokens.
+
+    A subclass says which sequences it is given (`framed`), what runs (`begin`), and which model it is
+    of (`checked`).
+
+    >>> from saddlepoint.objectives import Translate
+    >>> isinstance(Translate(), TextObjective), Translate.reads_text
+    (True, True)
+    """
+
+    reads_text: ClassVar[bool] = True
+
+    def framed(self, data: TextData, framing: Framing, seed: int = 0) -> FramedText:
+        """Return the sequences that the objective is given of texts; `seed` is of what is drawn."""
+        return Sentences(data, framing)
+
+    @abstractmethod
+    def begin(self, model: nn.Module, data: Data | None) -> RunningText:
+        """Return what runs."""
+
+    @abstractmethod
+    def checked(self, model: nn.Module, data: FramedText) -> Tensor:
+        """Return what the model makes of two sequences.
+
+        Raises `InputError` where it, or the data, is of another objective.
+        """
+
+    def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
+        """Raise: what runs adds the gradients."""
+        raise TypeError(f"{type(self).__name__} begins first; call begin(model, data)")
+
+    def check(self, model: nn.Module, data: Data) -> None:
+        """Raise `InputError` unless model and data are of this objective, the tokeniser has the
+        model's vocabulary, and what comes out is finite.
+        """
+        if not isinstance(data, FramedText):
+            raise InputError(f"{type(self).__name__} is of texts, and {data.name} holds none")
+        with evaluating(model), torch.no_grad():
+            made = self.checked(model, data)
+        if not bool(made.isfinite().all()):
+            raise InputError("the model returns NaN or infinite numbers; lower the learning rate")
+
+
+class RunningText(Standing):
+    """An objective of texts in training.
+
+    Args:
+        model: that is trained.
+        data: its sequences.
+    """
+
+    def __init__(self, model: nn.Module, data: Data | None) -> None:
+        self.data = data if isinstance(data, FramedText) else None
+
+    def metadata(self, model: nn.Module) -> Mapping[str, str]:
+        """Return what the final file of the weights holds beside them: the design of the model, and
+        how texts became sequences.
+        """
+        if self.data is None:
+            return {}
+        return {METADATA: told_of(model, self.data.framing, self.names(self.data))}
+
+    def names(self, data: FramedText) -> tuple[str, ...]:
+        """Return the names of the classes that the model tells; none for most objectives."""
+        return ()
+
+
+def in_batches(model: nn.Module, data: FramedText) -> Iterator[tuple[Tensor, Tokens, Any]]:
+    """Yield (indices, sequences, what is to be said) of test texts on the model's device."""
+    device = next(iter(model.parameters())).device
+    for ids in torch.split(torch.arange(len(data)), _ROWS):
+        tokens, said = data.batch(ids)
+        yield ids.to(device), tokens.to(device), said.to(device)
+
+
+def check_same_tokens(data: FramedText, vocabulary: int) -> None:
+    """Raise `InputError` unless the tokeniser has as many tokens as a model."""
+    check_vocabulary(data.framing.tokeniser, vocabulary)
+
+
+def wrong_model(objective: object, model: nn.Module, wanted: str) -> InputError:
+    """Return the error of a model of another kind."""
+    name = type(objective).__name__
+    return InputError(
+        f"{name} trains {wanted}, not a {type(model).__name__}; give --model such a one"
+    )
