@@ -161,3 +161,20 @@ class Keys:
         angle = 2.0 * math.pi * u[:, 1]
         pair = torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=1)
         return pair[:, :size].reshape(len(self.ids), *shape)
+
+    def normal_in_place(
+        self, shape: Sequence[int], *, restart: int = 0, step: Step = 0, draw: int = 0
+    ) -> Float[Tensor, "n ..."]:
+        """Return standard normal numbers of shape (n, *shape) of which each is a function of its
+        place: a longer first axis adds rows and changes none. Two draws are taken, `draw` and the
+        next.
+
+        >>> keys = Keys(0, torch.tensor([5]))
+        >>> short, long = keys.normal_in_place((3, 5)), keys.normal_in_place((7, 5))
+        >>> torch.equal(short, long[:, :3])
+        True
+        """
+        u, v = (
+            self.uniform(shape, restart=restart, step=step, draw=each) for each in (draw, draw + 1)
+        )
+        return torch.sqrt(-2.0 * torch.log(u)) * torch.cos(2.0 * math.pi * v)

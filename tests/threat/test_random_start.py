@@ -108,3 +108,36 @@ def test_starts_are_a_function_of_seed_id_and_restart(ball, gaussian):
     assert torch.equal(start(rows=order), whole[order])
     for other in (start(seed=1), start(restart=1), start(ids=(5, 10, 3, 8, 0))):
         assert bool((other != whole).flatten(1).any(1).all())
+
+
+MASKED = [
+    Linf(0.3), L2(0.3), L1(0.3), L0(2), Patches(1, size=2), Box(0.2, 0.8),
+    Rescaled.pixels(L2(0.5), (0.4,) * 3, (0.2,) * 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("threat", MASKED, ids=str)
+def test_under_a_mask_the_ball_is_that_of_the_free_features(threat):
+    images = torch.full((500, 3, 4, 8), 0.5)
+    free = torch.zeros_like(images, dtype=torch.bool)
+    free[..., :2, 4:6] = True
+    keys = Keys(1, torch.arange(500))
+    moved = threat.render(images, threat.random_start(images, keys, free=free))
+    assert torch.equal(moved[~free], images[~free])
+    assert bool(threat.contains(images, moved).all())
+    far = threat.distance(images, moved)
+    assert float(far.max()) > 0.95 * (2 if isinstance(threat, L0) else 1) * min(
+        float(threat.radius(images)[0]), 1e9
+    )
+    gaussian = threat.random_start(images, keys, gaussian=True, free=free)
+    assert torch.equal(gaussian[~free], threat.parametrise(images)[~free])
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_radii_under_a_mask_follow_the_volume_of_the_free_features(d):
+    images = torch.zeros(N, 40, dtype=torch.float64)
+    free = torch.zeros_like(images, dtype=torch.bool)
+    free[:, 5 : 5 + d] = True
+    for ball, p in ((L2(0.5, -INF, INF), 2), (L1(0.5, -INF, INF), 1)):
+        delta = ball.random_start(images, KEYS, free=free)
+        assert agrees((delta.norm(p=p, dim=1) / 0.5) ** d, "uniform")

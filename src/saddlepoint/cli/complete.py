@@ -128,9 +128,9 @@ MODELS = (
     "hf:",
 )
 SUITES = ("fast", "quick", "standard", "thorough", "minimum-norm", "rand")
-NORMS = ("linf", "l2", "l1", "l0", "patches:")
+NORMS = ("linf", "l2", "l1", "l0", "patches:", "l2-token", "l2-root")
 PREPROCESSING = ("auto", "own", "none")
-SPACES = ("pixels", "normalised")
+SPACES = ("pixels", "normalised", "embedding")
 SPLITS = ("test", "train", "all")
 MASKINGS = ("random", "block", "grid")
 EXPERIMENTS = (
@@ -187,7 +187,7 @@ def of(names: tuple[str, ...]) -> Callable[[str], list[str]]:
     """Return what completes a word to the names that begin so.
 
     >>> of(NORMS)("l")
-    ['linf', 'l2', 'l1', 'l0']
+    ['linf', 'l2', 'l1', 'l0', 'l2-token', 'l2-root']
     """
 
     def complete(incomplete: str) -> list[str]:

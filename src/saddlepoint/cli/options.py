@@ -115,14 +115,16 @@ Norm = Annotated[
     str,
     typer.Option(
         help="linf, l2, l1, l0 (the budget is the number of features that change), or patches:4 (that of"
-        " 4×4 patches).",
+        " 4×4 patches); of embedded text linf, l2, l2-token (of each token by itself), or l2-root (eps times"
+        " the root of the length).",
         autocompletion=complete.of(complete.NORMS),
     ),
 ]
 Space = Annotated[
     str,
     typer.Option(
-        help="pixels, or normalised: the budget is on (x − mean)/std.",
+        help="pixels; normalised: the budget is on (x − mean)/std; embedding: of text, on the"
+        " embeddings of its tokens.",
         autocompletion=complete.of(complete.SPACES),
     ),
 ]

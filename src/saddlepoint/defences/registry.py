@@ -23,7 +23,9 @@ from saddlepoint.defences.objectives import (
     YOPO,
     AdversarialTraining,
     Distillation,
+    EmbeddingPGD,
     Free,
+    FreeLB,
     HardLabels,
     Mixed,
     Standard,
@@ -130,6 +132,8 @@ OBJECTIVES = _registry(
             "classify": Classify,
             "masked-language": MaskedLanguage,
             "left-to-right": LeftToRight,
+            "embedding-pgd": EmbeddingPGD,
+            "freelb": FreeLB,
         }.items()
     ),
 )

@@ -8,6 +8,7 @@ from saddlepoint.text.bert import BERTS, Bert, BertDesign
 from saddlepoint.text.blocks import NORM_ORDERS, BlockDesign, DecoderBlock, EncoderBlock
 from saddlepoint.text.caches import DecoderCache
 from saddlepoint.text.decoding import BeamSearch, Greedy, Written
+from saddlepoint.text.embedded import EmbeddedText, Embeds, FromEmbedding, flagged
 from saddlepoint.text.folder import TOKENISER_FILE, TrainedText, load_trained_text, told_of
 from saddlepoint.text.framed import FramedText, NextSentences, Sentences, Translations
 from saddlepoint.text.framing import Framed, Framing, next_tokens
@@ -84,11 +85,14 @@ __all__ = [
     "CrossAttention",
     "DecoderBlock",
     "DecoderCache",
+    "EmbeddedText",
+    "Embeds",
     "EncoderBlock",
     "Example",
     "Framed",
     "FramedText",
     "Framing",
+    "FromEmbedding",
     "Greedy",
     "Kept",
     "MLMHead",
@@ -130,6 +134,7 @@ __all__ = [
     "described",
     "documents_of",
     "fit_ibm1",
+    "flagged",
     "is_text",
     "last_four",
     "load_text",

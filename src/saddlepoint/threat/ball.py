@@ -267,13 +267,18 @@ class NormBall(ABC):
         *,
         restart: int = 0,
         gaussian: bool = False,
+        free: Bool[Tensor, "n ..."] | None = None,
     ) -> Float[Tensor, "n ..."]:
         """Return a point drawn uniformly from the ball (then the range); see `Ascendable`."""
         x = self.parametrise(images)
         eps = expand(self.radius(x), x)
         if gaussian:
-            return x + eps * keys.normal(x.shape[1:], restart=restart).to(x.dtype)
-        return self.project(x, x + self._uniform(x, eps, keys, restart))
+            drawn = eps * self._normal(x, keys, restart)
+            return x + (drawn if free is None else drawn * free)
+        return self.project(x, x + self._uniform(x, eps, keys, restart, free))
+
+    def _normal(self, x: Tensor, keys: Keys, restart: int) -> Tensor:
+        return keys.normal(x.shape[1:], restart=restart).to(x.dtype)
 
     @abstractmethod
     def _project(self, delta: Tensor, low: Tensor, high: Tensor, x: Tensor) -> Tensor:
@@ -283,8 +288,10 @@ class NormBall(ABC):
     def _steepest(self, gradient: Tensor, k: int) -> Tensor: ...
 
     @abstractmethod
-    def _uniform(self, x: Tensor, eps: Tensor, keys: Keys, restart: int) -> Tensor:
-        """Return a perturbation (n, …) drawn uniformly from the ball."""
+    def _uniform(
+        self, x: Tensor, eps: Tensor, keys: Keys, restart: int, free: Tensor | None
+    ) -> Tensor:
+        """Return a perturbation (n, …) uniform in the ball of the `free` entries, None for all."""
 
 
 def _bound(bound: Bound, like: Tensor) -> Tensor:

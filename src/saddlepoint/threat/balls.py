@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn import functional
 
 from saddlepoint.errors import InputError
 from saddlepoint.streams import Keys
@@ -105,8 +106,11 @@ class Linf(NormBall):
     def _steepest(self, gradient: Tensor, k: int) -> Tensor:
         return gradient.sign()
 
-    def _uniform(self, x: Tensor, eps: Tensor, keys: Keys, restart: int) -> Tensor:
-        return eps * (2 * keys.uniform(x.shape[1:], restart=restart).to(x.dtype) - 1)
+    def _uniform(
+        self, x: Tensor, eps: Tensor, keys: Keys, restart: int, free: Tensor | None
+    ) -> Tensor:
+        drawn = eps * (2 * keys.uniform(x.shape[1:], restart=restart).to(x.dtype) - 1)
+        return drawn if free is None else drawn * free
 
 
 class L2(NormBall):
@@ -127,10 +131,14 @@ class L2(NormBall):
     def _steepest(self, gradient: Tensor, k: int) -> Tensor:
         return unit(gradient, 2)
 
-    def _uniform(self, x: Tensor, eps: Tensor, keys: Keys, restart: int) -> Tensor:
-        direction = unit(keys.normal(x.shape[1:], restart=restart).to(x.dtype), 2)
-        size = keys.uniform((1,), restart=restart, draw=1).to(x.dtype)
-        return direction * eps * expand(size[:, 0] ** (1 / x[0].numel()), x)
+    def _uniform(
+        self, x: Tensor, eps: Tensor, keys: Keys, restart: int, free: Tensor | None
+    ) -> Tensor:
+        drawn = self._normal(x, keys, restart)
+        direction = unit(drawn if free is None else drawn * free, 2)
+        size = keys.uniform((1,), restart=restart, draw=1)[:, 0].to(x.dtype)
+        root = 1 / x[0].numel() if free is None else 1 / free.flatten(1).sum(1).clamp_min(1)
+        return direction * eps * expand(size**root, x)
 
 
 class L1(NormBall):
@@ -180,9 +188,13 @@ class L1(NormBall):
     def _steepest(self, gradient: Tensor, k: int) -> Tensor:
         return self.steepest_direction(gradient, k=k)
 
-    def _uniform(self, x: Tensor, eps: Tensor, keys: Keys, restart: int) -> Tensor:
+    def _uniform(
+        self, x: Tensor, eps: Tensor, keys: Keys, restart: int, free: Tensor | None
+    ) -> Tensor:
         # d + 1 exponential variables, divided by their sum, are uniform on the simplex.
         size = -keys.uniform((x[0].numel() + 1,), restart=restart).to(x.dtype).log()
+        if free is not None:
+            size = size * functional.pad(free.flatten(1), (0, 1), value=True)
         share = (size / size.sum(1, keepdim=True))[:, :-1].reshape(x.shape)
         sign = keys.uniform(x.shape[1:], restart=restart, draw=1).to(x.dtype).sub(0.5).sign()
         return eps * sign * share
@@ -247,7 +259,9 @@ class L0(NormBall):
         keep = largest_k(flat.abs(), count)
         return torch.where(keep, flat.sign(), 0.0).reshape(gradient.shape)
 
-    def _uniform(self, x: Tensor, eps: Tensor, keys: Keys, restart: int) -> Tensor:
+    def _uniform(
+        self, x: Tensor, eps: Tensor, keys: Keys, restart: int, free: Tensor | None
+    ) -> Tensor:
         # `eps` random places take a uniform value; where the draw says nothing else the image
         # stays.
         low, high = self.range(x)
@@ -255,5 +269,7 @@ class L0(NormBall):
         places = keys.uniform(x.flatten(1).shape[1:], restart=restart, draw=1)
         group = self.group(x)
         places = places[:, : x[0].numel() // group]
+        if free is not None:  # draws are above 0: what is free comes first
+            places = places * free.flatten(1).reshape(len(x), group, -1).any(1)
         chosen = largest_k(places, eps.flatten()).repeat(1, group).reshape(x.shape)
         return torch.where(chosen, value - x, 0.0)

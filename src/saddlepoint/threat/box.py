@@ -187,11 +187,14 @@ class Box:
         *,
         restart: int = 0,
         gaussian: bool = False,
+        free: Bool[Tensor, "n ..."] | None = None,
     ) -> Float[Tensor, "n ..."]:
         """Return a point uniform between the bounds (or normal around the image, unprojected)."""
         x = self.parametrise(images)
         if gaussian:
             eps = expand(self.radius(x), x)
-            return x + eps * keys.normal(x.shape[1:], restart=restart).to(x.dtype)
-        low, high = self.range(x)
-        return low + (high - low) * keys.uniform(x.shape[1:], restart=restart).to(x.dtype)
+            drawn = x + eps * keys.normal(x.shape[1:], restart=restart).to(x.dtype)
+        else:
+            low, high = self.range(x)
+            drawn = low + (high - low) * keys.uniform(x.shape[1:], restart=restart).to(x.dtype)
+        return drawn if free is None else torch.where(free, drawn, x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -13,7 +13,9 @@ from saddlepoint.threat.balls import L0, L1, L2, Linf
 from saddlepoint.threat.budgets import parse_eps
 from saddlepoint.threat.patches import Patches
 from saddlepoint.threat.protocol import ThreatModel
+from saddlepoint.threat.root_length import PerRootLength
 from saddlepoint.threat.spaces import Rescaled
+from saddlepoint.threat.tokens import EachTokenL2, TokenL2, TokenLinf
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """The mean and the standard deviation of each channel, for budgets in normalised space."""
@@ -22,6 +24,19 @@ NORMS: Mapping[str, type[NormBall]] = MappingProxyType(
     {"linf": Linf, "l2": L2, "l1": L1, "l0": L0, "patches": Patches}
 )
 """By name; that of patches may be written with their side, `patches:8`."""
+
+
+EMBEDDING = "embedding"
+"""The space of budgets of embedded text."""
+TOKEN_NORMS: Mapping[str, Callable[[float], ThreatModel]] = MappingProxyType(
+    {
+        "linf": TokenLinf,
+        "l2": TokenL2,
+        "l2-token": EachTokenL2,
+        "l2-root": lambda eps: PerRootLength(TokenL2(eps)),
+    }
+)
+"""By name, those of that space: `l2-token` of each token by itself, `l2-root` eps·√T of T tokens."""
 
 
 def norm_ball(name: str, eps: str | float = math.inf) -> NormBall:
@@ -62,7 +77,8 @@ def threat_from(
     """Return the threat model of a norm, a budget, a space and a range.
 
     Args:
-        space: "pixels", or "normalised" for a budget on (x − mean)/std.
+        space: "pixels", "normalised" for a budget on (x − mean)/std, or "embedding" for that of
+            text, which has no range.
         bounds: "image" keeps every image in [0, 1]; in normalised space also "unbounded", and
             "clip" to [−2, 2], the optional line of Algorithm 1 in the nine-defences report.
         shape: of the images, where it is known: a budget in pixels that is wider than their range
@@ -71,9 +87,13 @@ def threat_from(
     >>> str(threat_from("linf", "8/255", "normalised", "unbounded", ((0.5,), (0.2,))))
     'Linf 8/255 (normalised space)'
     """
+    if space == EMBEDDING:
+        if norm.lower() not in TOKEN_NORMS:
+            raise unknown("norm", norm, TOKEN_NORMS)
+        return TOKEN_NORMS[norm.lower()](eps if eps == math.inf else parse_eps(eps))
     ball = norm_ball(norm, eps)
     if space not in ("pixels", "normalised"):
-        raise unknown("space", space, ("pixels", "normalised"))
+        raise unknown("space", space, ("pixels", "normalised", EMBEDDING))
     if bounds not in ("image", "unbounded", "clip"):
         raise unknown("range", bounds, ("image", "unbounded", "clip"))
     if space == "pixels":

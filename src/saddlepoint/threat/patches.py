@@ -189,10 +189,14 @@ class Patches(NormBall):
         count = torch.full((len(total),), max(k, 1), device=total.device)
         return torch.where(self.spread(largest_k(total, count), gradient), gradient.sign(), 0.0)
 
-    def _uniform(self, x: Tensor, eps: Tensor, keys: Keys, restart: int) -> Tensor:
+    def _uniform(
+        self, x: Tensor, eps: Tensor, keys: Keys, restart: int, free: Tensor | None
+    ) -> Tensor:
         # `eps` patches at random, of uniform values.
         low, high = self.pixel_bounds(x)
         value = low + (high - low) * keys.uniform(x.shape[1:], restart=restart).to(x.dtype)
         _, _, rows, columns = self._grid(x)
         places = keys.uniform((rows * columns,), restart=restart, draw=1)
+        if free is not None:  # draws are above 0: patches with something free come first
+            places = places * (self.totals(free.to(x.dtype)) > 0)
         return torch.where(self.spread(largest_k(places, eps.flatten()), x), value - x, 0.0)

@@ -127,11 +127,13 @@ class Ascendable(ThreatModel, Protocol):
         *,
         restart: int = 0,
         gaussian: bool = False,
+        free: Bool[Tensor, "n ..."] | None = None,
     ) -> Float[Tensor, "n ..."]:
         """Return parameters drawn uniformly from the ball, projected on the valid range.
 
         With `gaussian` the perturbation is normal with standard deviation eps and, as in Algorithm 1
-        of the nine-defences report, not projected.
+        of the nine-defences report, not projected. With `free`, True where a feature may change, the
+        ball is that of the free features alone: its points fill the budget however few there are.
         """
         ...
 
@@ -162,6 +164,20 @@ class Normed(Ascendable, Protocol):
 
     def with_eps(self, eps: float | Tensor) -> Self:
         """Return the same threat model with another budget."""
+        ...
+
+
+@runtime_checkable
+class Holding(ThreatModel, Protocol):
+    """A threat model that reads from each image which features may change at all.
+
+    >>> from saddlepoint.threat import Linf, TokenLinf
+    >>> isinstance(TokenLinf(0.1), Holding), isinstance(Linf(0.1), Holding)
+    (True, False)
+    """
+
+    def free(self, images: Float[Tensor, "n ..."]) -> Bool[Tensor, "n ..."]:
+        """Return where a feature may change."""
         ...
 
 

@@ -200,8 +200,9 @@ class Rescaled:
         *,
         restart: int = 0,
         gaussian: bool = False,
+        free: Bool[Tensor, "n ..."] | None = None,
     ) -> Float[Tensor, "n ..."]:
         """Return normalised parameters drawn from the ball."""
         return self.ball.random_start(
-            self.parametrise(images), keys, restart=restart, gaussian=gaussian
+            self.parametrise(images), keys, restart=restart, gaussian=gaussian, free=free
         )

@@ -173,6 +173,24 @@ class Batch:
         """Return the nearest parameters to `x` whose distance is `radius` at most."""
         return self.normed.with_eps(radius).project(self.images, self.masked(x))
 
+    def random_start(
+        self,
+        *,
+        restart: int,
+        gaussian: bool = False,
+        radius: Float[Tensor, " m"] | None = None,
+        keys: Keys | None = None,
+    ) -> Float[Tensor, "m ..."]:
+        """Return parameters drawn from the ball of the features that may change, of its budget or of
+        `radius`.
+        """
+        threat = self.ascendable if radius is None else self.normed.with_eps(radius)
+        given = self.keys if keys is None else keys
+        # A threat model of somebody's need not know of masks until there is one.
+        free = {} if self.mask is None else {"free": self.mask}
+        drawn = threat.random_start(self.images, given, restart=restart, gaussian=gaussian, **free)
+        return self.masked(drawn)
+
     def margin(self, logits: Float[Tensor, "m k"]) -> Float[Tensor, " m"]:
         """Return the criterion's margin, negative where fooled."""
         return self.criterion.margin(logits, self.goals)

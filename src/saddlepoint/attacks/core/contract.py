@@ -18,7 +18,7 @@ from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.clean_pass import clean_pass
 from saddlepoint.attacks.core.criteria import Criterion, Misclassified, Targeted
 from saddlepoint.attacks.core.faults import warn_of_faults, warn_of_offers
-from saddlepoint.attacks.core.inputs import Inputs, check_targets, full_mask, may_move, placed
+from saddlepoint.attacks.core.inputs import Inputs, check_targets, free_features, may_move, placed
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM, Kind
 from saddlepoint.attacks.core.over_data import over_data
 from saddlepoint.attacks.core.result import AttackResult
@@ -74,7 +74,7 @@ class Attack(ABC):
     autocast: Literal["bf16"] | None = field(default=None, kw_only=True)
     compile: bool = field(default=False, kw_only=True)
 
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "L0", "Box", "Patches")
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "L0", "L2/token", "Box", "Patches")
     """The norms that the paper, or its usual extension, covers; "Box" has none."""
     paper: ClassVar[str] = ""
     """Authors, year and arXiv number of the paper."""
@@ -210,15 +210,17 @@ class Attack(ABC):
         *,
         seed: int = 0,
         ids: Int64[Tensor, " n"] | None = None,
+        eps: float | Float[Tensor, " n"] | None = None,
+        mask: Bool[Tensor, ...] | None = None,
         mode: Literal["eval", "train"] = "eval",
     ) -> Float[Tensor, "n ..."]:
         """Return what adversarial training needs of the inner maximisation: the last iterates, unjudged
         and without a clean pass.
 
         A minimum-norm attack returns the nearest it found. `mode` says which BatchNorm statistics
-        the loop sees; see `saddlepoint.model.Guard`.
+        the loop sees; see `saddlepoint.model.Guard`. All else is as in a call.
         """
-        given = Inputs(images, labels, targets, seed, ids)
+        given = Inputs(images, labels, targets, seed, ids, eps, mask=mask)
         batch = self._batch(model, given.trusted(self.threat), mode)
         eps = eps_of(batch.threat, 1.0)
         with batch.guard:
@@ -258,7 +260,7 @@ class Attack(ABC):
             keys=Keys(given.seed, given.rows.to(device)),
             index=torch.arange(count, device=device),
             starts=None if given.starts is None else given.starts.to(device, images.dtype),
-            mask=None if given.mask is None else full_mask(given.mask, images),
+            mask=free_features(given.mask, threat, images),
         )
 
 
@@ -270,7 +272,7 @@ class FixedBudget(Attack):
     True
     """
 
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "Box")
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "L2/token", "Box")
 
     @property
     def kind(self) -> Kind:

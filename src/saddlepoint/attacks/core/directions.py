@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
+from saddlepoint.threat import Holding
 from saddlepoint.threat.norms import expand, unit
 
 
@@ -59,8 +60,10 @@ class RandomDirections:
         return unit(drawn if mask is None else drawn * mask, 2)
 
     def _draw(self, step: int) -> Tensor:
-        images = self._batch.images
-        return self._batch.keys.normal(images.shape[1:], step=step).to(images.dtype)
+        images, keys = self._batch.images, self._batch.keys
+        # Of texts, what is drawn must not hang on how far they are padded.
+        draw = keys.normal_in_place if isinstance(self._batch.threat, Holding) else keys.normal
+        return draw(images.shape[1:], step=step).to(images.dtype)
 
     def replace_zeros(
         self, gradient: Float[Tensor, "m ..."], norm: Float[Tensor, " m"], step: int

@@ -23,9 +23,11 @@ from saddlepoint.checks import (
 from saddlepoint.errors import InputError
 from saddlepoint.threat import (
     Box,
+    Holding,
     Linf,
     NormBall,
     Normed,
+    PerRootLength,
     Rescaled,
     ThreatModel,
     counted,
@@ -203,6 +205,25 @@ def full_mask(mask: Tensor, images: Tensor) -> Tensor:
         ) from None
 
 
+def free_features(
+    mask: Tensor | None, threat: ThreatModel, images: Tensor
+) -> Bool[Tensor, "n ..."] | None:
+    """Return where features may change by a call's mask and by what the threat model holds; None is
+    everywhere.
+
+    >>> from saddlepoint.threat import Linf, TokenLinf
+    >>> text = torch.tensor([[[0.3, 1.0], [0.2, 0.0]]])
+    >>> free_features(None, Linf(0.1), text), free_features(None, TokenLinf(0.1), text)
+    (None, tensor([[[ True, False],
+             [False, False]]]))
+    """
+    given = None if mask is None else full_mask(mask, images)
+    if not isinstance(threat, Holding):
+        return given
+    own = threat.free(images)
+    return own if given is None else own & given
+
+
 def pixel_range(threat: ThreatModel) -> tuple[Bound, Bound]:
     """Return the range that clean images must lie in: the threat model's, where it is in pixels.
 
@@ -211,7 +232,8 @@ def pixel_range(threat: ThreatModel) -> tuple[Bound, Bound]:
     >>> pixel_range(Linf(0.1, -1.0, 1.0)), pixel_range(Box(0.2, 0.3))
     ((-1.0, 1.0), (0.0, 1.0))
     """
-    return (threat.lower, threat.upper) if isinstance(threat, NormBall) else (0.0, 1.0)
+    ball = threat.ball if isinstance(threat, PerRootLength) else threat
+    return (ball.lower, ball.upper) if isinstance(ball, NormBall) else (0.0, 1.0)
 
 
 def range_of_candidates(threat: ThreatModel) -> tuple[Bound, Bound]:

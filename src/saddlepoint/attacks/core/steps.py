@@ -30,13 +30,10 @@ def start_of(
         return batch.project(batch.threat.parametrise(batch.starts))
     if start == "clean":
         return clean
-    threat = batch.ascendable
-    drawn = threat.random_start(
-        batch.images, batch.keys, restart=restart, gaussian=start == "gaussian"
-    )
+    drawn = batch.random_start(restart=restart, gaussian=start == "gaussian")
     if start == "gaussian":  # that of the nine-defences report is not projected; every other one is
-        return batch.masked(drawn)
-    if corner and norm_of(threat) == "Linf":
+        return drawn
+    if corner and norm_of(batch.threat) == "Linf":
         drawn = clean + _OUTWARD * (drawn - clean)
     return batch.project(drawn)
 

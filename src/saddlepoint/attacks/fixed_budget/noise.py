@@ -23,7 +23,7 @@ class UniformNoise(FixedBudget):
     """
 
     draws: Count = 100
-    norms = ("Linf", "L2", "L1", "L0", "Box", "Patches")
+    norms = ("Linf", "L2", "L1", "L0", "L2/token", "Box", "Patches")
     paper = "the control: random search"
     cost = "draws (100) forward"
     gradient_free = True
@@ -31,8 +31,7 @@ class UniformNoise(FixedBudget):
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Draw, look, and keep."""
         for draw in range(self.draws):
-            drawn = batch.ascendable.random_start(batch.images, batch.keys, restart=draw)
-            x = batch.project(drawn)
+            x = batch.project(batch.random_start(restart=draw))
             if draw == self.draws - 1:
                 tracker.offer(batch, x)
                 return

@@ -13,12 +13,13 @@ from torch import Tensor
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import MinimumNorm
 from saddlepoint.attacks.core.criteria import Targeted
+from saddlepoint.attacks.core.directions import RandomDirections
 from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.steps import start_of
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.geometry.boundaries import BEYOND
 from saddlepoint.option_values import BelowOne, Count, Natural, Positive
-from saddlepoint.threat.norms import expand, unit
+from saddlepoint.threat.norms import expand
 
 _FIRST_LENGTH = {1.0: 0.5, 2.0: 0.1}
 _HALVINGS = 40
@@ -215,7 +216,5 @@ def _never_zero(batch: Batch, gradient: Float[Tensor, "m ..."]) -> Float[Tensor,
     small = gradient.flatten(1).abs().amax(1) <= 1e-6
     if not gradient.is_cuda and not bool(small.any()):
         return gradient
-    drawn = unit(batch.keys.normal(gradient.shape[1:]).to(gradient.dtype), 2)
-    if batch.mask is not None:
-        drawn = drawn * batch.mask
+    drawn = RandomDirections(batch).at(0).to(gradient.dtype)
     return torch.where(expand(small, gradient), drawn, gradient)

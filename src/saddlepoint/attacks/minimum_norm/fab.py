@@ -122,10 +122,9 @@ class FAB(MinimumNorm):
         radius = torch.where(length.isfinite(), length, unknown)
         if self.eps is not None:
             radius = radius.clamp_max(self.eps)
-        ball = batch.normed.with_eps(radius / 2)
         # Every target has its own draws.
         keys = batch.keys.split(batch.keys.stream + Stream.PER_TARGET * draw)
-        return batch.masked(ball.random_start(batch.images, keys, restart=restart))
+        return batch.random_start(restart=restart, radius=radius / 2, keys=keys)
 
     def _descend(
         self,

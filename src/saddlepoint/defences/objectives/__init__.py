@@ -5,8 +5,10 @@ from __future__ import annotations
 from saddlepoint.defences.objectives.adversarial import AdversarialTraining
 from saddlepoint.defences.objectives.awp import AWP
 from saddlepoint.defences.objectives.distillation import Distillation, HardLabels
+from saddlepoint.defences.objectives.embedding_pgd import EmbeddingPGD
 from saddlepoint.defences.objectives.fgsm_rs import FGSMRS
 from saddlepoint.defences.objectives.free import Free
+from saddlepoint.defences.objectives.freelb import FreeLB
 from saddlepoint.defences.objectives.mart import MART
 from saddlepoint.defences.objectives.mixed import Mixed
 from saddlepoint.defences.objectives.n_fgsm import NFGSM
@@ -38,7 +40,9 @@ __all__ = [
     "YOPO",
     "AdversarialTraining",
     "Distillation",
+    "EmbeddingPGD",
     "Free",
+    "FreeLB",
     "HardLabels",
     "Mixed",
     "Running",

@@ -139,8 +139,7 @@ class CarliniWagnerL2(MinimumNorm):
         stage(batch, tracker, partial(self._search, batch, tracker, start, c, how, first))
         for restart in range(1, self.restarts):
             radius = torch.minimum(tracker.distance[batch.index], reach)
-            ball = batch.normed.with_eps(radius)
-            drawn = batch.masked(ball.random_start(batch.images, batch.keys, restart=restart))
+            drawn = batch.random_start(restart=restart, radius=radius)
             stage(batch, tracker, partial(self._search, batch, tracker, drawn, c, how))
         final_search(batch, tracker, self.bisections)
 
