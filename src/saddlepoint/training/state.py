@@ -98,8 +98,9 @@ class State:
     @property
     def trained(self) -> nn.Module:
         """The model, with the parts that are trained beside it: what is averaged."""
-        both = {"model": self.model, "parts": self.parts}
-        return self.model if self.parts is None else nn.ModuleDict(both)
+        if self.parts is None:
+            return self.model
+        return nn.ModuleDict({"model": self.model, "parts": self.parts})
 
     @property
     def done(self) -> int:

@@ -19,7 +19,7 @@ from saddlepoint.attacks.core.steps import start_of
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.geometry.boundaries import BEYOND
 from saddlepoint.option_values import BelowOne, Count, Natural, Positive
-from saddlepoint.threat.norms import expand
+from saddlepoint.threat.norms import expand, unit
 
 _FIRST_LENGTH = {1.0: 0.5, 2.0: 0.1}
 _HALVINGS = 40
