@@ -13,6 +13,7 @@ from saddlepoint.cli.console import note, progress
 from saddlepoint.cli.images import read_data
 from saddlepoint.cli.prepare import Place, prepare, read_teacher
 from saddlepoint.cli.target import with_target
+from saddlepoint.cli.text_options import TextOptions
 from saddlepoint.cli.train_text import check_no_images, train_text
 from saddlepoint.cli.trained import Told, tell_trained
 from saddlepoint.counts import MOST, MOST_THREADS
@@ -35,7 +36,7 @@ def train(
         ),
     ],
     out: options.Out,
-    texts: options.TextOptions,
+    texts: TextOptions,
     eps: Annotated[
         str | None,
         typer.Option(help="The budget that is trained for, in place of the recipe's: 8/255, 0.5 …"),

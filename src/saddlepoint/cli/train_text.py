@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from saddlepoint.cli.assignments import model_options
 from saddlepoint.cli.console import note, progress
 from saddlepoint.cli.images import choose_device
-from saddlepoint.cli.options import Subject, TextOptions
+from saddlepoint.cli.options import Subject
+from saddlepoint.cli.text_options import TextOptions
 from saddlepoint.cli.trained import Told, tell_trained
 from saddlepoint.errors import InputError, unknown
 
@@ -175,7 +176,7 @@ def _model(
 ) -> TextNetwork:
     """Return the network as training begins; a BERT gets a fresh head for classes where it has none."""
     from saddlepoint.objectives import Classify
-    from saddlepoint.text import Bert, SequenceClassifier, text_model, with_head
+    from saddlepoint.text import Bert, SequenceClassifier, Transformer, text_model, with_head
 
     info = text_model(given.model)
     model: TextNetwork
@@ -184,6 +185,7 @@ def _model(
     else:
         if given.model_option:
             raise InputError("--model-option is of a new network; leave it out beside --weights")
+        assert isinstance(before.model, Transformer | Bert | SequenceClassifier)
         model = before.model
         own = model.bert if isinstance(model, SequenceClassifier) else model
         if type(own.design) is not type(info.design):

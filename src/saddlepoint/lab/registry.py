@@ -78,6 +78,7 @@ from saddlepoint.lab.synthetic_digits import (
     draw_synthetic_digits,
     synthetic_digits,
 )
+from saddlepoint.lab.text_experiments import TEXT_EXPERIMENTS
 from saddlepoint.lab.transfer_confidence import (
     TransferSettings,
     draw_transfer_confidence,
@@ -217,6 +218,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 "attention-cost", "seconds of attention, recurrence, convolution against n and d",
                 _VASWANI, CostSettings, attention_cost, draw_attention_cost, images=1,
             ),
+            *TEXT_EXPERIMENTS,
             Experiment(
                 "mae-labels", "masked autoencoding by ratio, then few labels: fine-tuning and probe",
                 _MAE, LabelSettings, run_mae_labels, draw_mae_labels, images=10_000,

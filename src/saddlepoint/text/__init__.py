@@ -21,6 +21,12 @@ from saddlepoint.text.heads import (
     TokenHead,
     last_four,
 )
+from saddlepoint.text.huggingface import (
+    HuggingFaceClassifier,
+    HuggingFaceTokeniser,
+    load_huggingface_text,
+    load_text_classifier,
+)
 from saddlepoint.text.masking import MASKINGS, Masked, Masking
 from saddlepoint.text.mending import mended
 from saddlepoint.text.next_sentence import SentencePair, documents_of, sentence_pairs, sentences
@@ -94,6 +100,8 @@ __all__ = [
     "Framing",
     "FromEmbedding",
     "Greedy",
+    "HuggingFaceClassifier",
+    "HuggingFaceTokeniser",
     "Kept",
     "MLMHead",
     "Masked",
@@ -137,7 +145,9 @@ __all__ = [
     "flagged",
     "is_text",
     "last_four",
+    "load_huggingface_text",
     "load_text",
+    "load_text_classifier",
     "load_tokeniser",
     "load_trained_text",
     "masked_loss",

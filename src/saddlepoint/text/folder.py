@@ -14,7 +14,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.reading import decoding, expanded, shown
 from saddlepoint.reading.tensors import read_metadata
 from saddlepoint.text.framing import Framing
-from saddlepoint.text.registry import TextNetwork, described, rebuilt
+from saddlepoint.text.registry import described, rebuilt
 from saddlepoint.text.tokenisers import check_vocabulary, load_tokeniser
 from saddlepoint.zoo import load_weights
 
@@ -26,7 +26,7 @@ _WEIGHTS_FILE = "model.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class TrainedText:
-    """A network for texts as a training left it.
+    """A network for texts as a training left it, or a classifier of Hugging Face.
 
     Attributes:
         model: in evaluation mode, on the CPU.
@@ -37,7 +37,7 @@ class TrainedText:
     ()
     """
 
-    model: TextNetwork
+    model: nn.Module
     framing: Framing
     classes: tuple[str, ...]
 

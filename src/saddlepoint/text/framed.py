@@ -108,7 +108,14 @@ class FramedText(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Sentences(FramedText):
-    """[CLS] A [SEP] or [CLS] A [SEP] B [SEP], and the class, `IGNORED` without one."""
+    """[CLS] A [SEP] or [CLS] A [SEP] B [SEP], and the class, `IGNORED` without one.
+
+    >>> from saddlepoint.text import WordTokeniser
+    >>> data = TextData("one", "all", (("a", "b"),))
+    >>> tokens, labels = Sentences(data, Framing(WordTokeniser(["a", "b"]))).batch(torch.tensor([0]))
+    >>> tokens.ids.tolist(), tokens.segments.tolist(), labels.tolist()
+    ([[2, 7, 3, 8, 3]], [[0, 0, 0, 1, 1]], [-100])
+    """
 
     kind: ClassVar[str] = "sentences"
 
@@ -124,6 +131,12 @@ class Sentences(FramedText):
 @dataclass(frozen=True, eq=False)
 class Translations(FramedText):
     """A [EOS] for the encoder, and [BOS] B for the decoder, as `Tokens`.
+
+    >>> from saddlepoint.text import WordTokeniser
+    >>> data = TextData("one", "all", (("a", "b"),))
+    >>> read, written = Translations(data, Framing(WordTokeniser(["a", "b"]))).batch(torch.tensor([0]))
+    >>> read.ids.tolist(), written.ids.tolist()
+    ([[7, 6]], [[5, 8]])
 
     Raises `InputError` for texts that are no pairs.
     """

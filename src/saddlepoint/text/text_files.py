@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ _TEXTS = (
     ("sentence",),
     ("review",),
 )
+_NUMBER = re.compile("-?[0-9]{1,6}")
 _LABELS = ("label", "labels", "class")
 
 
@@ -121,11 +123,11 @@ def _classes(
                 " number from 0, or a name"
             )
     words = [str(value).strip() for value in values]
-    if all(word.isascii() and word.isdigit() and len(word) < 7 for word in words):
+    if all(_NUMBER.fullmatch(word) for word in words):
         numbers = [int(word) for word in words]
         most = len(known) or max(numbers) + 1
         for number, place in zip(numbers, places, strict=True):
-            if number >= most:
+            if not 0 <= number < most:
                 raise InputError(f"{place}: the label {number} is no class; use 0 … {most - 1}")
         return numbers, known or tuple(map(str, range(most)))
     names = known or tuple(sorted(set(words)))

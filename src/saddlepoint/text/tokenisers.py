@@ -158,7 +158,7 @@ class WordPieceTokeniser(Tokeniser):
     kind: ClassVar[str] = "wordpiece"
 
     def __init__(self, content: Mapping[str, Any]) -> None:
-        library = _library()
+        library = tokenisers_library()
         # No added tokens: they would be found in a text as if they were meant.
         self._content = {**content, "added_tokens": []}
         self._tokeniser = library.Tokenizer.from_str(json.dumps(self._content))
@@ -175,7 +175,7 @@ class WordPieceTokeniser(Tokeniser):
         Raises `InputError` where the characters alone are more.
         """
         check_count("size", size, len(SPECIAL) + 1)
-        library = _library()
+        library = tokenisers_library()
         raw = library.Tokenizer(library.models.WordPiece(unk_token=SPECIAL[UNK]))
         raw.normalizer = library.normalizers.BertNormalizer(lowercase=lower, strip_accents=False)
         raw.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
@@ -273,7 +273,8 @@ def _words(tokeniser: Any, text: str) -> list[str]:
     return [word for word, _ in tokeniser.pre_tokenizer.pre_tokenize_str(normalised)]
 
 
-def _library() -> Any:
+def tokenisers_library() -> Any:
+    """Return the library `tokenizers`; raises `InputError` where it is not installed."""
     try:
         import tokenizers
     except ImportError as error:

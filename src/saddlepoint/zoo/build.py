@@ -20,9 +20,9 @@ from saddlepoint.plugins import file_source, from_file, is_file_spec
 from saddlepoint.threat import Statistics
 from saddlepoint.zoo.huggingface import (
     build_huggingface,
-    check_transformers,
     read_huggingface,
 )
+from saddlepoint.zoo.huggingface_files import check_transformers
 from saddlepoint.zoo.library import (
     build_timm,
     build_torchvision,

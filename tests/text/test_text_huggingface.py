@@ -1,0 +1,73 @@
+"""Sequence classifiers of Hugging Face from a folder, as classifiers of our tokens."""
+
+import json
+
+import pytest
+import torch
+
+from saddlepoint.errors import InputError
+from saddlepoint.text import load_huggingface_text, load_text_classifier
+
+transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
+
+WORDS = ["[PAD]", "x", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "a", "b"]
+SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 11}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bert")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        intermediate_size=24, max_position_embeddings=12, id2label={0: "no", 1: "yes"}, **SIZES
+    )
+    transformers.BertForSequenceClassification(config).save_pretrained(folder)
+    numbers = {word: i for i, word in enumerate(WORDS)}
+    raw = tokenizers.Tokenizer(tokenizers.models.WordPiece(numbers, unk_token="[UNK]"))
+    raw.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    raw.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 4), ("[CLS]", 3))
+    raw.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    raw.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def test_logits_are_those_of_the_library(folder):
+    found = load_text_classifier(f"hf:{folder}")
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    raw = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    first, second = ["good film", "what a bad"], ["bad", "a good good film"]
+    ours = found.framing.pairs(first, second).tokens
+    assert found.classes == ("no", "yes")
+    assert int(ours.ids[1].eq(1).sum()) == 1  # "what" is unknown
+    with torch.no_grad():
+        logits = found.model(ours)
+        for i, (a, b) in enumerate(zip(first, second, strict=True)):
+            told = raw.encode(a, b)
+            wanted = theirs(
+                input_ids=torch.tensor([told.ids]), token_type_ids=torch.tensor([told.type_ids])
+            ).logits
+            torch.testing.assert_close(logits[i : i + 1], wanted, atol=1e-6, rtol=1e-5)
+        # The segments count, and the embeddings carry them.
+        single = found.model(found.framing.singles(first).tokens)
+        assert not torch.allclose(single, logits)
+        same = found.model.from_embedding(found.model.embedding(ours), ours.keep)
+        assert torch.equal(same, logits)
+
+
+def test_what_stands_in_a_text_is_text(folder):
+    found = load_huggingface_text(folder)
+    assert 4 not in found.framing.tokeniser.encode("a [MASK] film")
+
+
+def test_a_tokeniser_of_another_kind_and_pickled_weights_are_refused(folder, tmp_path):
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    content = json.loads((tmp_path / "tokenizer.json").read_text())
+    content["post_processor"] = None
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"pairs are not \[CLS\] A \[SEP\] B \[SEP\]"):
+        load_huggingface_text(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(InputError, match="could run code and is not read"):
+        load_huggingface_text(tmp_path)
