@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +11,15 @@ import typer
 from saddlepoint.cli import complete, options
 from saddlepoint.cli.attack_options import AttackOptions
 from saddlepoint.cli.console import command_line, progress, result, table
+from saddlepoint.cli.embedding import prepare_in, show_sentences
 from saddlepoint.cli.model import note_random_weights
-from saddlepoint.cli.prepare import Place, prepare
+from saddlepoint.cli.prepare import Place
+from saddlepoint.cli.text_options import TextReading
+from saddlepoint.errors import InputError
 
 if TYPE_CHECKING:
     from saddlepoint.evaluation import AttackRecord
+    from saddlepoint.reports.page.sentences import Sentence
 
 
 @options.bundled
@@ -29,6 +34,7 @@ def attack(
     ],
     out: options.Out,
     given: AttackOptions,
+    texts: TextReading,
     png: Annotated[
         bool, typer.Option("--png", help="Also write 8-bit PNG files, judged again after rounding.")
     ] = False,
@@ -46,9 +52,14 @@ def attack(
     from saddlepoint.reports import adversarial_grid, drawable, figure_bytes
     from saddlepoint.reports.attack import attack_document
     from saddlepoint.reports.page.document import PAGE
+    from saddlepoint.reports.sentences import attacked_sentences
+    from saddlepoint.text import EmbeddedText
 
+    if png and given.space == "embedding":
+        raise InputError("--png is of images; leave it out in the space embedding")
     case, check = given.case, given.checker(attack)
-    prepared = prepare(subject, check=check, place=Place(out, "attack", ATTACK_FILES))
+    place = Place(out, "attack", ATTACK_FILES)
+    prepared = prepare_in(given.space, subject, texts, check=check, place=place)
     images = prepared.data
     note_random_weights(subject)
     chosen = given.attack(attack, subject, prepared)
@@ -77,10 +88,15 @@ def attack(
     page = out / PAGE
     if not page.exists():
         attack_document(record, out, images, name=subject.model, command=command_line()).save(page)
-    result(record.json(), as_json, lambda: _show(record, out, figure))
+    sentences: tuple[Sentence, ...] = ()
+    if isinstance(images, EmbeddedText):
+        sentences = attacked_sentences(images, record.ids, record.result)
+    result(record.json(), as_json, lambda: _show(record, out, figure, sentences))
 
 
-def _show(record: AttackRecord, out: Path, figure: Path | None) -> None:
+def _show(
+    record: AttackRecord, out: Path, figure: Path | None, sentences: Sequence[Sentence]
+) -> None:
     table(
         (
             "clean accuracy",
@@ -106,6 +122,7 @@ def _show(record: AttackRecord, out: Path, figure: Path | None) -> None:
         before, after = record.eight_bit
         print(f"success in floating point {before}; after rounding to 8 bits {after}")
         print(f"pictures {out / 'png'}")
+    show_sentences(sentences)
     print(
         "note: the accuracy is under this attack alone, and not examined; see saddlepoint evaluate"
     )

@@ -10,9 +10,11 @@ import typer
 from saddlepoint.cli import options
 from saddlepoint.cli.console import command_line, progress, result, tables
 from saddlepoint.cli.diagnosis import DiagnosisOptions, diagnosis_of
+from saddlepoint.cli.embedding import prepare_in, show_sentences
 from saddlepoint.cli.limits import LimitOptions, limits_of
 from saddlepoint.cli.model import note_random_weights
-from saddlepoint.cli.prepare import Place, prepare
+from saddlepoint.cli.prepare import Place
+from saddlepoint.cli.text_options import TextReading
 
 if TYPE_CHECKING:
     from saddlepoint.evaluation import Evaluation
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 @options.bundled
 def evaluate(
     subject: options.Corruptible,
+    texts: TextReading,
     diagnosis: DiagnosisOptions,
     limits: LimitOptions,
     eps: Annotated[
@@ -64,7 +67,9 @@ def evaluate(
     from saddlepoint.files import write
     from saddlepoint.reports import accuracy_curve, figure_bytes
     from saddlepoint.reports.evaluation import write_evaluation_page
+    from saddlepoint.reports.evaluation.sentences import worst_sentences
     from saddlepoint.reports.page.document import PAGE
+    from saddlepoint.text import EmbeddedText
     from saddlepoint.threat import Statistics, ThreatModel, parse_eps, threat_from
 
     fooled = parse_criterion(criterion)
@@ -78,7 +83,8 @@ def evaluate(
         build_suite(suite, first)
         return first
 
-    prepared = prepare(subject, check=threat_for, place=Place(out, "evaluate", EVALUATION_FILES))
+    place = Place(out, "evaluate", EVALUATION_FILES)
+    prepared = prepare_in(space, subject, texts, check=threat_for, place=place)
     images = prepared.data
     threat = threat_for(prepared.statistics, images.shape)
     note_random_weights(subject)
@@ -120,6 +126,8 @@ def evaluate(
         },
     }
     result(summary, as_json, lambda: show_evaluation(record, out, per_class=per_class))
+    if not as_json and isinstance(images, EmbeddedText):
+        show_sentences(worst_sentences(record, out, images))
 
 
 def _is_older(drawn: Path, record: Path) -> bool:

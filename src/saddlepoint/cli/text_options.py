@@ -12,8 +12,8 @@ from saddlepoint.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextOptions:
-    """Which texts of a file, and how they become tokens."""
+class TextReading:
+    """Which texts of a file are read."""
 
     column: Annotated[
         list[str] | None,
@@ -27,6 +27,23 @@ class TextOptions:
         str | None,
         typer.Option(help="The column of classes. [default: label, if any]", show_default=False),
     ] = None
+    truncate: Annotated[
+        bool, typer.Option("--truncate", help="Cut longer texts, which are an error otherwise.")
+    ] = False
+
+    def check_unused(self) -> None:
+        """Raise `InputError` where an option was given to a model of images."""
+        for each in fields(self):
+            if getattr(self, each.name) not in (None, False):
+                raise InputError(
+                    f"--{each.name} is of texts; leave it out, or give a model of texts"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextOptions(TextReading):
+    """Which texts of a file, and how they become tokens."""
+
     test: Annotated[
         str | None, typer.Option(help="Test texts, where --data is a file: a file of its form.")
     ] = None
@@ -56,20 +73,9 @@ class TextOptions:
             show_default=False,
         ),
     ] = None
-    truncate: Annotated[
-        bool, typer.Option("--truncate", help="Cut longer texts, which are an error otherwise.")
-    ] = False
     words: Annotated[
         int | None,
         typer.Option(
             min=1, max=MOST, help="Of a source in text/verses-en-es at most so many words."
         ),
     ] = None
-
-    def check_unused(self) -> None:
-        """Raise `InputError` where an option was given to a model of images."""
-        for each in fields(self):
-            if getattr(self, each.name) not in (None, False):
-                raise InputError(
-                    f"--{each.name} is of texts; leave it out, or give a model of texts"
-                )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.contract import Attack, MinimumNorm
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.noise import UniformNoise
 from saddlepoint.attacks.fixed_budget.patch import PatchPGD
@@ -94,9 +94,10 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
         "apgd": APGD(threat, restarts=5 if sparse else 1),
         "apgd-t": APGD(threat, loss="dlr-targeted", targets=5 if sparse else 9),
     }
-    if isinstance(threat, Normed):
+    if isinstance(threat, Normed) and threat.norm_name in FAB.norms:
         suite["fab-t"] = AtBudget(FAB(threat.with_eps(math.inf), targets=9), threat)
-    suite["square"] = Square(threat)
+    if norm_of(threat) in Square.norms or norm_of(threat) not in Attack.norms:
+        suite["square"] = Square(threat)
     if name == "thorough":
         suite["apgd-5"] = APGD(threat, restarts=5)
         suite["apgd-dlr-5"] = APGD(threat, restarts=5, loss="dlr")
@@ -105,7 +106,7 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
 
 def _nearest_suite(threat: ThreatModel) -> dict[str, Attack]:
     """Return the attack that tells of every budget."""
-    if not isinstance(threat, Normed) or threat.norm_name == "Patches":
+    if not isinstance(threat, Normed) or threat.norm_name not in MinimumNorm.norms:
         raise InputError(
             f"the suite minimum-norm needs Linf, L2, L1 or L0, not {threat}; take standard"
         )

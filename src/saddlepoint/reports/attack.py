@@ -20,7 +20,10 @@ from saddlepoint.reports.figures import drawable
 from saddlepoint.reports.page.document import Document, Judged, Number, Provenance
 from saddlepoint.reports.page.parts import Card, Gallery
 from saddlepoint.reports.page.sections import Numbering, PageSection
+from saddlepoint.reports.page.sentences import Sentences
+from saddlepoint.reports.sentences import SENTENCE_FILTERS, attacked_sentences, sentence_section
 from saddlepoint.tables import Table
+from saddlepoint.text import EmbeddedText
 
 MOST = 48
 _FILTERS = {"outcome": "outcome", "class": "class", "becomes": "becomes"}
@@ -97,6 +100,9 @@ _NOT_EXAMINED = Judged("none", f"One attack alone, {NOT_EXAMINED}")
 
 
 def _images(data: ImageData, ids: Int64[Tensor, " n"], result: AttackResult) -> list[PageSection]:
+    if isinstance(data, EmbeddedText):
+        found = attacked_sentences(data, ids, result)
+        return sentence_section(Sentences.of(found, SENTENCE_FILTERS))
     if not drawable(data.shape) or not len(result):
         return []
     fooled = (result.success & ~result.initially_wrong).cpu()

@@ -171,9 +171,9 @@ class EachTokenL2(TokenBall):
 
     def _project(self, delta: Tensor, low: Tensor, high: Tensor, x: Tensor) -> Tensor:
         tokens, width = x.shape[1:]
-        change, least, most = (v.reshape(-1, width) for v in (delta, low, high))
+        z, least, most = (v.reshape(-1, width) for v in (delta, low, high))
         eps = self.eps_after_rounding(x).repeat_interleave(tokens)
-        return project_l2(change, least, most, eps, 1 + SPARED[x.dtype]).reshape(delta.shape)
+        return project_l2(z, least, most, eps, 1 + SPARED[x.dtype]).reshape(delta.shape)
 
     def _steepest(self, gradient: Tensor, k: int) -> Tensor:
         return unit(gradient.flatten(0, 1), 2).reshape(gradient.shape)

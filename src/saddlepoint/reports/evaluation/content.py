@@ -25,6 +25,8 @@ from saddlepoint.reports.page.sections import (
     Numbering,
     PageSection,
 )
+from saddlepoint.reports.page.sentences import Sentences
+from saddlepoint.reports.sentences import sentence_section
 from saddlepoint.tables import Table
 
 _MOST_CLASSES = 25  # of a confusion table
@@ -36,7 +38,7 @@ def evaluation_document(
     out: Path,
     name: str,
     command: str,
-    gallery: Gallery | None,
+    gallery: Gallery | Sentences | None,
     corruptions: CorruptionAccuracy | None = None,
 ) -> Document:
     """Return the page of the evaluation in `out`.
@@ -45,7 +47,7 @@ def evaluation_document(
         record: of the evaluation.
         name: what the model is called.
         command: what repeats it; "" where it came from Python.
-        gallery: its images, where there are any.
+        gallery: its images or sentences, where there are any.
         corruptions: the accuracy under common corruptions, where it is to be shown too.
     """
     numbering = Numbering()
@@ -162,7 +164,9 @@ def _errors(record: Evaluation, counts: Any, where: str) -> Table:
     return Table(f"The most frequent errors at {where}", ("class", "taken for", "images"), rows)
 
 
-def _gallery(gallery: Gallery | None) -> list[PageSection]:
+def _gallery(gallery: Gallery | Sentences | None) -> list[PageSection]:
+    if isinstance(gallery, Sentences):
+        return sentence_section(gallery)
     if gallery is None or not gallery.cards:
         none = "None are shown: none were kept, none were attacked, or they are no pictures."
         return [PageSection("images", "Images", (none,))]

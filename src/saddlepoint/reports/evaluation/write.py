@@ -12,7 +12,12 @@ from saddlepoint.errors import InputError
 from saddlepoint.evaluation import CorruptionAccuracy, Evaluation
 from saddlepoint.reports.evaluation.content import evaluation_document
 from saddlepoint.reports.evaluation.pictures import gallery_of
+from saddlepoint.reports.evaluation.sentences import worst_sentences
 from saddlepoint.reports.page.document import PAGE
+from saddlepoint.reports.page.parts import Gallery
+from saddlepoint.reports.page.sentences import Sentences
+from saddlepoint.reports.sentences import SENTENCE_FILTERS
+from saddlepoint.text import EmbeddedText
 
 
 def write_evaluation_page(
@@ -58,5 +63,9 @@ def write_evaluation_page(
             f"the corruptions are of another model ({corruptions.config.get('model')}, not"
             f" {record.config.get('model')}); give those of this one"
         )
-    gallery = gallery_of(record, out, model, data, criterion)
+    gallery: Gallery | Sentences | None
+    if isinstance(data, EmbeddedText):
+        gallery = Sentences.of(worst_sentences(record, out, data), SENTENCE_FILTERS)
+    else:
+        gallery = gallery_of(record, out, model, data, criterion)
     return evaluation_document(record, out, name, command, gallery, corruptions).save(out / PAGE)

@@ -136,17 +136,21 @@ class Gallery:
     @classmethod
     def of(cls, cards: Sequence[Card], labels: Mapping[str, str]) -> Gallery:
         """Return the gallery of these cards, with a filter for each tag in which they differ."""
-        filters = []
-        for name, label in labels.items():
-            values = {
-                value
-                for card in cards
-                for value in card.tags.get(name, "").split(SEPARATOR)
-                if value
-            }
-            if len(values) > 1:
-                filters.append(Filter(name, label, tuple(sorted(values))))
-        return cls(tuple(cards), tuple(filters))
+        return cls(tuple(cards), filters_of([card.tags for card in cards], labels))
+
+
+def filters_of(tags: Sequence[Mapping[str, str]], labels: Mapping[str, str]) -> tuple[Filter, ...]:
+    """Return a filter for each tag of `labels` in which cards with these tags differ.
+
+    >>> filters_of([{"class": "cat"}, {"class": "dog"}], {"class": "true class", "why": "why"})
+    (Filter(name='class', label='true class', values=('cat', 'dog')),)
+    """
+    filters = []
+    for name, label in labels.items():
+        values = {v for each in tags for v in each.get(name, "").split(SEPARATOR) if v}
+        if len(values) > 1:
+            filters.append(Filter(name, label, tuple(sorted(values))))
+    return tuple(filters)
 
 
 @dataclass(frozen=True)

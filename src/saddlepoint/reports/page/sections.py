@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from matplotlib.figure import Figure
 
 from saddlepoint.reports.page.parts import Drawing, Gallery, Strip
+from saddlepoint.reports.page.sentences import Sentences
 from saddlepoint.tables import Table
 
 
@@ -36,6 +37,7 @@ class PageSection:
         strips: rows of small pictures.
         confusion: which class is taken for which.
         gallery: images.
+        sentences: shaded by what was changed.
 
     >>> PageSection("curve", "Accuracy against eps").tables
     ()
@@ -49,6 +51,7 @@ class PageSection:
     strips: tuple[Strip, ...] = ()
     confusion: ConfusionTable | None = None
     gallery: Gallery | None = None
+    sentences: Sentences | None = None
 
 
 @dataclass(frozen=True)
