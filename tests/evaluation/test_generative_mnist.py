@@ -25,7 +25,7 @@ pytestmark = [
 
 
 def test_samples_cover_all_digits_and_lie_no_nearer_to_training_images_than_test_images():
-    """The game of the first paper, 30 epochs, 12 minutes of one core; docs/results/generative.md has its numbers."""
+    """The first paper's game, 30 epochs, 12 minutes of one core; numbers in docs/results/generative.md."""
     data, test = (load_data("mnist", split=split, data_root=ROOT) for split in ("train", "test"))
     small = {"widths": (16, 32), "kernel": 3, "hidden": (64,)}
     net = Normalised(
