@@ -126,7 +126,7 @@ class Game(Standing):
             fakes = model(z[:, k])
             logits = self.opponent.logits(fakes)
             loss = self._loss(logits).mean()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         passed(n)
         loss = loss.detach()
         self._watch(lost, batch)

@@ -77,8 +77,8 @@ class State:
         self.average = _average(self.trained, recipe, self.steps * self.repeats)
         self.optimiser = recipe.optimiser.build(model, self.parts)
         self.rate, self.noise = 1.0, 1.0  # what rolling back changes
-        self.held_out: dict[str, Any] = {}  # what the watch and the validation remember
-        self.stopped = ""  # why, where a training ends before its last epoch
+        # What the watch and the validation remember, and why a training ends before its last epoch.
+        self.held_out, self.stopped = dict[str, Any](), ""
         for _, penalty in self.penalties:
             begin = getattr(penalty, "begin", None)
             if first is not None and callable(begin):
@@ -96,8 +96,9 @@ class State:
     @property
     def trained(self) -> nn.Module:
         """The model, with the parts that are trained beside it: what is averaged."""
-        both = {"model": self.model, "parts": self.parts}
-        return self.model if self.parts is None else nn.ModuleDict(both)
+        if self.parts is None:
+            return self.model
+        return nn.ModuleDict({"model": self.model, "parts": self.parts})
 
     @property
     def done(self) -> int:
