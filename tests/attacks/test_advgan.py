@@ -69,6 +69,13 @@ def test_images_are_what_the_formula_says_within_eps_to_the_bit(played):
     moved = ~found.initially_wrong
     torch.testing.assert_close(found.adversarials[moved], expected[moved], rtol=0, atol=1e-6)
     assert bool((found.adversarials.double() - x.double()).abs().max() <= EPS)
+    # At another budget G moves in proportion.
+    half = AdvGAN(Linf(EPS / 2), file=str(out))(target, x, y)
+    with torch.no_grad():
+        expected = (x + EPS / 2 * read_perturber(out).perturber(x)).clamp(0, 1)
+    moved = ~half.initially_wrong
+    assert bool(moved.any())
+    torch.testing.assert_close(half.adversarials[moved], expected[moved], rtol=0, atol=1e-6)
     wide = Perturber(1, 8, width=4)
     nn.init.constant_(wide.last.bias, 1e4)
     assert float(wide(x).detach().abs().max()) == 1.0

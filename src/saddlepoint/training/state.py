@@ -79,8 +79,8 @@ class State:
         self.average = _average(self.trained, recipe, self.steps * self.repeats)
         self.optimiser = recipe.optimiser.build(model, self.parts)
         self.rate, self.noise = 1.0, 1.0  # what rolling back changes
-        self.held_out: dict[str, Any] = {}  # what the watch and the validation remember
-        self.stopped = ""  # why, where a training ends before its last epoch
+        # What the watch and the validation remember, and why a training ends before its last epoch.
+        self.held_out, self.stopped = dict[str, Any](), ""
         for _, penalty in self.penalties:
             begin = getattr(penalty, "begin", None)
             if first is not None and callable(begin):
