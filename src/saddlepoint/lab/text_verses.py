@@ -102,12 +102,8 @@ def _one(bench: Bench, settings: VerseSettings, progress: Any) -> dict[str, Any]
     ]
     for width in settings.beams:
         score = task.bleu(trained, BeamSearch(width, settings.alpha))
-        ways.append(
-            {
-                "way": f"Transformer, beam {width}" if width > 1 else "Transformer, greedy",
-                "bleu": score,
-            }
-        )
+        search = f"beam {width}" if width > 1 else "greedy"
+        ways.append({"way": f"Transformer, {search}", "bleu": score})
     return {
         "ways": ways,
         "perplexity": measured["perplexity"],

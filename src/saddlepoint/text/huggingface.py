@@ -128,12 +128,14 @@ class HuggingFaceClassifier(nn.Module):
     torch.Size([1, 2])
     """
 
+    net: Any
     numbers: Tensor
 
     def __init__(self, net: nn.Module, special: tuple[int, ...]) -> None:
         super().__init__()
-        self.net: Any = net
-        words: Any = self.net.get_input_embeddings()
+        theirs: Any = net
+        self.net = theirs
+        words: Any = theirs.get_input_embeddings()
         size = int(words.num_embeddings)
         numbers = torch.cat([torch.tensor(special), torch.arange(size)])
         self.register_buffer("numbers", numbers, persistent=False)
