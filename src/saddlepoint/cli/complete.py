@@ -150,6 +150,7 @@ EXPERIMENTS = (
     "distillation",
     "distillation-jsma",
     "distillation-transfer",
+    "embedding-robustness",
     "few-shot",
     "fgsm-ray",
     "gan-game",

@@ -41,7 +41,7 @@ def prepare_in(
 
 
 def _embedded(given: Corruptible, texts: TextReading, *, check: Check, place: Place) -> Prepared:
-    from saddlepoint.reading import file_digest, shown
+    from saddlepoint.reading import shown
     from saddlepoint.run_folders import check_free
     from saddlepoint.text import (
         EmbeddedText,
@@ -50,9 +50,9 @@ def _embedded(given: Corruptible, texts: TextReading, *, check: Check, place: Pl
         Sentences,
         TextColumns,
         load_text,
-        load_trained_text,
+        load_text_classifier,
     )
-    from saddlepoint.training import WEIGHTS_FILE
+    from saddlepoint.zoo import weights_fingerprint
 
     others = {
         "--corruption": given.corruption,
@@ -61,13 +61,17 @@ def _embedded(given: Corruptible, texts: TextReading, *, check: Check, place: Pl
         "--model-option": given.model_option,
     }
     check_no_images(given, others)
-    if given.weights is None:
+    theirs = given.model.startswith("hf:")
+    if given.weights is None and not theirs:
         raise InputError(
-            "the space embedding needs --weights, the folder of a training on texts with classes"
+            "the space embedding needs --weights, the folder of a training on texts with classes, or"
+            " --model hf:FOLDER"
         )
+    if given.weights is not None and theirs:
+        raise InputError(f"{given.model} has weights of its own; leave --weights out")
     device = choose_device(given.device, given.threads)
     check_free(place.out, place.kind, place.files, {"seed": given.seed})
-    trained = load_trained_text(given.weights)
+    trained = load_text_classifier(given.model if given.weights is None else given.weights)
     model = FromEmbedding(trained.model.to(device))
     check(((0.0,), (1.0,)), None)
     with progress("reading"):
@@ -78,7 +82,7 @@ def _embedded(given: Corruptible, texts: TextReading, *, check: Check, place: Pl
         )  # fmt: skip
     if data.labels is not None and data.classes != trained.classes:
         raise InputError(
-            f"{shown(given.weights)} tells {', '.join(trained.classes)}, and {data.name} has"
+            f"{given.model} tells {', '.join(trained.classes)}, and {data.name} has"
             f" {', '.join(data.classes)}; give texts of the same classes"
         )
     own = trained.framing
@@ -89,8 +93,8 @@ def _embedded(given: Corruptible, texts: TextReading, *, check: Check, place: Pl
     identity: dict[str, Any] = {
         "model": given.model,
         "weights": {
-            "file": shown(given.weights),
-            "fingerprint": file_digest(given.weights / WEIGHTS_FILE),
+            "file": None if given.weights is None else shown(given.weights),
+            "fingerprint": weights_fingerprint(trained.model),
         },
         "tokeniser": framing.tokeniser.fingerprint,
         "truncate": framing.truncate,

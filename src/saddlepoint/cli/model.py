@@ -181,8 +181,8 @@ def note_random_weights(given: ModelOptions) -> None:
     """Say so where a model of ours is about to be measured untrained."""
     from saddlepoint.zoo import is_whole
 
-    brought = given.pretrained or ".py:" in given.model or is_whole(given.model)
-    if given.weights is None and not brought:
+    brought = given.weights is not None or given.pretrained or ".py:" in given.model
+    if not brought and not is_whole(given.model):
         note("note: no --weights: this is a model with random weights")
 
 

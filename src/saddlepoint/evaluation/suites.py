@@ -96,8 +96,7 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
     }
     if isinstance(threat, Normed) and threat.norm_name in FAB.norms:
         suite["fab-t"] = AtBudget(FAB(threat.with_eps(math.inf), targets=9), threat)
-    if norm_of(threat) in Square.norms or norm_of(threat) not in Attack.norms:
-        suite["square"] = Square(threat)
+    suite["square"] = Square(threat)
     if name == "thorough":
         suite["apgd-5"] = APGD(threat, restarts=5)
         suite["apgd-dlr-5"] = APGD(threat, restarts=5, loss="dlr")

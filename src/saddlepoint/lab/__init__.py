@@ -47,6 +47,11 @@ from saddlepoint.lab.distillation_transfer import (
     DistillationTransferSettings,
     run_distillation_transfer,
 )
+from saddlepoint.lab.embedding_robustness import (
+    EmbeddingRobustness,
+    EmbeddingSettings,
+    embedding_robustness,
+)
 from saddlepoint.lab.experiment import Experiment, Findings, PerModel, Settings, per_model
 from saddlepoint.lab.fgsm_ray import FgsmRay, RaySettings, fgsm_ray
 from saddlepoint.lab.gan_game import GameFindings, GameSettings, run_gan_game
@@ -124,6 +129,8 @@ __all__ = [
     "DistillationSettings",
     "DistillationTransfer",
     "DistillationTransferSettings",
+    "EmbeddingRobustness",
+    "EmbeddingSettings",
     "Experiment",
     "FgsmRay",
     "Findings",
@@ -182,6 +189,7 @@ __all__ = [
     "best_discriminator",
     "compare_objectives",
     "constant_c",
+    "embedding_robustness",
     "fgsm_ray",
     "fitted_discriminator",
     "jensen_shannon",

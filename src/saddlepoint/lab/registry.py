@@ -39,6 +39,11 @@ from saddlepoint.lab.distillation_transfer import (
     draw_distillation_transfer,
     run_distillation_transfer,
 )
+from saddlepoint.lab.embedding_robustness import (
+    EmbeddingSettings,
+    draw_embedding_robustness,
+    embedding_robustness,
+)
 from saddlepoint.lab.experiment import Experiment, per_model
 from saddlepoint.lab.few_shot import FewShotSettings, run_few_shot
 from saddlepoint.lab.few_shot_figure import draw_few_shot
@@ -213,6 +218,11 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 "norms-on-lengths", "batch and layer normalisation of sentences of various lengths",
                 "Ba et al. 2016, arXiv:1607.06450", LengthSettings, norms_on_lengths,
                 draw_norms_on_lengths, images=1,
+            ),
+            Experiment(
+                "embedding-robustness", "training on perturbed embeddings: accuracy clean and within budgets",
+                "Zhu et al. 2020, arXiv:1909.11764", EmbeddingSettings, embedding_robustness,
+                draw_embedding_robustness, images=1,
             ),
             Experiment(
                 "attention-cost", "seconds of attention, recurrence, convolution against n and d",

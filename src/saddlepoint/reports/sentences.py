@@ -100,7 +100,7 @@ def bars(sentence: Sentence, width: int) -> Iterator[str]:
       a good
         ████
       film
-      ▄▄▄▄
+      ▃▃▃▃
     """
     yield f"{sentence.lines[0]} ({sentence.lines[1].split(';')[0]})"
     row: list[Word] = []

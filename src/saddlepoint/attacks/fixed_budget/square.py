@@ -59,7 +59,7 @@ class Square(FixedBudget):
     queries: Count = 5000
     p: Share = 0.8
     loss: Loss | None = None
-    norms = ("Linf", "L2", "L1", "Box")
+    norms = ("Linf", "L2", "L1", "L2/token", "Box")
     paper = "Andriushchenko et al. 2020, arXiv:1912.00049; L1 Croce and Hein 2021, arXiv:2103.01208"
     cost = "queries (5000) forward"
     gradient_free = True

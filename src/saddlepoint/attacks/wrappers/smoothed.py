@@ -120,6 +120,7 @@ class _Around(Batch):
         p = self.normed.ball.p if isinstance(self.threat, Normed) else torch.inf
         for draw in range(self.draws):
             noise = self.keys.normal(x.shape[1:], step=passes, draw=_FIRST_DRAW + draw).to(x.dtype)
+            noise = noise if self.mask is None else noise * self.mask
             point = self.masked(x + expand(self.radius.to(x.dtype), x) * unit(noise, p))
             if isinstance(self.threat, Normed):
                 yield point.clamp(*self.ball.range(x))

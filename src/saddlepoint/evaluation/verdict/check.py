@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import Attack
 from saddlepoint.attacks.core.criteria import Criterion
-from saddlepoint.attacks.core.inputs import placed
+from saddlepoint.attacks.core.inputs import free_features, placed
 from saddlepoint.attacks.core.result import AttackResult
 from saddlepoint.attacks.core.rounding import Reference
 from saddlepoint.errors import InputError
@@ -91,6 +91,7 @@ class Subject:
                 goals=self.labels.to(guard.device),
                 keys=keys,
                 index=torch.arange(len(self), device=guard.device),
+                mask=free_features(None, self.threat, images),
                 reference=Reference.of(logits),
             )
             yield batch, logits

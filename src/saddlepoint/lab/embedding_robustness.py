@@ -1,0 +1,267 @@
+"""Training on perturbed embeddings: accuracy against the budget in the embedding, and on clean texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from saddlepoint.attacks import DDN, FMN, PGD
+from saddlepoint.defences import EmbeddingPGD, FreeLB, Optimiser, Recipe, Schedule
+from saddlepoint.lab.bench import Bench
+from saddlepoint.lab.experiment import Settings
+from saddlepoint.lab.panels import keys_of, legend_above, looks, sheet, title_left
+from saddlepoint.lab.spread import Spread, spread_tables
+from saddlepoint.lab.table import Cell, Table
+from saddlepoint.objectives import Classify, TrainingObjective
+from saddlepoint.option_values import Count, NonNegative, Positive
+from saddlepoint.progress import Course
+from saddlepoint.streams import derive
+from saddlepoint.text import (
+    Bert,
+    BertDesign,
+    EmbeddedText,
+    Framing,
+    FromEmbedding,
+    Sentences,
+    WordTokeniser,
+    load_text,
+    with_head,
+)
+from saddlepoint.threat import TokenL2
+from saddlepoint.training import train
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METHODS = ("standard", "standard, as many passes", "PGD", "FreeLB")
+
+
+@dataclass(frozen=True)
+class EmbeddingSettings(Settings):
+    """Settings of `embedding_robustness`.
+
+    Args:
+        texts: what `load_text` takes: rules:sentiment, text/sentences, a file.
+        trained: sentences of the training.
+        measured: test sentences for the clean accuracy.
+        attacked: the first of them, for the accuracy against the budget.
+        seeds: networks of each method, one first set of weights for all methods of a seed.
+        tuned: epochs of the training.
+        eps: budgets, lengths of the whole perturbation.
+        train_eps: the budget of PGD in training.
+        steps: of the ascents in training; K.
+        step_size: of FreeLB, α.
+        magnitude: of FreeLB, ε₀.
+        searches: steps of each of the two searches for the nearest perturbation.
+        width, depth: of the BERT.
+        learning_rate: by AdamW.
+
+    >>> EmbeddingSettings(eps=(0.2, 0.1)).eps
+    (0.1, 0.2)
+    """
+
+    texts: str = "rules:sentiment"
+    trained: Count = 2000
+    measured: Count = 2000
+    attacked: Count = 200
+    seeds: Count = 3
+    tuned: Count = 8
+    eps: tuple[NonNegative, ...] = (0.05, 0.1, 0.2, 0.4, 0.8)
+    train_eps: Positive = 0.2
+    steps: Count = 3
+    step_size: Positive = 0.1
+    magnitude: NonNegative = 0.1
+    searches: Count = 50
+    width: Count = 32
+    depth: Count = 2
+    learning_rate: Positive = 0.001
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._sort("eps")
+
+    def objective(self, method: str) -> TrainingObjective:
+        """Return what a method trains by."""
+        if method == "PGD":
+            return EmbeddingPGD(attack=PGD(TokenL2(self.train_eps), steps=self.steps))
+        if method == "FreeLB":
+            return FreeLB(steps=self.steps, step_size=self.step_size, magnitude=self.magnitude)
+        return Classify()
+
+
+@dataclass(frozen=True)
+class TrainedInEmbedding:
+    """A network: its accuracy on clean sentences, and within each budget."""
+
+    method: str
+    seed: int
+    clean: float
+    robust: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class EmbeddingRobustness:
+    """What was found.
+
+    >>> one = TrainedInEmbedding("PGD", 1, 0.8, (0.7,))
+    >>> EmbeddingRobustness((0.1,), (one,)).tables()["summary"].rows
+    (('PGD', 0.8, 0.7),)
+    """
+
+    eps: tuple[float, ...]
+    found: tuple[TrainedInEmbedding, ...]
+
+    def of(self, method: str) -> list[TrainedInEmbedding]:
+        """Return the networks of a method."""
+        return [each for each in self.found if each.method == method]
+
+    def tables(self) -> Mapping[str, Table]:
+        """Return means over seeds, their spread, and every network."""
+        names = ("clean", *(f"eps {eps:g}" for eps in self.eps))
+        methods = dict.fromkeys(each.method for each in self.found)
+        rows = []
+        for method in methods:
+            some = self.of(method)
+            robust = [[each.robust[i] for each in some] for i in range(len(self.eps))]
+            rows.append(((method,), [[each.clean for each in some], *robust]))
+        every: tuple[tuple[Cell, ...], ...] = tuple(
+            (e.method, e.seed, e.clean, *e.robust) for e in self.found
+        )
+        return {
+            **spread_tables(("method",), names, rows),
+            "networks": Table(("method", "seed", *names), every),
+        }
+
+
+def embedding_robustness(bench: Bench, settings: EmbeddingSettings) -> EmbeddingRobustness:
+    """Train a small BERT from the same weights by each method, and look for the nearest perturbation
+    of the embeddings that fools it.
+
+    Two minimum-norm attacks, DDN and FMN, search each sentence; the nearer of what they find says at
+    which budgets it is fooled. "standard, as many passes" is trained for as many epochs more as FreeLB
+    makes passes.
+
+    >>> from saddlepoint.data import load_data
+    >>> digits = load_data("digits", limit=1)
+    >>> tiny = {"trained": 20, "measured": 20, "attacked": 4, "tuned": 1, "seeds": 1, "depth": 1}
+    >>> settings = EmbeddingSettings(**tiny, steps=1, searches=2)
+    >>> found = embedding_robustness(Bench(digits, lambda: digits), settings)
+    >>> [each.method for each in found.found]
+    ['standard', 'standard, as many passes', 'PGD', 'FreeLB']
+    """
+    course = Course(bench.progress, settings.seeds * len(METHODS))
+    found = []
+    for i in range(settings.seeds):
+        for method in METHODS:
+            name = f"seed {i + 1}, {method}"
+            told = course.next(name)
+            row = bench.part(name, partial(_one, bench, settings, method, i, told))
+            found.append(TrainedInEmbedding(**{**row, "robust": tuple(row["robust"])}))
+    return EmbeddingRobustness(settings.eps, tuple(found))
+
+
+def _one(
+    bench: Bench, settings: EmbeddingSettings, method: str, number: int, progress: Any
+) -> dict[str, Any]:
+    seed = derive(bench.seed, "repetition", number)
+    data = load_text(settings.texts, split="train", limit=settings.trained)
+    test = load_text(settings.texts, split="test", limit=settings.measured, classes=data.classes)
+    texts = [text for row in data.rows for text in row]
+    framing = Framing(WordTokeniser.trained(texts, 4000), most=64, truncate=True)
+    sentences, tests = Sentences(data, framing), Sentences(test, framing)
+    design = BertDesign(
+        len(framing.tokeniser), settings.width, settings.depth, 4, 2 * settings.width, 64,
+        dropout=0.0, attention_dropout=0.0,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        model: nn.Module = with_head(Bert(design), len(data.classes), seed=seed).to(bench.device)
+    recipe = Recipe(
+        settings.objective(method),
+        epochs=settings.tuned * (settings.steps if method == METHODS[1] else 1),
+        batch_size=32,
+        optimiser=Optimiser(
+            "adamw", settings.learning_rate, weight_decay=0.01, decay_on="weights", clip_norm=1.0
+        ),
+        schedule=Schedule("linear", warmup=0.1),
+    )
+    model = train(model, sentences, recipe, seed=seed, progress=progress).model
+    embedded = EmbeddedText.of(tests, model)
+    far = nearest(model, first_of(embedded, settings.attacked), settings.searches, seed)
+    right = torch.cat(
+        [_right(model, embedded, ids) for ids in torch.split(torch.arange(len(tests)), 256)]
+    )
+    return {
+        "method": method,
+        "seed": number + 1,
+        "clean": float(right.double().mean()),
+        "robust": [float((far > eps).double().mean()) for eps in settings.eps],
+    }
+
+
+def first_of(data: EmbeddedText, count: int) -> EmbeddedText:
+    """Return the first sentences alone."""
+    return replace(data, tokens=data.tokens.at(slice(0, count)), labels=data.labels[:count])
+
+
+def nearest(model: nn.Module, data: EmbeddedText, steps: int, seed: int) -> Float[Tensor, " n"]:
+    """Return the length of the smallest perturbation that DDN or FMN finds for each sentence, 0 for
+    those that are wrong as they are.
+
+    Args:
+        steps: of each.
+    """
+    ids, far = torch.arange(len(data)), []
+    for attack in (DDN(TokenL2(), steps=steps), FMN(TokenL2(), steps=steps)):
+        x = data.images(ids)
+        result = attack(FromEmbedding(model), x, data.labels.to(x.device), seed=seed, ids=ids)
+        far.append(torch.where(result.initially_wrong, 0.0, result.distance))
+    return torch.stack(far).amin(0).cpu()
+
+
+def _right(model: nn.Module, data: EmbeddedText, ids: Tensor) -> Tensor:
+    with torch.no_grad():
+        logits = FromEmbedding(model).eval()(data.images(ids))
+    right: Tensor = logits.argmax(1).cpu() == data.labels[ids]
+    return right
+
+
+def draw_embedding_robustness(found: EmbeddingRobustness) -> Figure:
+    """Draw the accuracy against the budget, and the clean accuracy of every network, by method.
+
+    >>> one = TrainedInEmbedding("PGD", 1, 0.8, (0.7,))
+    >>> len(draw_embedding_robustness(EmbeddingRobustness((0.1,), (one,))).axes)
+    2
+    """
+    named = looks(METHODS)
+    with sheet(8.0, 3.4) as figure:
+        left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+        for place, (method, look) in enumerate(named.items()):
+            some = found.of(method)
+            if not some:
+                continue
+            line = {**look.line, "markersize": 3.5, "linewidth": 1.1}
+            means = [
+                100 * Spread.of([each.robust[i] for each in some]).mean
+                for i in range(len(found.eps))
+            ]
+            left.plot(found.eps, means, **line)
+            clean = [100 * each.clean for each in some]
+            right.plot([place] * len(clean), clean, **{**line, "linestyle": "none"})
+        left.set_xscale("log")
+        left.set_xticks(found.eps, [f"{eps:g}" for eps in found.eps])
+        left.minorticks_off()
+        left.set_xlabel("eps (L2 of the whole perturbation)")
+        left.set_ylim(-3, 103)
+        right.set_xticks([])
+        right.set_xlim(-0.6, len(named) - 0.4)
+        title_left(left, "accuracy (%) within a budget")
+        title_left(right, "clean accuracy (%), each network")
+        legend_above(figure, keys_of(named))
+    return figure
