@@ -246,15 +246,15 @@ def test_a_folder_is_fine_tuned_probed_and_attacked(tmp_path):
 def test_with_600_labels_pre_training_beats_a_start_from_scratch(mnist):
     """Both rates chosen on held-out labels, equal epochs, three seeds; the same by the lab:
 
-    saddlepoint lab mae-labels --data mnist --train-limit 60000 --epochs 10 \
-        --set ratios=0.75 --set shares=0.01 --set rates=0.0005,0.001,0.002
+    saddlepoint lab mae-labels --data mnist --train-limit 20000 --limit 2000 --epochs 5 --set ratios=0.75 \
+        --set shares=0.03 --set rates=0.001,0.002 --set tuned=20
     """
     from saddlepoint.lab import Bench, LabelSettings, run_mae_labels
 
     tests, training = mnist
-    settings = LabelSettings(ratios=(0.75,), shares=(0.01,), rates=(0.0005, 0.001, 0.002))
-    found = run_mae_labels(Bench(tests, lambda: training, epochs=10), settings)
-    tuned = found.of("fine-tuning", 0.01)
+    settings = LabelSettings(ratios=(0.75,), shares=(0.03,), rates=(0.001, 0.002), tuned=20)
+    found = run_mae_labels(Bench(tests, lambda: training, epochs=5), settings)
+    tuned = found.of("fine-tuning", 0.03)
     assert len(tuned["none"]) == 3
     assert all(a > b for a, b in zip(tuned["0.75"], tuned["none"], strict=True)), tuned
 
@@ -262,6 +262,8 @@ def test_with_600_labels_pre_training_beats_a_start_from_scratch(mnist):
 @pytest.fixture
 def mnist():
     try:
-        return load_data("mnist", split="test"), load_data("mnist", split="train")
+        return load_data("mnist", split="test", limit=2000), load_data(
+            "mnist", split="train", limit=20_000
+        )
     except InputError as error:
         pytest.skip(str(error))
