@@ -78,7 +78,7 @@ def test_a_step_is_that_of_a_loop_by_hand(loss, k):
         game.opponent.network.parameters(), 2e-4, (0.5, 0.999)
     )
     adam = torch.optim.Adam(d.parameters(), 2e-4, (0.5, 0.999))
-    taken = replace(batch(), images=batch().images.double())
+    taken = replace(batch(), inputs=batch().images.double())
 
     z = taken.keys.normal((k + 1, 8)).double()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from saddlepoint.lab.bert_labels import BertLabels
+from saddlepoint.lab.bert_found import BertLabels
 from saddlepoint.lab.panels import keys_of, legend_above, looks, sheet
 from saddlepoint.lab.spread import Spread
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def draw_bert_labels(found: BertLabels) -> Figure:
     """Draw the test accuracy against the number of labels, a line for each start.
 
-    >>> from saddlepoint.lab.bert_labels import Tuned
+    >>> from saddlepoint.lab.bert_found import Tuned
     >>> rows = tuple(Tuned("from scratch", n, 1, 0.001, 0.55) for n in (100, 500))
     >>> len(draw_bert_labels(BertLabels(rows, 10)).axes[0].lines)
     1
