@@ -48,6 +48,25 @@ LONGEST = (
 )  # fmt: skip
 
 
+SAMPLED = ("attacks", "defences", "model", "threat", "zoo")
+"""Folders whose tests of many cases are sampled: of their cases the quick run takes every third."""
+MANY = 12
+WHOLE = ("test_contract",)  # every attack, always
+
+
+@pytest.hookimpl(tryfirst=True)  # before cases are deselected by their marks
 def pytest_collection_modifyitems(items):
-    """Begin with the longest files: at the end one process would wait for another."""
+    """Begin with the longest files, since at the end one process would wait for another; and leave
+    two thirds of the cases of tests of many cases to the slow run.
+    """
     items.sort(key=lambda item: Path(item.path).stem not in LONGEST)
+    cases = {}
+    for item in items:
+        path = Path(item.path)
+        quick = hasattr(item, "callspec") and item.get_closest_marker("slow") is None
+        if quick and path.parent.name in SAMPLED and path.stem not in WHOLE:
+            cases.setdefault((path, item.originalname), []).append(item)
+    for several in cases.values():
+        for number, item in enumerate(several if len(several) >= MANY else ()):
+            if number % 3:
+                item.add_marker(pytest.mark.slow)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import math
 import sys
 import types
@@ -256,6 +257,9 @@ def parse_option(owner: str, name: str, value: Any, kind: Any) -> Any:
         ...
     saddlepoint.errors.InputError: pgd: steps is 'many': input should be a valid integer, ...
     """
+    if isinstance(value, Mapping) and inspect.isclass(kind) and dataclasses.is_dataclass(kind):
+        named = f"{owner}: {name}"  # whose fields have names of their own to be wrong
+        return kind(**parse_options(named, value, _hints(kind)))
     seen = value
     if isinstance(value, str) and _several(kind):
         seen = [_plain(part.strip()) for part in value.split(",")]

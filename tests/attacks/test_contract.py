@@ -109,6 +109,7 @@ LISTED = {
     for name, info in ATTACKS.items()
     if not info.attack.from_file  # they have tests of their own
     for norm in (("L2",) if name == "portfolio" else info.attack.norms)  # its members are here too
+    if norm != "L2/token"  # of sentences, which have tests of their own
 }
 ALL = LISTED | WITH_BUDGET | NEAREST
 

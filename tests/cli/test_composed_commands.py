@@ -16,6 +16,7 @@ from saddlepoint.data import CORRUPTIONS, DATASETS
 from saddlepoint.data.corruptions import FORMS
 from saddlepoint.defences import recipe_names
 from saddlepoint.lab import EXPERIMENTS
+from saddlepoint.text import RULES, TEXT_MODELS, TEXT_SETS
 from saddlepoint.threat import NORMS
 from saddlepoint.zoo import ZOO
 
@@ -156,7 +157,7 @@ def test_a_bug_is_json_too_and_keeps_its_traceback(monkeypatch, capsys):
 
 def test_what_is_completed_is_what_there_is():
     assert set(complete.ATTACKS) == set(ATTACKS)
-    assert set(complete.DATA) == set(DATASETS)
+    assert set(complete.DATA) == {*DATASETS, *(f"rules:{name}" for name in RULES), *TEXT_SETS}
     assert tuple(CORRUPTIONS) == complete.CORRUPTIONS
     assert ("auto", *FORMS) == complete.CONSTANTS
     assert {word.rstrip(":") for word in complete.NORMS} == set(NORMS)
@@ -166,6 +167,7 @@ def test_what_is_completed_is_what_there_is():
         "torchvision:",
         "hf:",
         *(f"zoo:{name}" for name in ZOO),
+        *TEXT_MODELS,
     }
     assert {word.rstrip("=") for word in complete.WRAPPERS} == set(WRAPPERS)
     assert complete.recipes("") == list(recipe_names())

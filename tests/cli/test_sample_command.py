@@ -3,10 +3,12 @@
 import io
 import re
 
+import numpy as np
 import pytest
 import safetensors.torch
 from commandline import *  # noqa: F403
 from PIL import Image
+from small import digits
 
 GAME = ("train", "--data", "digits", "--limit", 64, "--model", "gan-mlp", "--model-option",
         "widths=16", "--recipe", "gan", "--epochs", 1)  # fmt: skip
@@ -54,6 +56,10 @@ def test_what_cannot_be_sampled_is_refused(refused, game, net, tmp_path):
     assert "is two options" in refused(*words(game, out, "--classifier", net[0]))
     wrong = ("sample", "--data", "mnist", "--out", out, "--model", "gan-mlp", "--weights", game)
     assert "images other than 1×28×28" in refused(*wrong)
+    data = digits("test", 60)
+    np.savez(tmp_path / "one.npz", x=data.pixels.numpy(), y=data.labels.numpy())
+    one = ("sample", "--data", tmp_path / "one.npz", "--model", "gan-mlp", "--weights", game)
+    assert "has no test images apart" in refused(*one, "--out", out)
     assert not out.exists()
 
 

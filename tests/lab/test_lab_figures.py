@@ -18,6 +18,20 @@ from saddlepoint.lab.fgsm_ray import FgsmRay, draw_fgsm_ray
 from saddlepoint.lab.panels import looks
 
 MAE = {"patch": "2", "seeds": "1", "tuned": "1"}
+TEXT = {"width": "16", "depth": "1", "epochs": "1", "examples": "60", "tested": "6"}
+BERT = {
+    "data": "rules:sentiment",
+    "documents": "rules:sentiment",
+    "read": "80",
+    "tested": "20",
+    "vocabulary": "80",
+    "labels": "10,20",
+    "seeds": "1",
+    "tuned": "1",
+    "width": "16",
+    "depth": "1",
+    "heads": "2",
+}
 TINY = {
     "linear-example": {"dimensions": "1,10,100"},
     "fgsm-ray": {"points": "10"},
@@ -60,6 +74,16 @@ TINY = {
     "attention-scale": {"widths": "4,64", "draws": "50"},
     "norms-on-lengths": {"spreads": "0,8", "longer": "1,2", "batches": "10"},
     "attention-cost": {"lengths": "16,64", "widths": "16,64", "length": "16", "repeats": "1"},
+    "text-rules": {**TEXT, "rules": "copy,sort"},
+    "text-verses": {**TEXT, "data": "rules:number-words", "vocabulary": "60", "beams": "1,2"},
+    "text-ablations": {
+        **TEXT,
+        "data": "rules:copy",
+        "variants": "as it is,no smoothing,no positions",
+        "beams": "1",
+    },
+    "bert-labels": {**BERT, "starts": "from scratch,words and next sentences,left to right"},
+    "bert-masking": {**BERT, "starts": "words and next sentences,all masked"},
     "embedding-robustness": {
         "trained": "20",
         "measured": "20",
@@ -94,6 +118,8 @@ def benches():
 
 @pytest.mark.parametrize("name", TINY)
 def test_every_experiment_is_drawn_whole_and_without_overlap(name, benches):
+    if name in ("text-verses", "text-ablations"):
+        pytest.importorskip("sacrebleu", reason="sacrebleu is not installed")
     experiment = EXPERIMENTS[name]
     found = experiment.run(benches[40 if name in _LARGER else 2], experiment.parse(TINY[name]))
     for table in found.tables().values():

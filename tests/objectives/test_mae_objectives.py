@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from saddlepoint.cli import run
@@ -24,10 +25,10 @@ from saddlepoint.objectives import MAE, AdversarialMAE, TrainingBatch
 from saddlepoint.objectives.mae import Reconstructing
 from saddlepoint.threat import L2, Linf
 from saddlepoint.training import FILES, train
-from saddlepoint.zoo import ViT, ViTDesign, load_mae, load_weights, patchify
+from saddlepoint.zoo import DecoderDesign, ViT, ViTDesign, load_mae, load_weights, patchify
 
 DATA = load_data("digits", split="train", limit=96)
-SMALL = MAE(depth=1, width=16, heads=2)
+SMALL = MAE(decoder=DecoderDesign(depth=1, width=16, heads=2))
 RECIPE = Recipe(
     SMALL,
     epochs=3,
@@ -47,7 +48,9 @@ def batch(n=16, epoch=0):
     return TrainingBatch(DATA.images(ids), DATA.labels[ids], ids, seed=5, epoch=epoch)
 
 
-@pytest.mark.parametrize("objective", [SMALL, replace(SMALL, mask_tokens="encoder")])
+@pytest.mark.parametrize(
+    "objective", [SMALL, MAE(decoder=replace(SMALL.decoder, mask_tokens="encoder"))]
+)
 def test_the_encoder_and_the_decoder_learn_and_the_head_stays(objective):
     before = {name: value.clone() for name, value in encoder().state_dict().items()}
     result = train(encoder(), DATA, replace(RECIPE, objective=objective, epochs=8), test=DATA)
@@ -90,6 +93,25 @@ def test_a_resumption_is_bit_identical_and_the_decoder_is_saved(tmp_path, monkey
     assert load_weights(fresh, tmp_path / "whole" / "model.safetensors").normalisation == "file"
 
 
+def test_an_average_of_the_weights_is_of_the_decoder_too(tmp_path):
+    recipe = replace(RECIPE, ema=0.5)
+    result = train(encoder(), DATA, recipe, out=tmp_path / "run", test=DATA)
+    mae = load_mae(tmp_path / "run")
+    checkpoint = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
+    average = load_file(checkpoint / "average.safetensors")
+    last = load_file(checkpoint / "objective.safetensors")
+    assert not torch.equal(average["parts.pixels.weight"], last["pixels.weight"])
+    for name, value in mae.decoder.state_dict().items():
+        assert torch.equal(value, average[f"parts.{name}"])
+    # What is told of test images is told of both.
+    begun = SMALL.begin(mae.model, DATA)
+    begun.parts.load_state_dict(mae.decoder.state_dict())
+    told = result.metrics[-1]["test_reconstruction_loss"]
+    assert begun.measure(mae.model, DATA)["reconstruction_loss"] == pytest.approx(told, rel=1e-6)
+    with pytest.raises(InputError, match=r"swa measures BatchNorm .* MAE trains no classifier"):
+        replace(RECIPE, swa=0.5)
+
+
 def test_masks_go_by_the_image_and_the_epoch_and_not_by_the_batch():
     model = encoder().eval()
     begun = SMALL.begin(model, DATA)
@@ -113,9 +135,7 @@ def _rows(low, high):
 def test_the_attack_raises_the_loss_within_the_budget_on_visible_patches(threat):
     model = encoder().eval()
     clean = SMALL.begin(model, DATA)
-    attacked = AdversarialMAE(depth=1, width=16, heads=2, threat=threat, steps=10).begin(
-        model, DATA
-    )
+    attacked = AdversarialMAE(decoder=SMALL.decoder, threat=threat, steps=10).begin(model, DATA)
     attacked.parts.load_state_dict(clean.parts.state_dict())
     for network in (model, clean.parts, attacked.parts):  # at birth it hardly sees the image
         for layer in network.modules():
@@ -136,8 +156,10 @@ def test_the_attack_raises_the_loss_within_the_budget_on_visible_patches(threat)
 
 
 def test_adversarial_pre_training_is_named_and_trains():
-    objective = build_objective("adversarial-mae", {"eps": 0.1, "steps": 2, "depth": 1})
-    assert objective == AdversarialMAE(depth=1, threat=Linf(0.1), steps=2)
+    objective = build_objective(
+        "adversarial-mae", {"eps": 0.1, "steps": 2, "decoder": {"depth": 1}}
+    )
+    assert objective == AdversarialMAE(decoder=DecoderDesign(depth=1), threat=Linf(0.1), steps=2)
     result = train(encoder(), DATA, replace(RECIPE, objective=objective, epochs=1), test=DATA)
     assert result.metrics[0]["test_reconstruction_loss"] < 2
 
@@ -162,6 +184,15 @@ def test_bad_values_are_refused_in_a_line():
         train(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), DATA, RECIPE)
     with pytest.raises(InputError, match="steepest direction"):
         AdversarialMAE(threat="linf")
+    for options, match in (
+        ({"decoder": {"depht": 1}}, "unknown option of mae: decoder 'depht'; did you mean 'depth'"),
+        ({"decoder": {"depth": -1}}, "depth is -1; give at least 0"),
+        ({"decoder": {"depth": "many"}}, "mae: decoder: depth is 'many': "),
+        ({"decoder": 3}, "mae: decoder is 3: "),
+    ):
+        with pytest.raises(InputError, match=match) as told:
+            build_objective("mae", options)
+        assert len(str(told.value).splitlines()) == 1
 
 
 def test_a_probe_trains_its_head_alone_and_goes_on(tmp_path):
@@ -215,15 +246,15 @@ def test_a_folder_is_fine_tuned_probed_and_attacked(tmp_path):
 def test_with_600_labels_pre_training_beats_a_start_from_scratch(mnist):
     """Both rates chosen on held-out labels, equal epochs, three seeds; the same by the lab:
 
-    saddlepoint lab mae-labels --data mnist --train-limit 60000 --epochs 10 \
-        --set ratios=0.75 --set shares=0.01 --set rates=0.0005,0.001,0.002
+    saddlepoint lab mae-labels --data mnist --train-limit 20000 --limit 2000 --epochs 5 --set ratios=0.75 \
+        --set shares=0.03 --set rates=0.001,0.002 --set tuned=20
     """
     from saddlepoint.lab import Bench, LabelSettings, run_mae_labels
 
     tests, training = mnist
-    settings = LabelSettings(ratios=(0.75,), shares=(0.01,), rates=(0.0005, 0.001, 0.002))
-    found = run_mae_labels(Bench(tests, lambda: training, epochs=10), settings)
-    tuned = found.of("fine-tuning", 0.01)
+    settings = LabelSettings(ratios=(0.75,), shares=(0.03,), rates=(0.001, 0.002), tuned=20)
+    found = run_mae_labels(Bench(tests, lambda: training, epochs=5), settings)
+    tuned = found.of("fine-tuning", 0.03)
     assert len(tuned["none"]) == 3
     assert all(a > b for a, b in zip(tuned["0.75"], tuned["none"], strict=True)), tuned
 
@@ -231,6 +262,8 @@ def test_with_600_labels_pre_training_beats_a_start_from_scratch(mnist):
 @pytest.fixture
 def mnist():
     try:
-        return load_data("mnist", split="test"), load_data("mnist", split="train")
+        return load_data("mnist", split="test", limit=2000), load_data(
+            "mnist", split="train", limit=20_000
+        )
     except InputError as error:
         pytest.skip(str(error))

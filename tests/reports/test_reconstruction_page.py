@@ -19,7 +19,16 @@ from saddlepoint.zoo import load_mae
 def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("mae") / "pre"
     words = ["--model", "vit-micro", "--model-option", "patch=2", "--data", "digits"]
-    given = ["--set", "augmentation=none", "--set", "targets=raw", "--limit", "64", "--epochs", "1"]
+    given = [
+        "--set",
+        "augmentation=none",
+        "--set",
+        "decoder.targets=raw",
+        "--limit",
+        "64",
+        "--epochs",
+        "1",
+    ]
     assert run(["train", *words, "--recipe", "mae", *given, "--out", str(out)]) == 0
     return out
 

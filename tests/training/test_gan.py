@@ -71,12 +71,14 @@ def test_a_step_is_that_of_a_loop_by_hand(loss, k):
     """k steps of D, each on fresh z, then the gradients of G, with probabilities and no log σ."""
     net, peer = small().double(), small().double()
     game = Game(GAN(loss=loss, k=k), net)
-    game.discriminator.double().eval()  # no dropout, which draws
+    game.opponent.network.double().eval()  # no dropout, which draws
     d = MLPDiscriminator(size=8).double().eval()
-    d.load_state_dict(game.discriminator.state_dict())
-    game.optimiser = torch.optim.Adam(game.discriminator.parameters(), 2e-4, (0.5, 0.999))
+    d.load_state_dict(game.opponent.network.state_dict())
+    game.opponent.optimiser = torch.optim.Adam(
+        game.opponent.network.parameters(), 2e-4, (0.5, 0.999)
+    )
     adam = torch.optim.Adam(d.parameters(), 2e-4, (0.5, 0.999))
-    taken = replace(batch(), images=batch().images.double())
+    taken = replace(batch(), inputs=batch().images.double())
 
     z = taken.keys.normal((k + 1, 8)).double()
 
@@ -96,11 +98,11 @@ def test_a_step_is_that_of_a_loop_by_hand(loss, k):
     (torch.log(1 - fooled) if loss == "minimax" else -torch.log(fooled)).mean().backward()
     for mine, theirs in zip(net.parameters(), peer.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-9, atol=1e-12)
-    for mine, theirs in zip(game.discriminator.parameters(), d.parameters(), strict=True):
+    for mine, theirs in zip(game.opponent.network.parameters(), d.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
     total, count = output.sums["discriminator_loss"]
     assert float(total) / count == pytest.approx(-float(value.detach()), rel=1e-9)
-    assert all(each.requires_grad for each in game.discriminator.parameters())
+    assert all(each.requires_grad for each in game.opponent.network.parameters())
 
 
 def test_noise_follows_from_seed_and_image_and_differs_between_epochs():
@@ -176,7 +178,7 @@ def test_the_record_names_what_each_player_did():
 def test_nan_is_named_by_its_player(monkeypatch, player):
     def accumulate(self, model, batch, original=Game.accumulate):
         output = original(self, model, batch)
-        spoilt = model if player == "generator" else self.discriminator
+        spoilt = model if player == "generator" else self.opponent.network
         next(iter(spoilt.parameters())).data.fill_(math.nan)  # as an update too long does
         return output
 

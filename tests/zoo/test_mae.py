@@ -22,6 +22,7 @@ from saddlepoint.zoo import (
     reconstruction_losses,
     save_decoder,
     save_weights,
+    unpatchify,
 )
 from saddlepoint.zoo.mae import sincos
 
@@ -146,6 +147,12 @@ def test_a_reconstruction_leaves_what_is_visible():
     assert torch.equal(found[~hidden], patchify(x, 4)[~hidden])
     assert bool(((found >= 0) & (found <= 1)).all())
     assert not torch.equal(found[hidden], patchify(x, 4)[hidden])
+    # Nothing of a hidden patch is in it, its mean and deviation neither.
+    spoilt = torch.where(hidden[:, :, None], 1 - patchify(x, 4) ** 2, patchify(x, 4))
+    again = mae.reconstruct(unpatchify(spoilt, 4, mae.decoder.grid), hidden)
+    torch.testing.assert_close(patchify(again, 4)[hidden], found[hidden])
+    with pytest.raises(InputError, match=r"the mask is \(2, 9\); 2 images have \(2, 16\) patches"):
+        mae(x[:2], hidden[:2, :9])
 
 
 def test_without_blocks_a_prediction_knows_the_place_alone():

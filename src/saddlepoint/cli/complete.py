@@ -142,6 +142,8 @@ EXPERIMENTS = (
     "attention-cost",
     "attention-scale",
     "attention-under-attack",
+    "bert-labels",
+    "bert-masking",
     "capacity",
     "constant-c",
     "controls",
@@ -168,6 +170,9 @@ EXPERIMENTS = (
     "residual",
     "segments",
     "synthetic-digits",
+    "text-ablations",
+    "text-rules",
+    "text-verses",
     "transfer-confidence",
     "transfer-table",
 )

@@ -62,8 +62,8 @@ def models(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the built-in models, or with --root a folder of checkpoints; any timm or torchvision model
-    can be named too.
+    """List the built-in models, of images and of texts, or with --root a folder of checkpoints; any timm
+    or torchvision model can be named too.
     """
     if root is not None:
         _register(root, evaluations or (), as_json)
@@ -72,12 +72,14 @@ def models(
         raise InputError(
             "--evaluations goes with --root FOLDER; give the folder of the checkpoints"
         )
+    from saddlepoint.text import TEXT_MODELS
     from saddlepoint.zoo import ZOO
 
     rows = [
         (info.name if info.source else f"zoo:{info.name}", _cost(info), info.reference, info.source)
         for info in ZOO.listed()
     ]
+    rows += [(info.name, "of texts", info.reference, "") for info in TEXT_MODELS.values()]
     rows += [
         ("timm:NAME", "", "any model of timm (saddlepoint[zoo]), for instance timm:resnet18", ""),
         ("torchvision:NAME", "", "any classifier of torchvision (saddlepoint[zoo])", ""),
@@ -117,8 +119,11 @@ def _cost(info: ModelInfo) -> str:
 
 
 def data(as_json: Json = False) -> None:
-    """List the data sets by name; folders, .npz and .parquet files can be named too."""
+    """List the data sets by name, of images and of texts; folders and files can be named too."""
     from saddlepoint.data import SOURCES, DatasetInfo
+    from saddlepoint.text import RULES, TEXT_SETS
+    from saddlepoint.text.rules.sets import SIZES
+    from saddlepoint.text.text_sets import RULE
 
     rows = [
         (
@@ -133,6 +138,15 @@ def data(as_json: Json = False) -> None:
         if isinstance(info, DatasetInfo)
         else (info.name, "–", "–", "–", "–", info.reference, info.source)
         for info in SOURCES.listed()
+    ]
+    sizes = f"{SIZES['train']:,}", f"{SIZES['test']:,}"
+    rows += [
+        (RULE + rule.name, "text", str(len(rule.classes) or "–"), *sizes, rule.what, "")
+        for rule in RULES.values()
+    ]
+    rows += [
+        (each.name, "text", str(len(each.classes) or "–"), "–", "–", each.what, "")
+        for each in TEXT_SETS.values()
     ]
     _print(("data", "image", "classes", "train", "test", "source", _FROM), rows, as_json)
 

@@ -88,12 +88,19 @@ def sample(
     files = (_RECORD, _PAGE, SAMPLES_FILE, SHEET_FILE)
     prepared = prepare(subject, split="train", measured=False, place=Place(out, "sample", files))
     train = prepared.data
+    test = read_data(subject, "test", prepared.device)
+    if test.split == train.split:
+        raise InputError(
+            f"{train.name} has no test images apart, against which samples are measured; give data"
+            " with a test split"
+        )
     tells = classifier.build(subject, prepared)
     config = configuration(
         {
             "model": weights_fingerprint(prepared.model),
             "identity": prepared.identity,
             "data": {"name": train.name, "images": len(train), "fingerprint": train.fingerprint},
+            "test": {"images": len(test), "fingerprint": test.fingerprint},
             "classifier": None if tells is None else weights_fingerprint(tells),
             "count": count,
             "seed": subject.seed,
@@ -101,7 +108,6 @@ def sample(
     )
     with claimed(out, "sample", config, files, (out / _RECORD).exists) as found:
         if found != "finished":
-            test = read_data(subject, "test", prepared.device)
             samples = draw_samples(prepared.model, count, subject.seed)
             measured = measure_samples(samples, train, test, classifier=tells)
             save_samples(samples, out)

@@ -160,6 +160,7 @@ class Recipe:
             "validation chooses by accuracy": self.validation,
             "mixup and cutmix mix labels": self.mixup or self.cutmix,
             "watch attacks a classifier": self.watch,
+            "swa measures BatchNorm anew on the images (ema does not)": self.swa,
         }
         for what, given in asked.items():
             if given is not None:

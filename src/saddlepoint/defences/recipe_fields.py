@@ -26,8 +26,8 @@ class RecipeChange:
             or the budget.
         penalties, transforms: by name, after those of the recipe; a penalty with its weight.
         budget: text by the fields `eps` and `norm`, put where the objective has its budget.
-        fields: text, understood as YAML, by the dotted name of the field; see `with_fields`. A name
-            without dots that is no field of a recipe is an option of the objective.
+        fields: text, understood as YAML, by the dotted name of the field; see `with_fields`. Where
+            its first word is no field of a recipe but an option of the objective, it is there.
 
     >>> RecipeChange(transforms=("quantise",)).applied({"epochs": 3})
     {'epochs': 3, 'transforms': ['quantise']}
@@ -74,8 +74,9 @@ class RecipeChange:
 
     @staticmethod
     def _place(name: str, values: Mapping[str, Any]) -> str:
-        """Return the dotted name that a name alone stands for."""
-        if "." in name or name in {each.name for each in fields(Recipe)}:
+        """Return the dotted name that a name stands for."""
+        word = name.partition(".")[0]
+        if word in {each.name for each in fields(Recipe)}:
             return name
         objective, _ = named(values.get("objective") or "standard", "objective")
         info = OBJECTIVES.find(objective)
@@ -83,7 +84,7 @@ class RecipeChange:
             *parameter_types(info.build),
             *(BUDGET_FIELDS if options_of(info, ThreatModel) else ()),
         ]
-        return f"objective.{name}" if name in takes else name
+        return f"objective.{name}" if word in takes else name
 
 
 def with_fields(values: Any, changed: Mapping[str, str], source: str = "given") -> Any:

@@ -120,7 +120,7 @@ def recipe_names() -> tuple[str, ...]:
     """Return the names of the shipped recipes.
 
     >>> recipe_names()[:4], len(recipe_names())
-    (('at-awp', 'distillation', 'fgsm-rs', 'free'), 25)
+    (('advgan', 'at-awp', 'bert-finetune', 'bert-pretrain'), 34)
     """
     files = resources.files("saddlepoint.defences").joinpath("recipes").iterdir()
     return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))

@@ -17,7 +17,7 @@ from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.experiment import Settings
 from saddlepoint.lab.panels import keys_of, legend_above, looks, sheet, title_left
 from saddlepoint.lab.spread import Spread, spread_tables
-from saddlepoint.lab.table import Table
+from saddlepoint.lab.table import Cell, Table
 from saddlepoint.objectives import Classify, TrainingObjective
 from saddlepoint.option_values import Count, NonNegative, Positive
 from saddlepoint.progress import Course
@@ -130,7 +130,9 @@ class EmbeddingRobustness:
             some = self.of(method)
             robust = [[each.robust[i] for each in some] for i in range(len(self.eps))]
             rows.append(((method,), [[each.clean for each in some], *robust]))
-        every = tuple((e.method, e.seed, e.clean, *e.robust) for e in self.found)
+        every: tuple[tuple[Cell, ...], ...] = tuple(
+            (e.method, e.seed, e.clean, *e.robust) for e in self.found
+        )
         return {
             **spread_tables(("method",), names, rows),
             "networks": Table(("method", "seed", *names), every),
@@ -192,7 +194,9 @@ def _one(
     model = train(model, sentences, recipe, seed=seed, progress=progress).model
     embedded = EmbeddedText.of(tests, model)
     far = nearest(model, first_of(embedded, settings.attacked), settings.searches, seed)
-    right = torch.cat([_right(model, embedded, ids) for ids in torch.arange(len(tests)).split(256)])
+    right = torch.cat(
+        [_right(model, embedded, ids) for ids in torch.split(torch.arange(len(tests)), 256)]
+    )
     return {
         "method": method,
         "seed": number + 1,
@@ -224,7 +228,8 @@ def nearest(model: nn.Module, data: EmbeddedText, steps: int, seed: int) -> Floa
 def _right(model: nn.Module, data: EmbeddedText, ids: Tensor) -> Tensor:
     with torch.no_grad():
         logits = FromEmbedding(model).eval()(data.images(ids))
-    return logits.argmax(1).cpu() == data.labels[ids]
+    right: Tensor = logits.argmax(1).cpu() == data.labels[ids]
+    return right
 
 
 def draw_embedding_robustness(found: EmbeddingRobustness) -> Figure:

@@ -25,17 +25,18 @@ from saddlepoint.option_values import Share
 from saddlepoint.progress import Course
 from saddlepoint.streams import derive
 from saddlepoint.training import accuracy, train
+from saddlepoint.zoo import DecoderDesign
 
 VARIANTS: Mapping[str, MAE] = MappingProxyType(
     {
         "as it is": MAE(),
-        "depth 0": MAE(depth=0),
-        "depth 1": MAE(depth=1),
-        "depth 4": MAE(depth=4),
-        "tokens in the encoder": MAE(mask_tokens="encoder"),
+        "depth 0": MAE(decoder=DecoderDesign(depth=0)),
+        "depth 1": MAE(decoder=DecoderDesign(depth=1)),
+        "depth 4": MAE(decoder=DecoderDesign(depth=4)),
+        "tokens in the encoder": MAE(decoder=DecoderDesign(mask_tokens="encoder")),
         "block masks": MAE(masking="block"),
         "grid masks": MAE(masking="grid"),
-        "raw targets": MAE(targets="raw"),
+        "raw targets": MAE(decoder=DecoderDesign(targets="raw")),
     }
 )
 """By name; as it is: depth 2, tokens in the decoder, random masks of 75 %, normalised targets."""

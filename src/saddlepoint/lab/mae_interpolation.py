@@ -19,7 +19,7 @@ from saddlepoint.option_values import Fraction
 from saddlepoint.progress import Course
 from saddlepoint.streams import derive
 from saddlepoint.training import train
-from saddlepoint.zoo import load_mae
+from saddlepoint.zoo import DecoderDesign, load_mae
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _one(
     bench: Bench, settings: InterpolationSettings, ratio: float, number: int, progress: Any
 ) -> dict[str, Any]:
     seed = derive(bench.seed, "repetition", number)
-    recipe = pretraining(bench, settings, MAE(ratio, targets="raw"))
+    recipe = pretraining(bench, settings, MAE(ratio, decoder=DecoderDesign(targets="raw")))
     with tempfile.TemporaryDirectory() as folder:
         start, out = untrained(bench, settings, seed), Path(folder) / "mae"
         train(start, bench.train, recipe, out=out, seed=seed, progress=progress)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from saddlepoint.attacks import Misclassified
-from saddlepoint.model import Guard
+from saddlepoint.model import Guard, device_of
 from saddlepoint.streams import Keys
 from saddlepoint.threat.norms import unit
 from saddlepoint.zoo import Generator
@@ -60,12 +60,14 @@ def overpowered(
     >>> bool((found.distance[found.found] <= 1.0).all())
     True
     """
-    keys, rule = Keys(seed, torch.arange(pairs)), Misclassified()
+    device = device_of(model)
+    keys, rule = Keys(seed, torch.arange(pairs, device=device)), Misclassified()
+    generator = generator.to(device)
     z = keys.normal((generator.latent,))
     other = z + 0.01 * keys.normal((generator.latent,), draw=1)
     length = step_size * math.sqrt(generator.latent)
-    best = (z.clone(), other.clone(), torch.full((pairs,), torch.inf))
-    found = torch.zeros(pairs, dtype=torch.bool)
+    best = (z.clone(), other.clone(), torch.full((pairs,), torch.inf, device=device))
+    found = torch.zeros(pairs, dtype=torch.bool, device=device)
     with Guard(model, pairs, seed=seed) as guard:
         labels = guard.logits(generator(z)).argmax(1)
         for _ in range(steps):

@@ -83,6 +83,7 @@ from saddlepoint.lab.synthetic_digits import (
     draw_synthetic_digits,
     synthetic_digits,
 )
+from saddlepoint.lab.text_experiments import TEXT_EXPERIMENTS
 from saddlepoint.lab.transfer_confidence import (
     TransferSettings,
     draw_transfer_confidence,
@@ -219,7 +220,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 draw_norms_on_lengths, images=1,
             ),
             Experiment(
-                "embedding-robustness", "training on perturbed embeddings: clean accuracy, and within eps",
+                "embedding-robustness", "training on perturbed embeddings: accuracy clean and within budgets",
                 "Zhu et al. 2020, arXiv:1909.11764", EmbeddingSettings, embedding_robustness,
                 draw_embedding_robustness, images=1,
             ),
@@ -227,6 +228,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 "attention-cost", "seconds of attention, recurrence, convolution against n and d",
                 _VASWANI, CostSettings, attention_cost, draw_attention_cost, images=1,
             ),
+            *TEXT_EXPERIMENTS,
             Experiment(
                 "mae-labels", "masked autoencoding by ratio, then few labels: fine-tuning and probe",
                 _MAE, LabelSettings, run_mae_labels, draw_mae_labels, images=10_000,

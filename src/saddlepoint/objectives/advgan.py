@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, logsigmoid
+from torch.nn.functional import cross_entropy
 
 from saddlepoint.attacks import Misclassified
 from saddlepoint.data import ImageData
@@ -18,7 +17,9 @@ from saddlepoint.data.batches import batches
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, device_of, is_random
 from saddlepoint.objectives.contract import Standing, StepOutput, TrainingBatch
-from saddlepoint.objectives.passes import evaluating
+from saddlepoint.objectives.game_losses import minimax
+from saddlepoint.objectives.opponent import Opponent, blamed
+from saddlepoint.objectives.passes import evaluating, held
 from saddlepoint.option_values import NonNegative, Positive, check_fields
 from saddlepoint.threat import Linf, ThreatModel
 from saddlepoint.zoo.critic import Critic
@@ -166,16 +167,14 @@ class AdvGANRun(Standing):
     >>> x, y = torch.rand(4, 1, 8, 8), torch.zeros(4).long()
     >>> output = run.accumulate(ConstantPerturber(1, 8), TrainingBatch(x, y, y, seed=0))
     >>> sorted(output.sums)
-    ['adversarial_loss', 'discriminator_loss', 'fooled', 'game_loss', 'hinge_loss']
+    ['adversarial_loss', 'discriminator_loss', 'fooled', 'game_loss', 'hinge_loss', 'perturber_loss']
     """
 
     def __init__(self, objective: AdvGANAgainst, model: nn.Module, shape: tuple[int, ...]) -> None:
         self.game, self.target = objective.game, objective.target
         self._fingerprint, self._c = objective.fingerprint, self.game.hinge(shape)
-        self.critic = Critic(shape[0]).to(device_of(model))
-        self.optimiser = torch.optim.Adam(
-            self.critic.parameters(), self.game.discriminator_rate, betas=(0.5, 0.999)
-        )
+        critic = Critic(shape[0]).to(device_of(model))
+        self.opponent = Opponent(critic, self.game.discriminator_rate)
         self.images = 0  # that were perturbed so far
 
     def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
@@ -184,22 +183,24 @@ class AdvGANRun(Standing):
         with batch.autocast():
             delta = self.game.eps * model(x)
             moved = self.moved(x, delta)
-            d_loss = self._step(x, moved.detach())
-            with evaluating(self.target), _held(self.target), _held(self.critic):
+            lost = self._step(x, moved.detach())
+            with evaluating(self.target), held(self.target), held(self.opponent.network):
                 logits = self.target(moved).float()
-                fakes = self.critic(moved).float()
+                fakes = self.opponent.logits(moved)
                 adversarial = self._adversarial(logits, y)
-                # log D(x) has no gradient of G. log(1 − σ(ℓ)) = logsigmoid(−ℓ), which never overflows.
-                game = logsigmoid(-fakes)
+                game = minimax(fakes)  # log D(x) has no gradient of G
                 hinge = (delta.float().flatten(1).norm(dim=1) - self._c).clamp_min(0)
                 loss = (adversarial + self.game.alpha * game + self.game.beta * hinge).mean()
                 loss.backward()
-        self.images += len(x)
+        n, loss = len(x), loss.detach()
+        self.images += n
+        of_d, of_g = blamed(lost, loss, moved.detach(), fakes.detach())
         told = {"adversarial_loss": adversarial, "game_loss": game, "hinge_loss": hinge}
-        sums = {name: (value.detach().sum(), len(x)) for name, value in told.items()}
-        fooled = (logits.argmax(1) != y).sum()
-        sums |= {"discriminator_loss": (d_loss * len(x), len(x)), "fooled": (fooled, len(x))}
-        return StepOutput(loss.detach(), sums)
+        # The players first: they say what spoilt the others.
+        sums = {"discriminator_loss": (of_d * n, n), "perturber_loss": (of_g * n, n)}
+        sums |= {name: (value.detach().sum(), n) for name, value in told.items()}
+        sums["fooled"] = ((logits.argmax(1) != y).sum(), n)
+        return StepOutput(loss, sums)
 
     def moved(
         self, x: Float[Tensor, "n ..."], delta: Float[Tensor, "n ..."]
@@ -217,11 +218,7 @@ class AdvGANRun(Standing):
         """Take a step of D on −E[log D(x) + log(1 − D(x + δ))], and return that."""
         if self.game.alpha == 0:
             return torch.zeros((), device=x.device)  # nobody listens to it
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = -(logsigmoid(self.critic(x)) + logsigmoid(-self.critic(moved))).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        return loss.detach()
+        return self.opponent.step(x, moved)[0]
 
     def measure(self, model: nn.Module, data: ImageData) -> dict[str, float]:
         """Return the share of images that the target has right and is then fooled by."""
@@ -243,32 +240,9 @@ class AdvGANRun(Standing):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return D, the moments of its optimiser, and how many images were perturbed."""
-        found = {f"critic/{name}": value for name, value in self.critic.state_dict().items()}
-        for number, moments in self.optimiser.state_dict()["state"].items():
-            found |= {f"adam/{number}/{name}": value for name, value in moments.items()}
-        return {**found, "images": torch.tensor(self.images)}
+        return {**self.opponent.state_dict(), "images": torch.tensor(self.images)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state_dict` returned."""
         self.images = int(state["images"])
-        critic = {k.removeprefix("critic/"): v for k, v in state.items() if k.startswith("critic/")}
-        self.critic.load_state_dict(critic)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in state.items():
-            if key.startswith("adam/"):
-                _, number, name = key.split("/")
-                moments.setdefault(int(number), {})[name] = value.clone()
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
-
-
-@contextlib.contextmanager
-def _held(network: nn.Module) -> Iterator[None]:
-    """Give no weight of a network a gradient while the block runs."""
-    free = [each for each in network.parameters() if each.requires_grad]
-    for each in free:
-        each.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for each in free:
-            each.requires_grad_(True)
+        self.opponent.load_state_dict(state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError
 from saddlepoint.objectives.contract import Standing, StepOutput, TrainingBatch
 from saddlepoint.objectives.game_losses import game_value, generator_loss_named
-from saddlepoint.objectives.passes import evaluating
+from saddlepoint.objectives.opponent import Opponent, blamed
+from saddlepoint.objectives.passes import evaluating, held
 from saddlepoint.option_values import BelowOne, Count, Positive, check_fields
 from saddlepoint.progress import passed
 from saddlepoint.streams import Keys
@@ -105,10 +105,8 @@ class Game(Standing):
         channels, *size = as_generator(model).shape
         device = next(iter(model.parameters())).device
         build = discriminator_named(objective.discriminator)
-        self.discriminator = build(channels=channels, size=(size[0], size[1])).to(device)
-        self.optimiser = torch.optim.Adam(
-            self.discriminator.parameters(), lr=objective.learning_rate, betas=objective.betas
-        )
+        network = build(channels=channels, size=(size[0], size[1])).to(device)
+        self.opponent = Opponent(network, objective.learning_rate, objective.betas)
         self._loss = generator_loss_named(objective.loss)
         # Of the epoch so far: the discriminator's losses, and the images.
         self._lost = torch.zeros((), dtype=torch.float64, device=device)
@@ -122,29 +120,24 @@ class Game(Standing):
             with batch.autocast():
                 with torch.no_grad():
                     fakes = model(z[:, i])
-                real, fake = self._logits(x), self._logits(fakes)
-            v = game_value(real, fake)
-            self.optimiser.zero_grad(set_to_none=True)
-            (-v).backward()  # type: ignore[no-untyped-call]
-            self.optimiser.step()
+                lost, real, fake = self.opponent.step(x, fakes)
         # G's gradient passes through D, and adds none to it.
-        self.discriminator.requires_grad_(False)
-        with batch.autocast():
+        with held(self.opponent.network), batch.autocast():
             fakes = model(z[:, k])
-            loss = self._loss(self._logits(fakes)).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.discriminator.requires_grad_(True)
+            logits = self.opponent.logits(fakes)
+            loss = self._loss(logits).mean()
+            loss.backward()  # type: ignore[no-untyped-call]
         passed(n)
-        v, loss = v.detach(), loss.detach()
-        self._watch(-v, batch)
-        losses = _blamed(-v, loss, fakes.detach().isfinite().all())
+        loss = loss.detach()
+        self._watch(lost, batch)
+        losses = blamed(lost, loss, fakes.detach(), logits.detach())
         return StepOutput(
             loss,
             {
                 "discriminator_loss": (losses[0] * n, n),
                 "generator_loss": (losses[1] * n, n),
-                "d_of_data": (real.detach().sigmoid().sum(), n),
-                "d_of_samples": (fake.detach().sigmoid().sum(), n),
+                "d_of_data": (real.sigmoid().sum(), n),
+                "d_of_samples": (fake.sigmoid().sum(), n),
             },
         )
 
@@ -153,12 +146,12 @@ class Game(Standing):
         generator = as_generator(model)
         device = next(iter(model.parameters())).device
         real, fake = [], []
-        with evaluating(model), evaluating(self.discriminator), torch.no_grad():
+        with evaluating(model), evaluating(self.opponent.network), torch.no_grad():
             for start in range(0, len(data), _ROWS):
                 ids = torch.arange(start, min(start + _ROWS, len(data)))
                 z = Keys(0, ids.to(device)).normal((generator.latent,))
-                real.append(self.discriminator(data.images(ids).to(device)))
-                fake.append(self.discriminator(model(z)))
+                real.append(self.opponent.network(data.images(ids).to(device)))
+                fake.append(self.opponent.network(model(z)))
         on_data, on_samples = torch.cat(real).double(), torch.cat(fake).double()
         return {
             "discriminator_loss": -float(game_value(on_data, on_samples)),
@@ -168,38 +161,17 @@ class Game(Standing):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the discriminator, its optimiser's moments, and what is watched."""
-        moments = self.optimiser.state_dict()["state"]
-        return {
-            **{f"discriminator/{k}": v for k, v in self.discriminator.state_dict().items()},
-            **{f"optimiser/{i}/{k}": v for i, each in moments.items() for k, v in each.items()},
-            "watched/lost": self._lost,
-            "watched/seen": torch.tensor(self._seen),
-        }
+        watched = {"watched/lost": self._lost, "watched/seen": torch.tensor(self._seen)}
+        return self.opponent.state_dict() | watched
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state_dict` returned."""
-        parts: dict[str, dict[str, Tensor]] = {}
-        for key, value in state.items():
-            room, _, name = key.partition("/")
-            parts.setdefault(room, {})[name] = value
-        self.discriminator.load_state_dict(parts["discriminator"])
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in parts.get("optimiser", {}).items():
-            number, _, name = key.partition("/")
-            # Adam counts its steps on the CPU.
-            moments.setdefault(int(number), {})[name] = value.cpu() if name == "step" else value
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
-        self._lost, self._seen = parts["watched"]["lost"], int(parts["watched"]["seen"])
+        self.opponent.load_state_dict(state)
+        self._lost, self._seen = state["watched/lost"], int(state["watched/seen"])
 
     def save(self, out: Path) -> None:
         """Write the discriminator's weights."""
-        save_weights(self.discriminator, out / DISCRIMINATOR_FILE)
-
-    def _logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
-        """Return D's logits in full precision, which autocast does not give."""
-        logits: Tensor = self.discriminator(images)
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        save_weights(self.opponent.network, out / DISCRIMINATOR_FILE)
 
     def _watch(self, lost: Float[Tensor, ""], batch: TrainingBatch) -> None:
         """Add the discriminator's loss; at the end of an epoch, warn where it was at its bound."""
@@ -216,19 +188,3 @@ class Game(Standing):
                 f" ({self.objective.learning_rate:g}), or take another discriminator",
                 stacklevel=2,
             )
-
-
-def _blamed(
-    discriminator: Float[Tensor, ""], generator: Float[Tensor, ""], made: Tensor
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Return both losses, where one is not finite: NaN for the player that spoilt them, 0 for the other.
-
-    A generator whose samples are no numbers spoils both losses; samples that are (`made`) leave the
-    discriminator. No device waits for this.
-    """
-    nan, zero = torch.full_like(generator, math.nan), torch.zeros_like(generator)
-    sound = discriminator.isfinite() & generator.isfinite()
-    return (
-        torch.where(sound, discriminator, torch.where(made, nan, zero)),
-        torch.where(sound, generator, torch.where(made, zero, nan)),
-    )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,7 +15,7 @@ from saddlepoint.data import ImageData
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.objectives.contract import Standing, StepOutput, TrainingBatch
 from saddlepoint.objectives.passes import evaluating
-from saddlepoint.option_values import Count, Fraction, Natural, check_fields
+from saddlepoint.option_values import Fraction, check_fields
 from saddlepoint.progress import passed
 from saddlepoint.zoo import (
     MASKINGS,
@@ -45,15 +44,13 @@ class MAE:
     Args:
         ratio: of the patches that are hidden; ⌊L(1 − ratio)⌋ of L stay visible.
         masking: "random", "block" or "grid"; see `saddlepoint.zoo.MASKINGS`.
-        depth, width, heads: of the decoder; see `saddlepoint.zoo.DecoderDesign`.
-        targets: pixels "normalised" patch by patch, or "raw".
-        mask_tokens: in the "decoder", or in the "encoder" (a control).
+        decoder: its depth and width, what it predicts, and where mask tokens come in.
 
     Raises `InputError` for a ratio outside (0, 1), and before training for one that keeps nothing.
 
     Reference: He et al. 2022, arXiv:2111.06377.
 
-    >>> MAE(ratio=0.9).targets
+    >>> MAE(ratio=0.9).decoder.targets
     'normalised'
     >>> MAE(masking="checks")
     Traceback (most recent call last):
@@ -63,11 +60,7 @@ class MAE:
 
     ratio: Fraction = 0.75
     masking: str = "random"
-    depth: Natural = 2
-    width: Count = 64
-    heads: Count = 4
-    targets: Literal["normalised", "raw"] = "normalised"
-    mask_tokens: Literal["decoder", "encoder"] = "decoder"
+    decoder: DecoderDesign = field(default=DecoderDesign())
 
     paper = "He et al. 2022, arXiv:2111.06377"
     cost = "1 full pass of the encoder on the visible patches, and one of the decoder"
@@ -76,12 +69,8 @@ class MAE:
         check_fields(self)
         if self.masking not in MASKINGS:
             raise unknown("masking", self.masking, MASKINGS)
-        _ = self.decoder
-
-    @property
-    def decoder(self) -> DecoderDesign:
-        """What the decoder is built of."""
-        return DecoderDesign(self.depth, self.width, self.heads, self.targets, self.mask_tokens)
+        if not isinstance(self.decoder, DecoderDesign):
+            raise InputError(f"mae: decoder is {self.decoder!r:.60}; give a DecoderDesign")
 
     def begin(self, model: nn.Module, data: ImageData | None) -> Reconstructing:
         """Return what runs, with a decoder made for the model."""
@@ -117,7 +106,7 @@ class Reconstructing(Standing):
         model: the encoder.
 
     >>> from saddlepoint.zoo import ViT
-    >>> run = MAE(depth=1).begin(ViT(channels=1, size=28), None)
+    >>> run = MAE(decoder=DecoderDesign(depth=1)).begin(ViT(channels=1, size=28), None)
     >>> len(run.parts.blocks)
     1
     """

@@ -117,6 +117,26 @@ def still(model: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def held(network: nn.Module) -> Iterator[None]:
+    """Give no weight of a network a gradient while the block runs; what passes through it has one.
+
+    >>> net, x = nn.Linear(1, 1), torch.ones(1, 1, requires_grad=True)
+    >>> with held(net):
+    ...     net(x).sum().backward()
+    >>> net.weight.grad is None, x.grad is None
+    (True, False)
+    """
+    free = [each for each in network.parameters() if each.requires_grad]
+    for each in free:
+        each.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for each in free:
+            each.requires_grad_(True)
+
+
+@contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put the model into evaluation mode while the block runs; each module's own flag comes back.
 

@@ -52,7 +52,7 @@ class Translate(TextObjective):
     >>> Translate(smoothing="some")
     Traceback (most recent call last):
         ...
-    saddlepoint.errors.InputError: unknown smoothing 'some'; (known: all, others)
+    saddlepoint.errors.InputError: unknown smoothing 'some'; did you mean 'others'? (known: all, others)
     """
 
     label_smoothing: BelowOne = 0.1

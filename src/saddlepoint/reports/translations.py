@@ -18,7 +18,8 @@ SHOWN = 3
 """Sentences whose attention the page shows, at most."""
 _TABLE = 200
 _MOST = 24  # tokens of a side that a map has room for
-_COLUMNS = 2
+_BESIDE = 12  # tokens of the text up to which two heads have room beside each other
+_SIZE = 7.5  # points
 
 
 def translation_document(
@@ -86,7 +87,7 @@ def translation_document(
 
 
 def heads(seen: CrossAttention, block: int) -> Figure:
-    """Return the maps of the heads of one block, two beside each other.
+    """Return the maps of the heads of one block, two beside each other where there is room.
 
     >>> import torch
     >>> seen = CrossAttention(("a", "[EOS]"), ("b", "[EOS]"), torch.full((2, 3, 2, 2), 0.5))
@@ -96,20 +97,21 @@ def heads(seen: CrossAttention, block: int) -> Figure:
     maps = seen.maps[block, :, :_MOST, :_MOST]
     source, written = seen.source[:_MOST], seen.written[:_MOST]
     count, (t, s) = len(maps), maps.shape[1:]
-    rows = -(-count // _COLUMNS)
+    columns = 2 if s <= _BESIDE else 1
+    rows = -(-count // columns)
     with style():
-        # A cell has the same size whatever the sentence, within reason.
-        height = min(max(0.16 * t, 0.8), 3.4) + 0.75
-        figure = Figure(figsize=(5.2, rows * height), layout="constrained")
+        # A cell has the same height whatever the sentence.
+        height = 0.17 * t + 0.22 + 0.075 * max(map(len, source))
+        figure = Figure(figsize=(4.8, rows * (height + 0.1)), layout="constrained")
         for head in range(count):
-            axes = figure.add_subplot(rows, _COLUMNS, head + 1)
+            axes = figure.add_subplot(rows, columns, head + 1)
             axes.imshow(
                 maps[head].numpy(), cmap="Greys", vmin=0, vmax=1, aspect="auto",
                 interpolation="nearest",
             )  # fmt: skip
             axes.grid(visible=False)
-            axes.set_title(f"head {head + 1}", loc="left", fontsize=7)
-            axes.set_xticks(range(s), source, rotation=90, fontsize=6)
-            axes.set_yticks(range(t), written if head % _COLUMNS == 0 else [""] * t, fontsize=6)
+            axes.set_title(f"head {head + 1}", loc="left", fontsize=_SIZE)
+            axes.set_xticks(range(s), source, rotation=90, fontsize=_SIZE)
+            axes.set_yticks(range(t), written if head % columns == 0 else [""] * t, fontsize=_SIZE)
             axes.tick_params(length=0)
     return figure

@@ -128,12 +128,15 @@ class HuggingFaceClassifier(nn.Module):
     torch.Size([1, 2])
     """
 
+    net: Any
     numbers: Tensor
 
     def __init__(self, net: nn.Module, special: tuple[int, ...]) -> None:
         super().__init__()
-        self.net: Any = net
-        size = self.net.get_input_embeddings().num_embeddings
+        theirs: Any = net
+        self.net = theirs
+        words: Any = theirs.get_input_embeddings()
+        size = int(words.num_embeddings)
         numbers = torch.cat([torch.tensor(special), torch.arange(size)])
         self.register_buffer("numbers", numbers, persistent=False)
 
@@ -143,13 +146,15 @@ class HuggingFaceClassifier(nn.Module):
 
     def embedding(self, tokens: Tokens) -> Float[Tensor, "n t d"]:
         """Return the embeddings of words, and what the second segment has more than the first."""
-        out: Tensor = self.net.get_input_embeddings()(self.numbers[tokens.ids])
-        table = getattr(
+        words: Any = self.net.get_input_embeddings()
+        out: Tensor = words(self.numbers[tokens.ids])
+        table: Any = getattr(
             getattr(self.net.base_model, "embeddings", None), "token_type_embeddings", None
         )
         if table is None or tokens.segments is None:
             return out
-        return out + (table.weight[1] - table.weight[0]) * tokens.segments[:, :, None].to(out)
+        second: Tensor = table.weight[1] - table.weight[0]
+        return out + second * tokens.segments[:, :, None].to(out)
 
     def from_embedding(
         self, embedded: Float[Tensor, "n t d"], keep: Bool[Tensor, "n t"]

@@ -23,6 +23,7 @@ _TEXTS = (
     ("text",),
     ("sentence",),
     ("review",),
+    ("source",),
 )
 _NUMBER = re.compile("-?[0-9]{1,6}")
 _LABELS = ("label", "labels", "class")

@@ -78,7 +78,7 @@ def translate(
 
     Raises `InputError` for another network, no texts, or one that is empty or too long.
 
-    >>> from saddlepoint.text import TransformerDesign, WordTokeniser
+    >>> from saddlepoint.text import Framing, TransformerDesign, WordTokeniser
     >>> net = Transformer(TransformerDesign(9, 16, 1, 2, 32)).eval()
     >>> trained = TrainedText(net, Framing(WordTokeniser(["a", "b"])), ())
     >>> translate(trained, ["a b"]).sources
@@ -106,7 +106,7 @@ def cross_attention(trained: TrainedText, source: str, written: str) -> CrossAtt
 
     Raises `InputError` as `translate`.
 
-    >>> from saddlepoint.text import TransformerDesign, WordTokeniser
+    >>> from saddlepoint.text import Framing, TransformerDesign, WordTokeniser
     >>> net = Transformer(TransformerDesign(9, 16, 2, 4, 32)).eval()
     >>> trained = TrainedText(net, Framing(WordTokeniser(["a", "b"])), ())
     >>> found = cross_attention(trained, "a b", "b")

@@ -240,7 +240,7 @@ def take_step(state: State, batch: TrainingBatch) -> None:
         state.optimiser.step()
         state.objective.after_step(state.model)
         if isinstance(state.average, Ema):
-            state.average.update(state.model)
+            state.average.update(state.trained)
         state.add(output, penalty, len(batch.ids))
     state.step += 1
 

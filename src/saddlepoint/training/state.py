@@ -61,8 +61,7 @@ class State:
         self.steps = math.ceil(images / recipe.batch_size) if steps is None else steps
         self.epoch = self.step = 0
         self.seconds = 0.0
-        # A copy: the recipe is a value, and training by it twice must give the same twice.
-        self.penalties = copy.deepcopy(recipe.penalties)
+        self.penalties = copy.deepcopy(recipe.penalties)  # training twice must give the same twice
         self._modules = {
             str(i): penalty
             for i, (_, penalty) in enumerate(self.penalties)
@@ -72,16 +71,16 @@ class State:
             model.train()  # as the first step will see it
             calibrate(model, first)
         self.repeats = repeats_of(recipe.objective)
-        # The average begins with the ranges that were found.
-        self.average = _average(model, recipe, self.steps * self.repeats)
         self.objective = running(recipe.objective, model, data)
         self.parts = parts_of(self.objective)
         if self.parts is not None:
             self.parts.to(self.device)
+        # The average begins with the ranges that were found.
+        self.average = _average(self.trained, recipe, self.steps * self.repeats)
         self.optimiser = recipe.optimiser.build(model, self.parts)
         self.rate, self.noise = 1.0, 1.0  # what rolling back changes
-        self.held_out: dict[str, Any] = {}  # what the watch and the validation remember
-        self.stopped = ""  # why, where a training ends before its last epoch
+        # What the watch and the validation remember, and why a training ends before its last epoch.
+        self.held_out, self.stopped = dict[str, Any](), ""
         for _, penalty in self.penalties:
             begin = getattr(penalty, "begin", None)
             if first is not None and callable(begin):
@@ -91,11 +90,17 @@ class State:
     def clear(self) -> None:
         """Set the sums of the epoch to 0."""
         self.seen = 0
-        # Of the loss with the penalty, and of what the objective counts. The sums stay on the device:
-        # reading them at every step would make it wait.
+        # They stay on the device: reading them at every step would make it wait.
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
         self.losses = torch.zeros(self.steps, 2, dtype=torch.float64, device=self.device)
+
+    @property
+    def trained(self) -> nn.Module:
+        """The model, with the parts that are trained beside it: what is averaged."""
+        if self.parts is None:
+            return self.model
+        return nn.ModuleDict({"model": self.model, "parts": self.parts})
 
     @property
     def done(self) -> int:
@@ -170,7 +175,7 @@ class State:
         self.seconds = 0.0
         self.clear()
         if isinstance(self.average, Swa) and self.average.due(self.epoch / self.recipe.epochs):
-            self.average.update(self.model)
+            self.average.update(self.trained)
         return record
 
     def _check_finite(self) -> None:
@@ -188,24 +193,24 @@ class State:
 
     @contextlib.contextmanager
     def averaged(self, refresh: Callable[[], None]) -> Iterator[None]:
-        """Give the model the averaged weights while the block runs, then its own again."""
+        """Give the model and its parts the averaged weights while the block runs, then their own."""
         if self.average is None or not self.average.updates:
             yield
             return
-        raw = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        raw = {name: value.detach().clone() for name, value in self.trained.state_dict().items()}
         self.take_average(refresh)
         try:
             yield
         finally:
-            self.model.load_state_dict(raw)
+            self.trained.load_state_dict(raw)
 
     def take_average(self, refresh: Callable[[], None]) -> None:
-        """Give the model the averaged weights for good.
+        """Give the model and its parts the averaged weights for good.
 
         `refresh` measures the BatchNorm statistics anew; EMA averages them with the weights.
         """
         if self.average is not None and self.average.updates:
-            self.model.load_state_dict(self.average.state)
+            self.trained.load_state_dict(self.average.state)
             if isinstance(self.average, Swa):
                 refresh()
 
@@ -232,8 +237,7 @@ class State:
                 for number, penalty in self._modules.items()
                 for name, value in penalty.state_dict().items()
             }
-        carried = self.objective.state_dict()
-        if carried:
+        if carried := self.objective.state_dict():
             files["objective"] = dict(carried)
         state = {
             "epoch": self.epoch,
@@ -272,7 +276,7 @@ class State:
         self.held_out, self.stopped = state.get("held_out", {}), state.get("stopped", "")
         self.epoch, self.step, self.seen = state["epoch"], state["step"], state["seen"]
         sums = _by_name(state["sums"], self.seen)
-        self.counts = {name: count for name, (_, count) in sums.items()}
+        self.counts = {name: each[1] for name, each in sums.items()}
         self.sums = {
             name: torch.tensor(float.fromhex(total), dtype=torch.float64, device=self.device)
             for name, (total, _) in sums.items()
@@ -292,8 +296,8 @@ def _by_name(sums: Any, seen: int) -> dict[str, tuple[str, int]]:
     }
 
 
-def _average(model: nn.Module, recipe: Recipe, steps: int) -> Ema | Swa | None:
+def _average(trained: nn.Module, recipe: Recipe, steps: int) -> Ema | Swa | None:
     decay = recipe.decay(steps)
     if decay is not None:
-        return Ema(model, decay)
-    return None if recipe.swa is None else Swa(model, recipe.swa)
+        return Ema(trained, decay)
+    return None if recipe.swa is None else Swa(trained, recipe.swa)

@@ -161,13 +161,18 @@ class MaskedAutoencoder(nn.Module):
             images: in [0, 1].
             mask: True where a patch is hidden, equally many in each image.
 
-        Raises `InputError` where they are not, or images are of another size.
+        Raises `InputError` where they are not, or images or mask are of another size.
         """
         encoder, grid = self.encoder, self.decoder.grid
         if encoder.design.grid((images.shape[2], images.shape[3])) != grid:
             seen, own = tuple(images.shape[2:]), tuple(side * encoder.design.patch for side in grid)
             raise InputError(
                 f"images of {seen[0]}×{seen[1]}, but the decoder paints {own[0]}×{own[1]}; resize them"
+            )
+        if mask.shape != (len(images), grid[0] * grid[1]):
+            raise InputError(
+                f"the mask is {tuple(mask.shape)}; {len(images)} images have ({len(images)},"
+                f" {grid[0] * grid[1]}) patches"
             )
         normalised = bare(self.model)
         if isinstance(normalised, Normalised):

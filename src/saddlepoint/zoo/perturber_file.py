@@ -111,7 +111,7 @@ def read_perturber(path: Path | str) -> PerturberFile:
     try:
         trained = TrainedFor(**json.loads(said[_SAID]))
         perturber = _built(json.loads(said[_DESIGN]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(

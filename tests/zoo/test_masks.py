@@ -92,6 +92,14 @@ def test_blocks_hide_what_lies_together_and_grids_what_does_not():
     assert borders("random") < borders("grid")
 
 
+def test_a_grid_is_shifted_in_both_directions():
+    """Every patch of a 4×4 grid is the one that stays of its 2×2 as often: 1/4 ± 5σ."""
+    n = 4000
+    kept = ~masks("grid", torch.arange(n), (4, 4), 0.75, seed=3)
+    share = kept.double().mean(0)
+    assert bool(((share - 0.25).abs() < 5 * (0.25 * 0.75 / n) ** 0.5).all()), share
+
+
 def test_at_three_quarters_a_grid_keeps_one_of_every_four():
     hidden = masks("grid", torch.arange(20), (8, 8), 0.75, seed=0).reshape(20, 4, 2, 4, 2)
     # Shifted by a draw, cells of 2×2 still have one each.
