@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from saddlepoint.data import load_data
-from saddlepoint.defences import Optimiser, Recipe, Schedule, Validation
+from saddlepoint.defences import EmbeddingPGD, FreeLB, Optimiser, Recipe, Schedule, Validation
 from saddlepoint.errors import InputError
 from saddlepoint.objectives import (
     Classify,
@@ -55,6 +55,8 @@ CASES = {
     "masked-language": (MaskedLanguage(), DOCUMENTS, bert),
     "masked words alone": (MaskedLanguage(next_sentence=False), SENTIMENT, bert),
     "left-to-right": (LeftToRight(), SENTIMENT, lambda: bert(RIGHT)),
+    "freelb": (FreeLB(steps=2), SENTIMENT, lambda: with_head(bert(), 2)),
+    "embedding-pgd": (EmbeddingPGD(), SENTIMENT, lambda: with_head(bert(), 2)),
 }
 MEASURED = {
     "translate": {"test_perplexity", "test_token_accuracy", "test_exact_match"},
@@ -64,6 +66,8 @@ MEASURED = {
     },
     "masked words alone": {"test_word_perplexity", "test_word_accuracy"},
     "left-to-right": {"test_perplexity"},
+    "freelb": {"test_accuracy"},
+    "embedding-pgd": {"test_accuracy"},
 }  # fmt: skip
 
 
@@ -100,7 +104,7 @@ def test_a_resumption_is_bit_identical(name, tmp_path, monkeypatch):
     # The folder alone gives the network back, its tokeniser too.
     found = load_trained_text(tmp_path / "cut")
     assert found.framing.tokeniser.fingerprint == TOKENISER.fingerprint
-    assert found.classes == (("negative", "positive") if name == "classify" else ())
+    assert found.classes == (("negative", "positive") if "test_accuracy" in MEASURED[name] else ())
     for key, value in found.model.state_dict().items():
         assert torch.equal(value, whole.model.state_dict()[key])
 
