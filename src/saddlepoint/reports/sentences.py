@@ -20,8 +20,8 @@ SENTENCE_FILTERS = {"outcome": "outcome", "class": "class", "becomes": "becomes"
 _LEVELS = "▁▂▃▄▅▆▇█"
 NOTE = (
     "Sentences as the network reads them, token by token: the fooled ones first, each kind in the order of"
-    " the data. The darker a word, the longer the change of its embedding, of the longest of all; what was"
-    " held has no shade."
+    " the data. The stronger the shade of a word, the longer the change of its embedding, of the longest of"
+    " all; what was held has no shade."
 )
 
 
