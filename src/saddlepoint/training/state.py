@@ -98,9 +98,8 @@ class State:
     @property
     def trained(self) -> nn.Module:
         """The model, with the parts that are trained beside it: what is averaged."""
-        if self.parts is None:
-            return self.model
-        return nn.ModuleDict({"model": self.model, "parts": self.parts})
+        parts = self.parts
+        return self.model if parts is None else nn.ModuleDict({"model": self.model, "parts": parts})
 
     @property
     def done(self) -> int:
@@ -287,12 +286,8 @@ def _by_name(sums: Any, seen: int) -> dict[str, tuple[str, int]]:
     """Return the sums of a checkpoint, also of one of an earlier version, which named none."""
     if isinstance(sums, dict):
         return sums
-    if not seen:
-        return {}
-    return {
-        name: (value, seen)
-        for name, value in zip(("loss", "accuracy", "penalty"), sums, strict=True)
-    }
+    named = zip(("loss", "accuracy", "penalty"), sums, strict=True)
+    return {name: (value, seen) for name, value in named} if seen else {}
 
 
 def _average(trained: nn.Module, recipe: Recipe, steps: int) -> Ema | Swa | None:
