@@ -17,7 +17,7 @@ from saddlepoint.data.corruptions import FORMS
 from saddlepoint.defences import recipe_names
 from saddlepoint.lab import EXPERIMENTS
 from saddlepoint.text import RULES, TEXT_MODELS, TEXT_SETS
-from saddlepoint.threat import NORMS
+from saddlepoint.threat import NORMS, TOKEN_NORMS
 from saddlepoint.zoo import ZOO
 
 DIGITS = ("--data", "digits", "--limit", 6)
@@ -160,7 +160,7 @@ def test_what_is_completed_is_what_there_is():
     assert set(complete.DATA) == {*DATASETS, *(f"rules:{name}" for name in RULES), *TEXT_SETS}
     assert tuple(CORRUPTIONS) == complete.CORRUPTIONS
     assert ("auto", *FORMS) == complete.CONSTANTS
-    assert {word.rstrip(":") for word in complete.NORMS} == set(NORMS)
+    assert {word.rstrip(":") for word in complete.NORMS} == {*NORMS, *TOKEN_NORMS}
     assert set(complete.EXPERIMENTS) == set(EXPERIMENTS)
     assert set(complete.MODELS) == {
         "timm:",

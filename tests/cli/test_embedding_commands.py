@@ -103,7 +103,8 @@ def test_a_network_without_classes_is_refused(tmp_path, capsys):
     out = tmp_path / "mlm"
     words = [
         "train", "--data", "rules:sentiment", "--limit", "40", "--model", "bert-micro", "--recipe",
-        "bert-pretrain", "--set", "objective.next_sentence=false", "--epochs", "1", *SMALL, "--out", str(out), "--threads", "1",
+        "bert-pretrain", "--set", "objective.next_sentence=false", "--epochs", "1", *SMALL,
+        "--out", str(out), "--threads", "1",
     ]  # fmt: skip
     assert run(words) == 0
     assert run(["attack", *given(out, tmp_path / "x", "--attack", "pgd", "--eps", "0.5")]) != 0

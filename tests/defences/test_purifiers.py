@@ -12,6 +12,7 @@ from saddlepoint.defences import (
     GeneratorPurifier,
     MAEPurifier,
     Purified,
+    Purifier,
     build_transform,
     transform_word,
 )
@@ -214,3 +215,22 @@ def test_bpda_breaks_what_hides_the_gradient_alone():
 def test_what_cannot_purify_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_probabilities_are_averaged_where_that_is_asked_for():
+    class Turns(Purifier):
+        """The first call adds nothing, the second 3 to the first class's pixel."""
+
+        passes = None
+        calls = 0
+
+        def purify(self, images, through):
+            self.calls += 1
+            return images + (self.calls % 2 == 0) * torch.tensor([3.0, 0.0])
+
+    x = torch.tensor([[0.0, 1.0]])
+    found = Purified(nn.Identity(), Turns("identity"), 2, "probabilities")(x)
+    mean = (x.softmax(1) + (x + torch.tensor([3.0, 0.0])).softmax(1)) / 2
+    torch.testing.assert_close(found.softmax(1), mean)
+    logits = Purified(nn.Identity(), Turns("identity"), 2)(x)
+    torch.testing.assert_close(logits, x + torch.tensor([1.5, 0.0]))

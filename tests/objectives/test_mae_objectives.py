@@ -211,6 +211,11 @@ def test_a_probe_trains_its_head_alone_and_goes_on(tmp_path):
         again.model.state_dict()["net.net.head.linear.weight"], state["net.net.head.linear.weight"]
     )
     probe = linear_probe(encoder(dropout=0.5)).train()
+    # BatchNorm without scale and shift: one linear layer alone is trained.
+    assert [name for name, each in probe.named_parameters() if each.requires_grad] == [
+        "net.net.head.linear.weight",
+        "net.net.head.linear.bias",
+    ]
     modes = {type(m).__name__: m.training for m in probe.modules()}
     assert (modes["BatchNorm1d"], modes["Dropout"]) == (True, False)
     with pytest.raises(InputError, match="takes the place of a head"):

@@ -79,8 +79,8 @@ class State:
         self.average = _average(self.trained, recipe, self.steps * self.repeats)
         self.optimiser = recipe.optimiser.build(model, self.parts)
         self.rate, self.noise = 1.0, 1.0  # what rolling back changes
-        # What the watch and the validation remember, and why a training ends before its last epoch.
-        self.held_out, self.stopped = dict[str, Any](), ""
+        self.held_out: dict[str, Any] = {}  # what the watch and the validation remember
+        self.stopped = ""  # why, where a training ends before its last epoch
         for _, penalty in self.penalties:
             begin = getattr(penalty, "begin", None)
             if first is not None and callable(begin):
@@ -98,9 +98,8 @@ class State:
     @property
     def trained(self) -> nn.Module:
         """The model, with the parts that are trained beside it: what is averaged."""
-        if self.parts is None:
-            return self.model
-        return nn.ModuleDict({"model": self.model, "parts": self.parts})
+        parts = self.parts
+        return self.model if parts is None else nn.ModuleDict({"model": self.model, "parts": parts})
 
     @property
     def done(self) -> int:
@@ -267,12 +266,11 @@ class State:
         if self.average is not None:
             self.average.load(tensors["average"], state["averaged"])
         for number, penalty in self._modules.items():
-            entries = tensors.get("penalties", {}).items()
-            mine = {k.partition("/")[2]: v for k, v in entries if k.partition("/")[0] == number}
-            penalty.load_state_dict(mine)
+            entries, own = tensors.get("penalties", {}).items(), f"{number}/"
+            penalty.load_state_dict({k[len(own) :]: v for k, v in entries if k.startswith(own)})
         self.change(state.get("rate", 1.0), state.get("noise", 1.0))
-        carried = tensors.get("objective", {})
-        self.objective.load_state_dict({k: v.to(self.device) for k, v in carried.items()})
+        carried = tensors.get("objective", {}).items()
+        self.objective.load_state_dict({k: v.to(self.device) for k, v in carried})
         self.held_out, self.stopped = state.get("held_out", {}), state.get("stopped", "")
         self.epoch, self.step, self.seen = state["epoch"], state["step"], state["seen"]
         sums = _by_name(state["sums"], self.seen)
@@ -288,16 +286,11 @@ def _by_name(sums: Any, seen: int) -> dict[str, tuple[str, int]]:
     """Return the sums of a checkpoint, also of one of an earlier version, which named none."""
     if isinstance(sums, dict):
         return sums
-    if not seen:
-        return {}
-    return {
-        name: (value, seen)
-        for name, value in zip(("loss", "accuracy", "penalty"), sums, strict=True)
-    }
+    named = zip(("loss", "accuracy", "penalty"), sums, strict=True)
+    return {name: (value, seen) for name, value in named} if seen else {}
 
 
 def _average(trained: nn.Module, recipe: Recipe, steps: int) -> Ema | Swa | None:
-    decay = recipe.decay(steps)
-    if decay is not None:
+    if (decay := recipe.decay(steps)) is not None:
         return Ema(trained, decay)
     return None if recipe.swa is None else Swa(trained, recipe.swa)
