@@ -126,9 +126,7 @@ def test_under_a_mask_the_ball_is_that_of_the_free_features(threat):
     assert torch.equal(moved[~free], images[~free])
     assert bool(threat.contains(images, moved).all())
     far = threat.distance(images, moved)
-    assert float(far.max()) > 0.95 * (2 if isinstance(threat, L0) else 1) * min(
-        float(threat.radius(images)[0]), 1e9
-    )
+    assert float(far.max()) > 0.95 * float(threat.radius(images)[0])
     gaussian = threat.random_start(images, keys, gaussian=True, free=free)
     assert torch.equal(gaussian[~free], threat.parametrise(images)[~free])
 

@@ -208,7 +208,7 @@ def _of_seed(
         embedded = EmbeddedText.of(tests, tuned)
         far = nearest(tuned, first_of(embedded, settings.attacked), settings.searches, seed)
         ids = torch.arange(len(tests))
-        right = torch.cat([_right(tuned, embedded, some) for some in ids.split(256)])
+        right = torch.cat([_right(tuned, embedded, some) for some in torch.split(ids, 256)])
         rows.append(
             {
                 "method": method,
