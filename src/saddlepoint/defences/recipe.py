@@ -160,7 +160,9 @@ class Recipe:
             "validation chooses by accuracy": self.validation,
             "mixup and cutmix mix labels": self.mixup or self.cutmix,
             "watch attacks a classifier": self.watch,
-            "swa measures BatchNorm anew on the images (ema does not)": self.swa,
+            # Networks of texts have no BatchNorm, and average their checkpoints so.
+            "swa measures BatchNorm anew on the images (ema does not)": self.swa
+            and not reads_text(self.objective),
         }
         for what, given in asked.items():
             if given is not None:
