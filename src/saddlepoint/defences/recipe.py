@@ -161,8 +161,9 @@ class Recipe:
             "mixup and cutmix mix labels": self.mixup or self.cutmix,
             "watch attacks a classifier": self.watch,
             # Networks of texts have no BatchNorm, and average their checkpoints so.
-            "swa measures BatchNorm anew on the images (ema does not)": self.swa
-            and not reads_text(self.objective),
+            "swa measures BatchNorm anew on the images (ema does not)": (
+                None if reads_text(self.objective) else self.swa
+            ),
         }
         for what, given in asked.items():
             if given is not None:
