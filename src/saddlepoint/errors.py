@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class InputError(ValueError):
@@ -39,3 +39,16 @@ def unknown(kind: str, name: str, known: Iterable[str], earlier: Iterable[str] =
     near = difflib.get_close_matches(name, [*known, *earlier], n=1, cutoff=0.4)
     hint = f"; did you mean '{near[0]}'?" if near else ";"
     return InputError(f"unknown {kind} '{name}'{hint} (known: {', '.join(known)})")
+
+
+def check_names(kind: str, given: str | tuple[str, ...], known: Collection[str]) -> None:
+    """Raise `InputError` for a name, or the first of several, that is none of a kind.
+
+    >>> check_names("pool", ("mean", "clas"), ("class", "mean"))
+    Traceback (most recent call last):
+        ...
+    saddlepoint.errors.InputError: unknown pool 'clas'; did you mean 'class'? (known: class, mean)
+    """
+    for name in given if isinstance(given, tuple) else (given,):
+        if name not in known:
+            raise unknown(kind, str(name), known)

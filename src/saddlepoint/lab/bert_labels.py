@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from saddlepoint.defences import load_recipe
-from saddlepoint.errors import unknown
+from saddlepoint.errors import check_names
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.bert_found import BertLabels, Tuned
 from saddlepoint.lab.experiment import Settings
@@ -90,9 +90,7 @@ class BertSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._sort("labels")
-        for name in self.starts:
-            if name not in STARTS:
-                raise unknown("start", name, STARTS)
+        check_names("start", self.starts, STARTS)
 
 
 @dataclass(frozen=True)

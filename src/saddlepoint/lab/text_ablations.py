@@ -8,7 +8,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from saddlepoint.errors import unknown
+from saddlepoint.errors import check_names
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.panels import sheet, title_left
 from saddlepoint.lab.spread import Spread, spread_tables
@@ -60,9 +60,7 @@ class AblationSettings(VerseSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in self.variants:
-            if name not in VARIANTS:
-                raise unknown("variant", name, VARIANTS)
+        check_names("variant", self.variants, VARIANTS)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from saddlepoint.errors import unknown
+from saddlepoint.errors import check_names
 from saddlepoint.option_values import BelowOne, Count, check_fields
 from saddlepoint.text.blocks import NORM_ORDERS, BlockDesign, EncoderBlock
 from saddlepoint.text.directions import DIRECTIONS
@@ -64,8 +64,7 @@ class BertDesign:
             ("positions", TEXT_POSITIONS), ("direction", DIRECTIONS), ("order", NORM_ORDERS),
         )  # fmt: skip
         for name, known in kinds:
-            if getattr(self, name) not in known:
-                raise unknown(name, str(getattr(self, name)), known)
+            check_names(name, getattr(self, name), known)
 
     @property
     def block(self) -> BlockDesign:

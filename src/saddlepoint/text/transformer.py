@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saddlepoint.errors import unknown
+from saddlepoint.errors import check_names
 from saddlepoint.option_values import BelowOne, Count, check_fields
 from saddlepoint.text.blocks import NORM_ORDERS, BlockDesign, DecoderBlock, EncoderBlock
 from saddlepoint.text.caches import DecoderCache
@@ -60,8 +60,7 @@ class TransformerDesign:
     def __post_init__(self) -> None:
         check_fields(self)
         for name, known in (("positions", TEXT_POSITIONS), ("order", NORM_ORDERS)):
-            if getattr(self, name) not in known:
-                raise unknown(name, str(getattr(self, name)), known)
+            check_names(name, getattr(self, name), known)
 
     @property
     def block(self) -> BlockDesign:

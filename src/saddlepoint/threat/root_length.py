@@ -4,21 +4,20 @@ tokens.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from saddlepoint.streams import Keys
+from saddlepoint.threat.ball_in_units import BallInUnits
 from saddlepoint.threat.norms import at_least_single, within
 from saddlepoint.threat.tokens import FREE, TokenL2, free_entries
 
 
 @dataclass(frozen=True)
-class PerRootLength:
+class PerRootLength(BallInUnits):
     """An L2 ball of radius eps·√T around embedded text, T its free tokens.
 
     Parameters are embeddings divided by √T, in which the ball has radius eps for every text; flags and
@@ -38,35 +37,13 @@ class PerRootLength:
         return f"{self.ball}·√T"
 
     @property
-    def eps(self) -> float | Tensor:
-        """The budget, per root of the length."""
-        return self.ball.eps
-
-    @property
-    def norm_name(self) -> str:
-        """The name of the ball's norm."""
-        return self.ball.norm_name
-
-    @property
     def space(self) -> str:
         """The units of the budget."""
         return "embedding per root length"
 
-    def with_eps(self, eps: float | Tensor) -> Self:
-        """Return the same threat model with another budget."""
-        return dataclasses.replace(self, ball=self.ball.with_eps(eps))
-
-    def at(self, index: Tensor) -> Self:
-        """Return the threat model of the selected samples."""
-        return dataclasses.replace(self, ball=self.ball.at(index))
-
     def free(self, images: Float[Tensor, "n t d"]) -> Bool[Tensor, "n t d"]:
         """Return where an entry may change."""
         return free_entries(images)
-
-    def radius(self, images: Float[Tensor, "n t d"]) -> Float[Tensor, " n"]:
-        """Return the budget of each sample, per root of the length."""
-        return self.ball.radius(images)
 
     def parametrise(self, images: Float[Tensor, "n t d"]) -> Float[Tensor, "n t d"]:
         """Return the embeddings of free tokens divided by √T, in the dtype of the ball's parameters."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,6 +15,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.scalars import numbers
 from saddlepoint.streams import Keys
 from saddlepoint.threat.ball import NormBall
+from saddlepoint.threat.ball_in_units import BallInUnits
 from saddlepoint.threat.norms import at_least_single, ulp, within
 from saddlepoint.threat.protocol import Clippable
 
@@ -24,7 +24,7 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
-class Rescaled:
+class Rescaled(BallInUnits):
     """A norm ball around the *normalised* image (x − mean)/std; the model still receives x.
 
     8/255 in normalised space is about 1.8/255 in pixels, so results always say which space the
@@ -42,7 +42,6 @@ class Rescaled:
     'Linf 8/255 (normalised space)'
     """
 
-    ball: NormBall
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -63,27 +62,9 @@ class Rescaled:
         return cls(dataclasses.replace(ball, lower=lower, upper=upper), mean, std)
 
     @property
-    def eps(self) -> float | Tensor:
-        """The budget, in normalised units."""
-        return self.ball.eps
-
-    @property
-    def norm_name(self) -> str:
-        """The name of the ball's norm."""
-        return self.ball.norm_name
-
-    @property
     def space(self) -> str:
         """The units of the budget."""
         return "normalised"
-
-    def with_eps(self, eps: float | Tensor) -> Self:
-        """Return the same threat model with another budget, in normalised units."""
-        return dataclasses.replace(self, ball=self.ball.with_eps(eps))
-
-    def at(self, index: Tensor) -> Self:
-        """Return the threat model of the selected samples."""
-        return dataclasses.replace(self, ball=self.ball.at(index))
 
     def _scale(self, like: Tensor) -> tuple[Tensor, Tensor]:
         shape = (-1, *[1] * (like.ndim - 2))
@@ -95,10 +76,6 @@ class Rescaled:
         mean, std = self._scale(images.double())
         normalised: Tensor = (images.double() - mean) / std
         return normalised
-
-    def radius(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
-        """Return the budget of each sample in normalised units."""
-        return self.ball.radius(images)
 
     def parametrise(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         """Return the normalised images, in the dtype of the ball's parameters."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from saddlepoint.errors import InputError, unknown
+from saddlepoint.errors import InputError, check_names
 from saddlepoint.option_values import BelowOne, Count, Natural, Positive, check_fields
 from saddlepoint.zoo.positions import POSITIONS
 from saddlepoint.zoo.stems import STEMS
@@ -57,8 +57,7 @@ class ViTDesign:
         for name, known in (
             ("pool", POOLS), ("positions", POSITIONS), ("stem", STEMS), ("head", HEADS),
         ):  # fmt: skip
-            if getattr(self, name) not in known:
-                raise unknown(name, str(getattr(self, name)), known)
+            check_names(name, getattr(self, name), known)
 
     def grid(self, sides: tuple[int, int]) -> tuple[int, int]:
         """Return how many patches images of (height, width) have in each direction.
