@@ -76,3 +76,22 @@ def test_the_environment_is_json_and_names_the_versions():
     assert json.loads(json.dumps(told)) == told
     assert told["python"].startswith("3.")
     assert told["threads"] >= 1
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_run_that_failed_before_it_wrote_anything_leaves_no_trace(tmp_path, there):
+    out = tmp_path / "run"
+    if there:
+        out.mkdir()
+    with pytest.raises(InputError, match="no budget"), claimed(out, "train", {"seed": 0}):
+        raise InputError("no budget")
+    assert out.exists() == there
+    assert not there or not list(out.iterdir())
+
+
+def test_a_run_that_failed_after_it_wrote_something_keeps_its_claim(tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(AttributeError), claimed(out, "train", {"seed": 0}):
+        write(out / "result", "half").missing()
+    with pytest.raises(InputError, match="another run"):
+        claim(out, "train", {"seed": 1})

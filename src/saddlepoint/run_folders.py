@@ -38,9 +38,9 @@ def claimed(
     """Hold `out`, the folder of the run that `kind` and `config` identify, while the block runs;
     yield how far the run is.
 
-    A run that failed before it wrote anything has no claim. A folder in use is locked; one whose
-    run is `finished` is not, since it is only read. What a killed process left half-written in it
-    is removed.
+    A run that failed before it wrote anything has no claim, and leaves no trace. A folder in use is
+    locked; one whose run is `finished` is not, since it is only read. What a killed process left
+    half-written in it is removed.
 
     Args:
         out: the folder; None is a run that keeps nothing.
@@ -68,6 +68,7 @@ def claimed(
         yield "new"
         return
     identity = {"kind": kind, "config": configuration(config)}
+    made = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -80,7 +81,7 @@ def claimed(
         if known in ("finished", "part"):
             yield known
             return
-    with locked(out / LOCK_FILE) as mine:
+    with _gone_if_empty(out, made), locked(out / LOCK_FILE) as mine:
         if not mine:
             raise InputError(
                 f"another process is writing to {out}; wait for it, or choose another folder"
@@ -94,7 +95,23 @@ def claimed(
             known = "begun"
         if known == "new":
             write_json(out / RUN_FILE, {**identity, "environment": environment()})
-        yield known
+        try:
+            yield known
+        except BaseException:
+            if known == "new" and {each.name for each in out.iterdir()} <= {RUN_FILE, LOCK_FILE}:
+                (out / RUN_FILE).unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def _gone_if_empty(out: Path, made: bool) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):  # there is something in it
+                out.rmdir()
+        raise
 
 
 def check_free(

@@ -12,6 +12,9 @@ from saddlepoint.threat import L2, Linf
 
 MODEL = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
 IMAGES, LABELS = torch.full((2, 4), 0.5), torch.tensor([0, 1])
+with torch.no_grad():  # the first image is right, by little
+    MODEL[1].weight.copy_(torch.tensor([[1.0, -1, 1, -1], [-1, 1, -1, 1], [0, 0, 1, 1]]))
+    MODEL[1].bias.copy_(torch.tensor([1.2, 1.0, 0.0]))
 
 
 @pytest.mark.parametrize("attack", [PGD(Linf(0.1)), DDN(L2(), steps=3)])

@@ -50,7 +50,8 @@ NETWORKS = FOREIGN | {
     )
     for name in ZOO
     # Not those of installed packages; of families of one kind the smallest.
-    if not ZOO[name].source and (ZOO[name].side == 32 or name in ("vit-ti16", "swin-t"))
+    if not (ZOO[name].source or ZOO[name].generator)
+    and (ZOO[name].side == 32 or name in ("vit-ti16", "swin-t"))
 }  # fmt: skip
 
 

@@ -169,9 +169,9 @@ class Game(Standing):
         self.opponent.load_state_dict(state)
         self._lost, self._seen = state["watched/lost"], int(state["watched/seen"])
 
-    def save(self, out: Path) -> None:
+    def save(self, out: Path | str) -> None:
         """Write the discriminator's weights."""
-        save_weights(self.opponent.network, out / DISCRIMINATOR_FILE)
+        save_weights(self.opponent.network, Path(out) / DISCRIMINATOR_FILE)
 
     def _watch(self, lost: Float[Tensor, ""], batch: TrainingBatch) -> None:
         """Add the discriminator's loss; at the end of an epoch, warn where it was at its bound."""

@@ -145,7 +145,7 @@ class Reconstructing(Standing):
         """Take over what `state_dict` returned."""
         self.parts.load_state_dict(state)
 
-    def save(self, out: Path) -> None:
+    def save(self, out: Path | str) -> None:
         """Write the decoder; `saddlepoint.zoo.load_mae` reads it."""
         save_decoder(self._whole(self.model), out)
 

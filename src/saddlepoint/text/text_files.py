@@ -73,7 +73,7 @@ class TextColumns:
 
 
 def read_texts(
-    path: Path,
+    path: Path | str,
     columns: TextColumns | None = None,
     *,
     split: str = "all",
@@ -102,6 +102,7 @@ def read_texts(
     >>> data.rows, data.labels, data.classes
     ((('fine',), ('awful',)), tensor([1, 0]), ('bad', 'good'))
     """
+    path = Path(path)
     records = read_records(path)
     rows, values = (columns or TextColumns()).of(records)
     name = shown(path.name) if name is None else name

@@ -43,9 +43,9 @@ class TextSet:
     classes: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
 
-    def file(self, split: str, root: Path) -> Path:
+    def file(self, split: str, root: Path | str) -> Path:
         """Return the file of a split."""
-        return root / f"{self.name}{f'-{split}' if self.splits else ''}.parquet"
+        return Path(root) / f"{self.name}{f'-{split}' if self.splits else ''}.parquet"
 
 
 TEXT_SETS: Mapping[str, TextSet] = MappingProxyType(

@@ -71,9 +71,11 @@ class Tokeniser(ABC):
         """16 digits that identify the tokeniser."""
         return fingerprint({"kind": self.kind, **self.state()})
 
-    def save(self, path: Path) -> Path:
+    def save(self, path: Path | str) -> Path:
         """Write the tokeniser as JSON; see `load_tokeniser`."""
-        return write(path, json.dumps({"kind": self.kind, **self.state()}, ensure_ascii=False))
+        return write(
+            Path(path), json.dumps({"kind": self.kind, **self.state()}, ensure_ascii=False)
+        )
 
 
 class CharacterTokeniser(Tokeniser):
@@ -225,16 +227,17 @@ TOKENISERS: Mapping[str, type[Tokeniser]] = {
 """The kinds by name."""
 
 
-def load_tokeniser(path: Path) -> Tokeniser:
+def load_tokeniser(path: Path | str) -> Tokeniser:
     """Return the tokeniser in a file that `Tokeniser.save` wrote.
 
     Raises `InputError` where the file is missing, damaged, or of an unknown kind.
 
-    >>> load_tokeniser(Path("no-such.json"))
+    >>> load_tokeniser("no-such.json")
     Traceback (most recent call last):
         ...
     saddlepoint.errors.InputError: cannot read no-such.json: No such file or directory
     """
+    path = Path(path)
     state = read_json(path)
     kind = str(state.get("kind") if isinstance(state, dict) else None)
     if kind not in TOKENISERS:

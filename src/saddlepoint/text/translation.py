@@ -80,18 +80,21 @@ class Kept:
     long: int
 
 
-def read_pairs(path: Path, source: str = "source", target: str = "target") -> list[tuple[str, str]]:
+def read_pairs(
+    path: Path | str, source: str = "source", target: str = "target"
+) -> list[tuple[str, str]]:
     """Return the pairs in two columns of a Parquet file, mended.
 
     Raises `InputError` where the file is missing or damaged, or has no such column.
 
-    >>> read_pairs(Path("no-such.parquet"))
+    >>> read_pairs("no-such.parquet")
     Traceback (most recent call last):
         ...
     saddlepoint.errors.InputError: cannot read no-such.parquet: No such file or directory
     """
     from saddlepoint.reading.tables import column_names, read_table
 
+    path = Path(path)
     names = column_names(path)
     for name in (source, target):
         if name not in names:

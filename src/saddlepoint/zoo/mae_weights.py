@@ -27,7 +27,7 @@ _ENCODER_FILE = "model.safetensors"
 _DESIGN = "mae"
 
 
-def save_decoder(mae: MaskedAutoencoder, folder: Path) -> Path:
+def save_decoder(mae: MaskedAutoencoder, folder: Path | str) -> Path:
     """Write the decoder's weights into a folder, with the designs of encoder and decoder.
 
     Raises `OutputError` where the disk refuses.
@@ -35,7 +35,7 @@ def save_decoder(mae: MaskedAutoencoder, folder: Path) -> Path:
     >>> import tempfile
     >>> net = ViT()
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_decoder(MaskedAutoencoder(net, MAEDecoder(net)), Path(folder)).name
+    ...     save_decoder(MaskedAutoencoder(net, MAEDecoder(net)), folder).name
     'decoder.safetensors'
     """
     encoder, decoder = mae.encoder, mae.decoder
@@ -50,7 +50,8 @@ def save_decoder(mae: MaskedAutoencoder, folder: Path) -> Path:
     }
     state = {k: v.detach().cpu().contiguous().clone() for k, v in decoder.state_dict().items()}
     return write(
-        folder / DECODER_FILE, safetensors.torch.save(state, metadata={_DESIGN: json.dumps(said)})
+        Path(folder) / DECODER_FILE,
+        safetensors.torch.save(state, metadata={_DESIGN: json.dumps(said)}),
     )
 
 
