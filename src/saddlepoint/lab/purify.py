@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from saddlepoint.attacks import PGD, Attack, Latent, Manifold, Transfer
 from saddlepoint.defences import GeneratorPurifier, MAEPurifier, Purified
@@ -19,6 +21,7 @@ from saddlepoint.lab.outputs import predictions
 from saddlepoint.lab.overpowered import overpowered
 from saddlepoint.lab.table import Table
 from saddlepoint.option_values import Count, Fraction, Positive
+from saddlepoint.progress import Course, Tick
 from saddlepoint.threat import L2, Linf
 from saddlepoint.zoo import Generator, load_mae, read_generator
 
@@ -35,7 +38,7 @@ class PurifySettings(Settings):
         latent, fit_epochs: of the generator that is fitted.
         restarts, descents: R and L of Defense-GAN.
         masks, ratio: of mae-purify.
-        eps: Linf, in pixels.
+        eps: Linf, in pixels; that of the papers, at which nothing of an undefended network is left.
         steps: of PGD and of the search in z.
         eot: passes that attacks on a random model average.
         eta: L2, of the pairs of the overpowered search.
@@ -52,7 +55,7 @@ class PurifySettings(Settings):
     descents: Count = 50
     masks: Count = 4
     ratio: Fraction = 0.75
-    eps: Positive = 0.2
+    eps: Positive = 0.3
     steps: Count = 40
     eot: Count = 4
     eta: Positive = 1.0
@@ -153,14 +156,17 @@ def run_purify(bench: Bench, settings: PurifySettings) -> Purify:
                 "latent": (identity, Transfer(near, model)),
                 "manifold": (identity, Transfer(manifold, model)),
             }
-        stands, passes = torch.ones_like(bench.labels, dtype=torch.bool), _passes(identity)
+        stands, passes = torch.ones(len(bench.test), dtype=torch.bool), _passes(identity)
+        course = Course(bench.progress, len(tries))
         for attack, (target, run) in tries.items():
-            began = time.perf_counter()
-            right = _right(target, run, bench.images, bench.labels, bench.seed)
-            seconds = time.perf_counter() - began
+            told = course.next(f"{name}, {attack}")
+            if told is not None:
+                told(Tick(what="attacking", share=0.0))
+            done = bench.part(f"{name}, {attack}", partial(_tried, bench, target, run))
+            right = torch.tensor(done["right"])
             if attack != "manifold":  # which is in no ball
                 stands &= right
-            rows.append(Broken(name, attack, int(right.sum()), len(right), passes, seconds))
+            rows.append(Broken(name, attack, int(right.sum()), len(right), passes, done["seconds"]))
         rows.append(Broken(name, "worst", int(stands.sum()), len(stands), passes, 0.0))
     found = overpowered(
         made, model, pairs=len(bench.test), eta=settings.eta, steps=settings.steps, seed=bench.seed
@@ -195,14 +201,16 @@ def _defences(
         yield "mae-purify", (painted("identity"), painted("unrolled"))
 
 
-def _right(
-    model: nn.Module, attack: Attack | None, images: Tensor, labels: Tensor, seed: int
-) -> Tensor:
+def _tried(bench: Bench, model: nn.Module, attack: Attack | None) -> dict[str, Any]:
+    """Return which images stay right, and the seconds it took."""
+    began = time.perf_counter()
     if attack is None:
-        return predictions(model, images)[0] == labels
-    ids = torch.arange(len(images), device=images.device)
-    result = attack(model, images, labels, seed=seed, ids=ids)
-    return ~(result.success | result.initially_wrong)
+        right = predictions(model, bench.images)[0] == bench.labels
+    else:
+        ids = torch.arange(len(bench.test), device=bench.device)
+        result = attack(model, bench.images, bench.labels, seed=bench.seed, ids=ids)
+        right = ~(result.success | result.initially_wrong)
+    return {"right": right.tolist(), "seconds": time.perf_counter() - began}
 
 
 def _passes(model: nn.Module) -> int:
