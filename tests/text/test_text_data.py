@@ -1,5 +1,8 @@
 """Texts from files, by their columns, and what is refused; sequences and their lengths."""
 
+import re
+from dataclasses import replace
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -7,9 +10,11 @@ import torch
 
 from saddlepoint.errors import InputError
 from saddlepoint.text import (
+    CharacterTokeniser,
     Framing,
     NextSentences,
     Sentences,
+    TaggedWords,
     TextColumns,
     TextData,
     Translations,
@@ -17,6 +22,7 @@ from saddlepoint.text import (
     load_text,
     read_texts,
 )
+from saddlepoint.text.tokens import IGNORED
 
 ROWS = [("a fine film", "good"), ("dull, and long", "bad")]
 
@@ -105,8 +111,57 @@ def test_unknown_sources_are_named(tmp_path):
         load_text("text/reviews", data_root=tmp_path)
     with pytest.raises(InputError, match=r"is no file of texts by its suffix; give one of \.csv"):
         read_texts(tmp_path / "a.doc")
-    with pytest.raises(InputError, match="rules:repeats has a class for every word"):
-        load_text("rules:repeats", limit=2)
+
+
+def test_a_class_for_each_word_stands_at_its_first_token():
+    data = load_text("rules:repeats", limit=30)
+    assert data.labels is None
+    words = Framing(CharacterTokeniser(sorted(set("abcdefghijklmnopqrstuvwxyz"))))
+    tokens, tags = TaggedWords(data, words).batch(torch.arange(7, 20))
+    assert tags.shape == tokens.ids.shape
+    for row, ids, own in zip(data.rows[7:20], tokens.ids, tags, strict=True):
+        letters = row[0].split()
+        assert own[own != IGNORED].tolist() == [
+            int(x in letters[:i]) for i, x in enumerate(letters)
+        ]
+        assert words.tokeniser.tokens(ids[own != IGNORED].tolist()) == letters
+    long = TextData("long", "all", (("ab c abc",),), classes=("x", "y"), tags=((1, 0, 1),))
+    cut = TaggedWords(long, Framing(words.tokeniser, 5, truncate=True))
+    tokens, tags = cut.batch(torch.tensor([0]))
+    assert words.tokeniser.tokens(tokens.ids[0].tolist()) == ["[CLS]", "a", "b", "c", "[SEP]"]
+    assert tags.tolist() == [[IGNORED, 1, IGNORED, 0, IGNORED]]
+    assert cut.cut == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            '{"text": "a b", "label": ["x"]}',
+            "row 1: has 2 words and 1 tags; give one for each word",
+        ),
+        (
+            '{"text": "a b", "label": 1}',
+            "line 2: the label is 1; give a list, a class for each word",
+        ),
+        ('{"text": "a b", "label": ["x", 1.5]}', "line 2: the label is 1.5, which is no class"),
+        (
+            '{"text": "a b", "label": ["x", "z"]}',
+            "line 2: the label 'z' is no class; there are x, y",
+        ),
+    ],
+)
+def test_classes_of_words_come_from_files(line, told, tmp_path):
+    path = tmp_path / "a.jsonl"
+    good = '{"text": "fine words", "label": ["y", "x"]}\n'
+    path.write_text(good)
+    data = read_texts(path)
+    assert (data.tags, data.classes) == (((1, 0),), ("x", "y"))
+    assert data.at(torch.tensor([0])).fingerprint == data.fingerprint
+    assert data.fingerprint != replace(data, tags=((0, 1),)).fingerprint
+    path.write_text(good + line)
+    with pytest.raises(InputError, match=re.escape(told)):
+        read_texts(path, classes=("x", "y"))
 
 
 def test_splits_of_rules_share_no_text():

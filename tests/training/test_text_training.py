@@ -10,9 +10,11 @@ from saddlepoint.defences import EmbeddingPGD, FreeLB, Optimiser, Recipe, Schedu
 from saddlepoint.errors import InputError
 from saddlepoint.objectives import (
     Classify,
+    ClassifyTokens,
     LeftToRight,
     MaskedLanguage,
     Standard,
+    TrainingBatch,
     Translate,
 )
 from saddlepoint.text import (
@@ -23,11 +25,14 @@ from saddlepoint.text import (
     load_trained_text,
     text_model,
     with_head,
+    with_token_head,
 )
 from saddlepoint.training import train
 from saddlepoint.training.text_feed import TextFeed
 
-COPY, SENTIMENT = (load_text(f"rules:{n}", split="train", limit=120) for n in ("copy", "sentiment"))
+COPY, SENTIMENT, REPEATS = (
+    load_text(f"rules:{n}", split="train", limit=120) for n in ("copy", "sentiment", "repeats")
+)
 TOKENISER = WordTokeniser.trained(
     [t for d in (COPY, SENTIMENT) for row in d.rows for t in row], 200
 )
@@ -52,6 +57,7 @@ CASES = {
         lambda: text_model("transformer-micro").build(len(TOKENISER), SMALL),
     ),
     "classify": (Classify(), SENTIMENT, lambda: with_head(bert(), 2)),
+    "classify-tokens": (ClassifyTokens(), REPEATS, lambda: with_token_head(bert(), 2)),
     "masked-language": (MaskedLanguage(), DOCUMENTS, bert),
     "masked words alone": (MaskedLanguage(next_sentence=False), SENTIMENT, bert),
     "left-to-right": (LeftToRight(), SENTIMENT, lambda: bert(RIGHT)),
@@ -61,6 +67,7 @@ CASES = {
 MEASURED = {
     "translate": {"test_perplexity", "test_token_accuracy", "test_exact_match"},
     "classify": {"test_accuracy"},
+    "classify-tokens": {"test_accuracy", "test_exact_match"},
     "masked-language": {
         "test_word_perplexity", "test_word_accuracy", "test_next_sentence_accuracy"
     },
@@ -104,7 +111,7 @@ def test_a_resumption_is_bit_identical(name, tmp_path, monkeypatch):
     # The folder alone gives the network back, its tokeniser too.
     found = load_trained_text(tmp_path / "cut")
     assert found.framing.tokeniser.fingerprint == TOKENISER.fingerprint
-    assert found.classes == (("negative", "positive") if "test_accuracy" in MEASURED[name] else ())
+    assert found.classes == (data.classes if "test_accuracy" in MEASURED[name] else ())
     for key, value in found.model.state_dict().items():
         assert torch.equal(value, whole.model.state_dict()[key])
 
@@ -160,6 +167,46 @@ def test_it_learns():
     assert result.metrics[-1]["test_perplexity"] < 0.6 * result.metrics[0]["test_perplexity"]
 
 
+def test_the_loss_of_words_is_their_mean_whatever_is_beside_them():
+    """In float64, against a sum by hand over words that stand alone in their batch."""
+    objective = ClassifyTokens(label_smoothing=0.1)
+    framed = objective.framed(REPEATS, FRAMING)
+    model = with_token_head(bert(), 2).double().eval()
+    ids = torch.arange(5)
+    tokens, labels = framed.batch(ids)
+    running = objective.begin(model, framed)
+    made = running.accumulate(model, TrainingBatch(tokens, labels, ids, seed=0))
+    total, right, words = 0.0, 0, 0
+    for i in ids:
+        alone, tags = framed.batch(i[None])
+        logits = model(alone)[0].detach()
+        for row, tag in zip(logits, tags[0].tolist(), strict=True):
+            if tag >= 0:
+                p = row.log_softmax(0)
+                total -= float(0.9 * p[tag] + 0.1 * p.mean())
+                right, words = right + int(row.argmax() == tag), words + 1
+    assert float(made.loss) == pytest.approx(total / words, rel=1e-5)  # which is told in float32
+    assert made.sums["accuracy"] == (right, words)
+
+
+@pytest.mark.slow  # two minutes
+def test_a_task_on_words_is_learned():
+    train_data, test = (
+        load_text("rules:repeats", split=s, limit=n) for s, n in (("train", 8000), ("test", 1000))
+    )
+    words = Framing(WordTokeniser.trained([row[0] for row in train_data.rows], 40))
+    net = text_model("bert-micro").build(
+        len(words.tokeniser), {"width": 64, "depth": 2, "heads": 4, "hidden": 128, "dropout": 0.0}
+    )
+    objective = ClassifyTokens()
+    plan = replace(recipe(objective), epochs=12, batch_tokens=1024)
+    found = train(
+        with_token_head(net, 2), objective.framed(train_data, words), plan,
+        test=objective.framed(test, words),
+    )  # fmt: skip
+    assert found.metrics[-1]["test_accuracy"] > 0.99
+
+
 def images():
     return load_data("digits", split="train", limit=8)
 
@@ -192,6 +239,15 @@ def test_what_does_not_fit_is_refused():
         Translate().framed(SENTIMENT, FRAMING)
     with pytest.raises(InputError, match="rules:copy has no labels"):
         train(with_head(bert(), 2), pairs, recipe(Classify()))
+    with pytest.raises(InputError, match="rules:sentiment has no class for each word"):
+        ClassifyTokens().framed(SENTIMENT, FRAMING)
+    with pytest.raises(InputError, match="rules:repeats has no labels"):
+        train(with_head(bert(), 2), Classify().framed(REPEATS, FRAMING), recipe(Classify()))
+    words = ClassifyTokens().framed(REPEATS, FRAMING)
+    with pytest.raises(InputError, match="trains a BERT with a head for the classes of words"):
+        train(with_head(bert(), 2), words, recipe(ClassifyTokens()))
+    with pytest.raises(InputError, match="the model tells 3 classes, and rules:repeats has 2"):
+        train(with_token_head(bert(), 3), words, recipe(ClassifyTokens()))
     with pytest.raises(InputError, match="the model tells 3 classes, and rules:sentiment has 2"):
         train(with_head(bert(), 3), sentences, recipe(Classify()))
     with pytest.raises(InputError, match="give --model-option direction=left-to-right"):

@@ -175,8 +175,8 @@ def _model(
     before: TrainedText | None,
 ) -> TextNetwork:
     """Return the network as training begins; a BERT gets a fresh head for classes where it has none."""
-    from saddlepoint.objectives import Classify
-    from saddlepoint.text import Bert, SequenceClassifier, Transformer, text_model, with_head
+    from saddlepoint.text import Bert, Transformer, text_model
+    from saddlepoint.text.registry import Headed, without_head
 
     info = text_model(given.model)
     model: TextNetwork
@@ -185,30 +185,23 @@ def _model(
     else:
         if given.model_option:
             raise InputError("--model-option is of a new network; leave it out beside --weights")
-        assert isinstance(before.model, Transformer | Bert | SequenceClassifier)
+        assert isinstance(before.model, Transformer | Bert | Headed)
         model = before.model
-        own = model.bert if isinstance(model, SequenceClassifier) else model
+        own = without_head(model)
         if type(own.design) is not type(info.design):
             raise InputError(
                 f"{given.weights} holds a {type(own).__name__}, and {given.model} is none; name its kind"
             )
-    if not isinstance(objective, Classify):
-        return model.bert if isinstance(model, SequenceClassifier) else model
-    if isinstance(model, SequenceClassifier) and before is not None:
-        if before.classes == data.classes:
-            return model
-        model = model.bert
-    if not isinstance(model, Bert) or data.labels is None:
-        return model  # which the objective refuses
-    return with_head(model, len(data.classes), seed=given.seed)
+    return objective.fitted(model, data, () if before is None else before.classes, given.seed)
 
 
 def _framing(
     texts: TextOptions, tokeniser: Tokeniser, model: TextNetwork, before: TrainedText | None
 ) -> Framing:
-    from saddlepoint.text import Framing, SequenceClassifier
+    from saddlepoint.text import Framing
+    from saddlepoint.text.registry import without_head
 
-    bare = model.bert if isinstance(model, SequenceClassifier) else model
+    bare = without_head(model)
     positions = bare.positions.longest
     most = texts.longest or (None if before is None else before.framing.most) or positions
     if positions is not None and most is not None and most > positions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from saddlepoint.objectives.adversarial_mae import AdversarialMAE
 from saddlepoint.objectives.advgan import AdvGANAgainst, AdvGANGame
 from saddlepoint.objectives.classify import Classify
+from saddlepoint.objectives.classify_tokens import ClassifyTokens
 from saddlepoint.objectives.contract import (
     PART_FILES,
     Running,
@@ -39,6 +40,7 @@ __all__ = [
     "AdvGANGame",
     "AdversarialMAE",
     "Classify",
+    "ClassifyTokens",
     "Game",
     "LeftToRight",
     "MaskedLanguage",

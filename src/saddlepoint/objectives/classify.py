@@ -22,7 +22,8 @@ from saddlepoint.objectives.text_objective import (
 )
 from saddlepoint.option_values import BelowOne, check_fields
 from saddlepoint.progress import passed
-from saddlepoint.text import FramedText, SequenceClassifier
+from saddlepoint.text import Bert, FramedText, SequenceClassifier, TextData, with_head
+from saddlepoint.text.registry import TextNetwork, without_head
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,17 @@ class Classify(TextObjective):
     def __post_init__(self) -> None:
         check_fields(self)
 
+    def fitted(
+        self, model: TextNetwork, data: TextData, known: tuple[str, ...], seed: int
+    ) -> TextNetwork:
+        """Return the model with a head for the classes of texts."""
+        if isinstance(model, SequenceClassifier) and known == data.classes:
+            return model
+        bare = without_head(model)
+        if not isinstance(bare, Bert) or data.labels is None:
+            return bare
+        return with_head(bare, len(data.classes), seed=seed)
+
     def begin(self, model: nn.Module, data: Data | None) -> Classifying:
         """Return what runs."""
         return Classifying(self, model, data)
@@ -59,10 +71,7 @@ class Classify(TextObjective):
         check_same_tokens(data, model.bert.design.vocabulary)
         tokens, _ = data.batch(torch.arange(min(2, len(data))))
         logits: Tensor = model(tokens.to(model.head.linear.weight.device))
-        if logits.shape[1] != len(data.classes):
-            raise InputError(
-                f"the model tells {logits.shape[1]} classes, and {data.name} has {len(data.classes)}"
-            )
+        self.check_outputs(logits.shape[1], data)
         return logits
 
 

@@ -28,7 +28,7 @@ class TrainingBatch:
 
     Attributes:
         inputs: images (n, c, h, w) in [0, 1], augmented, or sequences of tokens.
-        labels: (n,) classes.
+        labels: (n,) classes; of tokens (n, t), where each has one.
         ids: (n,) indices in the data set; with `seed` the key of every random draw.
         seed: differs in every epoch.
         amp: the type of autocast, or None for full precision.

@@ -15,6 +15,7 @@ from saddlepoint.objectives.contract import Standing, StepOutput, TrainingBatch
 from saddlepoint.objectives.passes import evaluating
 from saddlepoint.text import FramedText, Framing, Sentences, TextData, Tokens
 from saddlepoint.text.folder import METADATA, told_of
+from saddlepoint.text.registry import TextNetwork, without_head
 from saddlepoint.text.tokenisers import check_vocabulary
 
 _ROWS = 128  # test sequences in one pass
@@ -36,6 +37,21 @@ class TextObjective(ABC):
     def framed(self, data: TextData, framing: Framing, seed: int = 0) -> FramedText:
         """Return the sequences that the objective is given of texts; `seed` is of what is drawn."""
         return Sentences(data, framing)
+
+    def fitted(
+        self, model: TextNetwork, data: TextData, known: tuple[str, ...], seed: int
+    ) -> TextNetwork:
+        """Return the model with what the objective needs on it, and nothing else; `known` are the
+        classes that it tells so far, `seed` is of what is new.
+        """
+        return without_head(model)
+
+    def check_outputs(self, outputs: int, data: FramedText) -> None:
+        """Raise `InputError` unless a model tells as many classes as the texts have."""
+        if outputs != len(data.classes):
+            raise InputError(
+                f"the model tells {outputs} classes, and {data.name} has {len(data.classes)}"
+            )
 
     @abstractmethod
     def begin(self, model: nn.Module, data: Data | None) -> RunningText:

@@ -71,6 +71,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
 def _held(value: Any) -> int:
     if isinstance(value, dict):
         return sum(_held(each) for each in value.values())
+    if isinstance(value, list):
+        return sum(map(_held, value))
     return len(value) if isinstance(value, bytes | str) else 8
 
 

@@ -10,7 +10,13 @@ from saddlepoint.text.caches import DecoderCache
 from saddlepoint.text.decoding import BeamSearch, Greedy, Written
 from saddlepoint.text.embedded import EmbeddedText, Embeds, FromEmbedding, flagged
 from saddlepoint.text.folder import TOKENISER_FILE, TrainedText, load_trained_text, told_of
-from saddlepoint.text.framed import FramedText, NextSentences, Sentences, Translations
+from saddlepoint.text.framed import (
+    FramedText,
+    NextSentences,
+    Sentences,
+    TaggedWords,
+    Translations,
+)
 from saddlepoint.text.framing import Framed, Framing, next_tokens
 from saddlepoint.text.heads import (
     ClassificationHead,
@@ -38,6 +44,7 @@ from saddlepoint.text.registry import (
     rebuilt,
     text_model,
     with_head,
+    with_token_head,
 )
 from saddlepoint.text.rules import RULES, Example, Rule, RuleSet, rule_set
 from saddlepoint.text.smoothing import SMOOTHINGS, OverAll, OverOthers, masked_loss
@@ -117,6 +124,7 @@ __all__ = [
     "SentencePair",
     "Sentences",
     "SequenceClassifier",
+    "TaggedWords",
     "TextColumns",
     "TextData",
     "TextModelInfo",
@@ -166,5 +174,6 @@ __all__ = [
     "told_of",
     "translate",
     "with_head",
+    "with_token_head",
     "without_those_of",
 ]

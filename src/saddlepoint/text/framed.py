@@ -16,7 +16,7 @@ from saddlepoint.files import fingerprint
 from saddlepoint.text.framing import Framed, Framing
 from saddlepoint.text.next_sentence import documents_of, sentence_pairs
 from saddlepoint.text.text_data import TextData
-from saddlepoint.text.tokens import Tokens
+from saddlepoint.text.tokens import IGNORED, Tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +126,47 @@ class Sentences(FramedText):
 
     def _targets(self, indices: Int64[Tensor, " b"]) -> Int64[Tensor, " b"]:
         return self.data.batch(indices)[1]
+
+
+@dataclass(frozen=True, eq=False)
+class TaggedWords(FramedText):
+    """[CLS] A [SEP], and the class of each word at its first token, `IGNORED` at all others.
+
+    Devlin et al. 2019, arXiv:1810.04805, section 5.3. Raises `InputError` for texts without tags.
+
+    >>> from saddlepoint.text import WordTokeniser
+    >>> data = TextData("one", "all", (("a b",),), classes=("new", "old"), tags=((0, 1),))
+    >>> tokens, tags = TaggedWords(data, Framing(WordTokeniser(["a", "b"]))).batch(torch.tensor([0]))
+    >>> tokens.ids.tolist(), tags.tolist()
+    ([[2, 7, 8, 3]], [[-100, 0, 1, -100]])
+    """
+
+    kind: ClassVar[str] = "tagged words"
+
+    def __post_init__(self) -> None:
+        if self.data.tags is None:
+            raise InputError(
+                f"{self.data.name} has no class for each word; give a column with a list of them"
+            )
+
+    @cached_property
+    def _words(self) -> tuple[Framed, list[list[int]]]:
+        return self.framing.words([row[0] for row in self.data.rows])
+
+    @cached_property
+    def _tags(self) -> Int64[Tensor, "n t"]:
+        framed, places = self._words
+        tags = torch.full_like(framed.tokens.ids, IGNORED)
+        assert self.data.tags is not None
+        for i, (where, row) in enumerate(zip(places, self.data.tags, strict=True)):
+            tags[i, where] = torch.tensor(row[: len(where)])
+        return tags
+
+    def _frame(self) -> Framed:
+        return self._words[0]
+
+    def _targets(self, indices: Int64[Tensor, " b"]) -> Int64[Tensor, "b t"]:
+        return self._tags[indices, : int(self.lengths[indices].max())]
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,6 +52,25 @@ class Framing:
         rows, cut = self._rows([texts], 2)
         return Framed(padded([[CLS, *a, SEP] for (a,) in rows]), cut)
 
+    def words(self, texts: Sequence[str]) -> tuple[Framed, list[list[int]]]:
+        """Return [CLS] A [SEP] of texts whose words, divided by spaces, become tokens each for itself;
+        and where the first token of each word stands. Words that are cut off stand nowhere.
+        """
+        rows, places, cut = [], [], 0
+        for i, text in enumerate(texts):
+            parts = [self.tokeniser.encode(word) for word in text.split()]
+            empty = next((w for w, ids in zip(text.split(), parts, strict=True) if not ids), None)
+            if empty is not None:
+                raise InputError(
+                    f"text {i} has a word without tokens ({empty[:20]!r}); leave it out"
+                )
+            row = [token for ids in parts for token in ids]
+            cut += self._fitted(i, [row], 2)
+            starts = [1 + sum(map(len, parts[:j])) for j in range(len(parts))]
+            rows.append([CLS, *row, SEP])
+            places.append([start for start in starts if start <= len(row)])
+        return Framed(padded(rows), cut), places
+
     def pairs(self, first: Sequence[str], second: Sequence[str]) -> Framed:
         """Return [CLS] A [SEP] B [SEP]; the second [SEP] is of the segment 1, as B is.
 
@@ -86,17 +105,22 @@ class Framing:
                     raise InputError(
                         f"text {i} has no tokens ({text[:20]!r}); leave empty sentences out"
                     )
-            length = sum(map(len, row)) + extra
-            if self.most is not None and length > self.most:
-                if not self.truncate:
-                    raise InputError(
-                        f"text {i} has {length} tokens with special ones, and there are {self.most}"
-                        " positions; leave it out, or ask for truncation"
-                    )
-                cut += 1
-                _shorten(row, self.most - extra)
+            cut += self._fitted(i, row, extra)
             rows.append(row)
         return rows, cut
+
+    def _fitted(self, number: int, row: list[list[int]], extra: int) -> bool:
+        """Shorten a row in place where it has to be and may be; say whether it was."""
+        length = sum(map(len, row)) + extra
+        if self.most is None or length <= self.most:
+            return False
+        if not self.truncate:
+            raise InputError(
+                f"text {number} has {length} tokens with special ones, and there are {self.most}"
+                " positions; leave it out, or ask for truncation"
+            )
+        _shorten(row, self.most - extra)
+        return True
 
 
 def next_tokens(target: Tokens) -> Int64[Tensor, "n t"]:

@@ -17,6 +17,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.reading import decoding, expanded, read_json, shown
 from saddlepoint.text.folder import TrainedText, load_trained_text
 from saddlepoint.text.framing import Framing
+from saddlepoint.text.heads import SequenceClassifier
 from saddlepoint.text.mending import mended
 from saddlepoint.text.tokenisers import Tokeniser, tokenisers_library
 from saddlepoint.text.tokens import SPECIAL, UNK, Tokens
@@ -211,9 +212,9 @@ def load_text_classifier(spec: Path | str) -> TrainedText:
     if str(spec).startswith(_HF):
         return load_huggingface_text(str(spec).removeprefix(_HF))
     found = load_trained_text(spec)
-    if not found.classes:
+    if not isinstance(found.model, SequenceClassifier):
         raise InputError(
-            f"{shown(spec)} holds a {type(found.model).__name__}, which tells no classes; give a training"
-            " by classify"
+            f"{shown(spec)} holds a {type(found.model).__name__}, which tells no classes of texts; give a"
+            " training by classify"
         )
     return found

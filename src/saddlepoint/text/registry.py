@@ -12,12 +12,18 @@ from torch import nn
 
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.text.bert import BERTS, Bert, BertDesign
-from saddlepoint.text.heads import ClassificationHead, SequenceClassifier
+from saddlepoint.text.heads import (
+    ClassificationHead,
+    SequenceClassifier,
+    TokenClassifier,
+    TokenHead,
+)
 from saddlepoint.text.transformer import TRANSFORMERS, Transformer, TransformerDesign
 from saddlepoint.zoo.design import changed
 
 TextDesign = TransformerDesign | BertDesign
-TextNetwork = Transformer | Bert | SequenceClassifier
+Headed = SequenceClassifier | TokenClassifier
+TextNetwork = Transformer | Bert | Headed
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,33 @@ def with_head(bert: Bert, classes: int, *, seed: int = 0) -> SequenceClassifier:
         return SequenceClassifier(bert, ClassificationHead(bert.design.width, classes))
 
 
+def with_token_head(bert: Bert, classes: int, *, seed: int = 0) -> TokenClassifier:
+    """Return a classifier of tokens with a fresh head on a BERT.
+
+    >>> with_token_head(Bert(BertDesign(20, 16, 1, 2, 32, 8)), 3).head.linear.out_features
+    3
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return TokenClassifier(bert, TokenHead(bert.design.width, classes))
+
+
+def without_head(model: TextNetwork) -> Transformer | Bert:
+    """Return the network that a head for classes stands on, or the network itself.
+
+    >>> net = Bert(BertDesign(20, 16, 1, 2, 32, 8))
+    >>> without_head(with_head(net, 3)) is net
+    True
+    """
+    return model.bert if isinstance(model, Headed) else model
+
+
+_HEADED: Mapping[str, type[Headed]] = {
+    "classifier": SequenceClassifier,
+    "token-classifier": TokenClassifier,
+}
+
+
 def described(model: nn.Module) -> dict[str, Any]:
     """Return what `rebuilt` makes a network of, as JSON values.
 
@@ -96,9 +129,10 @@ def described(model: nn.Module) -> dict[str, Any]:
     >>> described(Bert(BertDesign(20, 16, 1, 2, 32, 8)))["kind"]
     'bert'
     """
-    if isinstance(model, SequenceClassifier):
-        outputs = model.head.linear.out_features
-        return {"kind": "classifier", "design": asdict(model.bert.design), "classes": outputs}
+    for kind, headed in _HEADED.items():
+        if isinstance(model, headed):
+            outputs = model.head.linear.out_features
+            return {"kind": kind, "design": asdict(model.bert.design), "classes": outputs}
     if isinstance(model, Bert):
         return {"kind": "bert", "design": asdict(model.design)}
     if isinstance(model, Transformer):
@@ -118,7 +152,9 @@ def rebuilt(told: Mapping[str, Any]) -> TextNetwork:
     if told["kind"] == "transformer":
         return _network(TransformerDesign(**told["design"]))
     bert = Bert(BertDesign(**told["design"]))
-    return with_head(bert, told["classes"]) if told["kind"] == "classifier" else bert
+    if told["kind"] == "classifier":
+        return with_head(bert, told["classes"])
+    return with_token_head(bert, told["classes"]) if told["kind"] == "token-classifier" else bert
 
 
 def _network(design: TextDesign) -> Transformer | Bert:

@@ -19,7 +19,8 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True, eq=False)
 class TextData:
-    """Texts, or pairs of texts, and perhaps a class for each; a batch is (rows, labels).
+    """Texts, or pairs of texts, and perhaps a class for each, or for each word; a batch is (rows,
+    labels).
 
     Attributes:
         name: of the set, or of its file.
@@ -27,8 +28,10 @@ class TextData:
         rows: a text each, or the two of a pair: a sentence and another, or its translation.
         labels: the class of each; None where there are no classes.
         classes: their names.
+        tags: the class of every word of a text, in place of one label; words are what spaces divide.
 
-    Raises `InputError` where there are no rows, a text is empty, or a label is no class.
+    Raises `InputError` where there are no rows, a text is empty, a label is no class, or a text has
+    not as many tags as words.
 
     >>> data = TextData("two", "all", (("good",), ("bad",)), torch.tensor([1, 0]), ("no", "yes"))
     >>> data.batch(torch.tensor([1]))
@@ -44,18 +47,37 @@ class TextData:
     rows: tuple[Row, ...]
     labels: Int64[Tensor, " n"] | None = None
     classes: tuple[str, ...] = ()
+    tags: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.rows:
             raise InputError(f"{self.name} has no texts; give at least one")
         check_rows(self.rows, [f"{self.name}, row {i}" for i in range(len(self.rows))])
+        if self.tags is not None:
+            self._check_tags(self.tags)
         if self.labels is None:
             return
         if len(self.labels) != len(self.rows):
             raise InputError(
                 f"{self.name} has {len(self.rows)} texts and {len(self.labels)} labels"
             )
-        low, high = int(self.labels.min()), int(self.labels.max())
+        self._check_classes(int(self.labels.min()), int(self.labels.max()))
+
+    def _check_tags(self, tags: tuple[tuple[int, ...], ...]) -> None:
+        if self.labels is not None or self.of_pairs or len(tags) != len(self.rows):
+            raise InputError(
+                f"{self.name}: tags are of the words of single texts, without labels; give one row of"
+                " them for each text"
+            )
+        for i, ((text,), row) in enumerate(zip(self.rows, tags, strict=True)):
+            if len(text.split()) != len(row):
+                raise InputError(
+                    f"{self.name}, row {i}: has {len(text.split())} words and {len(row)} tags; give"
+                    " one for each word"
+                )
+        self._check_classes(min(map(min, tags)), max(map(max, tags)))
+
+    def _check_classes(self, low: int, high: int) -> None:
         if low < 0 or high >= len(self.classes):
             raise InputError(
                 f"{self.name}: labels span {low} … {high}, and there are {len(self.classes)} classes:"
@@ -79,6 +101,8 @@ class TextData:
         digest.update("\0".join(self.classes).encode())
         if self.labels is not None:
             digest.update(self.labels.cpu().numpy().tobytes())
+        if self.tags is not None:
+            digest.update(repr(self.tags).encode())
         return digest.hexdigest()
 
     def texts(self, indices: Int64[Tensor, " b"]) -> list[Row]:
@@ -94,7 +118,8 @@ class TextData:
     def at(self, indices: Int64[Tensor, " b"]) -> TextData:
         """Return the same of some rows alone."""
         labels = None if self.labels is None else self.labels[indices]
-        return replace(self, rows=tuple(self.texts(indices)), labels=labels)
+        tags = None if self.tags is None else tuple(self.tags[i] for i in indices.tolist())
+        return replace(self, rows=tuple(self.texts(indices)), labels=labels, tags=tags)
 
     def first(self, count: int) -> TextData:
         """Return the first rows, at most all."""

@@ -82,7 +82,8 @@ def read_texts(
 ) -> TextData:
     """Return the texts in a file; see `read_records` for its forms.
 
-    Labels are whole numbers from 0, or names, which are put in the order of the alphabet.
+    Labels are whole numbers from 0, or names, which are put in the order of the alphabet; a list of
+    them, which JSON lines and Parquet can hold, is a class for each word.
 
     Args:
         path: of the file.
@@ -110,8 +111,26 @@ def read_texts(
         raise InputError(f"{shown(path)} holds no texts; give at least one")
     if values is None:
         return TextData(name, split, tuple(rows))
+    if isinstance(values[0], list):
+        tags, found = _tags(values, records.places, tuple(classes))
+        return TextData(name, split, tuple(rows), classes=found, tags=tags)
     numbers, found = _classes(values, records.places, tuple(classes))
     return TextData(name, split, tuple(rows), torch.tensor(numbers), found)
+
+
+def _tags(
+    values: Sequence[Any], places: Sequence[str], known: tuple[str, ...]
+) -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...]]:
+    """Return the numbers of the labels of every word, and the names of the classes."""
+    for value, place in zip(values, places, strict=True):
+        if not isinstance(value, list) or not value:
+            raise InputError(
+                f"{place}: the label is {shown(repr(value))[:60]}; give a list, a class for each word"
+            )
+    of_words = [place for value, place in zip(values, places, strict=True) for _ in value]
+    numbers, found = _classes([each for value in values for each in value], of_words, known)
+    rest = iter(numbers)
+    return tuple(tuple(next(rest) for _ in value) for value in values), found
 
 
 def _classes(

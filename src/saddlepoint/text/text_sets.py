@@ -132,27 +132,28 @@ def load_text(
 
 
 def of_rules(found: RuleSet) -> TextData:
-    """Return a rule-made set as data: texts with classes, or pairs of a text and its answer.
-
-    Raises `InputError` for a rule whose answers are of single words.
+    """Return a rule-made set as data: texts with a class each, or one for every word, or pairs of a
+    text and its answer.
 
     >>> of_rules(rule_set("sentiment", "test", 3)).classes
     ('negative', 'positive')
     """
-    name, rows, labels = f"{RULE}{found.rule.name}", [], []
+    name, rows, labels, tags = f"{RULE}{found.rule.name}", [], [], []
     for example in found.examples:
         if isinstance(example.answer, str):
             rows.append((*example.texts, example.answer))
-        elif isinstance(example.answer, int):
-            rows.append(example.texts)
+            continue
+        rows.append(example.texts)
+        if isinstance(example.answer, int):
             labels.append(example.answer)
         else:
-            raise InputError(
-                f"{name} has a class for every word; no objective here learns such, train in Python"
-            )
-    if not labels:
-        return TextData(name, found.split, tuple(rows))
-    return TextData(name, found.split, tuple(rows), torch.tensor(labels), found.classes)
+            tags.append(example.answer)
+    data = TextData(name, found.split, tuple(rows))
+    if tags:
+        return replace(data, classes=found.classes, tags=tuple(tags))
+    if labels:
+        return replace(data, classes=found.classes, labels=torch.tensor(labels))
+    return data
 
 
 def _named(found: TextSet, split: str, root: Path, words: int | None) -> TextData:
