@@ -53,7 +53,8 @@ class Predicting(RunningText):
     def __init__(self, model: nn.Module, data: Data | None) -> None:
         super().__init__(model, data)
         assert isinstance(model, Bert)
-        self.parts = MLMHead(model.design.width, model.design.vocabulary)
+        design = model.design
+        self.parts = MLMHead(design.width, design.vocabulary, design.initial)
 
     def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:
         """Add the gradients of the mean over all tokens but the first of each sequence."""

@@ -113,10 +113,10 @@ class Hiding(RunningText):
         super().__init__(model, data)
         assert isinstance(model, Bert)
         self.objective = objective
-        d = model.design.width
-        heads: dict[str, nn.Module] = {"mlm": MLMHead(d, model.design.vocabulary)}
+        d, std = model.design.width, model.design.initial
+        heads: dict[str, nn.Module] = {"mlm": MLMHead(d, model.design.vocabulary, std)}
         if objective.next_sentence:
-            heads["nsp"] = NSPHead(d)
+            heads["nsp"] = NSPHead(d, std)
         self.parts = nn.ModuleDict(heads)
 
     def accumulate(self, model: nn.Module, batch: TrainingBatch) -> StepOutput:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from saddlepoint.errors import InputError
-from saddlepoint.text.bert import Bert, bert_normal
+from saddlepoint.text.bert import STD, Bert, bert_normal
 from saddlepoint.text.tokens import Tokens
 
 
@@ -22,12 +24,12 @@ class MLMHead(nn.Module):
     torch.Size([2, 3, 20])
     """
 
-    def __init__(self, d: int, vocabulary: int) -> None:
+    def __init__(self, d: int, vocabulary: int, std: float = STD) -> None:
         super().__init__()
         self.dense = nn.Linear(d, d)
         self.norm = nn.LayerNorm(d, 1e-12)
         self.bias = nn.Parameter(torch.zeros(vocabulary))
-        self.apply(bert_normal)
+        self.apply(partial(bert_normal, std=std))
 
     def forward(
         self, hidden: Float[Tensor, "... d"], table: Float[Tensor, "v d"]
@@ -44,13 +46,13 @@ class ClassificationHead(nn.Module):
     torch.Size([2, 3])
     """
 
-    def __init__(self, d: int, classes: int, dropout: float = 0.1) -> None:
+    def __init__(self, d: int, classes: int, dropout: float = 0.1, std: float = STD) -> None:
         super().__init__()
         if classes < 2:
             raise InputError(f"classes is {classes}; give at least 2")
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(d, classes)
-        self.apply(bert_normal)
+        self.apply(partial(bert_normal, std=std))
 
     def forward(self, pooled: Float[Tensor, "... d"]) -> Float[Tensor, "... k"]:
         """Return the logits."""
@@ -75,8 +77,8 @@ class NSPHead(ClassificationHead):
     torch.Size([2, 2])
     """
 
-    def __init__(self, d: int) -> None:
-        super().__init__(d, 2, dropout=0.0)
+    def __init__(self, d: int, std: float = STD) -> None:
+        super().__init__(d, 2, dropout=0.0, std=std)
 
 
 class SequenceClassifier(nn.Module):

@@ -91,7 +91,9 @@ def with_head(bert: Bert, classes: int, *, seed: int = 0) -> SequenceClassifier:
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return SequenceClassifier(bert, ClassificationHead(bert.design.width, classes))
+        return SequenceClassifier(
+            bert, ClassificationHead(bert.design.width, classes, std=bert.design.initial)
+        )
 
 
 def with_token_head(bert: Bert, classes: int, *, seed: int = 0) -> TokenClassifier:
@@ -102,7 +104,7 @@ def with_token_head(bert: Bert, classes: int, *, seed: int = 0) -> TokenClassifi
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return TokenClassifier(bert, TokenHead(bert.design.width, classes))
+        return TokenClassifier(bert, TokenHead(bert.design.width, classes, std=bert.design.initial))
 
 
 def without_head(model: TextNetwork) -> Transformer | Bert:
