@@ -189,22 +189,24 @@ def test_the_loss_of_words_is_their_mean_whatever_is_beside_them():
     assert made.sums["accuracy"] == (right, words)
 
 
-@pytest.mark.slow  # two minutes
+@pytest.mark.slow  # a minute
 def test_a_task_on_words_is_learned():
-    train_data, test = (
-        load_text("rules:repeats", split=s, limit=n) for s, n in (("train", 8000), ("test", 1000))
+    seen, test = (
+        load_text("rules:repeats", split=s, limit=n) for s, n in (("train", 16_000), ("test", 1000))
     )
-    words = Framing(WordTokeniser.trained([row[0] for row in train_data.rows], 40))
-    net = text_model("bert-micro").build(
-        len(words.tokeniser), {"width": 64, "depth": 2, "heads": 4, "hidden": 128, "dropout": 0.0}
-    )
+    words = Framing(WordTokeniser.trained([row[0] for row in seen.rows], 40))
+    small = {"width": 64, "depth": 2, "heads": 2, "hidden": 128, "dropout": 0.0}
+    net = text_model("bert-micro").build(len(words.tokeniser), {**small, "attention_dropout": 0.0})
     objective = ClassifyTokens()
-    plan = replace(recipe(objective), epochs=12, batch_tokens=1024)
+    plan = Recipe(
+        objective, epochs=3, batch_tokens=512, optimiser=Optimiser("adam", 0.002),
+        schedule=Schedule("cosine", warmup=0.1),
+    )  # fmt: skip
     found = train(
-        with_token_head(net, 2), objective.framed(train_data, words), plan,
+        with_token_head(net, 2), objective.framed(seen, words), plan,
         test=objective.framed(test, words),
     )  # fmt: skip
-    assert found.metrics[-1]["test_accuracy"] > 0.99
+    assert found.metrics[-1]["test_exact_match"] > 0.99
 
 
 def images():

@@ -51,6 +51,35 @@ def test_it_is_torchs_attention(n, queries, keys, heads, biased):
     torch.testing.assert_close(layer(q, kv, bias), expected, rtol=1e-10, atol=1e-12)
 
 
+def test_keys_may_be_narrower_than_values():
+    layer, x, other = (
+        attention(8, 2, d_k=3),
+        torch.rand(1, 5, 8, dtype=F64),
+        torch.rand(1, 4, 8, dtype=F64),
+    )
+    assert layer.qkv.weight.shape == (2 * 3 + 2 * 3 + 8, 8)
+
+    def by_hand(q, kv):
+        heads = []
+        for h in range(2):
+            w, b = layer.qkv.weight, layer.qkv.bias
+            rows = [
+                slice(3 * h, 3 * h + 3),
+                slice(6 + 3 * h, 9 + 3 * h),
+                slice(12 + 4 * h, 16 + 4 * h),
+            ]
+            query, key, value = (t @ w[r].T + b[r] for t, r in zip((q, kv, kv), rows, strict=True))
+            heads.append((query @ key.transpose(1, 2) / 3**0.5).softmax(-1) @ value)
+        return layer.out(torch.cat(heads, -1))
+
+    torch.testing.assert_close(layer(x), by_hand(x, x), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(layer(x, other), by_hand(x, other), rtol=1e-12, atol=1e-12)
+    cache = Cache()
+    steps = [layer(x[:, i : i + 1], cache=cache) for i in range(5)]
+    whole = layer(x, bias=causal_bias(5, dtype=F64))
+    torch.testing.assert_close(torch.cat(steps, 1), whole, rtol=1e-12, atol=1e-12)
+
+
 def test_causality_and_padding_are_torchs_masks():
     layer, x = attention(), torch.randn(2, 5, 12, dtype=F64)
     present = torch.tensor([[True] * 5, [True, True, True, False, False]])

@@ -29,6 +29,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "as it is": {},
         "one head": {"heads": 1},
         "sixteen heads": {"heads": 16},
+        "an eighth of d_k": {"d_k": 0.125},
         "a quarter of the width": {"width": 0.25},
         "one block": {"depth": 1},
         "no dropout": {"dropout": 0.0},
@@ -38,7 +39,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "pre-norm": {"order": "pre-norm"},
     }
 )
-"""What differs in each, by name: options of the network, its width as a share, or ε of smoothing."""
+"""What differs in each, by name: options of the network, its width or d_k as a share, or ε of
+smoothing."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ def _one(
     progress: Any,
 ) -> dict[str, Any]:
     change = dict(VARIANTS[name])
+    if "d_k" in change:
+        change["d_k"] = max(1, int(settings.width / settings.heads * change["d_k"]))
     if "width" in change:
         share = change["width"]
         change["width"] = max(settings.heads, int(settings.width * share))

@@ -82,6 +82,7 @@ class BlockDesign:
         attention_dropout: of the attention's weights.
         activation: of the perceptron.
         order: a class of `NORM_ORDERS`.
+        d_k: features of a query and of a key in each head; 0 is width/heads.
 
     >>> BlockDesign(8, 2, 32).order.__name__
     'PostNorm'
@@ -95,10 +96,13 @@ class BlockDesign:
     attention_dropout: float = 0.0
     activation: type[nn.Module] = nn.ReLU
     order: type[PostNorm] = PostNorm
+    d_k: int = 0
 
     def attention(self) -> Attention:
         """Return an attention layer of these sizes."""
-        return Attention(self.width, self.heads, dropout=self.attention_dropout)
+        return Attention(
+            self.width, self.heads, dropout=self.attention_dropout, d_k=self.d_k or None
+        )
 
     def add(self) -> PostNorm:
         """Return what adds a branch."""

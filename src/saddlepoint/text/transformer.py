@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saddlepoint.errors import check_names
-from saddlepoint.option_values import BelowOne, Count, check_fields
+from saddlepoint.option_values import BelowOne, Count, Natural, check_fields
 from saddlepoint.text.blocks import NORM_ORDERS, BlockDesign, DecoderBlock, EncoderBlock
 from saddlepoint.text.caches import DecoderCache
 from saddlepoint.text.positions import TEXT_POSITIONS, NoTextPositions
@@ -37,6 +37,7 @@ class TransformerDesign:
         order: "post-norm", as published, or "pre-norm".
         dropout: of every branch, and of embeddings with their codes.
         attention_dropout: of the attention's weights, which the paper has not.
+        d_k: features of a query and of a key in each head; 0 is width/heads, as published.
 
     Raises `InputError` for what is no number in range, or no name of a kind.
 
@@ -56,6 +57,7 @@ class TransformerDesign:
     order: str = "post-norm"
     dropout: BelowOne = 0.1
     attention_dropout: BelowOne = 0.0
+    d_k: Natural = 0
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -67,7 +69,7 @@ class TransformerDesign:
         """The sizes of a block."""
         return BlockDesign(
             self.width, self.heads, self.hidden, _EPS, self.dropout, self.attention_dropout,
-            nn.ReLU, NORM_ORDERS[self.order],
+            nn.ReLU, NORM_ORDERS[self.order], self.d_k,
         )  # fmt: skip
 
 

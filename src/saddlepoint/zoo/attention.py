@@ -35,6 +35,7 @@ class Attention(nn.Module):
         heads: how many heads share them.
         qkv_bias: whether the projections have a bias.
         dropout: share of the attention that is dropped in training.
+        d_k: features of a query and of a key in each head, d_h; None is d/heads, which values have.
 
     Raises `InputError` where the heads do not divide d.
 
@@ -43,7 +44,15 @@ class Attention(nn.Module):
     torch.Size([2, 5, 12])
     """
 
-    def __init__(self, d: int, heads: int, *, qkv_bias: bool = True, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        d: int,
+        heads: int,
+        *,
+        qkv_bias: bool = True,
+        dropout: float = 0.0,
+        d_k: int | None = None,
+    ) -> None:
         super().__init__()
         if heads < 1 or d < 1 or d % heads:
             good = [h for h in range(1, d + 1) if d % h == 0]
@@ -52,7 +61,9 @@ class Attention(nn.Module):
                 f"{d} features do not divide among {heads} heads; give for instance {near}"
             )
         self.d, self.heads, self.dropout = d, heads, dropout
-        self.qkv = nn.Linear(d, 3 * d, bias=qkv_bias)
+        keys = d if d_k is None else heads * d_k
+        self.sizes = keys, keys, d
+        self.qkv = nn.Linear(d, sum(self.sizes), bias=qkv_bias)
         self.out = nn.Linear(d, d)
         self.recorder: Callable[[Tensor], None] | None = None
         """Is given the attention of every pass, in place of the fused kernel; see
@@ -75,17 +86,15 @@ class Attention(nn.Module):
                 all are looked at; with `kv` they are computed in the first call alone.
         """
         if kv is None:
-            query, key, value = self._heads(self.qkv(q)).unbind(-4)
+            query, key, value = self._heads(self.qkv(q), 0, 3)
             if cache is not None:
                 key, value = cache.extended(key, value)
         else:
-            query = self._heads(self._projected(q, 0, 1)).squeeze(-4)
+            (query,) = self._projected(q, 0, 1)
             if cache is None:
-                key, value = self._heads(self._projected(kv, 1, 3)).unbind(-4)
+                key, value = self._projected(kv, 1, 3)
             else:
-                key, value = cache.once(
-                    kv, lambda: self._heads(self._projected(kv, 1, 3)).unbind(-4)
-                )
+                key, value = cache.once(kv, lambda: self._projected(kv, 1, 3))
         added = bias(query) if callable(bias) else bias
         found = self._attended(query, key, value, added)
         out: Tensor = self.out(found.transpose(-3, -2).flatten(-2))
@@ -95,15 +104,19 @@ class Attention(nn.Module):
         """Return what the layer's line says of it."""
         return f"{self.d}, heads={self.heads}"
 
-    def _projected(self, x: Tensor, first: int, last: int) -> Tensor:
-        rows = slice(first * self.d, last * self.d)
+    def _projected(self, x: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
+        """Return some of queries, keys and values."""
+        rows = slice(sum(self.sizes[:first]), sum(self.sizes[:last]))
         bias = self.qkv.bias
-        return functional.linear(x, self.qkv.weight[rows], None if bias is None else bias[rows])
+        found = functional.linear(x, self.qkv.weight[rows], None if bias is None else bias[rows])
+        return self._heads(found, first, last)
 
-    def _heads(self, x: Tensor) -> Tensor:
-        """Return (..., t, m·d) as (..., m, heads, t, d/heads)."""
-        parts = x.reshape(*x.shape[:-1], -1, self.heads, self.d // self.heads)
-        return parts.movedim(-4, -2)
+    def _heads(self, x: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
+        """Return what lies beside each other in (..., t, sum of sizes) as (..., heads, t, size/heads)."""
+        parts = torch.split(x, list(self.sizes[first:last]), -1)
+        return tuple(
+            torch.unflatten(each, -1, (self.heads, -1)).transpose(-3, -2) for each in parts
+        )
 
     def _attended(
         self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None
