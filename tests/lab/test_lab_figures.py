@@ -82,6 +82,14 @@ TINY = {
         "variants": "as it is,no smoothing,no positions",
         "beams": "1",
     },
+    "text-data-size": {
+        "labels": "10,20",
+        "tested": "20",
+        "width": "16",
+        "steps": "2",
+        "seeds": "1",
+        "rates": "0.001",
+    },
     "bert-labels": {**BERT, "starts": "from scratch,words and next sentences,left to right"},
     "bert-masking": {**BERT, "starts": "words and next sentences,all masked"},
     "embedding-robustness": {

@@ -171,6 +171,7 @@ EXPERIMENTS = (
     "segments",
     "synthetic-digits",
     "text-ablations",
+    "text-data-size",
     "text-rules",
     "text-verses",
     "transfer-confidence",

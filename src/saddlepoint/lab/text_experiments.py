@@ -10,6 +10,7 @@ from saddlepoint.lab.text_ablations import (
     draw_text_ablations,
     run_text_ablations,
 )
+from saddlepoint.lab.text_data_size import TextSizeSettings, run_text_data_size
 from saddlepoint.lab.text_rules import RuleSettings, draw_text_rules, run_text_rules
 from saddlepoint.lab.text_verses import VerseSettings, draw_text_verses, run_text_verses
 
@@ -28,6 +29,10 @@ TEXT_EXPERIMENTS = (
     Experiment(
         "text-ablations", "heads, width, depth, dropout, smoothing, positions, order of norms",
         _VASWANI, AblationSettings, run_text_ablations, draw_text_ablations, images=1,
+    ),
+    Experiment(
+        "text-data-size", "labelled texts that a Transformer, a recurrence and convolutions need",
+        _VASWANI, TextSizeSettings, run_text_data_size, draw_bert_labels, images=1,
     ),
     Experiment(
         "bert-labels", "pre-training of four kinds, then few labels, against a bag of words",
