@@ -133,7 +133,7 @@ def test_a_text_is_perturbed_alike_in_any_batch(objective):
 
 
 def test_recipes_and_words():
-    assert threat_of(load_recipe("embedding-pgd").objective) == TokenL2(0.5)
+    assert threat_of(load_recipe("embedding-pgd").objective) == TokenL2(0.1)
     assert load_recipe("freelb").objective == FreeLB(steps=3, step_size=0.1, magnitude=0.05)
     made = build_objective("freelb", {"steps": 2, "eps": 0.3})
     assert (made.steps, made.eps) == (2, 0.3)

@@ -6,10 +6,19 @@ import pytest
 import torch
 from torch import nn
 
-from saddlepoint.attacks import APGD, DDN, FGSM, FMN, PGD, UniformNoise
+from saddlepoint.attacks import APGD, DDN, FGSM, FMN, PGD, BrendelBethge, Square, UniformNoise
 from saddlepoint.errors import InputError
-from saddlepoint.evaluation import evaluate
-from saddlepoint.text import EmbeddedText, FromEmbedding, Tokens, flagged, padded
+from saddlepoint.evaluation import build_suite, evaluate
+from saddlepoint.text import (
+    Bert,
+    BertDesign,
+    EmbeddedText,
+    FromEmbedding,
+    Tokens,
+    flagged,
+    padded,
+    with_head,
+)
 from saddlepoint.threat import EachTokenL2, PerRootLength, TokenL2, TokenLinf
 
 ROWS = [
@@ -103,6 +112,15 @@ ATTACKS = [
 ]  # fmt: skip
 
 
+def test_what_draws_over_whole_inputs_is_refused():
+    with pytest.raises(InputError, match="Square lays windows over whole inputs"):
+        Square(TokenL2(0.4))
+    with pytest.raises(InputError, match="no valid range to draw random starts from"):
+        BrendelBethge(TokenL2(), steps=5)(MODEL, DATA.images(ALL), LABELS)
+    suites = [build_suite(name, TokenL2(0.4)) for name in ("standard", "thorough")]
+    assert not any("square" in suite for suite in suites)
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda each: f"{type(each).__name__}-{each.threat}")
 def test_neither_the_batch_nor_padding_changes_a_result(attack):
     whole = attack(MODEL, DATA.images(ALL), LABELS)
@@ -114,6 +132,19 @@ def test_neither_the_batch_nor_padding_changes_a_result(attack):
     short, long = (attack(model, each.images(ALL), LABELS) for each in (fine, wide))
     torch.testing.assert_close(long.adversarials[:, :end], short.adversarials, rtol=0, atol=1e-6)
     assert not bool(long.adversarials[:, end:].any())
+    assert torch.equal(long.success, short.success)
+
+
+@pytest.mark.parametrize("attack", [PGD(TokenL2(0.4)), APGD(TokenLinf(0.1))])
+def test_padding_changes_nothing_where_tokens_look_at_each_other(attack):
+    torch.manual_seed(0)
+    net = with_head(Bert(BertDesign(16, 16, 2, 2, 32, 16, initial=0.2)), 2).double().eval()
+    fine = EmbeddedText(TOKENS, LABELS, net, ("no", "yes"))
+    model, wide, end = FromEmbedding(net), longer(fine, 6), DATA.shape[0]
+    labels = model(fine.images(ALL)).argmax(1)
+    short, long = (attack(model, each.images(ALL), labels) for each in (fine, wide))
+    assert not torch.equal(short.adversarials, fine.images(ALL))
+    torch.testing.assert_close(long.adversarials[:, :end], short.adversarials, rtol=0, atol=1e-6)
     assert torch.equal(long.success, short.success)
 
 

@@ -204,3 +204,10 @@ def test_pairs_of_documents_follow_from_the_seed():
     assert torch.equal(labels[0], labels[1])
     assert not torch.equal(labels[0], labels[2])
     assert one.fingerprint == again.fingerprint != other.fingerprint
+
+
+def test_half_a_character_is_no_text(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "the \\ud800 music"}\n')
+    with pytest.raises(InputError, match="line 1: holds half of a character"):
+        read_texts(path)

@@ -71,3 +71,37 @@ def test_a_tokeniser_of_another_kind_and_pickled_weights_are_refused(folder, tmp
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(InputError, match="could run code and is not read"):
         load_huggingface_text(tmp_path)
+
+
+def saved(kind, folder, into, **options):
+    """A network of another architecture, with the tokeniser of `folder`."""
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(vocab_size=11, **options)
+    getattr(transformers, f"{kind}ForSequenceClassification")(config).save_pretrained(into)
+    (into / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
+    return into
+
+
+SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+def test_what_reads_padding_is_refused(folder, tmp_path):
+    net = saved(
+        "GPT2", folder, tmp_path, n_positions=16, n_embd=16, n_layer=2, n_head=2, pad_token_id=0,
+        initializer_range=0.5,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="what it says of a text depends on its padding"):
+        load_huggingface_text(net)
+
+
+def test_positions_are_those_there_are(folder, tmp_path):
+    """RoBERTa's first two are of no word; and one table of segments has nothing to add."""
+    net = saved(
+        "Roberta", folder, tmp_path, intermediate_size=24, max_position_embeddings=14,
+        type_vocab_size=1, pad_token_id=0, **SMALL,
+    )  # fmt: skip
+    found = load_huggingface_text(net)
+    longest = found.framing.most
+    assert longest == 13  # one position is of padding
+    found.model(found.framing.singles([" ".join(["film"] * (longest - 2))]).tokens)
+    assert found.model(found.framing.pairs(["good film"], ["bad"]).tokens).shape == (1, 2)

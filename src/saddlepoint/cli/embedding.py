@@ -51,6 +51,7 @@ def _embedded(given: Corruptible, texts: TextReading, *, check: Check, place: Pl
         TextColumns,
         load_text,
         load_text_classifier,
+        text_model,
     )
     from saddlepoint.zoo import weights_fingerprint
 
@@ -69,6 +70,8 @@ def _embedded(given: Corruptible, texts: TextReading, *, check: Check, place: Pl
         )
     if given.weights is not None and theirs:
         raise InputError(f"{given.model} has weights of its own; leave --weights out")
+    if not theirs:
+        text_model(given.model)
     device = choose_device(given.device, given.threads)
     check_free(place.out, place.kind, place.files, {"seed": given.seed})
     trained = load_text_classifier(given.model if given.weights is None else given.weights)

@@ -94,6 +94,7 @@ def prepare(
     corruption = None if text is None else parse_corruption(text)
     check_normalisation(given)
     check_preprocessing(given)
+    _check_no_text(given.model)
     check_spec(given.model, pretrained=given.pretrained and given.weights is None)
     loaded = read_given(given.weights, offered)
     facts, draft, chosen = _foreseen(given), None, None
@@ -126,6 +127,17 @@ def prepare(
         return prepared
     # Last: the model is built, and its normalisation looked for, by the images as they are.
     return replace(prepared, data=corrupted(prepared.data, *corruption, given.seed))
+
+
+def _check_no_text(model: str) -> None:
+    """Raise `InputError` for a network of texts, which are attacked in the space embedding alone."""
+    from saddlepoint.text.registry import TEXT_MODELS
+
+    if model in TEXT_MODELS:
+        raise InputError(
+            f"{model} is of texts; `attack` and `evaluate` take it with --space embedding, and"
+            " `translate` a Transformer"
+        )
 
 
 def fresh_model(given: Subject, data: ImageData, device: torch.device, seed: int) -> nn.Module:

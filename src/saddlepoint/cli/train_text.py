@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from saddlepoint.cli.assignments import model_options
 from saddlepoint.cli.console import note, progress
+from saddlepoint.cli.display import printable
 from saddlepoint.cli.images import choose_device
 from saddlepoint.cli.options import Subject
 from saddlepoint.cli.text_options import TextOptions
@@ -58,6 +59,7 @@ def train_text(
     from saddlepoint.objectives import TextObjective
     from saddlepoint.run_folders import check_free
     from saddlepoint.text import load_trained_text
+    from saddlepoint.text.registry import described
     from saddlepoint.training import FILES
     from saddlepoint.training import train as run
     from saddlepoint.zoo import weights_fingerprint
@@ -75,6 +77,7 @@ def train_text(
         data, test = _data(given, texts)
     if test is None:
         note(f"note: {data.name} has no test texts apart; nothing is measured on such")
+    _tell_empty(data)
     tokeniser = _tokeniser(given, texts, data, before)
     model = _model(given, objective, data, tokeniser, before).to(device)
     framing = _framing(texts, tokeniser, model, before)
@@ -98,6 +101,7 @@ def train_text(
         "truncate": framing.truncate,
         "data": given.data,
         "initial_weights": weights_fingerprint(model),
+        "design": described(model),
     }
     begun = False
 
@@ -118,6 +122,16 @@ def train_text(
         )  # fmt: skip
     more = {"tokeniser": tokeniser.fingerprint}
     tell_trained(trained, Told(given.model, framed.name, out, plan, more), as_json)
+
+
+def _tell_empty(data: TextData) -> None:
+    """Note classes that no text is of."""
+    if data.labels is None:
+        return
+    counts = data.labels.bincount(minlength=len(data.classes)).tolist()
+    none = [name for name, count in zip(data.classes, counts, strict=True) if not count]
+    if none:
+        note(f"note: no text of {data.name} is of the class {', '.join(map(printable, none))}")
 
 
 def _data(given: Subject, texts: TextOptions) -> tuple[TextData, TextData | None]:
@@ -192,7 +206,14 @@ def _model(
             raise InputError(
                 f"{given.weights} holds a {type(own).__name__}, and {given.model} is none; name its kind"
             )
-    return objective.fitted(model, data, () if before is None else before.classes, given.seed)
+    known = () if before is None else before.classes
+    fitted = objective.fitted(model, data, known, given.seed)
+    if known and data.classes and known != data.classes:
+        note(
+            f"note: {given.weights} tells {', '.join(map(printable, known))}, and {data.name} other"
+            " classes: the head is a new one"
+        )
+    return fitted
 
 
 def _framing(

@@ -110,16 +110,16 @@ def translate(
 def _texts(text: list[str] | None, file: Path | None, column: str | None) -> list[str]:
     """Return what is to be translated."""
     from saddlepoint.text import TextColumns, read_texts
+    from saddlepoint.text.text_data import check_rows
 
     if (text is None) == (file is None):
         raise InputError("give what is to be translated, by --text or by --file")
     if file is None:
         if column is not None:
             raise InputError("--column is of --file; leave it out")
-        for each in text or ():
-            if not each.strip():
-                raise InputError("--text is empty; give a text")
-        return list(text or ())
+        given = list(text or ())
+        check_rows([(each,) for each in given], [f"--text {i + 1}" for i in range(len(given))])
+        return given
     data = read_texts(file, TextColumns(() if column is None else (column,)))
     return [row[0] for row in data.rows]
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.forms import has_form
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.margin_decomposition import MarginDecomposition
 from saddlepoint.attacks.fixed_budget.patch import PatchPGD
@@ -134,5 +135,5 @@ def remedies(
         if not searched:
             yield Remedy("more steps", APGD(threat, steps=100, loss="dlr-targeted", targets=9))
         yield Remedy("restarts", APGD(threat, steps=50, restarts=10, loss="margin"))
-    if not searched and (blind or astray or "probabilities" in names):
+    if not searched and (blind or astray or "probabilities" in names) and has_form(Square, threat):
         yield Remedy("search without gradients", Square(threat))

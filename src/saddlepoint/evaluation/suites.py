@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from saddlepoint.attacks.core.contract import Attack, MinimumNorm
+from saddlepoint.attacks.core.forms import has_form
 from saddlepoint.attacks.fixed_budget.apgd import APGD
 from saddlepoint.attacks.fixed_budget.noise import UniformNoise
 from saddlepoint.attacks.fixed_budget.patch import PatchPGD
@@ -94,9 +95,10 @@ def build_suite(name: str, threat: ThreatModel) -> Suite:
         "apgd": APGD(threat, restarts=5 if sparse else 1),
         "apgd-t": APGD(threat, loss="dlr-targeted", targets=5 if sparse else 9),
     }
-    if isinstance(threat, Normed) and threat.norm_name in FAB.norms:
+    if isinstance(threat, Normed) and has_form(FAB, threat):
         suite["fab-t"] = AtBudget(FAB(threat.with_eps(math.inf), targets=9), threat)
-    suite["square"] = Square(threat)
+    if has_form(Square, threat):
+        suite["square"] = Square(threat)
     if name == "thorough":
         suite["apgd-5"] = APGD(threat, restarts=5)
         suite["apgd-dlr-5"] = APGD(threat, restarts=5, loss="dlr")

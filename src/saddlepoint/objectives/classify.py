@@ -64,10 +64,10 @@ class Classify(TextObjective):
 
     def checked(self, model: nn.Module, data: FramedText) -> Tensor:
         """Return the logits of two texts."""
-        if not isinstance(model, SequenceClassifier):
-            raise wrong_model(self, model, "a BERT with a head for classes")
         if data.data.labels is None:
             raise InputError(f"{data.name} has no labels; name their column, or give other texts")
+        if not isinstance(model, SequenceClassifier):
+            raise wrong_model(self, model, "a BERT with a head for classes")
         check_same_tokens(data, model.bert.design.vocabulary)
         tokens, _ = data.batch(torch.arange(min(2, len(data))))
         logits: Tensor = model(tokens.to(model.head.linear.weight.device))

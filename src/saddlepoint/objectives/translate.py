@@ -124,7 +124,9 @@ class Translating(RunningText):
                 total += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
                 right += int((logits.argmax(1) == labels).sum())
                 count += len(labels)
-                if int(ids[0]) < self.objective.written:
+                first = slice(0, max(0, self.objective.written - int(ids[0])))
+                if first.stop:
+                    source, target = source.at(first), target.at(first)
                     rows = Greedy().write(model, source).ids
                     wanted = [
                         row[1:n]

@@ -65,7 +65,7 @@ class IBM1:
     def fit(self, pairs: Pairs) -> WordTable:
         """Return the table of pairs (source, target).
 
-        Raises `InputError` where there are none.
+        Raises `InputError` where there are none with words.
         """
         if not pairs:
             raise InputError("there are no pairs of sentences to fit to; give at least one")
@@ -82,6 +82,8 @@ class IBM1:
             cells.append((e[None].astype(np.int64) << 32 | f[:, None]).ravel())
             slots.append(np.repeat(np.arange(count, count + len(f)), len(e)))
             count += len(f)
+        if not cells:
+            raise InputError("no pair has words on both sides to fit to; give one that has")
         meeting, cell = np.unique(np.concatenate(cells), return_inverse=True)
         slot, owner = np.concatenate(slots), meeting >> 32
         t = np.ones(len(meeting))

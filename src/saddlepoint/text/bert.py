@@ -160,7 +160,7 @@ class Bert(nn.Module):
 
 
 def bert_normal(part: nn.Module, std: float = STD) -> None:
-    """Draw a linear layer or a table from N(0, std²), cut at ±2, with biases of 0, in place.
+    """Draw a linear layer or a table from N(0, std²), cut at ±2 std, with biases of 0, in place.
 
     >>> layer = nn.Linear(9, 9)
     >>> bert_normal(layer)
@@ -168,6 +168,6 @@ def bert_normal(part: nn.Module, std: float = STD) -> None:
     (True, False)
     """
     if isinstance(part, nn.Linear | nn.Embedding):
-        nn.init.trunc_normal_(part.weight, std=std)
+        nn.init.trunc_normal_(part.weight, std=std, a=-2 * std, b=2 * std)
     if isinstance(part, nn.Linear):
         nn.init.zeros_(part.bias)

@@ -20,7 +20,7 @@ from saddlepoint.text.framing import Framing
 from saddlepoint.text.heads import SequenceClassifier
 from saddlepoint.text.mending import mended
 from saddlepoint.text.tokenisers import Tokeniser, tokenisers_library
-from saddlepoint.text.tokens import SPECIAL, UNK, Tokens
+from saddlepoint.text.tokens import CLS, SEP, SPECIAL, UNK, Tokens, padded
 from saddlepoint.zoo.huggingface_files import (
     CONFIG,
     classes_of,
@@ -30,6 +30,7 @@ from saddlepoint.zoo.huggingface_files import (
 )
 
 _HF = "hf:"
+_MOST = ("max_position_embeddings", "n_positions")
 _TOKENISER = "tokenizer.json"
 _FIRST = len(SPECIAL)
 _PLAIN = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # which ours begin with
@@ -152,7 +153,7 @@ class HuggingFaceClassifier(nn.Module):
         table: Any = getattr(
             getattr(self.net.base_model, "embeddings", None), "token_type_embeddings", None
         )
-        if table is None or tokens.segments is None:
+        if table is None or tokens.segments is None or len(table.weight) < 2:
             return out
         second: Tensor = table.weight[1] - table.weight[0]
         return out + second * tokens.segments[:, :, None].to(out)
@@ -194,9 +195,40 @@ def load_huggingface_text(folder: Path | str) -> TrainedText:
             f"{name} has embeddings of {len(model.numbers) - _FIRST} tokens, and its tokeniser has"
             f" {len(tokeniser) - _FIRST}; give the model's own"
         )
-    most = config.get("max_position_embeddings")
-    framing = Framing(tokeniser, most if isinstance(most, int) else None)
+    _check_padding(model, name)
+    framing = Framing(tokeniser, _positions(model, config))
     return TrainedText(model, framing, names or tuple(map(str, range(count))))
+
+
+def _check_padding(model: HuggingFaceClassifier, name: str) -> None:
+    """Raise `InputError` where a text is judged by its padding, as a decoder is that is not told which
+    token is its last.
+    """
+    word = len(model.numbers) - 1
+    rows = [[CLS, word, word, SEP], [CLS, *[word] * 6, SEP]]
+    alone, beside = padded(rows[:1]), padded(rows).at(torch.tensor([0]))
+    with torch.no_grad():
+        first, second = model(alone), model(beside)
+    if not torch.allclose(first, second, rtol=1e-3, atol=1e-4):
+        raise InputError(
+            f"{name}: what it says of a text depends on its padding (it reads from left to right, or"
+            " has no mask); give an encoder, such as BERT, RoBERTa or DistilBERT"
+        )
+
+
+def _positions(model: HuggingFaceClassifier, config: Mapping[str, Any]) -> int | None:
+    """Return how many tokens the model has positions for: as many as it says, or fewer where the first
+    positions are not of words.
+    """
+    said = next((config[key] for key in _MOST if isinstance(config.get(key), int)), None)
+    for most in () if said is None else range(said, max(said - 4, 2), -1):
+        try:
+            with torch.no_grad():
+                model(padded([[CLS, *[len(model.numbers) - 1] * (most - 2), SEP]]))
+        except (IndexError, RuntimeError):
+            continue
+        return int(most)
+    return None
 
 
 def load_text_classifier(spec: Path | str) -> TrainedText:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,6 +16,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.text.tokens import IGNORED
 
 Row = tuple[str, ...]
+_LONE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,3 +145,7 @@ def check_rows(rows: Sequence[Row], places: Sequence[str]) -> None:
             )
         if not all(text.strip() for text in row):
             raise InputError(f"{place}: the text is empty; leave empty sentences out")
+        if any(map(_LONE.search, row)):
+            raise InputError(
+                f"{place}: holds half of a character (a lone surrogate), which is no text"
+            )

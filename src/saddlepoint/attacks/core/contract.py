@@ -18,6 +18,7 @@ from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.clean_pass import clean_pass
 from saddlepoint.attacks.core.criteria import Criterion, Misclassified, Targeted
 from saddlepoint.attacks.core.faults import warn_of_faults, warn_of_offers
+from saddlepoint.attacks.core.forms import NORMS, check_form
 from saddlepoint.attacks.core.inputs import Inputs, check_targets, free_features, may_move, placed
 from saddlepoint.attacks.core.kinds import FIXED_BUDGET, MINIMUM_NORM, Kind
 from saddlepoint.attacks.core.over_data import over_data
@@ -32,7 +33,7 @@ from saddlepoint.errors import InputError
 from saddlepoint.model import Guard
 from saddlepoint.option_values import Count, check_fields, check_value
 from saddlepoint.streams import Keys
-from saddlepoint.threat import ThreatModel, eps_of, norm_of
+from saddlepoint.threat import ThreatModel, eps_of
 from saddlepoint.threat.norms import at_least_single
 
 
@@ -74,31 +75,30 @@ class Attack(ABC):
     autocast: Literal["bf16"] | None = field(default=None, kw_only=True)
     compile: bool = field(default=False, kw_only=True)
 
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1", "L0", "L2/token", "Box", "Patches")
-    """The norms that the paper, or its usual extension, covers; "Box" has none."""
+    norms: ClassVar[tuple[str, ...]] = NORMS
+    """The norms that the paper, or its usual extension, covers."""
     paper: ClassVar[str] = ""
     """Authors, year and arXiv number of the paper."""
     cost: ClassVar[str] = ""
     """The passes of the defaults, in words."""
     gradient_free: ClassVar[bool] = False
     """Whether it asks for no gradient."""
+    whole_inputs: ClassVar[bool] = False
+    """Whether it lays windows over all of an input; then it is of no threat model that holds some."""
     from_file: ClassVar[str] = ""
     """The option that names a file without which it cannot be run; "" where it needs none."""
     first_look: ClassVar[int] = 0
-    """How many of its stages are worth their passes on all samples before any sample gets the rest;
-    0 is none. Where the time is limited, they are run so."""
+    """How many of its stages are worth their passes on all samples before any sample gets the rest."""
     paper_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     """The options with which it is the paper's own attack; the defaults are ours."""
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        if isinstance(self.threat, type) or not isinstance(self.threat, ThreatModel):
+        name, threat = type(self).__name__, self.threat
+        if isinstance(threat, type) or not isinstance(threat, ThreatModel):
             raise InputError(
-                f"{name} needs a threat model, for instance Linf(8/255); it got {self.threat!r}"
+                f"{name} needs a threat model, for instance Linf(8/255); it got {threat!r}"
             )
-        norm = norm_of(self.threat)
-        if norm in Attack.norms and norm not in self.norms:
-            raise InputError(f"{name} has no {norm} form; it takes {', '.join(self.norms)}")
+        check_form(self, self.threat)
         check_fields(self, name)
         if isinstance(self.criterion, type) or not isinstance(self.criterion, Criterion):
             raise InputError(

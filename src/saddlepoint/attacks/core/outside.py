@@ -8,6 +8,8 @@ from torch import Tensor
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.tracker import Tracker
+from saddlepoint.errors import InputError
+from saddlepoint.threat import Holding
 from saddlepoint.threat.norms import expand
 
 
@@ -21,11 +23,18 @@ def from_outside(
     `draws` images at most are drawn until `starts` of them fool, by turns uniformly from the range
     and from its two ends; the segment from each to the clean image is halved as often as asked, and
     the nearest point that fools is the start.
+
+    Raises `InputError` where nothing is kept and the threat model holds tokens: embeddings have no range.
     """
     low, high = batch.bounds
+    waiting = tracker.distance[batch.index].isinf()
+    if bool(waiting.any()) and isinstance(batch.threat, Holding):
+        raise InputError(
+            f"{batch.threat} has no valid range to draw random starts from; give `starts` that fool"
+        )
     open_ended = ~(high - low).isfinite()
     least, most = torch.where(open_ended, 0.0, low), torch.where(open_ended, 1.0, high)
-    wanted = torch.where(tracker.distance[batch.index].isfinite(), 0, starts)
+    wanted = torch.where(waiting, starts, 0)
     for draw in range(draws):
         rows = (wanted > 0).nonzero().squeeze(1)
         if not len(rows):

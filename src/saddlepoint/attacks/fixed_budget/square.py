@@ -63,6 +63,7 @@ class Square(FixedBudget):
     paper = "Andriushchenko et al. 2020, arXiv:1912.00049; L1 Croce and Hein 2021, arXiv:2103.01208"
     cost = "queries (5000) forward"
     gradient_free = True
+    whole_inputs = True
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Propose, ask the model, and keep what raises the loss."""

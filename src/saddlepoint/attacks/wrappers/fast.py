@@ -8,6 +8,7 @@ from functools import partial
 
 from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import Attack, FixedBudget
+from saddlepoint.attacks.core.forms import has_form
 from saddlepoint.attacks.core.pilot import Pilot
 from saddlepoint.attacks.core.stages import each_stage, stage
 from saddlepoint.attacks.core.tracker import Tracker
@@ -103,7 +104,7 @@ class Fast(FixedBudget):
             number += len(runs)
         unguided = batch.guard.ledger.unguided[batch.index]
         blind = tracker.unfinished(batch.at(unguided))
-        if len(blind) and self.queries:
+        if len(blind) and self.queries and has_form(Square, self.threat):
             square = Square(self.threat, queries=self.queries)
             stage(blind, tracker, partial(square.perturb, blind, tracker))
         if self.pilot is not None and self.pilot.masked:
@@ -116,9 +117,10 @@ class Fast(FixedBudget):
             APGD(self.threat),
             APGD(self.threat, loss="dlr-targeted", targets=9),
         ]
-        if isinstance(self.threat, Normed):
+        if isinstance(self.threat, Normed) and has_form(FAB, self.threat):
             attacks.append(AtBudget(FAB(self.threat.with_eps(math.inf), targets=9), self.threat))
-        attacks.append(Square(self.threat))
+        if has_form(Square, self.threat):
+            attacks.append(Square(self.threat))
         each_stage(batch, tracker, (partial(each.perturb, tracker=tracker) for each in attacks))
 
     def _rounds(self, batch: Batch) -> list[tuple[float | None, list[ShortRun]]]:

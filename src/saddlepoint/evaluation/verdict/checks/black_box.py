@@ -8,6 +8,7 @@ that it is run only where another check found something, or on request.
 from __future__ import annotations
 
 from saddlepoint.attacks.core.contract import Attack
+from saddlepoint.attacks.core.forms import has_form
 from saddlepoint.attacks.fixed_budget.sparse_rs import SparseRS
 from saddlepoint.attacks.fixed_budget.square import Square
 from saddlepoint.evaluation.verdict.check import Control
@@ -34,8 +35,7 @@ class BlackBox(Control):
     most = 32
 
     def attack(self, threat: ThreatModel) -> Attack | None:
-        """Return the search; of patches there is none but draws, which `noise` makes."""
-        if norm_of(threat) == "Patches":
-            return None
-        sparse = norm_of(threat) == "L0"
-        return SparseRS(threat, queries=_QUERIES) if sparse else Square(threat, queries=_QUERIES)
+        """Return the search; of patches and of tokens there is none but draws, which `noise` makes."""
+        if norm_of(threat) == "L0":
+            return SparseRS(threat, queries=_QUERIES)
+        return Square(threat, queries=_QUERIES) if has_form(Square, threat) else None

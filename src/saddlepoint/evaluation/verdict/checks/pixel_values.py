@@ -31,17 +31,19 @@ class PixelValues(Probe):
     threshold = f"a span of {100 * _LEAST:g} % of the range in half of the images"
 
     def measure(self, subject: Subject) -> Columns:
-        """Return what each image spans of the valid range."""
+        """Return what each image spans of the valid range; infinity where there is none."""
         low, high = bounds_of(subject.images, *pixel_range(subject.threat))
         width = float((high - low).max())
         flat = subject.images.flatten(1)
-        span = (flat.amax(1) - flat.amin(1)) / (width if width < float("inf") else 1.0)
-        return {"span": span.double()}
+        span = (flat.amax(1) - flat.amin(1)).double()
+        return {"span": span / width if width < torch.inf else torch.full_like(span, torch.inf)}
 
     def judge(self, rows: Columns) -> Finding:
         """Judge what `measure` returned."""
         span = rows["span"]
         middle = float(span.median()) if len(span) else 1.0
         figure = f"the median image spans {middle:.3g} of the range"
+        if middle == torch.inf:
+            figure = "there is no valid range to compare with"
         found = share(span < _LEAST, 0.5, torch.inf)
         return self.finding(found, figure, len(span))
