@@ -48,9 +48,11 @@ LONGEST = (
 )  # fmt: skip
 
 
-SAMPLED = ("attacks", "defences", "model", "threat", "zoo")
+SAMPLED = (
+    "attacks", "cli", "data", "defences", "evaluation", "model", "reading", "reports", "threat", "zoo",
+)  # fmt: skip
 """Folders whose tests of many cases are sampled: of their cases the quick run takes every third."""
-MANY = 12
+MANY = 9
 WHOLE = ("test_contract",)  # every attack, always
 
 
