@@ -86,7 +86,9 @@ def test_images_are_what_the_formula_says_within_eps_to_the_bit(played):
 
 def test_the_file_says_what_it_was_trained_for_and_what_that_cost(played):
     target, out, _ = played
+    state = torch.get_rng_state()
     held = read_perturber(out / "model.safetensors")
+    assert torch.equal(torch.get_rng_state(), state)
     assert held.trained.target == weights_fingerprint(target)
     assert (held.trained.norm, held.trained.eps) == ("linf", EPS)
     assert held.trained.target_passes == 2 * 8 * len(digits())

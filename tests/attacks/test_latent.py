@@ -126,8 +126,9 @@ def written(folder, latent=3, size=8):
 
 def test_a_generator_comes_out_of_the_folder_of_its_training(tmp_path):
     made = written(tmp_path)
-    z = torch.randn(2, 3)
+    z, state = torch.randn(2, 3), torch.get_rng_state()
     read = read_generator(tmp_path)
+    assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(read(z), made(z))
     assert not any(each.requires_grad for each in read.parameters())
     attack = Latent(Linf(0.3), generator=str(tmp_path), steps=2, inversion_steps=2)

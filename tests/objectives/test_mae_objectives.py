@@ -148,6 +148,14 @@ def test_the_attack_raises_the_loss_within_the_budget_on_visible_patches(threat)
     changed = (patchify(shown - given.images, 2) != 0).any(2)
     assert not changed[mask].any()
     assert changed[~mask].double().mean() > 0.9
+    # A step with no length leaves the random start: all of the budget is on visible patches.
+    still = AdversarialMAE(decoder=SMALL.decoder, threat=threat, steps=1, relative_step=1e-9)
+    middle = given.images * 0 + 0.5  # nothing is clipped there
+    start = still.begin(model, DATA)._shown(mae, replace(given, inputs=middle), mask)
+    assert not (patchify(start - middle, 2) != 0).any(2)[mask].any()
+    if isinstance(threat, L2):
+        lengths = (start - middle).flatten(1).norm(dim=1)
+        assert lengths.median() > 0.9 * 0.5
     model.zero_grad()
     low = clean.accumulate(model, given).loss
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())

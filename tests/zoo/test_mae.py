@@ -181,7 +181,9 @@ def test_a_saved_autoencoder_is_the_same(tmp_path):
     mae, hidden = autoencoder(channels=3).float(), mask()
     save_weights(mae.model, tmp_path / "model.safetensors")
     save_decoder(mae, tmp_path)
+    state = torch.get_rng_state()
     found = load_mae(tmp_path)
+    assert torch.equal(torch.get_rng_state(), state)
     assert not found.training
     x = images(channels=3).float()
     assert torch.equal(found(x, hidden), mae.eval()(x, hidden))

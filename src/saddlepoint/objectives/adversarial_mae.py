@@ -79,7 +79,10 @@ class UnderAttack(Reconstructing):
         threat, x = self.objective.threat, batch.images
         assert isinstance(threat, Ascendable)
         targets, alpha = mae.targets(x), self.objective.relative_step * threat.radius(x)
-        w = threat.random_start(x, batch.keys)
+        # The budget is spent on what is visible alone.
+        everywhere = torch.ones_like(x, dtype=torch.bool)
+        free = _visible(mae, ~everywhere, everywhere, mask)
+        w = threat.random_start(x, batch.keys, free=free)
         with evaluating(mae):
             for _ in range(self.objective.steps):
                 w = w.detach().requires_grad_()

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from saddlepoint.errors import InputError
 from saddlepoint.reading import expanded, read_json, shown
 from saddlepoint.reading.tensors import read_metadata
@@ -39,7 +41,9 @@ def read_generator(path: Path | str, shape: tuple[int, ...] | None = None) -> Ge
     path = path / _FILE if path.is_dir() else path
     file = read_weights(path)
     name, options, made = _design(path)
-    generator = as_generator(build_model(name, classes=2, shape=made, options=options), shape)
+    with torch.random.fork_rng(devices=[]):
+        net = build_model(name, classes=2, shape=made, options=options)
+    generator = as_generator(net, shape)
     load_weights(generator, file)
     return generator.eval().requires_grad_(False)
 

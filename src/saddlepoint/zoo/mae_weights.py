@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import nn
 
 from saddlepoint.errors import InputError
@@ -72,7 +73,7 @@ def load_mae(folder: Path | str) -> MaskedAutoencoder:
             f"{shown(folder)} holds no {DECODER_FILE}; give the folder of a training by mae"
         )
     told = read_metadata(path).get(_DESIGN)
-    with decoding(path, "the decoder of a masked autoencoder"):
+    with decoding(path, "the decoder of a masked autoencoder"), torch.random.fork_rng(devices=[]):
         said: Mapping[str, Any] = json.loads(told or "")
         height, width = said["size"]
         encoder = ViT(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from saddlepoint.errors import InputError
@@ -110,7 +111,8 @@ def read_perturber(path: Path | str) -> PerturberFile:
     said = read_metadata(path) if path.suffix == ".safetensors" else {}
     try:
         trained = TrainedFor(**json.loads(said[_SAID]))
-        perturber = _built(json.loads(said[_DESIGN]))
+        with torch.random.fork_rng(devices=[]):
+            perturber = _built(json.loads(said[_DESIGN]))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
