@@ -94,6 +94,7 @@ def test_the_file_says_what_it_was_trained_for_and_what_that_cost(played):
     assert held.trained.target_passes == 2 * 8 * len(digits())
     told = configuration(AdvGAN(Linf(EPS), file=str(out)))
     assert told["fingerprint"] == held.fingerprint != ""
+    assert told["training_passes"] == held.trained.target_passes
 
 
 def test_a_file_of_another_model_is_warned_of_and_transfers(played):

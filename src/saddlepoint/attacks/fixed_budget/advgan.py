@@ -42,6 +42,8 @@ class AdvGAN(FixedBudget):
     file: str = ""
     fingerprint: str = field(init=False, default="")
     """Of the file; in records it stands beside its name."""
+    training_passes: int = field(init=False, default=0)
+    """Of the target, over all images while G was trained; beside it in records, apart from the attack's."""
 
     norms = ("Linf",)
     paper = "Xiao et al. 2018, arXiv:1801.02610"
@@ -54,6 +56,8 @@ class AdvGAN(FixedBudget):
         held = read_perturber(self.file) if self.file else None
         object.__setattr__(self, "_held", held)
         object.__setattr__(self, "fingerprint", "" if held is None else held.fingerprint)
+        passes = 0 if held is None else held.trained.target_passes
+        object.__setattr__(self, "training_passes", passes)
 
     @property
     def held(self) -> PerturberFile:
