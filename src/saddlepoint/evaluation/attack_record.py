@@ -94,7 +94,8 @@ class AttackRecord(Shown):
     def title(self) -> str:
         """A line that says what was run."""
         name, threat = self.config["attack"]["type"], self.config["threat"]
-        return f"{name}, {threat}, {len(self.ids):,} images of {self.config['data']['name']}"
+        inputs = "sentences" if self.config.get("space") == "embedding" else "images"
+        return f"{name}, {threat}, {len(self.ids):,} {inputs} of {self.config['data']['name']}"
 
     def tables(self) -> tuple[Table, ...]:
         """Return the table that the record prints as."""

@@ -54,17 +54,18 @@ def evaluation_document(
     data = record.config.get("data") or {}
     where = " ".join(str(data.get(key, "")) for key in ("name", "split")).strip()
     attacks = ", ".join(record.config.get("attacks") or ())
+    inputs = "sentences" if isinstance(gallery, Sentences) else "images"
     sections = (
         *_accuracy(record, numbering),
         *_attacks(record, numbering),
-        *_classes(record, numbering),
+        *_classes(record, numbering, inputs),
         *_gallery(gallery),
         *_checks(record, numbering),
         *(() if corruptions is None else (corruption_section(corruptions, numbering),)),
     )
     return Document(
         title=f"{name} on {where}",
-        subtitle=f"{record.clean.total:,} images, {threat_of(record)}, attacks: {attacks}.",
+        subtitle=f"{record.clean.total:,} {inputs}, {threat_of(record)}, attacks: {attacks}.",
         sections=sections,
         judged=(Judged.of(record),),
         numbers=_numbers(record),
@@ -129,18 +130,20 @@ def _attacks(record: Evaluation, numbering: Numbering) -> list[PageSection]:
     return [PageSection("attacks", "Attacks", (), drawings, tables)]
 
 
-def _classes(record: Evaluation, numbering: Numbering) -> list[PageSection]:
+def _classes(record: Evaluation, numbering: Numbering, inputs: str) -> list[PageSection]:
     if not record.budgets or record.left:
         return []
     tables = [numbering.table("classes", record.class_table())]
     counts = record.confusion()
     where = budget_text(record.budgets[-1].eps)
-    title = f"Under attack at {where}: images of a class (row) that are taken for a class (column)"
+    title = (
+        f"Under attack at {where}: {inputs} of a class (row) that are taken for a class (column)"
+    )
     found = None
     if len(counts) <= _MOST_CLASSES:
         found = _confusion(record, counts, numbering.next_table(), title)
     else:
-        tables.append(numbering.table("errors", _errors(record, counts, where)))
+        tables.append(numbering.table("errors", _errors(record, counts, where, inputs)))
     return [PageSection("classes", "Classes", tables=tuple(tables), confusion=found)]
 
 
@@ -154,14 +157,14 @@ def _confusion(record: Evaluation, counts: Any, number: int, title: str) -> Conf
     return ConfusionTable(number, title, tuple(names), tuple(rows))
 
 
-def _errors(record: Evaluation, counts: Any, where: str) -> Table:
+def _errors(record: Evaluation, counts: Any, where: str, inputs: str) -> Table:
     others = np.array(counts)
     np.fill_diagonal(others, 0)
     order = np.argsort(-others, axis=None, kind="stable")[:_GATHERED]
     pairs = [divmod(int(i), len(others)) for i in order]
     names = [class_name(record.classes, i) for i in range(len(others))]
     rows = [(names[i], names[j], f"{others[i, j]:,}") for i, j in pairs if others[i, j]]
-    return Table(f"The most frequent errors at {where}", ("class", "taken for", "images"), rows)
+    return Table(f"The most frequent errors at {where}", ("class", "taken for", inputs), rows)
 
 
 def _gallery(gallery: Gallery | Sentences | None) -> list[PageSection]:
