@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -78,7 +79,7 @@ def accuracy_against_axis(results: StudyResults) -> Figure:
             axes.set_title(title, fontsize=9)
             axes.set_xlabel(axis.label)
             _scale(axes, axis, [place for points in lines.values() for place, _ in points])
-            axes.set_ylim(0, None)
+            axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
         drawn[0].set_ylabel("accuracy (%)")
         figure.subplots_adjust(wspace=0.3)
         legend_above(figure, drawn[0], results.title)
@@ -140,6 +141,12 @@ def _scale(axes: Axes, axis: AxisSpec, places: list[float]) -> None:
     ticks = sorted(set(places))
     if len(ticks) <= 6 and not any(_near(a, b, axis) for a, b in itertools.pairwise(ticks)):
         axes.set_xticks(ticks, [_short(each) for each in ticks])
+    elif axis.scale == "log":  # a decade or less has one power of ten, which is no scale
+        low, high = math.floor(math.log10(ticks[0])), math.ceil(math.log10(ticks[-1]))
+        steps = (1, 2, 5) if high - low < 3 else (1,)
+        round_ones = [step * 10.0**k for k in range(low, high + 1) for step in steps]
+        inside = [each for each in round_ones if ticks[0] <= each <= ticks[-1]]
+        axes.set_xticks(inside, [_short(each) for each in inside])
 
 
 def _near(a: float, b: float, axis: AxisSpec) -> bool:
