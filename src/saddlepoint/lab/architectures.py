@@ -21,7 +21,7 @@ from saddlepoint.lab.spread import Spread
 from saddlepoint.lab.table import Cell, Table
 from saddlepoint.lab.transfer_table import transfer_table
 from saddlepoint.lab.vision_networks import network_of
-from saddlepoint.option_values import Count, Positive
+from saddlepoint.option_values import Count, Fraction, NonNegative, Positive
 from saddlepoint.progress import Meter
 from saddlepoint.streams import derive
 from saddlepoint.threat import Linf, format_eps
@@ -38,6 +38,8 @@ class ArchitectureSettings(Settings):
     Args:
         networks: their names; see `saddlepoint.lab.vision_networks.NETWORKS`.
         seeds: trainings of each.
+        held_out: the share of the images by which epochs are chosen.
+        within: how far apart two accuracies on them may be to be called equal.
         budgets: Linf, in pixels.
         suite: of attacks, the same for all.
         steps: of the PGD whose images are transferred, at the largest budget.
@@ -48,6 +50,8 @@ class ArchitectureSettings(Settings):
 
     networks: tuple[str, ...] = ("resnet20", "vit-micro", "swin-micro", "swin-micro-unshifted")
     seeds: Count = 3
+    held_out: Fraction = 0.1
+    within: NonNegative = 0.01
     budgets: tuple[Positive, ...] = (0.5 / 255, 1 / 255, 2 / 255)
     suite: str = "fast"
     steps: Count = 20
@@ -143,7 +147,9 @@ def run_architectures(bench: Bench, settings: ArchitectureSettings) -> Architect
     >>> from saddlepoint.data import load_data
     >>> test = load_data("digits", split="test", limit=4)
     >>> train = load_data("digits", split="train", limit=64)
-    >>> settings = ArchitectureSettings(("plain20", "vit-micro"), 1, (0.1,), "quick", 2)
+    >>> settings = ArchitectureSettings(
+    ...     ("plain20", "vit-micro"), seeds=1, budgets=(0.1,), suite="quick", steps=2
+    ... )
     >>> found = run_architectures(Bench(test, lambda: train, epochs=1), settings)
     >>> found.networks, found.seeds[0].transfer.shape
     (('plain20', 'vit-micro'), torch.Size([2, 2]))
@@ -161,9 +167,10 @@ def run_architectures(bench: Bench, settings: ArchitectureSettings) -> Architect
                 network = network_of(name)
                 trained[name] = train_watched(
                     network.build(bench.train, seed).to(bench.device), bench.train,
-                    network.recipe_of(bench.epochs, bench.test.shape), seed=seed, after_epoch=meter.add,
+                    network.recipe_of(bench.epochs, bench.test.shape), share=settings.held_out, seed=seed,
+                    after_epoch=meter.add,
                 )  # fmt: skip
-            chosen = matched_epochs(trained)
+            chosen = matched_epochs(trained, settings.within)
             held = {name: trained[name].accuracy[epoch - 1] for name, epoch in chosen.items()}
             models = {name: trained[name].stopped_at(epoch) for name, epoch in chosen.items()}
             found.append(_attacked(models, bench, settings, seed, chosen, held, meter))

@@ -70,13 +70,22 @@ def train_watched(
     return Trained(model, tuple(weights), tuple(accuracy))
 
 
-def matched_epochs(trained: Mapping[str, Trained]) -> dict[str, int]:
-    """Return the epoch of each network at which its accuracy is nearest to one that all reach: the
-    smallest of their best.
+def matched_epochs(trained: Mapping[str, Trained], within: float = 0.01) -> dict[str, int]:
+    """Return the epoch of each network at which all are equally accurate, as high as there is one.
 
-    >>> one, other = (Trained(nn.Identity(), (), a) for a in ((0.5, 0.7, 0.9), (0.6, 0.71, 0.7)))
-    >>> matched_epochs({"one": one, "other": other})
+    Accuracies are equal where no two are further apart than `within`; where the networks never are, the
+    epochs at which they are the least apart.
+
+    >>> one, other = (Trained(nn.Identity(), (), a) for a in ((0.5, 0.7, 0.9), (0.6, 0.71, 0.8)))
+    >>> matched_epochs({"one": one, "other": other}, within=0.02)
     {'one': 2, 'other': 2}
     """
-    target = min(max(each.accuracy) for each in trained.values())
-    return {name: each.nearest(target) for name, each in trained.items()}
+
+    def apart(epochs: Mapping[str, int]) -> float:
+        reached = [trained[name].accuracy[epoch - 1] for name, epoch in epochs.items()]
+        return max(reached) - min(reached)
+
+    targets = sorted({a for each in trained.values() for a in each.accuracy}, reverse=True)
+    choices = [{name: each.nearest(t) for name, each in trained.items()} for t in targets]
+    equal = (epochs for epochs in choices if apart(epochs) <= within)
+    return next(equal, min(choices, key=apart))
