@@ -90,7 +90,11 @@ TINY = {
         "seeds": "1",
         "rates": "0.001",
     },
-    "bert-labels": {**BERT, "starts": "from scratch,words and next sentences,left to right"},
+    "bert-labels": {
+        **BERT,
+        "depth": "4",
+        "starts": "from scratch,words and next sentences,left to right",
+    },
     "bert-masking": {**BERT, "starts": "words and next sentences,all masked"},
     "embedding-robustness": {
         "trained": "20",

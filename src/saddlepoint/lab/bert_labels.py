@@ -14,6 +14,7 @@ import torch
 from saddlepoint.defences import load_recipe
 from saddlepoint.errors import check_names
 from saddlepoint.lab.bench import Bench
+from saddlepoint.lab.bert_features import FrozenFeatures
 from saddlepoint.lab.bert_found import BertLabels, Tuned
 from saddlepoint.lab.experiment import Settings
 from saddlepoint.lab.text_tasks import few, tokeniser_for, trained_on
@@ -25,6 +26,7 @@ from saddlepoint.text import MASKINGS, Bert, Framing, TextData, load_text, text_
 from saddlepoint.training import train
 
 SCRATCH, TF_IDF = "from scratch", "TF-IDF, logistic regression"
+_FEATURES = 4  # blocks, whose outputs are the features of a frozen BERT
 
 
 def _masked(name: str, *, next_sentence: bool) -> MaskedLanguage:
@@ -116,7 +118,8 @@ def run_bert_labels(bench: Bench, settings: BertSettings) -> BertLabels:
     """Pre-train a BERT in several ways, fine-tune each with few labels, and compare with a bag of
     words at the same labels. Devlin et al. 2019, arXiv:1810.04805, sections 5.1 and C.2.
 
-    What is left to right sees the same texts, and is of the same size.
+    What is left to right sees the same texts, and is of the same size. A BERT of four blocks or more
+    that was pre-trained is also left frozen, and gives its features to logistic regression.
 
     >>> from saddlepoint.data import load_data
     >>> bench = Bench(load_data("digits", limit=2), lambda: None)
@@ -143,6 +146,14 @@ def run_bert_labels(bench: Bench, settings: BertSettings) -> BertLabels:
                 told = inner.next(name)
                 work = partial(_tuned, bench, settings, texts, bert, start, count, i, told)
                 found.append(Tuned(**bench.part(name, work)))
+        if STARTS[start] is not None and settings.depth >= _FEATURES:
+            frozen = FrozenFeatures(bert, texts.framing, texts.test)
+            found += [
+                Tuned(**bench.part(f"features of {start}, {count} labels, seed {i + 1}",
+                                   partial(_frozen, texts, frozen, start, bench, count, i)))
+                for count in settings.labels
+                for i in range(settings.seeds)
+            ]  # fmt: skip
     return BertLabels(tuple(found), len(texts.test))
 
 
@@ -233,6 +244,16 @@ def _tuned(
     accuracy = fitted(data, texts.test, rate, course.next("all labels"))
     return {
         "start": start, "labels": count, "seed": number + 1, "rate": rate, "accuracy": accuracy
+    }  # fmt: skip
+
+
+def _frozen(
+    texts: _Texts, frozen: FrozenFeatures, start: str, bench: Bench, count: int, number: int
+) -> dict[str, Any]:
+    data = few(texts.sentences, count, derive(bench.seed, "labels", number))
+    return {
+        "start": f"{start}, frozen", "labels": count, "seed": number + 1, "rate": 0.0,
+        "accuracy": frozen.accuracy(data),
     }  # fmt: skip
 
 
