@@ -103,6 +103,12 @@ class Architectures:
         """In ascending order."""
         return tuple(self.seeds[0].robust[self.networks[0]])
 
+    @property
+    def apart(self) -> float:
+        """How far apart the held-out accuracies of a seed are at most: how equal the networks are."""
+        held = [each.held_out.values() for each in self.seeds]
+        return max(max(each) - min(each) for each in held)
+
     def clean(self, name: str) -> list[float]:
         """Return the clean accuracy of each seed."""
         return [_share(each.clean[name]) for each in self.seeds]
@@ -231,7 +237,7 @@ def draw_architectures(found: Architectures) -> Figure:
         left.set_ylim(-2, 102)
         left.set_xlabel("eps (Linf, in 255ths)")
         left.set_ylabel("accuracy (%)")
-        title_left(left, "at equal clean accuracy")
+        title_left(left, f"held-out accuracies at most {100 * found.apart:.1f} points apart")
         _draw_transfer(right, found)
         legend_above(figure, keys_of(named), columns=2)
     return figure

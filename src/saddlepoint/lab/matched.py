@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -13,22 +14,20 @@ from saddlepoint.lab.early_stopping import epoch_by_epoch
 from saddlepoint.lab.outputs import predictions
 from saddlepoint.training.split import Split
 
+_ROUNDING = 1e-9  # of shares
+
 
 @dataclass(frozen=True, eq=False)
 class Trained:
     """A network's weights after every epoch, and its accuracy on held-out images then.
 
-    >>> Trained(nn.Identity(), ({},), (0.5,)).nearest(0.4)
-    1
+    >>> Trained(nn.Identity(), ({},), (0.5,)).stopped_at(1)
+    Identity()
     """
 
     model: nn.Module
     weights: tuple[Mapping[str, Tensor], ...]
     accuracy: tuple[float, ...]
-
-    def nearest(self, target: float) -> int:
-        """Return the epoch, from 1, whose accuracy is nearest to the target; of two the earlier."""
-        return 1 + min(range(len(self.accuracy)), key=lambda e: abs(self.accuracy[e] - target))
 
     def stopped_at(self, epoch: int) -> nn.Module:
         """Return the network as it was after an epoch, in evaluation mode."""
@@ -80,12 +79,22 @@ def matched_epochs(trained: Mapping[str, Trained], within: float = 0.01) -> dict
     >>> matched_epochs({"one": one, "other": other}, within=0.02)
     {'one': 2, 'other': 2}
     """
+    found: dict[str, int] = {}
+    least = math.inf
+    for low in sorted({a for each in trained.values() for a in each.accuracy}, reverse=True):
+        above = {name: _above(each.accuracy, low) for name, each in trained.items()}
+        if any(a is None for a in above.values()):
+            continue
+        reached = {name: a for name, a in above.items() if a is not None}
+        apart = max(reached.values()) - low
+        if apart < least:
+            least = apart
+            found = {name: 1 + trained[name].accuracy.index(a) for name, a in reached.items()}
+        if apart <= within + _ROUNDING:
+            break
+    return found
 
-    def apart(epochs: Mapping[str, int]) -> float:
-        reached = [trained[name].accuracy[epoch - 1] for name, epoch in epochs.items()]
-        return max(reached) - min(reached)
 
-    targets = sorted({a for each in trained.values() for a in each.accuracy}, reverse=True)
-    choices = [{name: each.nearest(t) for name, each in trained.items()} for t in targets]
-    equal = (epochs for epochs in choices if apart(epochs) <= within)
-    return next(equal, min(choices, key=apart))
+def _above(accuracy: Sequence[float], low: float) -> float | None:
+    """Return the smallest accuracy that is not below `low`."""
+    return min((a for a in accuracy if a >= low), default=None)
