@@ -30,7 +30,7 @@ def test_translations_have_a_page_of_attention(cli, copied, tmp_path):
     lines = (out / "translations.txt").read_text(encoding="utf-8").splitlines()
     assert lines == [row["translation"] for row in rows]
     assert cli(*words, "--out", out, "--json").json == found.json  # read again
-    (tmp_path / "a.csv").write_text("source\na b c\nd\n")
+    (tmp_path / "a.csv").write_text("source,label\na b c,0.5\nd,\n")  # labels are not looked at
     same = cli(
         "translate", "--weights", copied, "--file", tmp_path / "a.csv", "--beam", 2, "--json"
     )
@@ -84,6 +84,8 @@ def test_texts_are_not_of_image_models(refused, copied, tmp_path):
     told = refused("train", "--data", "digits", "--model", "simple-cnn", "--lower", *out)
     assert "--lower is of texts" in told
     assert "by --text or by --file" in refused("translate", "--weights", copied)
+    told = refused(*COPY, "--label", "mood", "--out", tmp_path / "out")
+    assert "--label is of classes, and Translate learns none" in told
     told = refused("translate", "--weights", tmp_path, "--text", "a")
     assert "holds no model.safetensors" in told
 

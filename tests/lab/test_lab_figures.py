@@ -28,6 +28,7 @@ BERT = {
     "labels": "10,20",
     "seeds": "1",
     "tuned": "1",
+    "steps": "1",
     "width": "16",
     "depth": "1",
     "heads": "2",

@@ -13,9 +13,13 @@ from saddlepoint.text import (
     Bert,
     BertDesign,
     EmbeddedText,
+    Framing,
     FromEmbedding,
+    Sentences,
     Tokens,
+    WordTokeniser,
     flagged,
+    load_text,
     padded,
     with_head,
 )
@@ -178,12 +182,26 @@ def test_the_table_has_a_graph_through_the_flags():
     BAG.zero_grad()
 
 
+def bert(vocabulary):
+    return with_head(Bert(BertDesign(vocabulary, 16, 1, 2, 32, 32)), 2)
+
+
+SENTENCES = Sentences(
+    load_text("rules:sentiment", limit=2), Framing(WordTokeniser(["the", "film"]))
+)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda: FromEmbedding(nn.Linear(2, 2)), "cannot be entered after its embeddings"),
         (lambda: EmbeddedText(TOKENS, LABELS, nn.Linear(2, 2), ("a", "b")), "cannot be entered"),
         (lambda: EmbeddedText(TOKENS, LABELS + 1, BAG, ("a", "b")), "label"),
+        (
+            lambda: EmbeddedText(TOKENS, LABELS, bert(int(TOKENS.ids.max())), ("a", "b")),
+            "and the classifier has embeddings of",
+        ),
+        (lambda: EmbeddedText.of(SENTENCES, bert(90)), "the tokeniser has .* and the model 90"),
         (lambda: EmbeddedText(padded([[2, 3]]), LABELS[:1], BAG, ("a", "b")), "sentence 0 has no"),
     ],
 )

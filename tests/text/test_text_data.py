@@ -67,7 +67,9 @@ BAD = [
     (b"text,label\nfine,1\n  ,0\n", "a.csv, line 3: the text is empty; leave empty sentences out"),
     (b"words,label\nfine,1\n", "a.csv has no column 'text'; it has words, label"),
     (b"text,label\nfine,1\ngood,-1\n", "a.csv, line 3: the label -1 is no class"),
-    (b"text,label\nfine,1.5\ngood,\n", "a.csv, line 3: the label is '', which is no class"),
+    (b"text,label\nfine,1\ngood,\n", "a.csv, line 3: the label is '', which is no class"),
+    (b"text,label\nfine,1\ngood,  \n", "a.csv, line 3: the label is '  ', which is no class"),
+    (b"text,label\nfine,yes\ngood,0.5\n", "a.csv, line 3: the label is '0.5', which is no class"),
     (b"text,label\nfine,1,2\n", "a.csv, line 2: has 3 cells, and there are 2 columns"),
     (b"text,text\nfine,1\n", "names the column 'text' twice"),
     (b"", "a.csv is empty"),
@@ -100,6 +102,37 @@ def test_bad_lines_of_json_are_named(line, told, tmp_path):
     path.write_text('{"text": "fine", "label": 1}\n' + line + "\n")
     with pytest.raises(InputError, match=told):
         read_texts(path, classes=("no", "yes"))
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ((0.37, 1.5), "the label is '?0.37'?, which is no class"),
+        ((1990, 2020), "the label is 2020, and there are only 2 classes; number them from 0"),
+        ((1234567, 7654321), "which is no class|and there are only 2 classes"),
+    ],
+)
+def test_measures_are_no_classes_in_any_form(kind, values, told, tmp_path):
+    path = tmp_path / f"a.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.table({"text": ["a", "b"], "label": list(values)}), path)
+    elif kind == "jsonl":
+        path.write_text("".join(f'{{"text": "a", "label": {each}}}\n' for each in values))
+    else:
+        path.write_text("text,label\n" + "".join(f"a,{each}\n" for each in values))
+    with pytest.raises(InputError, match=told):
+        read_texts(path)
+    assert read_texts(path, TextColumns(labelled=False)).labels is None
+
+
+def test_text_of_parquet_that_is_no_utf8_is_told_with_its_row(tmp_path):
+    raw = pa.array([b"fine", b"caf\xe9"], pa.binary())
+    text = pa.Array.from_buffers(pa.string(), 2, raw.buffers())
+    pq.write_table(pa.table({"text": text}), tmp_path / "a.parquet")
+    told = "a.parquet, row 1: 'text' is not text in UTF-8 .byte 4 is 0xe9"
+    with pytest.raises(InputError, match=told):
+        read_texts(tmp_path / "a.parquet")
 
 
 def test_unknown_sources_are_named(tmp_path):

@@ -13,22 +13,28 @@ from torch.nn import functional
 
 from saddlepoint.defences import Schedule
 from saddlepoint.errors import InputError
+from saddlepoint.objectives import Translate
 from saddlepoint.text import (
     SMOOTHINGS,
     BeamSearch,
+    CharacterTokeniser,
+    Framing,
     Greedy,
     OverAll,
     OverOthers,
+    TextData,
     Tokens,
     Transformer,
     TransformerDesign,
+    Translations,
     averaged,
     masked_loss,
     padded,
 )
-from saddlepoint.text.tokens import BOS, EOS, IGNORED, PAD
+from saddlepoint.text.tokens import BOS, CLS, EOS, IGNORED, MASK, PAD, SEP
 
 F64 = torch.float64
+NEVER = [PAD, CLS, SEP, MASK, BOS]
 SOURCE = padded([[7, 8, 7, 6], [8, 7, 6]])
 
 
@@ -42,7 +48,7 @@ def network(seed=0, positions="sinusoidal", vocabulary=9):
 
 def all_sentences(net, source, limit, alpha):
     """The best sentence of at most `limit` tokens by the score of the beam, of all there are."""
-    words = [i for i in range(9) if i not in (PAD, BOS, EOS)]
+    words = [i for i in range(9) if i not in (*NEVER, EOS)]
     best = (-float("inf"), [])
     for length in range(limit):
         rows = [list(row) for row in itertools.product(words, repeat=length)]
@@ -83,17 +89,51 @@ def test_what_is_written_does_not_depend_on_the_batch_and_has_its_score(seed):
             assert len(row) + 1 <= int(SOURCE.lengths[i]) + 3
 
 
-def test_greedy_takes_the_best_token_of_a_whole_pass():
-    net, source = network(1, vocabulary=30), padded([[7, 8, 6]])
-    row = [BOS]
-    while len(row) < 9:
-        logits = net(source, padded([row]))[0, -1]
-        logits[[PAD, BOS]] = -float("inf")
-        row.append(int(logits.argmax()))
-        if row[-1] == EOS:
-            break
-    ids = Greedy(extra=20).write(net, source).ids[0]
-    assert ids[: len(row) - 2] == row[1:-1] if row[-1] == EOS else ids[:8] == row[1:]
+def test_greedy_takes_the_best_token_of_a_whole_pass_until_the_end():
+    """Of some networks [EOS] comes by itself, of others at the limit."""
+    source, ended = padded([[7, 8, 6]]), []
+    for seed in range(8):
+        net, row = network(seed, vocabulary=12), [BOS]
+        while row[-1] != EOS and len(row) < 9:
+            logits = net(source, padded([row]))[0, -1]
+            logits[NEVER] = -float("inf")
+            row.append(int(logits.argmax()))
+        ended.append(row[-1] == EOS)
+        wanted = row[1:-1] if ended[-1] else row[1:]
+        assert Greedy(extra=6).write(net, source).ids[0] == wanted
+    assert set(ended) == {True, False}
+
+
+class Zs(Transformer):
+    """Writes the token 9 ninety times."""
+
+    def new_cache(self):
+        self.written = 0
+        return super().new_cache()
+
+    def decode(self, target, memory, keep, cache=None):
+        first = 0 if cache is None else self.written
+        self.written = first + target.ids.shape[1]
+        tokens = [9 if i < 90 else EOS for i in range(first, self.written)]
+        return 50 * functional.one_hot(torch.tensor(tokens), 10).double().expand(
+            len(target), -1, -1
+        )
+
+    def logits(self, hidden):
+        return hidden
+
+
+def test_a_target_much_longer_than_its_source_is_written_to_its_end():
+    """Six digits are a number of 65 letters."""
+    net = Zs(TransformerDesign(10, 8, 1, 2, 8)).to(F64).eval()
+    data = Translations(
+        TextData("long", "all", (("ab", "z" * 90),)), Framing(CharacterTokeniser(["a", "b", "z"]))
+    )
+    assert Translate().begin(net, None).measure(net, data)["exact_match"] == 1
+    (row,) = Greedy().write(net, data.inputs).ids
+    assert len(row) == 52  # of 53 tokens one is [EOS]
+    (row,) = BeamSearch(2, extra=100).write(net, data.inputs).ids
+    assert len(row) == 90
 
 
 def test_a_wider_beam_is_worth_it_and_learned_positions_bound_the_length():
@@ -108,9 +148,7 @@ def test_a_wider_beam_is_worth_it_and_learned_positions_bound_the_length():
 
 
 def test_the_published_learning_rates():
-    """What must be set: the peak d^−½ w^−½, and w as a share of all steps. The loop counts steps that
-    are done, from 0, and the paper steps from 1.
-    """
+    """What must be set: the peak d^−½ w^−½, and w as a share of all steps, which are counted from 1."""
     d, w, steps = 512, 4000, 100_000
     schedule, peak = Schedule("inverse-sqrt", warmup=w / steps), (d * w) ** -0.5
     expected = {1: 1.74693e-7, 4000: 6.98771e-4, 100_000: 1.39754e-4}

@@ -322,3 +322,10 @@ def test_bad_shapes_are_told():
         padded([])
     with pytest.raises(InputError, match="16 features do not divide among 3 heads"):
         Transformer(TransformerDesign(30, 16, 2, 3))
+
+
+def test_layer_norm_is_batch_norm_of_the_transpose():
+    x = torch.randn(6, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    layer = nn.LayerNorm(8, elementwise_affine=False).double()
+    batch = nn.BatchNorm1d(6, affine=False, track_running_stats=False).double()
+    torch.testing.assert_close(layer(x), batch(x.T).T, rtol=1e-12, atol=1e-12)

@@ -121,6 +121,19 @@ def test_schedules_pass_through_known_points(schedule, points):
     assert {x: schedule.factor(x) for x in points} == pytest.approx(points)
 
 
+def test_the_loop_counts_steps_as_the_formula_of_transformers_does():
+    d, w = 512, 4000
+    optimiser = Optimiser("adam", (d * w) ** -0.5)
+    schedule = Schedule("inverse-sqrt", warmup=w / 100_000)
+    state = State(
+        conv(), Recipe(epochs=1000, batch_size=1, optimiser=optimiser, schedule=schedule), 100
+    )
+    for step in (1, 2, 4000, 100_000):
+        state.epoch, state.step = divmod(step - 1, 100)
+        rate = d**-0.5 * min(step**-0.5, step * w**-1.5)
+        assert state.learning_rate() == pytest.approx(rate, rel=1e-12)
+
+
 def test_no_step_of_a_schedule_stands_still():
     state = State(conv(), Recipe(epochs=2, batch_size=50), images=100)
     rates = []

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _CHARACTERS = ("rules:addition", "rules:dates", "rules:number-words")
 _VOCABULARY = 4000
+_TOLD = 5  # classes
 
 
 def check_no_images(given: Subject, others: Mapping[str, object]) -> None:
@@ -74,9 +75,14 @@ def train_text(
     check_free(out, "train", FILES, {"seed": given.seed})
     before = None if given.weights is None else load_trained_text(given.weights)
     with progress("reading"):
-        data, test = _data(given, texts)
+        data, test = _data(given, texts, objective)
     if test is None:
         note(f"note: {data.name} has no test texts apart; nothing is measured on such")
+    shared = 0 if test is None else _shared(data, test)
+    if test is not None and shared:
+        note(
+            f"note: {shared:,} of {len(test):,} test texts are training texts too, where memory is measured"
+        )
     _tell_empty(data)
     tokeniser = _tokeniser(given, texts, data, before)
     model = _model(given, objective, data, tokeniser, before).to(device)
@@ -100,6 +106,7 @@ def train_text(
         "longest": framing.most,
         "truncate": framing.truncate,
         "data": given.data,
+        "test_texts_in_training": shared,
         "initial_weights": weights_fingerprint(model),
         "design": described(model),
     }
@@ -131,14 +138,27 @@ def _tell_empty(data: TextData) -> None:
     counts = data.labels.bincount(minlength=len(data.classes)).tolist()
     none = [name for name, count in zip(data.classes, counts, strict=True) if not count]
     if none:
-        note(f"note: no text of {data.name} is of the class {', '.join(map(printable, none))}")
+        told = ", ".join(map(printable, none[:_TOLD])) + (", …" if len(none) > _TOLD else "")
+        note(f"note: no text of {data.name} is of the class {told}")
 
 
-def _data(given: Subject, texts: TextOptions) -> tuple[TextData, TextData | None]:
+def _shared(data: TextData, test: TextData) -> int:
+    """Return how many test texts are training texts."""
+    known = set(data.rows)
+    return sum(row in known for row in test.rows)
+
+
+def _data(
+    given: Subject, texts: TextOptions, objective: TextObjective
+) -> tuple[TextData, TextData | None]:
     """Return training texts, and test texts where there are some."""
     from saddlepoint.text import TextColumns, load_text
 
-    columns = TextColumns(tuple(texts.column or ()), texts.label)
+    if texts.label is not None and not objective.reads_labels:
+        raise InputError(
+            f"--label is of classes, and {type(objective).__name__} learns none; leave it out"
+        )
+    columns = TextColumns(tuple(texts.column or ()), texts.label, objective.reads_labels)
     data = load_text(
         given.data, split="train", data_root=given.data_root, columns=columns, limit=given.limit,
         words=texts.words,

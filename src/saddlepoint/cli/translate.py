@@ -39,6 +39,13 @@ def translate(
     length_penalty: Annotated[
         float, typer.Option(min=0, help="α of ((5 + length)/6)^α, which scores are divided by.")
     ] = 0.6,
+    extra: Annotated[
+        int,
+        typer.Option(min=0, max=MOST, help="Tokens by which a text may be longer than its source."),
+    ] = 50,
+    truncate: Annotated[
+        bool, typer.Option("--truncate", help="Cut texts that are too long for the network.")
+    ] = False,
     limit: Annotated[
         int | None, typer.Option(min=1, max=MOST, help="The first N texts alone.")
     ] = None,
@@ -70,8 +77,9 @@ def translate(
     where = choose_device(device, threads)
     trained = load_trained_text(weights)
     texts = _texts(text, file, column)[:limit]
-    trained = replace(trained, model=trained.model.to(where))
-    search = BeamSearch(beam, length_penalty)
+    framing = replace(trained.framing, truncate=truncate or trained.framing.truncate)
+    trained = replace(trained, model=trained.model.to(where), framing=framing)
+    search = BeamSearch(beam, length_penalty, extra)
     config = configuration(
         {
             "model": weights_fingerprint(trained.model),
@@ -79,6 +87,8 @@ def translate(
             "texts": fingerprint({"texts": texts}),
             "beam": beam,
             "length_penalty": length_penalty,
+            "extra": extra,
+            "truncate": framing.truncate,
         }
     )
     if out is None:
@@ -92,8 +102,8 @@ def translate(
             with progress("translating"):
                 found = translated(trained, texts, search)
             seen = [
-                cross_attention(trained, source, written)
-                for source, written in zip(found.sources[:SHOWN], found.written, strict=False)
+                cross_attention(trained, source, ids)
+                for source, ids in zip(found.sources[:SHOWN], found.ids, strict=False)
             ]
             page = translation_document(
                 found, seen, name=shown(weights.name), config=config, out=out,
@@ -120,7 +130,7 @@ def _texts(text: list[str] | None, file: Path | None, column: str | None) -> lis
         given = list(text or ())
         check_rows([(each,) for each in given], [f"--text {i + 1}" for i in range(len(given))])
         return given
-    data = read_texts(file, TextColumns(() if column is None else (column,)))
+    data = read_texts(file, TextColumns(() if column is None else (column,), labelled=False))
     return [row[0] for row in data.rows]
 
 

@@ -53,6 +53,15 @@ class Schedule:
         if self.name == "inverse-sqrt" and self.share(1) == 0:
             raise InputError("schedule: inverse-sqrt has no warm-up to fall from; give warmup: 0.1")
 
+    @property
+    def first(self) -> int:
+        """What the first step is counted as: 1 where the published formula is of steps from 1, else 0.
+
+        >>> Schedule("inverse-sqrt").first, Schedule("cosine").first
+        (1, 0)
+        """
+        return int(self.name == "inverse-sqrt")
+
     def share(self, epochs: int) -> float:
         """Return the share of a training of so many epochs in which the rate rises.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -64,6 +65,7 @@ class BertSettings(Settings):
         width, depth, heads: of the BERT.
         pretraining: epochs without labels.
         tuned: epochs with labels.
+        steps: of every training with labels, at least.
         rates: of training with labels; which one is chosen by a fifth of them.
         seeds: draws of labels and heads; the pre-training is done once.
 
@@ -86,6 +88,7 @@ class BertSettings(Settings):
     heads: Count = 4
     pretraining: Count = 1
     tuned: Count = 6
+    steps: Count = 300
     rates: tuple[Positive, ...] = (0.0003, 0.001)
     seeds: Count = 3
 
@@ -125,7 +128,7 @@ def run_bert_labels(bench: Bench, settings: BertSettings) -> BertLabels:
     >>> bench = Bench(load_data("digits", limit=2), lambda: None)
     >>> settings = BertSettings(
     ...     (SCRATCH,), (10,), "rules:sentiment", "rules:sentiment", read=40, tested=9,
-    ...     vocabulary=80, width=16, depth=1, heads=2, tuned=1, seeds=1, rates=(0.001,),
+    ...     vocabulary=80, width=16, depth=1, heads=2, tuned=1, steps=1, seeds=1, rates=(0.001,),
     ... )
     >>> [each.start for each in run_bert_labels(bench, settings).found]
     ['TF-IDF, logistic regression', 'from scratch']
@@ -223,7 +226,8 @@ def _tuned(
     def fitted(part: TextData, test: TextData, rate: float, told: Progress | None) -> float:
         recipe = load_recipe("bert-finetune")
         recipe = replace(
-            recipe, epochs=settings.tuned,
+            recipe,
+            epochs=max(settings.tuned, math.ceil(settings.steps * recipe.batch_size / len(part))),
             optimiser=replace(recipe.optimiser, learning_rate=rate),
         )  # fmt: skip
         model = with_head(copy.deepcopy(bert), len(data.classes), seed=seed)

@@ -24,8 +24,8 @@ from saddlepoint.option_values import Count, NonNegative, Positive
 from saddlepoint.progress import Course
 from saddlepoint.streams import derive
 from saddlepoint.text import (
+    BERTS,
     Bert,
-    BertDesign,
     EmbeddedText,
     Framing,
     FromEmbedding,
@@ -192,9 +192,9 @@ def _of_seed(
     texts = [text for row in data.rows for text in row]
     framing = Framing(WordTokeniser.trained(texts, 4000), most=64, truncate=True)
     sentences, tests = Sentences(data, framing), Sentences(test, framing)
-    design = BertDesign(
-        len(framing.tokeniser), settings.width, settings.depth, 4, 2 * settings.width, 64,
-        dropout=0.0, attention_dropout=0.0,
+    design = replace(
+        BERTS["bert-micro"], vocabulary=len(framing.tokeniser), width=settings.width,
+        depth=settings.depth, hidden=2 * settings.width, dropout=0.0, attention_dropout=0.0,
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

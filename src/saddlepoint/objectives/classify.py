@@ -41,6 +41,7 @@ class Classify(TextObjective):
 
     label_smoothing: BelowOne = 0.0
 
+    reads_labels = True
     paper = "Devlin et al. 2019, arXiv:1810.04805"
     cost = "1 full pass"
 

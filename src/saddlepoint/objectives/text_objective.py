@@ -33,6 +33,7 @@ class TextObjective(ABC):
     """
 
     reads_text: ClassVar[bool] = True
+    reads_labels: ClassVar[bool] = False
 
     def framed(self, data: TextData, framing: Framing, seed: int = 0) -> FramedText:
         """Return the sequences that the objective is given of texts; `seed` is of what is drawn."""

@@ -127,7 +127,9 @@ class Translating(RunningText):
                 first = slice(0, max(0, self.objective.written - int(ids[0])))
                 if first.stop:
                     source, target = source.at(first), target.at(first)
-                    rows = Greedy().write(model, source).ids
+                    # As long as the target at least: what is written in letters may be long.
+                    extra = max(Greedy().extra, int((target.lengths - source.lengths).max()))
+                    rows = Greedy(extra).write(model, source).ids
                     wanted = [
                         row[1:n]
                         for row, n in zip(target.ids.tolist(), target.lengths.tolist(), strict=True)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from saddlepoint.errors import InputError
-from saddlepoint.reading.opened import check_inflated, decoding, opened
+from saddlepoint.reading.opened import check_inflated, decoding, opened, shown
 
 _ROWS = 64  # read together: a column of repeated images is small on disk
 
@@ -60,12 +60,32 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         size = file.seek(0, io.SEEK_END)
         with pq.ParquetFile(file) as table:
             check_inflated(path, _declared(table), size)
-            total = 0
+            total = count = 0
             for batch in table.iter_batches(batch_size=_ROWS, columns=list(columns)):
-                rows = batch.to_pylist()
+                rows = _rows_of(batch, path, count)
+                count += len(rows)
                 total += sum(_held(value) for row in rows for value in row.values())
                 check_inflated(path, total, size)
                 yield from rows
+
+
+def _rows_of(batch: pa.RecordBatch, path: Path, first: int) -> list[dict[str, Any]]:
+    """Return the rows of a batch, whose first is the row `first` of the file."""
+    try:
+        return batch.to_pylist()
+    except UnicodeDecodeError:
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+                continue
+            for i, value in enumerate(column.cast(pa.large_binary()).to_pylist()):
+                try:
+                    (value or b"").decode()
+                except UnicodeDecodeError as error:
+                    raise InputError(
+                        f"{shown(path)}, row {first + i}: '{shown(name)}' is not text in UTF-8"
+                        f" (byte {error.start + 1} is 0x{error.object[error.start]:02x})"
+                    ) from error
+        raise
 
 
 def _held(value: Any) -> int:

@@ -43,7 +43,8 @@ def translation_document(
 
     >>> import torch
     >>> seen = CrossAttention(("a", "[EOS]"), ("b", "[EOS]"), torch.full((2, 4, 2, 2), 0.5))
-    >>> page = translation_document(Translated(("a",), ("b",), (-0.5,), 0), [seen], name="net", config={})
+    >>> found = Translated(("a",), ("b",), ((8,),), (-0.5,), 0)
+    >>> page = translation_document(found, [seen], name="net", config={})
     >>> len(page.sections[1].drawings)
     2
     """

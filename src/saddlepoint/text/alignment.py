@@ -10,6 +10,7 @@ import numpy as np
 
 from saddlepoint.errors import InputError
 from saddlepoint.option_values import Count, check_fields
+from saddlepoint.text.mending import joined
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 _NULL = ""
@@ -38,7 +39,7 @@ class WordTable:
         for word in words_of(text):
             options = self.of(word)
             found.append(max(options, key=lambda f: (options[f], f)) if options else word)
-        return re.sub(r"\s+([.,;:!?»)\]])", r"\1", " ".join(found))
+        return joined(" ".join(found))
 
 
 @dataclass(frozen=True)

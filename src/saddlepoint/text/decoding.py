@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from saddlepoint.option_values import Count, Natural, NonNegative, check_fields
-from saddlepoint.text.tokens import BOS, EOS, PAD, Tokens
+from saddlepoint.text.tokens import BOS, CLS, EOS, MASK, PAD, SEP, Tokens
 from saddlepoint.text.transformer import Transformer
 
-_NEVER = [PAD, BOS]  # are written
+_NEVER = [PAD, CLS, SEP, MASK, BOS]  # are written
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,8 @@ from saddlepoint.data.checks import checked_labels
 from saddlepoint.errors import InputError
 from saddlepoint.files import fingerprint
 from saddlepoint.text.framed import FramedText
-from saddlepoint.text.tokenisers import Tokeniser
+from saddlepoint.text.heads import SequenceClassifier
+from saddlepoint.text.tokenisers import Tokeniser, check_vocabulary
 from saddlepoint.text.tokens import BOS, CLS, EOS, MASK, PAD, SEP, Tokens
 from saddlepoint.threat.tokens import FIXED, FREE, PADDING
 from saddlepoint.zoo import weights_fingerprint
@@ -121,7 +122,8 @@ class EmbeddedText(ImageBatches):
         held: the tokens that may not be moved.
         tokeniser: gives the tokens' words, for pictures; None shows their numbers.
 
-    Raises `InputError` for labels that are no classes, and a sentence with nothing that may be moved.
+    Raises `InputError` for labels that are no classes, tokens that the classifier has no embedding of,
+    and a sentence with nothing that may be moved.
 
     >>> from saddlepoint.data import ImageData
     >>> from saddlepoint.text import (
@@ -145,6 +147,12 @@ class EmbeddedText(ImageBatches):
     def __post_init__(self) -> None:
         FromEmbedding(self.classifier)  # refuses what is no classifier of text
         checked_labels(self.labels, len(self.tokens), len(self.classes))
+        known = getattr(self.classifier, "vocabulary", None)
+        if isinstance(known, int) and int(self.tokens.ids.max()) >= known:
+            raise InputError(
+                f"a token is {int(self.tokens.ids.max())}, and the classifier has embeddings of {known};"
+                " give the classifier's own tokeniser"
+            )
         fixed = ~_movable(self.tokens, self.held).any(1)
         if bool(fixed.any()):
             row = int(fixed.nonzero()[0, 0])
@@ -154,7 +162,7 @@ class EmbeddedText(ImageBatches):
     def of(cls, framed: FramedText, classifier: nn.Module) -> EmbeddedText:
         """Return the sentences, or pairs, of a data set as a classifier embeds them.
 
-        Raises `InputError` where they have no labels.
+        Raises `InputError` where they have no labels, or the tokeniser is of another vocabulary.
 
         >>> from saddlepoint.text import (
         ...     Bert, BertDesign, Framing, Sentences, WordTokeniser, load_text, with_head,
@@ -168,6 +176,8 @@ class EmbeddedText(ImageBatches):
         labels = framed.data.labels
         if labels is None:
             raise InputError(f"{framed.name} has no labels; name their column, or give other texts")
+        if isinstance(classifier, SequenceClassifier):
+            check_vocabulary(framed.framing.tokeniser, classifier.vocabulary)
         return cls(
             framed.inputs, labels, classifier, framed.classes, framed.name, framed.split,
             tokeniser=framed.framing.tokeniser,

@@ -62,10 +62,10 @@ class Framing:
             empty = next((w for w, ids in zip(text.split(), parts, strict=True) if not ids), None)
             if empty is not None:
                 raise InputError(
-                    f"text {i} has a word without tokens ({empty[:20]!r}); leave it out"
+                    f"text {i + 1} has a word without tokens ({empty[:20]!r}); leave it out"
                 )
             row = [token for ids in parts for token in ids]
-            cut += self._fitted(i, [row], 2)
+            cut += self._fitted(f"text {i + 1} ({text[:20]!r})", [row], 2)
             starts = [1 + sum(map(len, parts[:j])) for j in range(len(parts))]
             rows.append([CLS, *row, SEP])
             places.append([start for start in starts if start <= len(row)])
@@ -103,20 +103,20 @@ class Framing:
             for text, ids in zip(texts, row, strict=True):
                 if not ids:
                     raise InputError(
-                        f"text {i} has no tokens ({text[:20]!r}); leave empty sentences out"
+                        f"text {i + 1} has no tokens ({text[:20]!r}); leave empty sentences out"
                     )
-            cut += self._fitted(i, row, extra)
+            cut += self._fitted(f"text {i + 1} ({texts[0][:20]!r})", row, extra)
             rows.append(row)
         return rows, cut
 
-    def _fitted(self, number: int, row: list[list[int]], extra: int) -> bool:
+    def _fitted(self, which: str, row: list[list[int]], extra: int) -> bool:
         """Shorten a row in place where it has to be and may be; say whether it was."""
         length = sum(map(len, row)) + extra
         if self.most is None or length <= self.most:
             return False
         if not self.truncate:
             raise InputError(
-                f"text {number} has {length} tokens with special ones, and there are {self.most}"
+                f"{which} has {length} tokens with special ones, and there are {self.most}"
                 " positions; leave it out, or ask for truncation"
             )
         _shorten(row, self.most - extra)

@@ -97,6 +97,11 @@ class SequenceClassifier(nn.Module):
         super().__init__()
         self.bert, self.head = bert, head
 
+    @property
+    def vocabulary(self) -> int:
+        """The tokens that there are embeddings of."""
+        return self.bert.design.vocabulary
+
     def forward(self, tokens: Tokens) -> Float[Tensor, "n k"]:
         """Return the logits."""
         return self.from_embedding(self.embedding(tokens), tokens.keep)

@@ -142,6 +142,11 @@ class HuggingFaceClassifier(nn.Module):
         numbers = torch.cat([torch.tensor(special), torch.arange(size)])
         self.register_buffer("numbers", numbers, persistent=False)
 
+    @property
+    def vocabulary(self) -> int:
+        """The tokens that there are embeddings of, our special ones among them."""
+        return len(self.numbers)
+
     def forward(self, tokens: Tokens) -> Float[Tensor, "n k"]:
         """Return the logits."""
         return self.from_embedding(self.embedding(tokens), tokens.keep)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 _C1 = re.compile("[\x80-\x9f]")
+_AFTER = re.compile(r"\s+([.,;:!?»)\]])")
+_BEFORE = re.compile(r"([¿¡«(\[])\s+")
 
 
 def mended(text: str) -> str:
@@ -15,6 +17,15 @@ def mended(text: str) -> str:
     'a film… or—not'
     """
     return _C1.sub(lambda found: _of_windows(found[0]), text)
+
+
+def joined(text: str) -> str:
+    """Return a text, put together of words and marks, with each mark at the word that it belongs to.
+
+    >>> joined("¿ qué es ( eso ) ?")
+    '¿qué es (eso)?'
+    """
+    return _BEFORE.sub(r"\1", _AFTER.sub(r"\1", text))
 
 
 def _of_windows(character: str) -> str:

@@ -26,6 +26,8 @@ _TEXTS = (
     ("source",),
 )
 _NUMBER = re.compile("-?[0-9]{1,6}")
+_MEASURE = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|nan|[-+]?inf", re.IGNORECASE)
+_FEW, _EMPTY = 100, 10  # classes that may all be empty but one; and classes for each that is not
 _LABELS = ("label", "labels", "class")
 
 
@@ -37,6 +39,7 @@ class TextColumns:
         texts: one column, or the two of a pair; none takes `text`, or `source` and `target` and
             other usual names.
         label: None takes `label` where there is such a column.
+        labelled: whether labels are read at all; without, none is looked at.
 
     Raises `InputError` for more than two columns of texts.
 
@@ -46,6 +49,7 @@ class TextColumns:
 
     texts: tuple[str, ...] = ()
     label: str | None = None
+    labelled: bool = True
 
     def __post_init__(self) -> None:
         if len(self.texts) > 2:
@@ -59,6 +63,7 @@ class TextColumns:
             (each for each in _TEXTS if set(each) <= set(records.columns)), ("text",)
         )
         label = self.label or next((each for each in _LABELS if each in records.columns), None)
+        label = label if self.labelled else None
         columns = [records.column(name) for name in names]
         rows = []
         for place, values in zip(records.places, zip(*columns, strict=True), strict=True):
@@ -133,12 +138,20 @@ def _tags(
     return tuple(tuple(next(rest) for _ in value) for value in values), found
 
 
+def _no_class(value: int | str, known: tuple[str, ...]) -> bool:
+    """Return whether a label is blank, or a number that counts nothing."""
+    word = str(value).strip()
+    if not word:
+        return True
+    return word not in known and not _NUMBER.fullmatch(word) and bool(_MEASURE.fullmatch(word))
+
+
 def _classes(
     values: Sequence[Any], places: Sequence[str], known: tuple[str, ...]
 ) -> tuple[list[int], tuple[str, ...]]:
     """Return the numbers of the labels, and the names of the classes."""
     for value, place in zip(values, places, strict=True):
-        if isinstance(value, bool) or not isinstance(value, int | str) or value in ("", None):
+        if isinstance(value, bool) or not isinstance(value, int | str) or _no_class(value, known):
             raise InputError(
                 f"{place}: the label is {shown(repr(value))[:60]}, which is no class; give a whole"
                 " number from 0, or a name"
@@ -147,6 +160,11 @@ def _classes(
     if all(_NUMBER.fullmatch(word) for word in words):
         numbers = [int(word) for word in words]
         most = len(known) or max(numbers) + 1
+        if not known and most > max(_FEW, _EMPTY * len(set(numbers))):
+            raise InputError(
+                f"{places[numbers.index(most - 1)]}: the label is {most - 1}, and there are only"
+                f" {len(set(numbers))} classes; number them from 0, or give names"
+            )
         for number, place in zip(numbers, places, strict=True):
             if not 0 <= number < most:
                 raise InputError(f"{place}: the label {number} is no class; use 0 … {most - 1}")

@@ -14,7 +14,7 @@ from saddlepoint.counts import check_count
 from saddlepoint.errors import InputError, unknown
 from saddlepoint.files import fingerprint, write
 from saddlepoint.reading import decoding, read_json, shown
-from saddlepoint.text.mending import mended
+from saddlepoint.text.mending import joined, mended
 from saddlepoint.text.tokens import SPECIAL, UNK
 
 
@@ -205,7 +205,7 @@ class WordPieceTokeniser(Tokeniser):
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of pieces, without special ones."""
-        return str(self._tokeniser.decode([i for i in ids if i >= len(SPECIAL)]))
+        return joined(str(self._tokeniser.decode([i for i in ids if i >= len(SPECIAL)])))
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """Return the pieces as text, "##" before one that goes on."""

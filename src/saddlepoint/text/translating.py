@@ -26,15 +26,17 @@ class Translated:
 
     Attributes:
         sources, written: as text.
+        ids: the tokens that were written, without [EOS].
         scores: what the translations were chosen by; see `Written`.
         cut: sources that were too long, and cut.
 
-    >>> Translated(("a",), ("b",), (-0.5,), 0).json()["translations"]
+    >>> Translated(("a",), ("b",), ((8,),), (-0.5,), 0).json()["translations"]
     [{'source': 'a', 'translation': 'b', 'score': -0.5}]
     """
 
     sources: tuple[str, ...]
     written: tuple[str, ...]
+    ids: tuple[tuple[int, ...], ...]
     scores: tuple[float, ...]
     cut: int
 
@@ -98,25 +100,24 @@ def translate(
             rows[i], scores[i] = row, score
     tokeniser = trained.framing.tokeniser
     written = tuple(tokeniser.decode(row) for row in rows)
-    return Translated(tuple(texts), written, tuple(scores), framed.cut)
+    return Translated(tuple(texts), written, tuple(map(tuple, rows)), tuple(scores), framed.cut)
 
 
-def cross_attention(trained: TrainedText, source: str, written: str) -> CrossAttention:
-    """Return where a decoder looks when it writes a sentence, all of it at once.
+def cross_attention(trained: TrainedText, source: str, ids: Sequence[int]) -> CrossAttention:
+    """Return where a decoder looks when it writes the tokens `ids`, all of them at once.
 
     Raises `InputError` as `translate`.
 
     >>> from saddlepoint.text import Framing, TransformerDesign, WordTokeniser
     >>> net = Transformer(TransformerDesign(9, 16, 2, 4, 32)).eval()
     >>> trained = TrainedText(net, Framing(WordTokeniser(["a", "b"])), ())
-    >>> found = cross_attention(trained, "a b", "b")
+    >>> found = cross_attention(trained, "a b", [8])
     >>> found.source, found.written, found.maps.shape
     (('a', 'b', '[EOS]'), ('b', '[EOS]'), torch.Size([2, 4, 2, 3]))
     """
     model, tokeniser = _transformer(trained), trained.framing.tokeniser
     device = model.embedding.weight.device
     read = trained.framing.sources([source]).tokens.to(device)
-    ids = tokeniser.encode(written)
     with torch.no_grad(), record_attention(model) as seen:
         model(read, padded([[BOS, *ids]]).to(device))
     maps = [seen[f"decoder.{i}.cross"][0] for i in range(len(model.decoder))]

@@ -122,10 +122,16 @@ def without_those_of(pairs: Pairs, *others: Pairs) -> list[tuple[str, str]]:
     ]
 
 
-def bleu(written: Sequence[str], references: Sequence[str]) -> Bleu:
+def bleu(written: Sequence[str], references: Sequence[str], *, lowercase: bool = False) -> Bleu:
     """Return the BLEU of translations against one reference each, by sacrebleu (extra `text`).
 
     Papineni et al. 2002; Post, A Call for Clarity in Reporting BLEU Scores, 2018, arXiv:1804.08771.
+
+    Args:
+        written: translations.
+        references: as many.
+        lowercase: whether a capital is the same as its small letter, for what writes none.
+
     Raises `InputError` where they are not as many, or there are none.
 
     >>> bleu(["a", "b"], ["a"])
@@ -138,14 +144,15 @@ def bleu(written: Sequence[str], references: Sequence[str]) -> Bleu:
             f"there are {len(written)} translations and {len(references)} references; give one"
             " reference for each"
         )
-    metric = _sacrebleu().BLEU()
+    metric = _sacrebleu().BLEU(lowercase=lowercase)
     found = metric.corpus_score(list(written), [list(references)])
     return Bleu(float(found.score), str(metric.get_signature()))
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """What a translation is worth that has learned nothing of order.
+    """What a translation is worth that has learned nothing of order; capitals count as small letters,
+    since the table knows none.
 
     Attributes:
         copied: BLEU of the sources themselves.
@@ -171,7 +178,8 @@ def baselines(train: Pairs, test: Pairs, model: IBM1 | None = None) -> Baselines
     table = (model or IBM1()).fit(train)
     sources, references = [s for s, _ in test], [t for _, t in test]
     return Baselines(
-        bleu(sources, references), bleu([table.translated(s) for s in sources], references)
+        bleu(sources, references, lowercase=True),
+        bleu([table.translated(s) for s in sources], references, lowercase=True),
     )
 
 

@@ -113,10 +113,12 @@ class State:
 
     def learning_rate(self, replay: int = 0) -> float:
         """Return the learning rate of the next step, or of a replay of its batch."""
-        done = self.done + replay / self.repeats
-        # The first step of a warm-up and the last of a decay would stand still at exactly zero.
         schedule, errors = self.recipe.schedule, self.held_out.get("errors", ())
-        factor = max(schedule.factor(done / self.total, self.recipe.epochs, errors), 1e-3)
+        done = self.done + replay / self.repeats + schedule.first
+        factor = schedule.factor(done / self.total, self.recipe.epochs, errors)
+        if not schedule.first:
+            # The first step of a warm-up and the last of a decay would stand still at exactly zero.
+            factor = max(factor, 1e-3)
         return self.recipe.optimiser.learning_rate * factor * self.rate
 
     def change(self, rate: float, noise: float) -> None:
