@@ -230,12 +230,18 @@ def test_a_record_is_put_away_after_errors_and_inside_another():
     assert net[0].recorder is None
 
 
+def parallel_inside(net):
+    net.blocks[1].attention = nn.DataParallel(net.blocks[1].attention)
+    return net
+
+
 @pytest.mark.parametrize(
     "around",
     [
         nn.DataParallel,
         lambda net: torch.compile(net, backend="aot_eager"),
         lambda net: nn.Sequential(nn.DataParallel(net)),
+        lambda net: parallel_inside(net),
     ],
 )
 def test_a_record_sees_through_wrappers(around):

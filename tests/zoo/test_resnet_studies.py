@@ -219,3 +219,24 @@ def test_networks_without_branches_need_names():
     ]
     with pytest.raises(InputError, match=r"gamma is 1\.5; give a number in \(0, 1\]"):
         skip_gradient(build_model("resnet20", classes=4, shape=(3, 8, 8)), 1.5).__enter__()
+
+
+def test_blocks_that_are_wrapped_one_by_one_are_blocks():
+    net = warmed(build_model("resnet20", classes=4, shape=(3, 12, 12)))
+    names = block_names(net)
+
+    def gradient():
+        images = IMAGES.clone().requires_grad_()
+        with skip_gradient(net, 0.5):
+            net(images).square().sum().backward()
+        return images.grad
+
+    wanted = gradient()
+    with without_blocks(net, ["stage1.1"]):
+        without = net(IMAGES)
+    net.stage1[1] = nn.DataParallel(net.stage1[1])
+    net.stage3[0] = nn.DataParallel(net.stage3[0])
+    assert block_names(net) == names
+    assert torch.equal(gradient(), wanted)
+    with without_blocks(net, ["stage1.1"]):
+        assert torch.equal(net(IMAGES), without)

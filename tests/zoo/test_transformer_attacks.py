@@ -59,6 +59,7 @@ def test_math_and_fused_kernels_take_the_same_decisions(name):
     kept = logits.gather(1, labels[:, None])[:, 0]
     margin = kept - logits.scatter(1, labels[:, None], -torch.inf).amax(1)
     clear = margin.abs() > 1e-4
+    assert int(clear.sum()) >= 6
     assert torch.equal(fused.success[clear], exact.success[clear])
 
 
@@ -72,7 +73,10 @@ def test_compiled_they_are_attacked_as_they_are(name, backend):
     plain = attack(net, images, labels)
     compiled = attack(torch.compile(net, backend=backend), images, labels)
     assert torch.equal(plain.success, compiled.success)
-    torch.testing.assert_close(compiled.adversarials, plain.adversarials, rtol=0, atol=2 * EPS)
+    assert bool(plain.success.any())
+    apart = (compiled.adversarials - plain.adversarials).abs() > 1e-5
+    # The sign of a derivative that is nearly zero may differ.
+    assert float(apart.double().mean()) < 0.01
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from saddlepoint.zoo import (
 )
 from saddlepoint.zoo.drop_path import DropPath
 from saddlepoint.zoo.positions import POSITIONS, LearnedPositions, Places
+from saddlepoint.zoo.stems import resized_kernel
 from saddlepoint.zoo.tables import resized_grid
 
 F64 = torch.float64
@@ -268,3 +269,24 @@ def test_branches_are_left_out_more_often_the_deeper_they_are():
 def test_what_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize(("patch", "side"), [(2, 4), (4, 6), (4, 8)])
+def test_a_kernel_for_larger_patches_says_of_a_resized_patch_what_it_said_of_the_patch(patch, side):
+    kernel = torch.randn(5, 3, patch, patch, dtype=torch.float64)
+    patches = torch.randn(7, 3, patch, patch, dtype=torch.float64)
+    resized = nn.functional.interpolate(patches, (side, side), mode="bilinear")
+    found = nn.functional.conv2d(resized, resized_kernel(kernel, side))
+    torch.testing.assert_close(found, nn.functional.conv2d(patches, kernel), rtol=1e-9, atol=1e-9)
+
+
+def test_weights_of_another_patch_say_how_they_are_made_to_fit(tmp_path):
+    small, large = vit(32, patch=4).eval(), vit(64, patch=8).eval()
+    path = save_weights(small, tmp_path / "small.safetensors")
+    told = r"embed\.conv\.weight is .*4, 4\), but .*8, 8\); .*resized_tables\(state, model\)"
+    with pytest.raises(InputError, match=told):
+        load_weights(large, path)
+    large.load_state_dict(resized_tables(small.state_dict(), large))
+    flat = torch.rand(2, 3, 8, 8)  # every patch of one colour
+    images = (nn.functional.interpolate(flat, scale_factor=k) for k in (8, 4))
+    torch.testing.assert_close(large(next(images)), small(next(images)), rtol=1e-4, atol=1e-5)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saddlepoint.errors import InputError
-from saddlepoint.model.wrapped import plain_modules, uncompiled
+from saddlepoint.model.wrapped import bare, plain_modules, uncompiled
 from saddlepoint.zoo.attention import Attention
 
 Recorder = Callable[[Tensor], None]
@@ -37,7 +37,8 @@ def record_attention(
     (torch.Size([1, 2, 3, 3]), True)
     """
     named = {"": model, **plain_modules(model)}
-    layers = {name: part for name, part in named.items() if isinstance(part, Attention)}
+    parts = {name: bare(part) for name, part in named.items()}
+    layers = {name: part for name, part in parts.items() if isinstance(part, Attention)}
     if not layers:
         raise InputError(
             f"{type(model).__name__} has no attention of this package; build zoo:vit-… or zoo:swin-…"

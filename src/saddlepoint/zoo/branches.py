@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, autograd, nn
 
 from saddlepoint.errors import InputError, unknown
-from saddlepoint.model.wrapped import plain_modules, uncompiled
+from saddlepoint.model.wrapped import bare, plain_modules, uncompiled
 from saddlepoint.option_values import Share, check_value
 from saddlepoint.zoo.preact_block import PreActBlock
 from saddlepoint.zoo.residual_block import BasicBlock, Bottleneck
@@ -65,6 +65,7 @@ def residual_branches(
 
 
 def _ends(block: nn.Module) -> tuple[nn.Module, ...]:
+    block = bare(block)
     if isinstance(block, BasicBlock | Bottleneck):
         return () if block.shortcut is None else (block.last,)
     if isinstance(block, PreActBlock):
@@ -153,9 +154,10 @@ def block_names(model: nn.Module) -> tuple[str, ...]:
 
 
 def _blocks(model: nn.Module) -> Mapping[str, nn.Module]:
+    parts = {name: bare(part) for name, part in plain_modules(model).items()}
     return {
         name: part
-        for name, part in plain_modules(model).items()
+        for name, part in parts.items()
         if isinstance(part, BasicBlock | Bottleneck) or _ends(part)
     }
 

@@ -73,7 +73,7 @@ class Resizable(Protocol):
 
 def resized_tables(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """Return a state dict whose position codes and relative biases have the sizes of the network's,
-    by bicubic interpolation; everything else is left as it is.
+    by bicubic interpolation, and kernels those of its patches; everything else is left as it is.
 
     Fine-tuning at another resolution begins so (Dosovitskiy et al., 2021, section 3.2). A table of
     one row per place does not say its grid, and is taken for that of a square one: of 4×16 places
