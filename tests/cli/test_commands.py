@@ -170,6 +170,13 @@ def test_the_lists_give_the_papers(cli):
     assert "zoo:simple-cnn" in cli("models").out
 
 
+def test_the_models_have_costs_where_they_are_asked_for(cli, refused, tmp_path):
+    rows = {row["model"]: row for row in cli("models", "--costs", "--json").json}
+    (cost,) = (value for name, value in rows["zoo:resnet20"].items() if name.startswith("cost"))
+    assert cost == "0.27 M weights, 41 M multiply-adds"
+    assert "--costs is of the built-in models" in refused("models", "--costs", "--root", tmp_path)
+
+
 def test_the_demo_leaves_its_table_and_its_files(cli, tmp_path):
     words = ("demo", "--epochs", 1, "--limit", 16, "--out", tmp_path / "demo")
     found = cli(*words)

@@ -43,6 +43,14 @@ def defences(as_json: Json = False) -> None:
     _print(("defence", "kind", "cost", "paper", _FROM), rows, as_json)
 
 
+_ELSEWHERE = (
+    ("timm:NAME", "images", "any model of timm (saddlepoint[zoo]), for instance timm:resnet18"),
+    ("torchvision:NAME", "images", "any classifier of torchvision (saddlepoint[zoo])"),
+    ("hf:FOLDER", "images or texts", "a classifier of Hugging Face from its folder (saddlepoint[hf])"),
+    ("FILE.py:NAME", "images", "your own: NAME returns a torch.nn.Module; the file's code is run"),
+)
+
+
 def models(
     root: Annotated[
         Path | None,
@@ -60,12 +68,20 @@ def models(
             show_default=False,
         ),
     ] = None,
+    costs: Annotated[
+        bool,
+        typer.Option(
+            "--costs", help="Also the weights and the multiply-adds of each; some seconds."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List the built-in models, of images and of texts, or with --root a folder of checkpoints; any timm
     or torchvision model can be named too.
     """
     if root is not None:
+        if costs:
+            raise InputError("--costs is of the built-in models; leave it out beside --root")
         _register(root, evaluations or (), as_json)
         return
     if evaluations:
@@ -76,27 +92,18 @@ def models(
     from saddlepoint.zoo import ZOO
 
     rows = [
-        (info.name if info.source else f"zoo:{info.name}", _cost(info), info.reference, info.source)
+        (info.name if info.source else f"zoo:{info.name}", "images", info.reference, info.source)
         for info in ZOO.listed()
     ]
-    rows += [(info.name, "of texts", info.reference, "") for info in TEXT_MODELS.values()]
-    rows += [
-        ("timm:NAME", "", "any model of timm (saddlepoint[zoo]), for instance timm:resnet18", ""),
-        ("torchvision:NAME", "", "any classifier of torchvision (saddlepoint[zoo])", ""),
-        (
-            "hf:FOLDER",
-            "",
-            "an image classifier of Hugging Face from its folder (saddlepoint[hf])",
-            "",
-        ),
-        (
-            "FILE.py:NAME",
-            "",
-            "your own: NAME returns a torch.nn.Module; the file's code is run",
-            "",
-        ),
-    ]
-    _print(("model", "cost of a 3×32×32 image, 10 classes", "paper", _FROM), rows, as_json)
+    rows += [(info.name, "texts", info.reference, "") for info in TEXT_MODELS.values()]
+    rows += [(name, of, what, "") for name, of, what in _ELSEWHERE]
+    columns = ("model", "of", "paper", _FROM)
+    if costs:
+        counted = [_cost(info) for info in ZOO.listed()]
+        counted += [""] * (len(rows) - len(counted))
+        rows = [(*row[:2], cost, *row[2:]) for row, cost in zip(rows, counted, strict=True)]
+        columns = ("model", "of", "cost of a 3×32×32 image, 10 classes", "paper", _FROM)
+    _print(columns, rows, as_json)
 
 
 def _register(root: Path, evaluations: Sequence[Path], as_json: bool) -> None:
