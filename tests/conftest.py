@@ -51,15 +51,15 @@ LONGEST = (
 SAMPLED = (
     "attacks", "cli", "data", "defences", "evaluation", "model", "reading", "reports", "threat", "zoo",
 )  # fmt: skip
-"""Folders whose tests of many cases are sampled: of their cases the quick run takes every third."""
-MANY = 9
+"""Folders whose tests of many cases are sampled: of their cases the quick run takes every fourth."""
+MANY = 8
 WHOLE = ("test_contract",)  # every attack, always
 
 
 @pytest.hookimpl(tryfirst=True)  # before cases are deselected by their marks
 def pytest_collection_modifyitems(items):
     """Begin with the longest files, since at the end one process would wait for another; and leave
-    two thirds of the cases of tests of many cases to the slow run.
+    three quarters of the cases of tests of many cases to the slow run.
     """
     items.sort(key=lambda item: Path(item.path).stem not in LONGEST)
     cases = {}
@@ -70,5 +70,5 @@ def pytest_collection_modifyitems(items):
             cases.setdefault((path, item.originalname), []).append(item)
     for several in cases.values():
         for number, item in enumerate(several if len(several) >= MANY else ()):
-            if number % 3:
+            if number % 4:
                 item.add_marker(pytest.mark.slow)

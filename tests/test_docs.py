@@ -41,6 +41,17 @@ PAGES = (
     "docs/lab.md",
     "docs/extending.md",
 )
+LONG = (
+    "docs/studies.md",
+    "docs/attacks.md",
+    "docs/purify.md",
+    "docs/report.md",
+    "docs/testing.md",
+    "docs/lab.md",
+    "docs/verdict.md",
+    "docs/defences.md",
+)
+"""Pages of 15 to 40 seconds, which the slow run takes."""
 NEEDED = {
     "docs/models.md": ("timm", "transformers"),
     "docs/text.md": ("tokenizers",),
@@ -53,7 +64,9 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=pytest.mark.slow) if p in LONG else p for p in PAGES]
+)
 def test_the_page_runs(page, tmp_path, monkeypatch, capsys):
     for library in NEEDED.get(page, ()):
         pytest.importorskip(library, reason=f"{library} is not installed")
