@@ -97,13 +97,14 @@ def models(
     ]
     rows += [(info.name, "texts", info.reference, "") for info in TEXT_MODELS.values()]
     rows += [(name, of, what, "") for name, of, what in _ELSEWHERE]
-    columns = ("model", "of", "paper", _FROM)
-    if costs:
-        counted = [_cost(info) for info in ZOO.listed()]
-        counted += [""] * (len(rows) - len(counted))
-        rows = [(*row[:2], cost, *row[2:]) for row, cost in zip(rows, counted, strict=True)]
-        columns = ("model", "of", "cost of a 3×32×32 image, 10 classes", "paper", _FROM)
-    _print(columns, rows, as_json)
+    if not costs:
+        _print(("model", "of", "paper", _FROM), rows, as_json)
+        return
+    counted = [_cost(info) for info in ZOO.listed()]
+    counted += [""] * (len(rows) - len(counted))
+    columns = ("model", "of", "cost of a 3×32×32 image, 10 classes", "paper", _FROM)
+    told = [(*row[:2], cost, *row[2:]) for row, cost in zip(rows, counted, strict=True)]
+    _print(columns, told, as_json)
 
 
 def _register(root: Path, evaluations: Sequence[Path], as_json: bool) -> None:

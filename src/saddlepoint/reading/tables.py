@@ -72,7 +72,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
 def _rows_of(batch: pa.RecordBatch, path: Path, first: int) -> list[dict[str, Any]]:
     """Return the rows of a batch, whose first is the row `first` of the file."""
     try:
-        return batch.to_pylist()
+        rows: list[dict[str, Any]] = batch.to_pylist()
+        return rows
     except UnicodeDecodeError:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):

@@ -45,7 +45,7 @@ def resized_kernel(kernel: Float[Tensor, "d c p p"], side: int) -> Float[Tensor,
     pixels = torch.eye(patch**2, dtype=torch.float64).reshape(-1, 1, patch, patch)
     resize = functional.interpolate(pixels, (side, side), mode="bilinear", align_corners=False)
     inverse = torch.linalg.pinv(resize.flatten(1)).T.to(kernel.device)
-    fitted = kernel.flatten(2).double() @ inverse
+    fitted: Tensor = kernel.flatten(2).double() @ inverse
     return fitted.unflatten(2, (side, side)).to(kernel.dtype)
 
 
