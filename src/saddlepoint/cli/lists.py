@@ -46,7 +46,11 @@ def defences(as_json: Json = False) -> None:
 _ELSEWHERE = (
     ("timm:NAME", "images", "any model of timm (saddlepoint[zoo]), for instance timm:resnet18"),
     ("torchvision:NAME", "images", "any classifier of torchvision (saddlepoint[zoo])"),
-    ("hf:FOLDER", "images or texts", "a classifier of Hugging Face from its folder (saddlepoint[hf])"),
+    (
+        "hf:FOLDER",
+        "images or texts",
+        "a classifier of Hugging Face from its folder (saddlepoint[hf])",
+    ),
     ("FILE.py:NAME", "images", "your own: NAME returns a torch.nn.Module; the file's code is run"),
 )
 

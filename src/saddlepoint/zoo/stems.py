@@ -46,7 +46,7 @@ def resized_kernel(kernel: Float[Tensor, "d c p p"], side: int) -> Float[Tensor,
     resize = functional.interpolate(pixels, (side, side), mode="bilinear", align_corners=False)
     inverse = torch.linalg.pinv(resize.flatten(1)).T.to(kernel.device)
     fitted: Tensor = kernel.flatten(2).double() @ inverse
-    return fitted.unflatten(2, (side, side)).to(kernel.dtype)
+    return fitted.reshape(*kernel.shape[:2], side, side).to(kernel.dtype)
 
 
 class PatchStem(nn.Module):
