@@ -60,7 +60,7 @@ TINY = {
     "distillation-transfer": {"kappa": "0,5", "repeats": "1", "steps": "5", "searches": "1"},
     "distillation-jsma": {"temperatures": "1,20", "repeats": "1"},
     "transfer-confidence": {"confidence": "0,0.5", "steps": "30", "searches": "2"},
-    "residual": {"networks": "plain20,resnet20", "seeds": "1"},
+    "residual": {"networks": "plain20,resnet20", "seeds": "1", "deeper": "26"},
     "architectures": {
         "networks": "plain20,vit-micro",
         "seeds": "1",

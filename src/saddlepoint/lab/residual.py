@@ -16,11 +16,18 @@ from saddlepoint.lab.panels import keys_of, legend_above, looks, sheet, title_le
 from saddlepoint.lab.spread import Spread
 from saddlepoint.lab.table import Table
 from saddlepoint.lab.vision_networks import VisionNetwork
+from saddlepoint.model import Normalised
 from saddlepoint.option_values import Count
 from saddlepoint.progress import Course
 from saddlepoint.streams import derive
 from saddlepoint.training import train
-from saddlepoint.zoo import block_names, layer_responses, without_blocks
+from saddlepoint.zoo import (
+    ResNetCifar,
+    block_names,
+    deepened,
+    layer_responses,
+    without_blocks,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +43,8 @@ class ResidualSettings(Settings):
     Args:
         networks: of the zoo, of the same kind of blocks.
         seeds: trainings of each.
+        deeper: layers that every plain net gets in the end, the new ones as the identity, to be trained
+            on for as many epochs again.
 
     >>> ResidualSettings().networks
     ('plain20', 'resnet20', 'resnet56')
@@ -43,6 +52,23 @@ class ResidualSettings(Settings):
 
     networks: tuple[str, ...] = ("plain20", "resnet20", "resnet56")
     seeds: Count = 3
+    deeper: tuple[Count, ...] = (56,)
+
+
+@dataclass(frozen=True)
+class Deepened:
+    """A plain net with layers that began as the identity.
+
+    Attributes:
+        network, seed, layers: which, and of how many layers it then is.
+        begun, trained: the accuracy with the new layers, before and after it was trained on.
+    """
+
+    network: str
+    seed: int
+    layers: int
+    begun: float
+    trained: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +100,7 @@ class Residual:
     """
 
     networks: tuple[Looked, ...]
+    deepened: tuple[Deepened, ...] = ()
 
     def of(self, name: str) -> list[Looked]:
         """Return the seeds of a network."""
@@ -104,24 +131,32 @@ class Residual:
                 ("network", "seed", "block", "accuracy without"),
                 tuple((n.network, n.seed, k, v) for n in self.networks for k, v in n.without.items()),
             ),
+            "deepened": Table(
+                ("network", "seed", "layers", "accuracy at first", "trained on"),
+                tuple((d.network, d.seed, d.layers, d.begun, d.trained) for d in self.deepened),
+            ),
         }  # fmt: skip
 
 
 def run_residual(bench: Bench, settings: ResidualSettings) -> Residual:
-    """Train each network, measure how far its layers respond, and leave its blocks out one at a time.
+    """Train each network, measure how far its layers respond, leave its blocks out one at a time, and
+    make plain nets deeper.
 
     Responses: He et al. 2016, arXiv:1512.03385, figure 7. Blocks: Veit, Wilber and Belongie 2016,
-    arXiv:1605.06431: a residual network is hardly hurt, a plain one is lost.
+    arXiv:1605.06431: a residual network is hardly hurt, a plain one is lost. A deeper plain net that
+    computes the same there always is (He et al., section 1); training does not find it.
 
     >>> from saddlepoint.data import load_data
     >>> test = load_data("digits", split="test", limit=4)
     >>> train = load_data("digits", split="train", limit=64)
-    >>> found = run_residual(Bench(test, lambda: train, epochs=1), ResidualSettings(("plain20",), 1))
-    >>> len(found.networks[0].responses), len(found.networks[0].without)
-    (19, 9)
+    >>> found = run_residual(Bench(test, lambda: train, epochs=1), ResidualSettings(("plain20",), 1, (26,)))
+    >>> len(found.networks[0].responses), len(found.networks[0].without), found.deepened[0].layers
+    (19, 9, 26)
     """
-    course = Course(bench.progress, settings.seeds * len(settings.networks))
-    found = []
+    plain = [name for name in settings.networks if name.startswith("plain")]
+    several = len(settings.networks) + len(plain) * len(settings.deeper)
+    course = Course(bench.progress, settings.seeds * several)
+    found, deepened_nets = [], []
     for i in range(settings.seeds):
         seed = derive(bench.seed, "repetition", i)
         for name in settings.networks:
@@ -134,7 +169,23 @@ def run_residual(bench: Bench, settings: ResidualSettings) -> Residual:
             responses = layer_responses(model, bench.images[:_IMAGES])
             without = {block: _without(model, block, bench) for block in block_names(model)}
             found.append(Looked(name, i + 1, _accuracy(model, bench), responses, without))
-    return Residual(tuple(found))
+            for layers in settings.deeper if name in plain else ():
+                told = course.next(f"{name} with {layers} layers, seed {i + 1}")
+                deeper = _deeper(model, layers, bench)
+                begun = _accuracy(deeper, bench)
+                recipe = network.recipe_of(bench.epochs, bench.test.shape)
+                deeper = train(deeper, bench.train, recipe, seed=seed, progress=told).model
+                accuracy = _accuracy(deeper, bench)
+                deepened_nets.append(Deepened(name, i + 1, layers, begun, accuracy))
+    return Residual(tuple(found), tuple(deepened_nets))
+
+
+def _deeper(model: nn.Module, layers: int, bench: Bench) -> nn.Module:
+    net = model.net if isinstance(model, Normalised) else model
+    assert isinstance(net, ResNetCifar)
+    return (
+        Normalised(deepened(net, layers), bench.train.mean, bench.train.std).to(bench.device).eval()
+    )
 
 
 def _accuracy(model: nn.Module, bench: Bench) -> float:
