@@ -96,7 +96,6 @@ TINY = {
         "depth": "4",
         "starts": "from scratch,words and next sentences,left to right",
     },
-    "bert-masking": {**BERT, "starts": "words and next sentences,all masked"},
     "embedding-robustness": {
         "trained": "20",
         "measured": "20",

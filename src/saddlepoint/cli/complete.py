@@ -143,7 +143,6 @@ EXPERIMENTS = (
     "attention-scale",
     "attention-under-attack",
     "bert-labels",
-    "bert-masking",
     "capacity",
     "constant-c",
     "controls",

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from saddlepoint.lab.spread import spread_tables
 from saddlepoint.lab.table import Table
 
+FROZEN = ", frozen"
+"""What the name of a start ends with, of which the features alone were used."""
+
 
 @dataclass(frozen=True)
 class Tuned:

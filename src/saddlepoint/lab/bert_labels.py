@@ -16,7 +16,7 @@ from saddlepoint.defences import load_recipe
 from saddlepoint.errors import check_names
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.bert_features import FrozenFeatures
-from saddlepoint.lab.bert_found import BertLabels, Tuned
+from saddlepoint.lab.bert_found import FROZEN, BertLabels, Tuned
 from saddlepoint.lab.experiment import Settings
 from saddlepoint.lab.text_tasks import few, tokeniser_for, trained_on
 from saddlepoint.objectives import Classify, LeftToRight, MaskedLanguage, TextObjective
@@ -53,7 +53,8 @@ class BertSettings(Settings):
     """Settings of `run_bert_labels`.
 
     Args:
-        starts: names of `STARTS`.
+        starts: names of `STARTS`; "all masked" and "all random" say what hidden words become in place
+            of the published mix.
         labels: numbers of labelled sentences that are learned from.
         data: labelled sentences.
         documents: what is pre-trained on: long texts, or of a rule-made set sentences of one class,
@@ -75,7 +76,7 @@ class BertSettings(Settings):
     saddlepoint.errors.InputError: unknown start 'nothing'; (known: from scratch, ...)
     """
 
-    starts: tuple[str, ...] = tuple(STARTS)[:4]
+    starts: tuple[str, ...] = tuple(STARTS)[:5]
     labels: tuple[Count, ...] = (100, 500, 2000)
     data: str = "text/sentences"
     documents: str = "text/reviews"
@@ -96,17 +97,6 @@ class BertSettings(Settings):
         super().__post_init__()
         self._sort("labels")
         check_names("start", self.starts, STARTS)
-
-
-@dataclass(frozen=True)
-class MaskingSettings(BertSettings):
-    """Settings of the same experiment on what hidden words become.
-
-    >>> MaskingSettings().starts[1]
-    'all masked'
-    """
-
-    starts: tuple[str, ...] = ("words and next sentences", "all masked", "all random")
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,7 +246,7 @@ def _frozen(
 ) -> dict[str, Any]:
     data = few(texts.sentences, count, derive(bench.seed, "labels", number))
     return {
-        "start": f"{start}, frozen", "labels": count, "seed": number + 1, "rate": 0.0,
+        "start": f"{start}{FROZEN}", "labels": count, "seed": number + 1, "rate": 0.0,
         "accuracy": frozen.accuracy(data),
     }  # fmt: skip
 

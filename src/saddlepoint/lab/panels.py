@@ -26,6 +26,7 @@ def sheet(width: float, height: float) -> Iterator[Figure]:
     True
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
     from saddlepoint.reports.style import style, write_powers
 
@@ -34,7 +35,8 @@ def sheet(width: float, height: float) -> Iterator[Figure]:
         yield figure
         for axes in figure.axes:
             for axis in (axes.xaxis, axes.yaxis):
-                if axis.get_scale() in ("log", "symlog"):
+                own = isinstance(axis.get_major_formatter(), FuncFormatter)  # ticks with labels
+                if axis.get_scale() in ("log", "symlog") and not own:
                     write_powers(axis)
 
 

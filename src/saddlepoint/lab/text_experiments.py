@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from saddlepoint.lab.bert_figure import draw_bert_labels
-from saddlepoint.lab.bert_labels import BertSettings, MaskingSettings, run_bert_labels
+from saddlepoint.lab.bert_labels import BertSettings, run_bert_labels
 from saddlepoint.lab.experiment import Experiment
 from saddlepoint.lab.text_ablations import (
     AblationSettings,
@@ -35,12 +35,8 @@ TEXT_EXPERIMENTS = (
         _VASWANI, TextSizeSettings, run_text_data_size, draw_bert_labels, images=1,
     ),
     Experiment(
-        "bert-labels", "pre-training of four kinds, then few labels, against a bag of words",
+        "bert-labels", "pre-training of several kinds, then few labels, against a bag of words",
         _DEVLIN, BertSettings, run_bert_labels, draw_bert_labels, images=1,
-    ),
-    Experiment(
-        "bert-masking", "what hidden words become in pre-training, then few labels",
-        _DEVLIN, MaskingSettings, run_bert_labels, draw_bert_labels, images=1,
     ),
 )  # fmt: skip
 """In the order of their list."""
