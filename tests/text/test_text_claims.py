@@ -7,16 +7,22 @@ import pytest
 from saddlepoint.data import load_data
 from saddlepoint.lab import Bench
 from saddlepoint.lab.text_rules import RuleSettings, run_text_rules
+from saddlepoint.text.rules import rule_set
 
 CLAIMS = {
-    "copy": {"examples": 16_000},
-    "reverse": {"examples": 16_000},
+    "copy": {"epochs": 12},
+    "reverse": {"epochs": 12},
     "sort": {"epochs": 20},
-    "addition": {},
-    "dates": {},
+    "addition": {"epochs": 12},
+    "dates": {"epochs": 12},
     "number-words": {"epochs": 6},
 }
 """The settings by rule."""
+
+
+def test_there_are_as_many_examples_as_the_experiment_asks_for():
+    for name in RuleSettings().rules:
+        assert len(rule_set(name, "train", RuleSettings().examples).examples) == 16_000
 
 
 @pytest.mark.slow  # one to six minutes each

@@ -37,10 +37,11 @@ class RuleSettings(TranslationSettings):
     """
 
     rules: tuple[str, ...] = _TEXTS
+    examples: int = 16_000
     width: int = 64
     depth: int = 2
     dropout: float = 0.0
-    epochs: int = 12
+    epochs: int = 20
     batch_tokens: int = 1024
 
     def __post_init__(self) -> None:
