@@ -9,11 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from saddlepoint.attacks import DDN, FMN, PGD
+from saddlepoint.attacks import PGD
 from saddlepoint.defences import EmbeddingPGD, FreeLB, Optimiser, Recipe, Schedule
+from saddlepoint.evaluation import build_suite, evaluate
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.experiment import Settings
 from saddlepoint.lab.panels import keys_of, legend_above, looks, sheet, title_left
@@ -60,7 +60,7 @@ class EmbeddingSettings(Settings):
         steps: of the ascents in training; K.
         step_size: of FreeLB, α.
         magnitude: of FreeLB, ε₀.
-        searches: steps of each of the two searches for the nearest perturbation.
+        suite: of attacks, the same at every budget.
         width, depth: of the BERT.
         learning_rate: by AdamW.
 
@@ -79,7 +79,7 @@ class EmbeddingSettings(Settings):
     steps: Count = 3
     step_size: Positive = 0.03
     magnitude: NonNegative = 0.03
-    searches: Count = 50
+    suite: str = "fast"
     width: Count = 32
     depth: Count = 2
     learning_rate: Positive = 0.001
@@ -87,6 +87,7 @@ class EmbeddingSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._sort("eps")
+        build_suite(self.suite, TokenL2(self.eps[0]))
 
     def objective(self, method: str) -> TrainingObjective:
         """Return what a method trains by."""
@@ -160,16 +161,17 @@ class EmbeddingRobustness:
 
 
 def embedding_robustness(bench: Bench, settings: EmbeddingSettings) -> EmbeddingRobustness:
-    """Train a small BERT, go on from there by each method, and look for the nearest perturbation of the
-    embeddings that fools it.
+    """Train a small BERT, go on from there by each method, and attack all alike in the embedding, within
+    each budget.
 
-    Two minimum-norm attacks, DDN and FMN, search each sentence; the nearer of what they find says at
-    which budgets it is fooled.
+    Minimum-norm searches are no measure here: after training by PGD the network is nearly constant
+    around a sentence, the linearised boundary a hundred times too far, and 50 steps of DDN and FMN left
+    83 % where 40 of PGD left 16 %.
 
     >>> from saddlepoint.data import load_data
     >>> digits = load_data("digits", limit=1)
     >>> tiny = {"trained": 20, "measured": 20, "attacked": 4, "tuned": 1, "seeds": 1, "depth": 1}
-    >>> settings = EmbeddingSettings(**tiny, steps=1, searches=2)
+    >>> settings = EmbeddingSettings(**tiny, steps=1, suite="quick", eps=(0.1,))
     >>> found = embedding_robustness(Bench(digits, lambda: digits), settings)
     >>> [each.method for each in found.found]
     ['standard', 'standard, as many passes', 'PGD', 'FreeLB']
@@ -210,7 +212,10 @@ def _of_seed(
             copy.deepcopy(first), sentences, settings.recipe(method), seed=again, progress=told
         ).model
         embedded = EmbeddedText.of(tests, tuned)
-        far = nearest(tuned, first_of(embedded, settings.attacked), settings.searches, seed)
+        record = evaluate(
+            FromEmbedding(tuned), first_of(embedded, settings.attacked), TokenL2(), eps=settings.eps,
+            suite=settings.suite, seed=seed, diagnosis=None,
+        )  # fmt: skip
         ids = torch.arange(len(tests))
         right = torch.cat([_right(tuned, embedded, some) for some in torch.split(ids, 256)])
         rows.append(
@@ -219,7 +224,7 @@ def _of_seed(
                 "seed": number + 1,
                 "clean": float(right.double().mean()),
                 "word": _length(embedded),
-                "robust": [float((far > eps).double().mean()) for eps in settings.eps],
+                "robust": [each.robust_accuracy.value for each in record.budgets],
             }
         )
     return {"rows": rows}
@@ -228,21 +233,6 @@ def _of_seed(
 def first_of(data: EmbeddedText, count: int) -> EmbeddedText:
     """Return the first sentences alone."""
     return replace(data, tokens=data.tokens.at(slice(0, count)), labels=data.labels[:count])
-
-
-def nearest(model: nn.Module, data: EmbeddedText, steps: int, seed: int) -> Float[Tensor, " n"]:
-    """Return the length of the smallest perturbation that DDN or FMN finds for each sentence, 0 for
-    those that are wrong as they are.
-
-    Args:
-        steps: of each.
-    """
-    ids, far = torch.arange(len(data)), []
-    for attack in (DDN(TokenL2(), steps=steps), FMN(TokenL2(), steps=steps)):
-        x = data.images(ids)
-        result = attack(FromEmbedding(model), x, data.labels.to(x.device), seed=seed, ids=ids)
-        far.append(torch.where(result.initially_wrong, 0.0, result.distance))
-    return torch.stack(far).amin(0).cpu()
 
 
 def _length(data: EmbeddedText) -> float:
