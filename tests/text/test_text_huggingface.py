@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from saddlepoint.cli import run
 from saddlepoint.errors import InputError
 from saddlepoint.text import load_huggingface_text, load_text_classifier
 
@@ -20,8 +21,9 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bert")
     torch.manual_seed(0)
     config = transformers.BertConfig(
-        intermediate_size=24, max_position_embeddings=12, id2label={0: "no", 1: "yes"}, **SIZES
-    )
+        intermediate_size=24, max_position_embeddings=12, id2label={0: "no", 1: "yes"},
+        initializer_range=0.3, **SIZES,
+    )  # fmt: skip
     transformers.BertForSequenceClassification(config).save_pretrained(folder)
     numbers = {word: i for i, word in enumerate(WORDS)}
     raw = tokenizers.Tokenizer(tokenizers.models.WordPiece(numbers, unk_token="[UNK]"))
@@ -53,6 +55,28 @@ def test_logits_are_those_of_the_library(folder):
         assert not torch.allclose(single, logits)
         same = found.model.from_embedding(found.model.embedding(ours), ours.keep)
         assert torch.equal(same, logits)
+
+
+def test_a_folder_is_evaluated_in_its_embedding(folder, tmp_path, capsys):
+    texts = ["good film", "a bad film", "bad a b", "good good b", "a good film b", "bad"]
+    with torch.no_grad():
+        found = load_text_classifier(f"hf:{folder}")
+        first = found.model(found.framing.singles(texts).tokens).argmax(1).tolist()
+    labels = [found.classes[k] for k in first]
+    labels[0] = found.classes[1 - first[0]]  # one is wrong
+    rows = [f"{text},{label}" for text, label in zip(texts, labels, strict=True)]
+    file = tmp_path / "films.csv"
+    file.write_text("\n".join(["text,label", *rows]))
+    words = [
+        "evaluate", "--data", str(file), "--split", "train", "--model", f"hf:{folder}", "--space",
+        "embedding", "--norm", "l2", "--eps", "1e-6", "--eps", "100", "--suite", "quick", "--json",
+        "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    assert run(words) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["clean_accuracy"]["value"] == pytest.approx(5 / 6)
+    near, far = (each["robust_accuracy"]["value"] for each in record["budgets"])
+    assert near == pytest.approx(5 / 6) and far < near
 
 
 def test_what_stands_in_a_text_is_text(folder):
