@@ -67,6 +67,7 @@ def test_an_evaluation_counts_what_a_call_counts(trained, tmp_path, capsys):
     right = FromEmbedding(net.model)(data.images(torch.arange(12))).argmax(1) == data.labels
     assert record["clean_accuracy"]["value"] == pytest.approx(float(right.double().mean()))
     assert record["config"]["space"] == "embedding per root length"
+    assert any("an embedded sentence here" in note for note in record["notes"])
     shares = [each["robust_accuracy"]["value"] for each in record["budgets"]]
     assert shares == sorted(shares, reverse=True)
     page = (tmp_path / "e" / "report.html").read_text(encoding="utf-8")

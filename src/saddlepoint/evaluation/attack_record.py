@@ -14,6 +14,7 @@ from torch import Tensor
 
 from saddlepoint.attacks import AttackResult
 from saddlepoint.attacks.core.result import TENSORS
+from saddlepoint.evaluation.notes import inputs_of
 from saddlepoint.evaluation.record import IMAGES_FILE, parquet_bytes, proportion_of
 from saddlepoint.evaluation.statistics import Proportion
 from saddlepoint.evaluation.tables import passes_text
@@ -94,7 +95,7 @@ class AttackRecord(Shown):
     def title(self) -> str:
         """A line that says what was run."""
         name, threat = self.config["attack"]["type"], self.config["threat"]
-        inputs = "sentences" if self.config.get("space") == "embedding" else "images"
+        inputs = inputs_of(str(self.config.get("space", "")))
         return f"{name}, {threat}, {len(self.ids):,} {inputs} of {self.config['data']['name']}"
 
     def tables(self) -> tuple[Table, ...]:

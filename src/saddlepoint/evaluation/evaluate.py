@@ -27,7 +27,7 @@ from saddlepoint.evaluation.at_work import Work
 from saddlepoint.evaluation.extension import STARTS, earlier_steps, kinship, part_of
 from saddlepoint.evaluation.journal import Journal
 from saddlepoint.evaluation.limits import Limits
-from saddlepoint.evaluation.notes import class_notes
+from saddlepoint.evaluation.notes import class_notes, space_notes
 from saddlepoint.evaluation.once import once_names
 from saddlepoint.evaluation.outputs import check_outputs
 from saddlepoint.evaluation.piloted import check_diagnosis, check_pilots, is_of
@@ -181,7 +181,7 @@ def evaluate(
         return is_of(record.pilot, attacks, now)
 
     attacks, config = prepared(threats[0]), config_of(threats)
-    notes = (*told, *passes.notes, *of_classes)
+    notes = (*told, *passes.notes, *of_classes, *space_notes(threats[0].space))
     work = Work(
         model=model, data=data, threats=threats, attacks=attacks, criterion=criteria[0], seed=seed,
         passes=passes, batch_size=batch_size, config=config, notes=notes, progress=progress,

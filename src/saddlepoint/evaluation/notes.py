@@ -17,6 +17,27 @@ from saddlepoint.errors import InputError
 from saddlepoint.evaluation.breakdown import STANDS
 from saddlepoint.evaluation.record import Evaluation
 from saddlepoint.evaluation.tables import budget_text
+from saddlepoint.threat import EMBEDDING
+
+
+def inputs_of(space: str) -> str:
+    """Return what the inputs of a space of budgets are called.
+
+    >>> inputs_of("embedding per root length"), inputs_of("pixels")
+    ('sentences', 'images')
+    """
+    return "sentences" if space.startswith(EMBEDDING) else "images"
+
+
+def space_notes(space: str) -> tuple[str, ...]:
+    """Return a note where the images that attacks, checks and tables tell of are something else.
+
+    >>> space_notes("embedding")
+    ('an image, in the words of attacks and checks, is an embedded sentence here',)
+    """
+    if inputs_of(space) == "images":
+        return ()
+    return ("an image, in the words of attacks and checks, is an embedded sentence here",)
 
 
 def class_notes(labels: Int64[Tensor, " n"], classes: Sequence[str], name: str) -> tuple[str, ...]:

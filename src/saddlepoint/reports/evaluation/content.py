@@ -11,6 +11,7 @@ import numpy as np
 
 from saddlepoint.answers import class_name
 from saddlepoint.evaluation import CorruptionAccuracy, Evaluation
+from saddlepoint.evaluation.notes import inputs_of
 from saddlepoint.evaluation.tables import budget_text, norm_text
 from saddlepoint.reports.corruptions import corruption_section
 from saddlepoint.reports.evaluation.choose import RULE
@@ -54,7 +55,7 @@ def evaluation_document(
     data = record.config.get("data") or {}
     where = " ".join(str(data.get(key, "")) for key in ("name", "split")).strip()
     attacks = ", ".join(record.config.get("attacks") or ())
-    inputs = "sentences" if isinstance(gallery, Sentences) else "images"
+    inputs = inputs_of(str(record.config.get("space", "")))
     sections = (
         *_accuracy(record, numbering),
         *_attacks(record, numbering),
