@@ -133,7 +133,7 @@ def test_sequences_have_their_special_tokens_and_are_cut_only_when_asked():
     long = cut.pairs(["a b c"], ["c b a"])
     assert long.tokens.ids[0, -1] == 3
     assert long.tokens.lengths.tolist() == [6]
-    with pytest.raises(InputError, match="text 1 has no tokens"):
+    with pytest.raises(InputError, match="text 2 has no tokens"):
         whole.singles(["a", "  "])
     with pytest.raises(InputError, match="no room for 2 texts"):
         Framing(words, most=4, truncate=True).pairs(["a"], ["b"])
