@@ -209,6 +209,26 @@ def test_a_task_on_words_is_learned():
     assert found.metrics[-1]["test_exact_match"] > 0.99
 
 
+@pytest.mark.slow  # four minutes
+def test_a_task_on_pairs_is_learned():
+    seen, test = (
+        load_text("rules:places", split=s, limit=n) for s, n in (("train", 20_000), ("test", 1000))
+    )
+    words = Framing(WordTokeniser.trained([text for row in seen.rows for text in row], 60))
+    small = {"width": 64, "depth": 2, "heads": 2, "hidden": 128, "dropout": 0.0}
+    net = text_model("bert-micro").build(len(words.tokeniser), {**small, "attention_dropout": 0.0})
+    objective = Classify()
+    plan = Recipe(
+        objective, epochs=20, batch_size=64,
+        optimiser=Optimiser("adamw", 0.001, weight_decay=0.01, clip_norm=1.0),
+        schedule=Schedule("linear", warmup=0.1),
+    )  # fmt: skip
+    found = train(
+        with_head(net, 2), objective.framed(seen, words), plan, test=objective.framed(test, words)
+    )
+    assert found.metrics[-1]["test_accuracy"] > 0.98
+
+
 def images():
     return load_data("digits", split="train", limit=8)
 
