@@ -65,6 +65,8 @@ class BertSettings(Settings):
         longest: tokens of a sequence; longer ones are cut.
         width, depth, heads: of the BERT.
         pretraining: epochs without labels.
+        batch_tokens: of a step of it; with few texts many small steps are worth more than few large
+            ones.
         tuned: epochs with labels.
         steps: of every training with labels, at least.
         rates: of training with labels; which one is chosen by a fifth of them.
@@ -88,6 +90,7 @@ class BertSettings(Settings):
     depth: Count = 4
     heads: Count = 4
     pretraining: Count = 1
+    batch_tokens: Count = 1024
     tuned: Count = 6
     steps: Count = 300
     rates: tuple[Positive, ...] = (0.0003, 0.001)
@@ -186,7 +189,10 @@ def _pretrained(
     assert isinstance(net, Bert)
     if objective is None:
         return net.to(bench.device)
-    recipe = replace(load_recipe("bert-pretrain"), objective=objective, epochs=settings.pretraining)
+    recipe = replace(
+        load_recipe("bert-pretrain"), objective=objective, epochs=settings.pretraining,
+        batch_tokens=settings.batch_tokens,
+    )  # fmt: skip
     # All see the same pairs of sentences, those without the second task too.
     data = MaskedLanguage().framed(texts.documents, texts.framing, bench.seed)
     out = None if bench.parts is None else bench.parts / f"pre-training, {start}"
