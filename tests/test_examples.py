@@ -89,7 +89,11 @@ def test_examples_are_short_and_listed():
         assert f"{path.name})" in page, path.name
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [NOTEBOOKS[0], *(pytest.param(path, marks=pytest.mark.slow) for path in NOTEBOOKS[1:])],
+    ids=lambda path: path.stem,
+)
 def test_the_notebook_runs_and_its_outputs_are_small(path, tmp_path):
     pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")

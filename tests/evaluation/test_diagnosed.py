@@ -376,6 +376,7 @@ def test_what_is_certified_and_falls_is_a_bug():
         run(diagnosis=Diagnosis(images=8, certified=[1.0]))
 
 
+@pytest.mark.slow  # a quarter of a minute
 def test_a_record_without_the_pilot_of_now_is_not_gone_on_from(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Fast, "_search_on", lambda self, *state: Square(self.threat, queries=50).perturb(*state)
