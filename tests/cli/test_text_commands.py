@@ -59,12 +59,13 @@ def test_a_record_holds_the_tokeniser_and_a_second_run_is_refused(cli, refused, 
         (("--image-size", 8), "--image-size is of images"),
         (("--eps", "0.1"), "trains on clean images, for no budget"),
         (("--augmentation", "crop-flip"), "augmentation are of images, and Translate is of texts"),
-        (("--longest", 4), "there are 4 positions; leave it out, or ask for truncation"),
+        (("--longest", 4), "at most 4 are read; leave it out, or ask for truncation"),
         (("--tokeniser", "letters"), "unknown tokeniser 'letters'"),
         (("--recipe", "standard"), "Standard is of images; give a recipe such as transformer"),
         (("--data", "rules:sentiment"), "rules:sentiment has no pairs of texts to translate"),
         (("--model", "bert-micro"), "Translate trains a Transformer on pairs"),
         (("--model-option", "vocabulary=9"), "vocabulary is the tokeniser's"),
+        (("--column", "source"), "columns are of a file, and rules:copy has its own"),
     ],
 )
 def test_what_is_not_of_texts_is_refused(refused, tmp_path, words, told):
@@ -105,3 +106,37 @@ def test_fine_tuning_goes_on_from_a_folder(cli, refused, tmp_path):
     other = ("--out", tmp_path / "other")
     assert "there is one already" in refused(*fine, "--vocabulary", 50, *other)
     assert "--model-option is of a new network" in refused(*fine, *SMALL, *other)
+
+
+def test_what_tests_must_have_is_asked_for_before_training(refused, tmp_path):
+    write = {
+        "seen.csv": ["text,label", *(f"{w} {i},{w}" for i in range(30) for w in ("good", "bad"))],
+        "unlabelled.csv": ["text", "good 1", "bad 2"],
+        "pairs.csv": ["source,target,label", "good 1,bad 1,good"],
+        "one.csv": ["text,label", *(f"good {i},good" for i in range(60))],
+    }
+    for name, lines in write.items():
+        (tmp_path / name).write_text("\n".join(lines))
+    given = (
+        "train", "--model", "bert-micro", *SMALL, "--recipe", "bert-finetune", "--epochs", 1,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    seen = ("--data", tmp_path / "seen.csv")
+    told = refused(*given, *seen, "--test", tmp_path / "unlabelled.csv")
+    assert "the test texts of unlabelled.csv have no labels" in told
+    told = refused(*given, *seen, "--test", tmp_path / "pairs.csv")
+    assert "holds pairs, and seen.csv single texts" in told
+    told = refused(*given, "--data", tmp_path / "one.csv")
+    assert "one.csv has one class, good; a classifier needs two" in told
+    told = refused(*given, *seen, "--words", 3)
+    assert "words are of the sources of translations" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_are_named_as_they_were_trained(refused, copied, tmp_path):
+    words = list(map(str, COPY))
+    words[words.index("--model") + 1] = "transformer-big"
+    told = refused(*words, "--weights", copied, "--out", tmp_path / "out")
+    assert "is of transformer-micro, and the model is transformer-big" in told
+    told = refused("translate", "--weights", copied, "--text", "a", "--length-penalty", 1000)
+    assert "less than or equal to 50" in told

@@ -19,6 +19,8 @@ from saddlepoint.lab import (
 )
 from saddlepoint.lab.attention_cost import KINDS
 from saddlepoint.lab.attention_scale import SCALES
+from saddlepoint.lab.text_tasks import few
+from saddlepoint.text import load_text
 
 
 def test_products_have_the_variance_d_and_the_gradient_vanishes_without_the_scale():
@@ -76,3 +78,10 @@ def test_the_table_has_a_row_for_each_layer():
     assert [(row[2], row[4]) for row in rows] == [(2, 1), (2, 1), (1, 1), (1, 2), (1, 2)]
     assert [row[5] for row in rows][:2] == [32 * 32, 32 * 32 * 16]
     assert all(each.seconds > 0 for each in (*found.by_length, *found.by_width))
+
+
+@pytest.mark.parametrize("count", [1, 7, 60])
+def test_more_labels_than_there_are_and_uneven_ones_are_refused(count):
+    texts = load_text("rules:sentiment", split="train", limit=50)
+    with pytest.raises(InputError, match=f"{count} labels were asked for, as many of each of 2"):
+        few(texts, count, 0)

@@ -6,9 +6,24 @@ import pytest
 import torch
 from torch import nn
 
-from saddlepoint.attacks import APGD, DDN, FGSM, FMN, PGD, BrendelBethge, Square, UniformNoise
+from saddlepoint.attacks import (
+    APGD,
+    DDN,
+    FGSM,
+    FMN,
+    PGD,
+    BrendelBethge,
+    HopSkipJump,
+    Misclassified,
+    Square,
+    UniformNoise,
+)
+from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.errors import InputError
 from saddlepoint.evaluation import build_suite, evaluate
+from saddlepoint.evaluation.verdict.nearby import moved
+from saddlepoint.model import Guard
+from saddlepoint.streams import Keys
 from saddlepoint.text import (
     Bert,
     BertDesign,
@@ -112,7 +127,8 @@ def longer(data, extra):
 
 ATTACKS = [
     PGD(TokenL2(0.4), restarts=2), PGD(TokenLinf(0.1)), PGD(EachTokenL2(0.2)), APGD(TokenL2(0.4)),
-    UniformNoise(TokenL2(0.8)), DDN(TokenL2()), FMN(TokenL2()), PGD(PerRootLength(TokenL2(0.2))),
+    UniformNoise(TokenL2(0.8)), BrendelBethge(TokenL2(), steps=5), DDN(TokenL2()), FMN(TokenL2()),
+    PGD(PerRootLength(TokenL2(0.2))),
 ]  # fmt: skip
 
 
@@ -120,7 +136,7 @@ def test_what_draws_over_whole_inputs_is_refused():
     with pytest.raises(InputError, match="Square lays windows over whole inputs"):
         Square(TokenL2(0.4))
     with pytest.raises(InputError, match="no valid range to draw random starts from"):
-        BrendelBethge(TokenL2(), steps=5)(MODEL, DATA.images(ALL), LABELS)
+        HopSkipJump(TokenL2(), steps=5)(MODEL, DATA.images(ALL), LABELS)
     suites = [build_suite(name, TokenL2(0.4)) for name in ("standard", "thorough")]
     assert not any("square" in suite for suite in suites)
 
@@ -208,3 +224,33 @@ SENTENCES = Sentences(
 def test_what_is_no_text_is_refused(make, words):
     with pytest.raises(InputError, match=words):
         make()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "threat", [TokenL2(0.1), PerRootLength(TokenL2(0.1)), TokenLinf(0.01)], ids=str
+)
+def test_a_network_that_nothing_fools_is_evaluated_by_every_suite(threat):
+    """Minimum-norm members draw starts of their own, and stop at 10⁹."""
+
+    class Sure(Bag):
+        def from_embedding(self, embedded, keep):
+            said = super().from_embedding(embedded, keep)
+            return torch.stack([0.1 * torch.tanh(said[:, 0]), torch.ones(len(said))], 1)
+
+    data = EmbeddedText(TOKENS, torch.ones_like(LABELS), Sure(), ("no", "yes"))
+    for suite in ("minimum-norm", "standard"):
+        record = evaluate(FromEmbedding(data.classifier), data, threat, suite=suite, diagnosis=None)
+        assert record.budgets[0].robust_accuracy.value == 1
+
+
+def test_points_near_a_sentence_are_near_where_budgets_are_per_root_length():
+    """What is held says how many tokens may move, and is held before parameters are made of it."""
+    x, threat = DATA.images(ALL), PerRootLength(TokenL2(0.1))
+    with Guard(MODEL, len(x)) as guard:
+        keys = Keys(0, ALL)
+        batch = Batch(guard, threat, Misclassified(), x, LABELS, keys, ALL, mask=threat.free(x))
+        near = batch.render(moved(batch, 1e-3, signs=True))
+    change = (near - x).abs().flatten(1).amax(1)
+    assert bool((change > 0).all())
+    assert float(change.max()) < 0.02

@@ -97,7 +97,7 @@ def test_documents_are_split_and_lonely_ones_left_out():
         ["It was good.", "I liked it!", "Did you?"],
         ["It was 2.5 h.", "Long."],
     ]
-    with pytest.raises(InputError, match="1 of 2 documents have two sentences"):
+    with pytest.raises(InputError, match="1 document has two sentences or more"):
         sentence_pairs([["a", "b"], ["c"]], seed=0)
 
 

@@ -123,7 +123,7 @@ def test_sequences_have_their_special_tokens_and_are_cut_only_when_asked():
         [[2, 7, 3, 8, 9, 3]],
         [[0, 0, 0, 1, 1, 1]],
     )
-    told = r"text 2 \('a b c a b'\) has 7 tokens with special ones, and there are 6"
+    told = r"text 2 \('a b c a b'\) has 7 tokens with special ones, and at most 6 are read"
     with pytest.raises(InputError, match=told):
         whole.singles(["a", "a b c a b"])
     cut = Framing(words, most=6, truncate=True)

@@ -49,6 +49,7 @@ def _embedded(given: Corruptible, texts: TextReading, *, check: Check, place: Pl
         FromEmbedding,
         Sentences,
         TextColumns,
+        check_named,
         load_text,
         load_text_classifier,
         text_model,
@@ -70,8 +71,9 @@ def _embedded(given: Corruptible, texts: TextReading, *, check: Check, place: Pl
         )
     if given.weights is not None and theirs:
         raise InputError(f"{given.model} has weights of its own; leave --weights out")
-    if not theirs:
+    if given.weights is not None:
         text_model(given.model)
+        check_named(given.weights, given.model)
     device = choose_device(given.device, given.threads)
     check_free(place.out, place.kind, place.files, {"seed": given.seed})
     trained = load_text_classifier(given.model if given.weights is None else given.weights)
@@ -101,6 +103,7 @@ def _embedded(given: Corruptible, texts: TextReading, *, check: Check, place: Pl
         },
         "tokeniser": framing.tokeniser.fingerprint,
         "truncate": framing.truncate,
+        "cut": framed.cut,
     }
     return Prepared(model, EmbeddedText.of(framed, trained.model), identity, device)
 

@@ -59,7 +59,7 @@ def train_text(
     """Train a Transformer or a BERT by a recipe."""
     from saddlepoint.objectives import TextObjective
     from saddlepoint.run_folders import check_free
-    from saddlepoint.text import load_trained_text
+    from saddlepoint.text import check_named, load_trained_text
     from saddlepoint.text.registry import described
     from saddlepoint.training import FILES
     from saddlepoint.training import train as run
@@ -73,7 +73,10 @@ def train_text(
         )
     device = choose_device(given.device, given.threads)
     check_free(out, "train", FILES, {"seed": given.seed})
-    before = None if given.weights is None else load_trained_text(given.weights)
+    before = None
+    if given.weights is not None:
+        check_named(given.weights, given.model)
+        before = load_trained_text(given.weights)
     with progress("reading"):
         data, test = _data(given, texts, objective)
     if test is None:
@@ -92,7 +95,8 @@ def train_text(
     for each in (framed, tests):
         if each is not None and each.cut:
             note(
-                f"note: {each.cut:,} of {len(each):,} texts ({each.split}) were cut to {framing.most} tokens"
+                f"note: {each.cut:,} texts in {len(each):,} rows ({each.split}) were cut to"
+                f" {framing.most} tokens"
             )
     identity: dict[str, Any] = {
         "model": given.model,
@@ -105,6 +109,7 @@ def train_text(
         },
         "longest": framing.most,
         "truncate": framing.truncate,
+        "cut": {each.split: each.cut for each in (framed, tests) if each is not None},
         "data": given.data,
         "test_texts_in_training": shared,
         "initial_weights": weights_fingerprint(model),
@@ -246,9 +251,9 @@ def _framing(
     positions = bare.positions.longest
     most = texts.longest or (None if before is None else before.framing.most) or positions
     if positions is not None and most is not None and most > positions:
+        more = f", or --model-option most={most}" if before is None else ""
         raise InputError(
-            f"--longest is {most}, and the model has {positions} positions; give at most so many, or"
-            f" --model-option most={most}"
+            f"--longest is {most}, and the model has {positions} positions; give at most so many{more}"
         )
     truncate = texts.truncate or (before is not None and before.framing.truncate)
     return Framing(tokeniser, most, truncate)

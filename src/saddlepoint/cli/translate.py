@@ -37,7 +37,8 @@ def translate(
         int, typer.Option(min=1, max=1000, help="Beginnings that go on at once; 1 is greedy.")
     ] = 4,
     length_penalty: Annotated[
-        float, typer.Option(min=0, help="α of ((5 + length)/6)^α, which scores are divided by.")
+        float,
+        typer.Option(min=0, max=50, help="α of ((5 + length)/6)^α, which scores are divided by."),
     ] = 0.6,
     extra: Annotated[
         int,

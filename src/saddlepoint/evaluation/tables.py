@@ -17,12 +17,15 @@ _MOST_TOLD = 3  # classes that images of a class become
 
 
 def budget_text(eps: float) -> str:
-    """Return a budget as people write it; a dash where there is no single one.
+    """Return a budget as people write it, 0.2 and not 51/255; a dash where there is no single one.
 
-    >>> budget_text(8 / 255), budget_text(math.nan)
-    ('8/255', '–')
+    >>> budget_text(8 / 255), budget_text(0.2), budget_text(math.nan)
+    ('8/255', '0.2', '–')
     """
-    return "–" if math.isnan(eps) else format_eps(eps)
+    if math.isnan(eps):
+        return "–"
+    short = f"{eps:.6g}"
+    return short if len(short) <= len("0.25") else format_eps(eps)
 
 
 def norm_text(config: Mapping[str, Any]) -> str:

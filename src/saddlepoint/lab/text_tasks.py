@@ -12,6 +12,7 @@ from torch import nn
 
 from saddlepoint.data import epoch_order
 from saddlepoint.defences import Recipe, load_recipe
+from saddlepoint.errors import InputError
 from saddlepoint.lab.bench import Bench
 from saddlepoint.lab.experiment import Settings
 from saddlepoint.objectives import TextObjective, Translate
@@ -210,7 +211,14 @@ def few(data: TextData, count: int, seed: int) -> TextData:
     [5, 5]
     """
     assert data.labels is not None
+    each, least = count // len(data.classes), int(data.labels.bincount().min())
+    if each * len(data.classes) != count or each > least:
+        raise InputError(
+            f"{count:,} labels were asked for, as many of each of {len(data.classes)} classes, and"
+            f" {data.name} has {least:,} of one; give a multiple of {len(data.classes)} up to"
+            f" {least * len(data.classes):,}"
+        )
     order = epoch_order(len(data), seed, 0)
-    labels, each = data.labels[order], count // len(data.classes)
+    labels = data.labels[order]
     chosen = [order[labels == k][:each] for k in range(len(data.classes))]
     return data.at(torch.cat(chosen).sort().values)

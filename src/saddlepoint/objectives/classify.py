@@ -52,6 +52,7 @@ class Classify(TextObjective):
         self, model: TextNetwork, data: TextData, known: tuple[str, ...], seed: int
     ) -> TextNetwork:
         """Return the model with a head for the classes of texts."""
+        self.check_classes(data)
         if isinstance(model, SequenceClassifier) and known == data.classes:
             return model
         bare = without_head(model)

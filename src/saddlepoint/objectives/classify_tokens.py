@@ -64,6 +64,7 @@ class ClassifyTokens(TextObjective):
         self, model: TextNetwork, data: TextData, known: tuple[str, ...], seed: int
     ) -> TextNetwork:
         """Return the model with a head for the classes of words."""
+        self.check_classes(data)
         if isinstance(model, TokenClassifier) and known == data.classes:
             return model
         bare = without_head(model)

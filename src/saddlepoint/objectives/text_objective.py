@@ -54,6 +54,29 @@ class TextObjective(ABC):
                 f"the model tells {outputs} classes, and {data.name} has {len(data.classes)}"
             )
 
+    def check_classes(self, data: TextData) -> None:
+        """Raise `InputError` for texts of one class."""
+        if len(data.classes) == 1:
+            raise InputError(
+                f"{data.name} has one class, {data.classes[0]}; a classifier needs two"
+            )
+
+    def check_tests(self, data: Data, test: FramedText) -> None:
+        """Raise `InputError` unless test texts have what is measured on them: labels where those are
+        learned, and a second text where training has one.
+        """
+        held = test.data
+        if self.reads_labels and held.labels is None and held.tags is None:
+            raise InputError(f"the test texts of {test.name} have no labels; name their column")
+        if isinstance(data, FramedText) and data.data.of_pairs != held.of_pairs:
+            first, second = (
+                ("pairs", "single texts") if held.of_pairs else ("single texts", "pairs")
+            )
+            raise InputError(
+                f"the test {test.name} holds {first}, and {data.name} {second}; give tests of the"
+                " same columns"
+            )
+
     @abstractmethod
     def begin(self, model: nn.Module, data: Data | None) -> RunningText:
         """Return what runs."""

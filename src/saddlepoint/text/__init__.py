@@ -9,7 +9,13 @@ from saddlepoint.text.blocks import NORM_ORDERS, BlockDesign, DecoderBlock, Enco
 from saddlepoint.text.caches import DecoderCache
 from saddlepoint.text.decoding import BeamSearch, Greedy, Written
 from saddlepoint.text.embedded import EmbeddedText, Embeds, FromEmbedding, flagged
-from saddlepoint.text.folder import TOKENISER_FILE, TrainedText, load_trained_text, told_of
+from saddlepoint.text.folder import (
+    TOKENISER_FILE,
+    TrainedText,
+    check_named,
+    load_trained_text,
+    told_of,
+)
 from saddlepoint.text.framed import (
     FramedText,
     NextSentences,
@@ -145,6 +151,7 @@ __all__ = [
     "averaged",
     "baselines",
     "bleu",
+    "check_named",
     "check_vocabulary",
     "cross_attention",
     "described",

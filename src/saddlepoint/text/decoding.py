@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from saddlepoint.option_values import Count, Natural, NonNegative, check_fields
+from saddlepoint.option_values import Count, Interval, Natural, check_fields
 from saddlepoint.text.tokens import BOS, CLS, EOS, MASK, PAD, SEP, Tokens
 from saddlepoint.text.transformer import Transformer
 
@@ -93,7 +94,7 @@ class BeamSearch:
     """
 
     width: Count = 4
-    alpha: NonNegative = 0.6
+    alpha: Annotated[float, Interval("[0, 50]")] = 0.6
     extra: Natural = 50
 
     def __post_init__(self) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 from torch import nn
 
 from saddlepoint.errors import InputError
-from saddlepoint.reading import decoding, expanded, shown
+from saddlepoint.reading import decoding, expanded, read_json, shown
 from saddlepoint.reading.tensors import read_metadata
+from saddlepoint.run_folders import RUN_FILE
 from saddlepoint.text.framing import Framing
 from saddlepoint.text.registry import described, rebuilt
 from saddlepoint.text.tokenisers import check_vocabulary, load_tokeniser
@@ -60,6 +61,22 @@ def told_of(model: nn.Module, framing: Framing, classes: tuple[str, ...] = ()) -
             "truncate": framing.truncate,
         }
     )
+
+
+def check_named(folder: Path | str, name: str) -> None:
+    """Raise `InputError` where the folder of a training says that its network is another than `name`.
+
+    >>> check_named("no-such", "bert-micro")
+    """
+    path = expanded(folder) / RUN_FILE
+    if not path.is_file():
+        return
+    identity = read_json(path).get("config", {}).get("identity")
+    own = identity.get("model") if isinstance(identity, dict) else None
+    if isinstance(own, str) and own != name:
+        raise InputError(
+            f"{shown(folder)} is of {own}, and the model is {name}; give --model {own}"
+        )
 
 
 def load_trained_text(folder: Path | str) -> TrainedText:

@@ -116,8 +116,8 @@ class Framing:
             return False
         if not self.truncate:
             raise InputError(
-                f"{which} has {length} tokens with special ones, and there are {self.most}"
-                " positions; leave it out, or ask for truncation"
+                f"{which} has {length} tokens with special ones, and at most {self.most} are read; leave"
+                " it out, or ask for truncation (--truncate)"
             )
         _shorten(row, self.most - extra)
         return True

@@ -71,8 +71,8 @@ def sentence_pairs(documents: Documents, seed: int, epoch: int = 0) -> list[Sent
     kept = [i for i, each in enumerate(documents) if len(each) > 1]
     if len(kept) < 2:
         raise InputError(
-            f"{len(kept)} of {len(documents)} documents have two sentences or more; pairs need two"
-            " of those"
+            f"{len(kept)} document{'s have' if len(kept) != 1 else ' has'} two sentences or more, and"
+            " pairs of sentences need two such; learn hidden words alone (next_sentence=false)"
         )
     places = [(k, i) for k, d in enumerate(kept) for i in range(len(documents[d]) - 1)]
     draws = Keys(seed, torch.arange(len(places)), Stream.PAIRS).uniform((3,), step=epoch).tolist()

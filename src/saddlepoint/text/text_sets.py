@@ -117,9 +117,13 @@ def load_text(
         raise unknown("split", split, (*_SPLITS, "all"))
     if limit is not None:
         check_count("limit", limit)
+    own = spec.startswith(RULE) or spec in TEXT_SETS
+    if own and columns is not None and (columns.texts or columns.label is not None):
+        raise InputError(f"columns are of a file, and {spec} has its own; leave them out")
     if spec.startswith(RULE):
         part = "train" if split == "all" else split
-        return of_rules(rule_set(spec.removeprefix(RULE), part, limit))
+        found = of_rules(rule_set(spec.removeprefix(RULE), part, limit))
+        return found if words is None else _short(found, words)
     if spec in TEXT_SETS:
         root = default_root() if data_root is None else Path(data_root)
         found = _named(TEXT_SETS[spec], split, root, words)
@@ -128,7 +132,21 @@ def load_text(
         if not path.exists() and not path.suffix:
             raise unknown("set of texts", spec, (*(RULE + name for name in RULES), *TEXT_SETS))
         found = read_texts(path, columns, classes=classes)
+        found = found if words is None else _short(found, words)
     return found if limit is None else found.first(limit)
+
+
+def _short(data: TextData, words: int) -> TextData:
+    """Return the pairs whose source has at most so many words."""
+    check_count("words", words)
+    if not data.of_pairs:
+        raise InputError(
+            f"words are of the sources of translations, and {data.name} holds no pairs"
+        )
+    some = [i for i, row in enumerate(data.rows) if len(row[0].split()) <= words]
+    if not some:
+        raise InputError(f"{data.name} has no pair of at most {words} words; allow more")
+    return data.at(torch.tensor(some))
 
 
 def of_rules(found: RuleSet) -> TextData:

@@ -23,6 +23,7 @@ from saddlepoint.defences.optimiser import SCALE
 from saddlepoint.defences.recipe import told
 from saddlepoint.errors import InputError
 from saddlepoint.model import Guard, device_of
+from saddlepoint.objectives import TextObjective
 from saddlepoint.progress import Course, Meter, Progress
 from saddlepoint.run_folders import check_free, claimed
 from saddlepoint.streams import derive
@@ -113,6 +114,8 @@ def train(
         )
     if not isinstance(recipe, Recipe):
         raise InputError(f"the recipe is {recipe!r:.60}; give a Recipe, or the name of one")
+    if isinstance(test, FramedText) and isinstance(recipe.objective, TextObjective):
+        recipe.objective.check_tests(data, test)
 
     config = {"identity": identity, "recipe": recipe, "seed": seed, "data": data_identity(data)}
     own = needs_teacher(recipe, teacher)

@@ -32,14 +32,14 @@ def check_form(attack: Any, threat: ThreatModel) -> None:
     >>> check_form(Square, TokenL2(0.1))
     Traceback (most recent call last):
         ...
-    saddlepoint.errors.InputError: Square lays windows over whole inputs, and in L2 0.1 tokens ...
+    saddlepoint.errors.InputError: Square lays windows over whole inputs, and L2 0.1 holds some ...
     """
     if has_form(attack, threat):
         return
     name, norm = getattr(attack, "__name__", type(attack).__name__), norm_of(threat)
     if norm in attack.norms:
         raise InputError(
-            f"{name} lays windows over whole inputs, and in {threat} tokens are held; take an attack"
-            " with gradients, or hopskipjump with starts"
+            f"{name} lays windows over whole inputs, and {threat} holds some tokens of each; take an"
+            " attack with gradients"
         )
     raise InputError(f"{name} has no {norm} form; it takes {', '.join(attack.norms)}")

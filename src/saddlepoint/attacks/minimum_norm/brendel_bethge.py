@@ -15,6 +15,7 @@ from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import MinimumNorm
 from saddlepoint.attacks.core.final_search import final_projection
 from saddlepoint.attacks.core.outside import from_outside
+from saddlepoint.attacks.core.reach import reach
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.geometry.trust_regions import trust_region_step
 from saddlepoint.option_values import BelowOne, Count, Interval, Natural, NonNegative, Positive
@@ -81,8 +82,9 @@ class BrendelBethge(MinimumNorm):
 
     def _follow(self, batch: Batch, tracker: Tracker, x: Tensor) -> Float[Tensor, "m ..."]:
         """Return the last iterate, which is not recorded."""
-        clean, (low, high), p = batch.clean, batch.bounds, batch.ball.p
-        width = (high - low).flatten(1).amax(1).nan_to_num(posinf=1.0).clamp_max(1e6)
+        clean, (low, high), p = batch.clean, reach(batch), batch.ball.p
+        least, most = batch.bounds
+        width = (most - least).flatten(1).amax(1).nan_to_num(posinf=1.0).clamp_max(1e6)
         radius = self.radius * math.prod(clean.shape[1:]) * width
         whole = math.sqrt(math.prod(clean.shape[1:])) if p == 0 else 0.0
         least = width * (whole if self.least is None else self.least)

@@ -17,6 +17,7 @@ from saddlepoint.attacks.core.contract import MinimumNorm
 from saddlepoint.attacks.core.criteria import Loss
 from saddlepoint.attacks.core.directions import RandomDirections, euclidean
 from saddlepoint.attacks.core.final_search import final_search
+from saddlepoint.attacks.core.reach import reach
 from saddlepoint.attacks.core.steps import cosine, start_of
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.configuration import added
@@ -101,8 +102,8 @@ class DDN(MinimumNorm):
         margin: bool,
     ) -> None:
         """Take these steps from where `walk` is; `margin` says that the loss is one in all rows."""
-        clean, (low, high) = batch.clean, batch.bounds
-        max_distance = euclidean(torch.maximum(high - clean, clean - low)).clamp_max(_FARTHEST)
+        clean, (low, high) = batch.clean, reach(batch)
+        max_distance = euclidean(torch.maximum(high - clean, clean - low))
         random_directions, halved = RandomDirections(batch), steps.stop < self.steps
         begun = int(_LATE * self.steps)
         for step in steps:  # nobody leaves: where x fools, the search goes on nearer
@@ -150,10 +151,6 @@ class DDN(MinimumNorm):
         # A zero gradient has no linearised boundary; a tie is on it, and 0 would stay 0.
         return torch.where((linearised > 0) & (linearised < max_distance), linearised, one)
 
-
-# Where the range has no bounds ε_k would grow until a network's squares overflow, and its logits with
-# them.
-_FARTHEST = 1e9
 
 # A boundary is far where ε_k has to grow to so many times ε_0; γ falls in the rest of such a run only.
 _FAR, _LATE = 2.0, 0.7

@@ -16,6 +16,7 @@ from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import MinimumNorm
 from saddlepoint.attacks.core.final_search import final_search
 from saddlepoint.attacks.core.linearise import linearise
+from saddlepoint.attacks.core.reach import reach
 from saddlepoint.attacks.core.steps import start_of
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.geometry.boundaries import Boundaries
@@ -95,15 +96,15 @@ class DeepFool(MinimumNorm):
                 some = active.at(done)
                 crossed[rows[done]] = True
                 refined[rows[done]] = near.at(done).project(
-                    some.clean, *some.bounds, p, self.overshoot
+                    some.clean, *reach(some), p, self.overshoot
                 )
             if step < self.steps:
                 total = total + least_step(near, p)
                 moved = active.clean + (1 + self.overshoot) * total
-                moved, stuck = moved.clamp(*active.bounds), near.dead
+                moved, stuck = moved.clamp(*reach(active)), near.dead
             else:
                 beyond = self.overshoot * 2.0 ** min(step - self.steps, 16)
-                moved = near.project(x, *active.bounds, p, beyond)
+                moved = near.project(x, *reach(active), p, beyond)
                 stuck = (moved == x).flatten(1).all(1)
             rounding = near.rounding
             if near.classes is not None:

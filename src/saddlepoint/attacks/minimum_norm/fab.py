@@ -16,6 +16,7 @@ from saddlepoint.attacks.core.batch import Batch
 from saddlepoint.attacks.core.contract import MinimumNorm
 from saddlepoint.attacks.core.final_search import final_projection
 from saddlepoint.attacks.core.linearise import linearise, rivals
+from saddlepoint.attacks.core.reach import reach
 from saddlepoint.attacks.core.stages import stage
 from saddlepoint.attacks.core.steps import start_of
 from saddlepoint.attacks.core.tracker import Tracker
@@ -133,7 +134,7 @@ class FAB(MinimumNorm):
         x: Float[Tensor, "m ..."],
         classes: Int64[Tensor, "m 1"] | None,
     ) -> None:
-        clean, (low, high), p = batch.clean, batch.bounds, batch.ball.p
+        clean, (low, high), p = batch.clean, reach(batch), batch.ball.p
         for _ in range(self.steps):
             near = linearise(batch, x, self._looked_at, classes)
             tracker.record(batch, x, near.logits)

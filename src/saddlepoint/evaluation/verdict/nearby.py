@@ -26,6 +26,9 @@ def moved(
     drawn = (drawn.sign() if signs else drawn).to(batch.images)
     finite = torch.where((high - low).isfinite(), high - low, _spread(batch))
     images = torch.minimum(torch.maximum(batch.images + far * finite * drawn, low), high)
+    if batch.mask is not None and isinstance(batch.threat, Holding):
+        # Held before parameters are made of it: what is held says how many tokens may move.
+        images = torch.where(batch.mask, images, batch.images)
     return batch.masked(batch.threat.parametrise(images))
 
 
