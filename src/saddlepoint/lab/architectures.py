@@ -234,7 +234,7 @@ def draw_architectures(found: Architectures) -> Figure:
                 [0.0 if each.sd != each.sd else each.sd for each in spreads],
                 **look.line, markersize=4, capsize=2, elinewidth=0.8,
             )  # fmt: skip
-        left.set_ylim(-2, 102)
+        left.set_ylim(bottom=0)
         left.set_xlabel("eps (Linf, in 255ths)")
         left.set_ylabel("accuracy (%)")
         title_left(left, f"held-out accuracies at most {100 * found.apart:.1f} points apart")
