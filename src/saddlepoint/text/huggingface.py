@@ -217,7 +217,7 @@ def _check_padding(model: HuggingFaceClassifier, name: str) -> None:
     if not torch.allclose(first, second, rtol=1e-3, atol=1e-4):
         raise InputError(
             f"{name}: what it says of a text depends on its padding (it reads from left to right, or"
-            " has no mask); give an encoder, such as BERT, RoBERTa or DistilBERT"
+            " has no mask); give an encoder, such as BERT or DistilBERT"
         )
 
 

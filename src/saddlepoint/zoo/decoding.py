@@ -87,7 +87,8 @@ def causal_bias(
     dtype: torch.dtype | None = None,
 ) -> Float[Tensor, "t s"]:
     """Return the bias by which a token looks at itself and at those before it, `past` cached ones
-    among them: 0 there and −inf after it.
+    among them: 0 there and −inf after it. (Of position t what is hidden is > t; notes that hide ≥ t
+    leave the first token nothing to look at.)
 
     >>> causal_bias(2, past=1)
     tensor([[0., 0., -inf],

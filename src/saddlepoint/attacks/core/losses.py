@@ -144,7 +144,7 @@ def warn_of_few_classes(batch: Batch, loss: Loss | Ratio, logits: Float[Tensor, 
         warnings.warn(
             f"the {kind} needs {needed} classes and the model has {int(live[few].max())}"
             f"{'' if bool(few.all()) else f' alive for {int(few.sum())} of {len(few)} images'}:"
-            ' the loss is the margin; choose loss="margin"',
+            ' the loss is the margin, as loss="margin" says',
             UserWarning,
             stacklevel=4,
         )
