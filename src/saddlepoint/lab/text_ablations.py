@@ -148,22 +148,24 @@ def _one(
 
 
 def draw_text_ablations(found: Ablations) -> Figure:
-    """Draw perplexity and BLEU of each variant.
+    """Draw perplexity and BLEU of each variant; exact matches where no answer has words enough for BLEU.
 
     >>> len(draw_text_ablations(Ablations((Ablated("one head", 1, 20.0, 12.0, 0.1),))).axes)
     2
     """
+    translated = any(score > 0 for variant in found.variants for score in found.of(variant, "bleu"))
+    better = ("bleu", 1.0, "BLEU") if translated else ("exact", 100.0, "exact matches (%)")
+    measures = (("perplexity", 1.0, "perplexity of test targets"), better)
     with sheet(7.4, 1.0 + 0.3 * len(found.variants)) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
         places = range(len(found.variants))
-        for axes, what in ((left, "perplexity"), (right, "bleu")):
+        for axes, (what, scale, label) in zip((left, right), measures, strict=True):
             spreads = [Spread.of(found.of(variant, what)) for variant in found.variants]
-            axes.barh(places, [each.mean for each in spreads], height=0.6)
+            axes.barh(places, [scale * each.mean for each in spreads], height=0.6)
             axes.set_xlim(left=0)
+            axes.set_xlabel(label)
         left.set_yticks(places, found.variants)
         left.invert_yaxis()
-        left.set_xlabel("perplexity of test targets")
-        right.set_xlabel("BLEU")
         title_left(left, "less is better")
         title_left(right, "more is better")
     return figure
