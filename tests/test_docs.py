@@ -42,6 +42,7 @@ PAGES = (
     "docs/extending.md",
 )
 LONG = (
+    "docs/guide.md",
     "docs/studies.md",
     "docs/attacks.md",
     "docs/purify.md",
