@@ -1,6 +1,7 @@
 """`saddlepoint train` on texts and `saddlepoint translate`: files, pages, and refusals."""
 
 import json
+import shutil
 
 import pytest
 from commandline import *  # noqa: F403
@@ -130,6 +131,8 @@ def test_what_tests_must_have_is_asked_for_before_training(refused, tmp_path):
     assert "one.csv has one class, good; a classifier needs two" in told
     told = refused(*given, *seen, "--words", 3)
     assert "words are of the sources of translations" in told
+    told = refused(*given, "--data", "rules:sentiment", "--words", 3)
+    assert "rules:sentiment holds no pairs" in told
     assert not (tmp_path / "out").exists()
 
 
@@ -138,5 +141,10 @@ def test_weights_are_named_as_they_were_trained(refused, copied, tmp_path):
     words[words.index("--model") + 1] = "transformer-big"
     told = refused(*words, "--weights", copied, "--out", tmp_path / "out")
     assert "is of transformer-micro, and the model is transformer-big" in told
+    broken = tmp_path / "broken"
+    shutil.copytree(copied, broken)
+    (broken / "run.json").write_text("[]")
+    told = refused(*COPY, "--weights", broken, "--out", tmp_path / "out")
+    assert "run.json is not the record of a training" in told
     told = refused("translate", "--weights", copied, "--text", "a", "--length-penalty", 1000)
     assert "less than or equal to 50" in told

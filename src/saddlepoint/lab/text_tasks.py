@@ -211,7 +211,10 @@ def few(data: TextData, count: int, seed: int) -> TextData:
     [5, 5]
     """
     assert data.labels is not None
-    each, least = count // len(data.classes), int(data.labels.bincount().min())
+    each, least = (
+        count // len(data.classes),
+        int(data.labels.bincount(minlength=len(data.classes)).min()),
+    )
     if each * len(data.classes) != count or each > least:
         raise InputError(
             f"{count:,} labels were asked for, as many of each of {len(data.classes)} classes, and"

@@ -71,8 +71,9 @@ def check_named(folder: Path | str, name: str) -> None:
     path = expanded(folder) / RUN_FILE
     if not path.is_file():
         return
-    identity = read_json(path).get("config", {}).get("identity")
-    own = identity.get("model") if isinstance(identity, dict) else None
+    with decoding(path, "the record of a training"):
+        identity = read_json(path)["config"]["identity"]
+        own = None if identity is None else identity.get("model")
     if isinstance(own, str) and own != name:
         raise InputError(
             f"{shown(folder)} is of {own}, and the model is {name}; give --model {own}"

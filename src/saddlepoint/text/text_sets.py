@@ -123,16 +123,16 @@ def load_text(
     if spec.startswith(RULE):
         part = "train" if split == "all" else split
         found = of_rules(rule_set(spec.removeprefix(RULE), part, limit))
-        return found if words is None else _short(found, words)
-    if spec in TEXT_SETS:
+    elif spec in TEXT_SETS:
         root = default_root() if data_root is None else Path(data_root)
-        found = _named(TEXT_SETS[spec], split, root, words)
+        found = _named(TEXT_SETS[spec], split, root)
     else:
         path = expanded(spec)
         if not path.exists() and not path.suffix:
             raise unknown("set of texts", spec, (*(RULE + name for name in RULES), *TEXT_SETS))
         found = read_texts(path, columns, classes=classes)
-        found = found if words is None else _short(found, words)
+    if words is not None:
+        found = _short(found, words)
     return found if limit is None else found.first(limit)
 
 
@@ -174,7 +174,7 @@ def of_rules(found: RuleSet) -> TextData:
     return data
 
 
-def _named(found: TextSet, split: str, root: Path, words: int | None) -> TextData:
+def _named(found: TextSet, split: str, root: Path) -> TextData:
     parts = found.splits if split == "all" else (split,)
     sets = [_part(found, part, root) for part in parts or ("all",)]
     data = replace(
@@ -191,10 +191,7 @@ def _named(found: TextSet, split: str, root: Path, words: int | None) -> TextDat
     if split == "train":
         others = [_part(found, part, root).rows for part in _SPLITS[1:]]
         pairs = without_those_of(pairs, *([(r[0], r[1]) for r in rows] for rows in others))
-    kept = PairFilter(words=words).kept(pairs).pairs
-    if not kept:
-        raise InputError(f"{found.name} has no pair of at most {words} words; allow more")
-    return replace(data, rows=kept)
+    return replace(data, rows=PairFilter().kept(pairs).pairs)
 
 
 def _part(found: TextSet, split: str, root: Path) -> TextData:

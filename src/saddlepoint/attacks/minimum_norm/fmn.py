@@ -16,7 +16,6 @@ from saddlepoint.attacks.core.contract import MinimumNorm
 from saddlepoint.attacks.core.criteria import Loss
 from saddlepoint.attacks.core.directions import RandomDirections, euclidean
 from saddlepoint.attacks.core.final_search import final_search
-from saddlepoint.attacks.core.reach import reach
 from saddlepoint.attacks.core.steps import cosine, start_of
 from saddlepoint.attacks.core.tracker import Tracker
 from saddlepoint.attacks.geometry.balls import project_ball
@@ -71,7 +70,7 @@ class FMN(MinimumNorm):
 
     def perturb(self, batch: Batch, tracker: Tracker) -> None:
         """Step along the gradient, and project on the ball that closes in."""
-        p, clean, (low, high) = batch.ball.p, batch.clean, reach(batch)
+        p, clean, (low, high) = batch.ball.p, batch.clean, batch.bounds
         farthest = batch.ball.norm(torch.maximum(high - clean, clean - low))
         largest = self.step_size or (10.0 if p == math.inf else 1.0)
         x, random_directions = self._start(batch, tracker), RandomDirections(batch)
